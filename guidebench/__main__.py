@@ -1,0 +1,6 @@
+"""`python -m guidebench`: the same as the `guidebench` command."""
+
+from guidebench.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""SHA-256 digests of files, tensors and plain data: how records say exactly what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def of_bytes(data: bytes) -> str:
+    """Hexadecimal SHA-256 of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def of_data(value: Any) -> str:
+    """Digest of JSON-like data; independent of the order of mapping keys. Raises TypeError on anything else."""
+    return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Digest of named tensors: names, dtypes, shapes and contents, independent of order and device."""
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        state.update(tensor.numpy().tobytes())
+    return state.hexdigest()
+
+
+def of_module(module: nn.Module) -> str:
+    """Digest of a module's parameters and buffers."""
+    return of_tensors(module.state_dict())

@@ -1,0 +1,170 @@
+"""Protocols: what is asked of a method and how the answer is judged. A TOML file each, digested once resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from guidebench import digest
+from guidebench.errors import BadInput, unknown_name
+
+CONVENTIONS = ("corrected", "published")
+RANDOM = "random"  # the source that is no photo set: identities are sampled latent codes
+_LIST_COMMAND = "guidebench list protocols"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A resolved protocol: every number that decides what a trial computes.
+
+    The sizes in the files are the paper's (GUIDE, arXiv 2405.09879, §4.1); `[on.TESTBED]` tables hold what differs on a
+    testbed, and the command line overrides both.
+    """
+
+    name: str  # as on the command line
+    version: int  # raised when a number changes its meaning
+    title: str  # as in tables
+    source: str  # photo set of the testbed, or "random"
+    identities: int  # people forgotten, one trial each
+    probe_photos: int = 0  # further photos of the forgotten person, unseen by the method: ID_others
+    retain: int = 10  # other people, unseen by the method, who must survive: ID_retain
+    views: int = 11  # renders a latent code, yaw evenly spaced
+    yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
+    pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras
+    samples: int = 5000  # random latent codes for FID_pre and ΔFID_real
+    seeds: tuple[int, ...] = (0,)  # repetitions of every trial
+    conventions: str = "corrected"  # see docs/conventions.md
+    summary: str = ""  # one line for `guidebench list protocols`
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises BadInput naming the protocol, the field and what is allowed."""
+        smallest = {"version": 1, "identities": 1, "probe_photos": 0, "retain": 0, "views": 1, "samples": 2}
+        for field, least in smallest.items():
+            if getattr(self, field) < least:
+                raise self._wrong(field, f"an integer of at least {least}")
+        if not 0 <= self.yaw_deg <= 90:
+            raise self._wrong("yaw_deg", "degrees between 0 and 90")
+        if not abs(self.pitch) < 1.5:
+            raise self._wrong("pitch", "radians between -1.5 and 1.5")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise self._wrong("seeds", "one or more different integers of at least 0")
+        if self.conventions not in CONVENTIONS:
+            raise self._wrong("conventions", f"one of {', '.join(CONVENTIONS)}")
+        if self.source == RANDOM and self.probe_photos:
+            raise self._wrong("probe_photos", "0 where the source is random: a sampled code has no other photo")
+
+    def _wrong(self, field: str, allowed: str) -> BadInput:
+        return BadInput(f"protocol {self.name}: {field} = {getattr(self, field)!r} is not allowed; give {allowed}")
+
+    @property
+    def yaw(self) -> float:
+        """Half range of the yaw in radians."""
+        return math.radians(self.yaw_deg)
+
+    @property
+    def photos(self) -> int:
+        """Photographs needed of each forgotten person."""
+        return 1 + self.probe_photos
+
+    def as_data(self) -> dict[str, Any]:
+        """The fields as JSON-like data."""
+        return dataclasses.asdict(self) | {"seeds": list(self.seeds)}
+
+    def measurement(self) -> dict[str, Any]:
+        """The fields that decide what one trial computes: neither how many trials there are nor prose."""
+        return {k: v for k, v in self.as_data().items() if k not in ("identities", "seeds", "summary", "title")}
+
+    def digest(self) -> str:
+        """SHA-256 of `measurement`; rows of different digests never share a column."""
+        return digest.of_data(self.measurement())
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Protocol:
+        """The protocol that `as_data` gave."""
+        return cls(**{**data, "seeds": tuple(data["seeds"])})
+
+
+@dataclass(frozen=True)
+class ProtocolFile:
+    """A parsed protocol file: the paper's sizes and an overlay per testbed."""
+
+    name: str
+    origin: str  # path, for messages
+    base: Mapping[str, Any]
+    overlays: Mapping[str, Mapping[str, Any]]
+
+    def resolve(self, testbed: str, **overrides: Any) -> Protocol:
+        """The protocol on a testbed; overrides (None: not given) win over the overlay, which wins over the base."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        merged = {**self.base, **self.overlays.get(testbed, {}), **given}
+        return Protocol.from_data({"seeds": (0,), **merged})
+
+
+def names() -> list[str]:
+    """The protocols that ship with guidebench."""
+    folder = resources.files("guidebench.protocols")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load(name_or_path: str) -> ProtocolFile:
+    """A protocol by name, or from a file of one's own (anything that ends in .toml).
+
+    Raises BadInput naming the file, the key and what is allowed.
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read the protocol file {path}: {error}") from None
+        return parse(text, origin=str(path), default_name=path.stem)
+    if name_or_path not in names():
+        raise unknown_name("protocol", name_or_path, names(), command=_LIST_COMMAND)
+    text = (resources.files("guidebench.protocols") / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    return parse(text, origin=f"{name_or_path}.toml", default_name=name_or_path)
+
+
+def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
+    """Parses and checks a protocol file; ``origin`` is named in messages."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    overlays = data.pop("on", {})
+    if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):
+        raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
+    data = {"name": default_name, "version": 1, "title": default_name, **data}
+    for required in ("source", "identities"):
+        if required not in data:
+            raise BadInput(f"{origin}: the key '{required}' is missing; see docs/protocols.md for all keys")
+    base = _checked(data, origin, "")
+    checked = {testbed: _checked(table, origin, f"on.{testbed}.") for testbed, table in overlays.items()}
+    return ProtocolFile(name=base["name"], origin=origin, base=base, overlays=checked)
+
+
+def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, Any]:
+    """Converts a TOML table's values to the protocol's field types, or says which key is wrong and what is allowed."""
+    types = get_type_hints(Protocol)
+    fields = [field.name for field in dataclasses.fields(Protocol)]
+    result = {}
+    for key, value in table.items():
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise BadInput(f"{origin}: unknown key '{prefix}{key}'{hint} Allowed: {', '.join(fields)}")
+        wanted = types[key]
+        if wanted is float and type(value) is int:
+            value = float(value)
+        is_seeds = key == "seeds" and isinstance(value, list) and all(type(seed) is int for seed in value)
+        if not is_seeds and type(value) is not wanted:
+            kind = "a list of integers" if key == "seeds" else f"a {wanted.__name__}"
+            raise BadInput(f"{origin}: {prefix}{key} = {value!r} must be {kind}")
+        result[key] = tuple(value) if is_seeds else value
+    return result

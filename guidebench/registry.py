@@ -1,0 +1,194 @@
+"""Finds methods, testbeds and metrics by name, in files, and among installed plug-ins."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from guidebench.errors import BadInput, unknown_name
+
+if TYPE_CHECKING:
+    from guidebench.testbed import Testbed
+    from guidebench.unlearner import Unlearner
+
+ENTRY_POINTS = "guidebench.methods"
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method that can be named on the command line, before anything heavy is imported."""
+
+    name: str
+    target: str  # "module:attribute"; the attribute is an Unlearner class
+    summary: str
+    origin: str = "guidebench"  # who provides it
+
+
+BUILT_IN_METHODS = (
+    MethodEntry("mean-latent", "guidebench.baselines.guide:MeanLatent", "the paper's baseline: pull towards w_avg"),
+    MethodEntry("extrapolated", "guidebench.baselines.guide:Extrapolated", "+ target extrapolated through w_avg (UFO)"),
+    MethodEntry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
+    MethodEntry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
+    MethodEntry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
+    MethodEntry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
+)
+FLOORS = ("nothing", "scramble")
+
+TESTBEDS = {
+    "mini": ("guidebench.testbeds.mini.testbed:MiniTestbed", "embedded: small networks trained on rendered 3-D faces"),
+    "linear": ("guidebench.testbeds.linear:LinearTestbed", "analytic: identity is a direction, every metric is known"),
+}
+DEFAULT_TESTBED = "mini"
+
+
+def methods() -> dict[str, MethodEntry]:
+    """All methods by name: the built-in ones and those of installed plug-ins (entry point group guidebench.methods)."""
+    found = {entry.name: entry for entry in BUILT_IN_METHODS}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        origin = point.dist.name if point.dist else "plug-in"
+        if point.name not in found:
+            found[point.name] = MethodEntry(point.name, point.value, f"from {origin}", origin)
+    return found
+
+
+def load_method(spec: str) -> Unlearner:
+    """An unlearner by registered name, or from a file: ``path/to/mine.py:Class`` (class or instance).
+
+    Raises BadInput if there is no such method, or if what is there is no Unlearner.
+    """
+    if ".py" in spec:
+        target = _from_file(spec)
+    else:
+        known = methods()
+        if spec not in known:
+            raise unknown_name("method", spec, known, command="guidebench list methods")
+        target = _from_module(known[spec])
+    return _instance(target, spec)
+
+
+def _from_module(entry: MethodEntry) -> Any:
+    module, _, attribute = entry.target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a plug-in may fail in any way
+        raise BadInput(
+            f"method '{entry.name}' of {entry.origin} cannot be loaded from {entry.target}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _from_file(spec: str) -> Any:
+    path_text, separator, attribute = spec.rpartition(":")
+    if not separator or not path_text.endswith(".py"):
+        raise BadInput(f"method '{spec}' names no class; write path/to/file.py:ClassName")
+    path = Path(path_text).resolve()
+    if not path.is_file():
+        raise BadInput(f"method file {path_text} does not exist; `guidebench new method NAME` writes one to start from")
+    module_name = f"guidebench_method_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module = sys.modules.get(module_name)
+    if module is None:
+        module_spec = importlib.util.spec_from_file_location(module_name, path)
+        assert module_spec is not None and module_spec.loader is not None
+        module = importlib.util.module_from_spec(module_spec)
+        sys.modules[module_name] = module  # dataclasses look their module up by name
+        try:
+            module_spec.loader.exec_module(module)
+        except Exception as error:  # any code may stand in a stranger's file
+            del sys.modules[module_name]
+            raise BadInput(f"method file {path_text} cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        classes = [name for name, value in vars(module).items() if inspect.isclass(value) and not name.startswith("_")]
+        raise BadInput(f"{path_text} has no '{attribute}'; it defines: {', '.join(classes) or 'no class'}")
+    return getattr(module, attribute)
+
+
+def _instance(target: Any, spec: str) -> Unlearner:
+    from guidebench.unlearner import Unlearner
+
+    if inspect.isclass(target) and issubclass(target, Unlearner):
+        if inspect.isabstract(target):
+            missing = ", ".join(sorted(target.__abstractmethods__))
+            raise BadInput(f"method '{spec}' does not define {missing}; see `guidebench new method NAME`")
+        try:
+            target = target()
+        except TypeError as error:
+            raise BadInput(f"method '{spec}' needs a default for every field: {error}") from None
+    if not isinstance(target, Unlearner):
+        raise BadInput(f"'{spec}' is no guidebench.unlearner.Unlearner but {type(target).__name__}; derive from it")
+    if not dataclasses.is_dataclass(target):
+        raise BadInput(f"method '{spec}' is no dataclass; put @dataclass(frozen=True) above its class")
+    if not isinstance(getattr(target, "name", None), str):
+        raise BadInput(f"method '{spec}' has no name; set `name = \"…\"` in its class")
+    return target
+
+
+def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
+    """The method with its preset for a testbed, and whether it has one."""
+    preset = method.presets.get(testbed)
+    return (dataclasses.replace(method, **preset), True) if preset is not None else (method, False)
+
+
+def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
+    """The method with fields overridden from text, type and range checked; raises BadInput naming what is allowed."""
+    hints = get_type_hints(type(method))
+    values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
+    try:
+        return dataclasses.replace(method, **values)
+    except ValueError as error:
+        raise BadInput(f"method {method.name}: {error}") from None
+
+
+def field_names(method: Unlearner) -> list[str]:
+    """The hyper-parameters that `--set` can change."""
+    return [field.name for field in dataclasses.fields(method) if field.init]  # type: ignore[arg-type]
+
+
+def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
+    where = f"--set {name}={text} for method {method.name}"
+    options = getattr(kind, "__args__", ())
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise BadInput(f"{where}: must be true or false")
+        return text.lower() == "true"
+    if kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
+        low, high = method.bounds.get(name, (float("-inf"), float("inf")))
+        if not low <= value <= high:  # also refuses NaN
+            raise BadInput(f"{where}: must lie between {low:g} and {high:g}")
+        return value
+    if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
+        if text not in options:
+            raise BadInput(f"{where}: must be one of {', '.join(options)}")
+        return text
+    if kind is str:
+        return text
+    raise BadInput(f"{where}: a field of type {kind} cannot be set from the command line")
+
+
+def source_digest(method: Unlearner) -> str:
+    """SHA-256 of the file that defines the method's class: part of a trial's key."""
+    from guidebench import digest
+
+    path = inspect.getsourcefile(type(method))
+    return digest.of_file(path) if path else digest.of_data(type(method).__qualname__)
+
+
+def testbed_class(name: str) -> type[Testbed]:
+    """The class of a testbed by name."""
+    if name not in TESTBEDS:
+        raise unknown_name("testbed", name, TESTBEDS, command="guidebench list testbeds")
+    module, _, attribute = TESTBEDS[name][0].partition(":")
+    found: type[Testbed] = getattr(importlib.import_module(module), attribute)
+    return found

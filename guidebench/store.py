@@ -1,0 +1,291 @@
+"""Records: what a trial leaves behind, in a folder that is built aside and renamed whole.
+
+    OUT/
+      records/PROTOCOL/METHOD/IDENTITY-sSEED-KEY/     a measured trial
+        record.json  evidence.npz  latents.npz  progress.csv  pictures/  [generator/]
+      failures/PROTOCOL/METHOD/IDENTITY-sSEED-KEY/N/  attempt N that failed: record.json with the reason, progress.csv
+
+A record is complete or absent: `kill -9` at any moment loses at most the trial in flight. What is recorded is skipped
+by the next run; a failed trial is tried again and its attempts are kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guidebench.errors import BadInput, StorageError
+from guidebench.metric import Evidence, FrechetStatistics, Score, Sight, Subject
+
+SCHEMA = 1  # raised when record.json changes in a way that readers must know
+RECORDS, FAILURES = "records", "failures"
+_ASIDE = ".building-"  # prefix of a folder that is not finished
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of record.json."""
+
+    key: str  # SHA-256 of everything that decides the trial's numbers
+    status: str  # "measured" or "failed"
+    protocol: Mapping[str, Any]  # the resolved protocol, all fields
+    protocol_digest: str  # Protocol.digest()
+    testbed: str
+    conventions: str
+    method: str  # registered name
+    label: str  # name with the fields that were overridden: "guide(alpha_max=20.0)"
+    fields: Mapping[str, Any]  # all hyper-parameters
+    preset: bool  # whether the method's preset for this testbed was used
+    source_digest: str  # SHA-256 of the file that defines the method
+    floor: bool  # a floor or ceiling row: nothing, scramble
+    identity: str  # who was forgotten
+    seed: int
+    manifest: str  # digest of the photo set
+    digests: Mapping[str, str]  # SHA-256 of every network, by name
+    judges: list[str]  # in the testbed's order; the first leads
+    strangers: Mapping[str, list[float]]  # judge -> [mean, std] of the cosine of different people
+    notes: Mapping[str, str]  # for captions and footnotes: "caption", "features", "real"
+    scores: list[Mapping[str, Any]]  # Score fields; empty if failed
+    seconds: Mapping[str, float]  # "unlearn", "evaluate", "total"
+    steps: int  # progress reports of the method
+    trainable: int  # parameters that the method left changed
+    device: str  # what it ran on, in words
+    versions: Mapping[str, str]  # guidebench, python, torch, numerics, …
+    commit: str | None  # commit of the guidebench checkout, "+dirty" if changed; None outside a checkout
+    created: str  # UTC, ISO 8601
+    reason: str | None = None  # why it failed
+    attempts: list[Mapping[str, str]] = field(default_factory=list)  # earlier failures: created, reason
+    training_seen: bool = True  # False: a checkpoint that other code unlearned
+    schema: int = SCHEMA
+
+    def folder_name(self) -> str:
+        """IDENTITY-sSEED-KEY: readable, and unique through the key."""
+        return f"{slug(self.identity)}-s{self.seed}-{self.key[:12]}"
+
+    def to_json(self) -> str:
+        """The text of record.json."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Raises ValueError if the text is no record of a schema that this version reads."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            given = data.get("schema") if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"record schema {given} is not {SCHEMA}")
+        names = {item.name for item in dataclasses.fields(cls)}
+        try:
+            return cls(**{name: value for name, value in data.items() if name in names})
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record and the folder that it was read from."""
+
+    record: Record
+    path: Path
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """A record folder that cannot be read; reports name it and leave it out."""
+
+    path: Path
+    reason: str
+
+
+def slug(text: str) -> str:
+    """``text`` as a file name: letters, digits, dot, underscore and hyphen."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "_"
+
+
+def read(folder: str | Path) -> Record:
+    """The record in one folder; raises ValueError or OSError."""
+    return Record.from_json((Path(folder) / "record.json").read_text(encoding="utf-8"))
+
+
+def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
+    """All records below ``out``, measured and failed, in a stable order, and the folders that cannot be read.
+
+    A failed trial counts once (its last attempt), and not at all if it was measured later. Raises BadInput if ``out``
+    does not exist or holds no records.
+    """
+    root = Path(out)
+    if not root.is_dir():
+        raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
+    stored: dict[str, StoredRecord] = {}
+    corrupt: list[Corrupt] = []
+    for path in _record_files(root, FAILURES) + _record_files(root, RECORDS):
+        try:
+            record = read(path.parent)
+        except (ValueError, OSError) as error:
+            corrupt.append(Corrupt(path.parent, str(error).splitlines()[0]))
+        else:
+            stored[record.key] = StoredRecord(record, path.parent)
+    if not stored and not corrupt:
+        raise BadInput(f"no records in {out}; `guidebench run --out {out} …` makes them")
+    return sorted(stored.values(), key=lambda item: str(item.path)), corrupt
+
+
+def _record_files(root: Path, kind: str) -> list[Path]:
+    files = [path for path in root.glob(f"**/{kind}/**/record.json") if _ASIDE not in str(path.relative_to(root))]
+    return sorted(files, key=lambda path: [int(part) if part.isdigit() else 0 for part in path.parts[-2:]])
+
+
+class Store:
+    """Writes records below one output directory and knows which trials are done."""
+
+    def __init__(self, out: str | Path) -> None:
+        """Makes ``out`` if needed. Raises StorageError if nothing can be written there."""
+        self.root = Path(out)
+        with storage_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+
+    def clean(self) -> None:
+        """Removes what a killed run left unfinished. Only while no other run uses the directory."""
+        for leftover in self.root.glob(f"**/{_ASIDE}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def path(self, protocol: str, label: str, folder_name: str, *, kind: str = RECORDS) -> Path:
+        """Where a trial's folder is or will be."""
+        return self.root / kind / slug(protocol) / slug(label) / folder_name
+
+    def measured(self, folder: Path) -> Record | None:
+        """The record at this path if it is there, readable and measured."""
+        try:
+            record = read(folder)
+        except (OSError, ValueError):
+            return None
+        return record if record.status == "measured" else None
+
+    def attempts(self, failures: Path) -> list[Mapping[str, str]]:
+        """When and why earlier attempts at a trial failed, oldest first."""
+        found = []
+        for number in sorted((int(item.name) for item in failures.glob("[0-9]*")), key=int):
+            try:
+                record = read(failures / str(number))
+            except (OSError, ValueError):
+                continue
+            found.append({"created": record.created, "reason": record.reason or ""})
+        return found
+
+    @contextmanager
+    def building(self, target: Path) -> Iterator[Path]:
+        """A folder to fill; renamed to ``target`` as the block ends, removed if the block raises.
+
+        A folder that is already at ``target`` is replaced. Disk trouble raises StorageError.
+        """
+        with storage_errors(self.root):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+            try:
+                yield aside
+                _sync(aside)
+                os.chmod(aside, 0o755)
+                if target.exists():
+                    old = aside.with_name(aside.name + "-old")
+                    os.replace(target, old)
+                    os.replace(aside, target)
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    os.replace(aside, target)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
+
+    def next_attempt(self, failures: Path) -> Path:
+        """The folder of the next failed attempt below ``failures``."""
+        numbers = [int(item.name) for item in failures.glob("[0-9]*")]
+        return failures / str(max(numbers, default=0) + 1)
+
+
+@contextmanager
+def storage_errors(root: Path) -> Iterator[None]:
+    """Turns an OSError within the block into a StorageError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StorageError(
+                f"no space left for records in {root}; free some and run the same command again: it resumes"
+            ) from None
+        raise StorageError(f"cannot write records in {root}: {error.strerror or error}; choose another --out") from None
+
+
+def _sync(folder: Path) -> None:
+    """Forces a folder's files to disk, so that a renamed folder is a whole one even after a power cut."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def scores_to_data(scores: list[Score]) -> list[dict[str, Any]]:
+    """Scores as JSON-like data."""
+    return [dataclasses.asdict(score) for score in scores]
+
+
+def save_evidence(evidence: Evidence, path: Path) -> None:
+    """Writes evidence.npz; embeddings as float32, Fréchet statistics as float64."""
+    arrays: dict[str, np.ndarray] = {
+        "identity": np.array([subject.identity for subject in evidence.subjects]),
+        "role": np.array([subject.role for subject in evidence.subjects]),
+        "photo": np.array([subject.photo for subject in evidence.subjects]),
+        "frontal": np.array(evidence.frontal),
+        "judges": np.array(list(evidence.sights)),
+    }
+    for judge, sight in evidence.sights.items():
+        for item in dataclasses.fields(Sight):
+            value = getattr(sight, item.name)
+            if value is not None:
+                arrays[f"{judge}/{item.name}"] = value if value.dtype == bool else value.astype(np.float32)
+    for name in ("source", "after", "real"):
+        statistics: FrechetStatistics | None = getattr(evidence, name)
+        if statistics is not None:
+            arrays[f"{name}/mean"] = statistics.mean
+            arrays[f"{name}/covariance"] = statistics.covariance
+            arrays[f"{name}/count"] = np.array(statistics.count)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def load_evidence(path: Path) -> Evidence:
+    """Reads what `save_evidence` wrote; pickled content is refused by numpy."""
+    with np.load(path, allow_pickle=False) as arrays:
+        names = zip(arrays["identity"], arrays["role"], arrays["photo"], strict=True)
+        subjects = tuple(Subject(str(identity), str(role), int(photo)) for identity, role, photo in names)  # type: ignore[arg-type]
+        sights = {
+            str(judge): Sight(**{
+                item.name: arrays[f"{judge}/{item.name}"] if f"{judge}/{item.name}" in arrays else None
+                for item in dataclasses.fields(Sight)
+            })  # type: ignore[arg-type]
+            for judge in arrays["judges"]
+        }
+        statistics = {
+            name: FrechetStatistics(arrays[f"{name}/mean"], arrays[f"{name}/covariance"], int(arrays[f"{name}/count"]))
+            for name in ("source", "after", "real")
+            if f"{name}/mean" in arrays
+        }
+        return Evidence(
+            subjects=subjects,
+            sights=sights,
+            frontal=int(arrays["frontal"]),
+            source=statistics["source"],
+            after=statistics["after"],
+            real=statistics.get("real"),
+        )

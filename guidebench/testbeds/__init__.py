@@ -1,0 +1,1 @@
+"""Testbeds: generator, judges and faces that belong together. `guidebench.registry.TESTBEDS` lists them."""

@@ -1,0 +1,220 @@
+"""One resumable, seeded training loop, shared by all stages.
+
+A run is a function of (seed, number of steps): every batch and every random number of step k is drawn from a
+generator seeded with (seed, stage, k), nothing depends on the clock, and a checkpoint holds networks, optimisers and
+the step, so that a run that was interrupted ends with the same bits as one that was not.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    out: Path
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    steps: int | None = None  # instead of each stage's own number of steps
+    batch: int | None = None  # instead of each stage's own batch size
+    save_every: int = 250
+    log_every: int = 50
+
+    def folder(self, stage: str) -> Path:
+        """Where a stage keeps its files."""
+        return self.out / stage
+
+
+def rng_for(seed: int, purpose: str, index: int) -> torch.Generator:
+    """An independent CPU generator for (seed, purpose, index)."""
+    text = f"{seed}/{purpose}/{index}".encode()
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:7], "big"))
+
+
+def seeded_build[Module: nn.Module](seed: int, stage: str, build: Callable[[], Module]) -> Module:
+    """Build a network whose initial weights depend on (seed, stage) only; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng_for(seed, f"{stage}/weights", 0).initial_seed())
+        return build()
+
+
+def cosine(progress: float, *, flat: float = 0.0, end: float = 0.0) -> float:
+    """Learning-rate factor at `progress` in [0, 1]: 1 up to `flat`, then half a cosine down to `end`."""
+    if progress < flat:
+        return 1.0
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (progress - flat) / (1 - flat)))
+
+
+def digest_of_state(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def save_atomically(value: Any, path: Path) -> None:
+    """torch.save that never leaves half a file under its final name."""
+    partial = path.with_suffix(f".partial{os.getpid()}")
+    torch.save(value, partial)
+    partial.replace(path)
+
+
+class Stage:
+    """The state of one training run; subclasses say what a step is.
+
+    `networks` are what is trained or averaged, `optimisers` what is needed to go on with the training.
+    """
+
+    name: str
+    default_steps: int
+    default_batch: int
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.steps = settings.steps or self.default_steps
+        self.batch = settings.batch or self.default_batch
+        self.device = settings.device
+        self.networks: dict[str, nn.Module] = {}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.step = 0
+        self.cpu_seconds = 0.0
+        self.wall_seconds = 0.0
+
+    # -- what a stage defines ----------------------------------------------------------------------------------------
+
+    def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
+        """Do one step; `progress` in [0, 1) is how far the run is. Returns numbers for the log."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, float]:
+        """Numbers on held-out images, for the log and the model card."""
+        return {}
+
+    def finish(self) -> None:
+        """Whatever is computed once after the last step (averages, closed-form fits)."""
+
+    # -- what all stages share ---------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.folder(self.name)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Set every parameter group to its `base` rate times `factor`."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = group["base"] * factor
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "step": self.step,
+            "cpu_seconds": self.cpu_seconds,
+            "wall_seconds": self.wall_seconds,
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+        save_atomically(state, self.checkpoint)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        print(f"{self.name}: resumed at step {self.step}", file=sys.stderr, flush=True)
+
+    def run(self, stop_after: int | None = None) -> dict[str, Any]:
+        """Train to the end (or, for tests, until `stop_after` steps are done) and return the stage's summary."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.resume()
+        last = min(self.steps, stop_after or self.steps)
+        evaluate_every = max(1, self.steps // 6)
+        cpu, wall = time.process_time(), time.perf_counter()
+
+        def tick() -> None:
+            nonlocal cpu, wall
+            now_cpu, now_wall = time.process_time(), time.perf_counter()
+            self.cpu_seconds += now_cpu - cpu
+            self.wall_seconds += now_wall - wall
+            cpu, wall = now_cpu, now_wall
+
+        while self.step < last:
+            losses = self.train_step(self.step / self.steps, rng_for(self.settings.seed, self.name, self.step))
+            self.step += 1
+            tick()
+            if self.step % self.settings.log_every == 0:
+                self._log(losses)
+            if self.step % evaluate_every == 0 and self.step < self.steps:
+                self._log(self.evaluate())
+                cpu, wall = time.process_time(), time.perf_counter()
+            if self.step % self.settings.save_every == 0 and self.step < self.steps:
+                self.save()
+        if self.step < self.steps:
+            self.save()
+            return {}
+        self.finish()
+        tick()
+        self.save()
+        return self._summarise()
+
+    def _log(self, numbers: Mapping[str, float]) -> None:
+        row = {"step": self.step, "cpu_seconds": round(self.cpu_seconds, 1), **numbers}
+        text = " ".join(f"{key} {value:.5g}" for key, value in row.items())
+        print(f"{time.strftime('%H:%M:%S')} {self.name}: {text}", file=sys.stderr, flush=True)
+        with (self.folder / "log.csv").open("a", newline="") as file:
+            writer = csv.writer(file)
+            for key, value in numbers.items():
+                writer.writerow([self.step, row["cpu_seconds"], key, value])
+
+    def _summarise(self) -> dict[str, Any]:
+        measured = self.evaluate()
+        self._log(measured)
+        summary = {
+            "stage": self.name,
+            "steps": self.steps,
+            "batch": self.batch,
+            "seed": self.settings.seed,
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "cpu_seconds": round(self.cpu_seconds, 1),
+            "wall_seconds": round(self.wall_seconds, 1),
+            "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in self.networks.items()},
+            "digests": {name: digest_of_state(net.state_dict()) for name, net in self.networks.items()},
+            "measured": measured,
+        }
+        (self.folder / "done.json").write_text(json.dumps(summary, indent=1) + "\n")
+        return summary
+
+
+def load_finished(settings: Settings, stage: str, network: str, into: nn.Module) -> nn.Module:
+    """A network of a finished stage, frozen and in evaluation mode."""
+    path = settings.folder(stage) / "checkpoint.pt"
+    state = torch.load(path, map_location=settings.device, weights_only=True)
+    into.load_state_dict(state["networks"][network])
+    return into.to(settings.device).eval().requires_grad_(False)

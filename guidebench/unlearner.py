@@ -1,0 +1,102 @@
+"""The shared unlearner interface: what a method is given and what it hands back.
+
+A method is a frozen dataclass with one function. Every field is a hyper-parameter and is recorded:
+
+    @dataclass(frozen=True)
+    class Mine(Unlearner):
+        name = "mine"
+        steps: int = 100
+
+        def unlearn(self, generator, request, context):
+            ...
+            return generator
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from guidebench.seeds import Streams
+from guidebench.testbed import Generator, Inverter, Noise, PerceptualDistance, Recognizer
+
+
+@dataclass(frozen=True)
+class ForgetItem:
+    """One identity in a request."""
+
+    identity: str
+    image: Tensor | None  # (3, r, r) in [-1, 1]; None under the Random protocol, where only a latent code is known
+    latent: Tensor  # (num_ws, w_dim): the inverted photograph, or the sampled code
+
+
+@dataclass(frozen=True)
+class ForgetRequest:
+    """Who must not be generated any more, and who is named as someone to keep."""
+
+    forget: tuple[ForgetItem, ...]
+    retain: tuple[ForgetItem, ...] = ()
+
+
+@dataclass(frozen=True)
+class CameraSampler:
+    """Cameras as the protocol draws them for training: yaw uniform over ±half range at the protocol's fixed pitch."""
+
+    generator: Generator  # whose rig is used
+    yaw_half_range: float  # radians
+    pitch: float  # radians, offset as in `guidebench.cameras`
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor | None:
+        """(count, 25) camera labels, or None for a 2-D generator."""
+        if self.generator.rig is None:
+            return None
+        yaw = (torch.rand(count, generator=rng) * 2 - 1) * self.yaw_half_range
+        return self.generator.rig.look_at(yaw, self.pitch).to(self.generator.w_avg.device)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that a method may use besides the generator and the request. It holds players only, never a judge."""
+
+    source: Generator  # the original generator, frozen, in eval mode: the teacher
+    inverter: Inverter
+    recognizer: Recognizer  # the training recogniser; differentiable: recognizer(images) -> unit rows
+    perceptual: PerceptualDistance
+    cameras: CameraSampler
+    streams: Streams  # context.streams.at("train/camera", step) -> a CPU generator of this identity, seed and step
+    device: torch.device
+    progress: Callable[..., None]  # progress(step, **scalars), step counted from 1; also detects divergence
+
+    def latents(self, count: int, purpose: str, *index: int) -> Tensor:
+        """(count, num_ws, w_dim) codes of fresh z ~ N(0, I) under the frontal condition, from the named stream."""
+        z = torch.randn(count, self.source.z_dim, generator=self.streams.at(purpose, *index))
+        with torch.no_grad():
+            return self.source.map(z.to(self.device))
+
+    def noise(self, purpose: str, *index: int) -> Noise:
+        """Random render noise from the named stream."""
+        return Noise.random(self.streams.at(purpose, *index))
+
+
+class Unlearner(ABC):
+    """A method. Subclasses are frozen dataclasses; every field is a recorded hyper-parameter."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""  # one line for `guidebench list methods`
+    paper: ClassVar[str] = ""  # citation, if published
+    supports: ClassVar[frozenset[str]] = frozenset({"single"})  # | {"simultaneous", "sequential"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
+
+    @abstractmethod
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        """Returns a generator that cannot make ``request.forget`` any more.
+
+        generator: a private copy of the current generator, in eval mode, with gradients off for all parameters; train
+        what you like and return it, or return a wrapper of your own around it. Must not change ``context.source``.
+        """

@@ -17,11 +17,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from guidebench.errors import MethodError
 from guidebench.seeds import Streams
 from guidebench.testbed import Generator, Inverter, Noise, PerceptualDistance, Recognizer
 
@@ -100,3 +102,34 @@ class Unlearner(ABC):
         generator: a private copy of the current generator, in eval mode, with gradients off for all parameters; train
         what you like and return it, or return a wrapper of your own around it. Must not change ``context.source``.
         """
+
+    def target(self, item: ForgetItem, source: Generator) -> Tensor | None:
+        """The latent code (num_ws, w_dim) that the method moves this identity to, or None if it has no such code.
+
+        Only picture sheets use it.
+        """
+        return None
+
+    def save(self, generator: Generator, source: Generator, folder: Path) -> None:
+        """Writes what `load` needs to ``folder``; the default writes the tensors that differ from the original's.
+
+        Override both if your method returns another class or more tensors than the original has. Raises MethodError if
+        the default does not fit.
+        """
+        from safetensors.torch import save_file
+
+        original, state = source.state_dict(), generator.state_dict()
+        if type(generator) is not type(source) or set(state) != set(original):
+            raise MethodError(
+                f"method {self.name} returns {type(generator).__name__} with other tensors than the original; "
+                "define save() and load() in the method to keep its generators"
+            )
+        delta = {name: value.contiguous() for name, value in state.items() if not torch.equal(value, original[name])}
+        save_file(delta, folder / "delta.safetensors")
+
+    def load(self, generator: Generator, folder: Path) -> Generator:
+        """Turns a copy of the original generator into the one that `save` wrote."""
+        from safetensors.torch import load_file
+
+        generator.load_state_dict({**generator.state_dict(), **load_file(folder / "delta.safetensors")})
+        return generator

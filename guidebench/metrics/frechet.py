@@ -1,0 +1,98 @@
+"""The one Fréchet distance, in float64 from mean, covariance and count, and the two metrics made of it.
+
+FID_pre compares samples of the original and the unlearned generator; ΔFID_real is the change of the distance to real
+images (GUIDE, arXiv 2405.09879, §4.1; Heusel et al., arXiv 1706.08500).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from guidebench.metric import Evidence, FrechetStatistics, Metric, Score
+
+
+def fit(features: Iterable[np.ndarray]) -> FrechetStatistics:
+    """Mean and covariance (ddof 1) of batches of features (n_i, d), in float64.
+
+    Batches may come in any sizes: the features are gathered, so that the result does not depend on them. Raises
+    ValueError with fewer than two rows.
+    """
+    rows = np.concatenate([np.asarray(batch, dtype=np.float64) for batch in features])
+    if len(rows) < 2:
+        raise ValueError(f"a covariance needs at least two feature vectors, got {len(rows)}")
+    return FrechetStatistics(rows.mean(axis=0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1), len(rows))
+
+
+def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    """‖μ₁ - μ₂‖² + Tr Σ₁ + Tr Σ₂ - 2 Tr (Σ₁Σ₂)^½, in squared feature units; 0 for equal Gaussians.
+
+    The trace of the root is the sum of the roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is symmetric, so that a
+    singular covariance needs no correction term. Raises ValueError if the dimensions differ.
+    """
+    if first.mean.shape != second.mean.shape:
+        raise ValueError(f"features of {first.mean.size} and {second.mean.size} numbers cannot be compared")
+    if np.array_equal(first.mean, second.mean) and np.array_equal(first.covariance, second.covariance):
+        return 0.0
+    values, vectors = np.linalg.eigh(first.covariance)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    cross = np.linalg.eigvalsh(root @ second.covariance @ root)
+    shift = float(((first.mean - second.mean) ** 2).sum())
+    traces = float(np.trace(first.covariance) + np.trace(second.covariance))
+    return shift + traces - 2 * float(np.sqrt(np.clip(cross, 0, None)).sum())
+
+
+def _too_few(*sets: FrechetStatistics) -> str | None:
+    """Why a covariance of these sets cannot be trusted, or None."""
+    dim, count = sets[0].mean.size, min(item.count for item in sets)
+    if count < 2 * dim:
+        return f"{count} samples are fewer than twice the {dim} features; give --samples {2 * dim} or more"
+    return None
+
+
+def _forgotten(evidence: Evidence) -> str:
+    return next(subject.identity for subject in evidence.subjects if subject.role == "forget")
+
+
+def _fid_pre(evidence: Evidence) -> list[Score]:
+    reason = _too_few(evidence.source, evidence.after)
+    value = None if reason else frechet_distance(evidence.source, evidence.after)
+    return [Score("fid_pre", None, _forgotten(evidence), value, reason, evidence.after.count)]
+
+
+def _delta_fid_real(evidence: Evidence) -> list[Score]:
+    if evidence.real is None:
+        reason: str | None = "the testbed has no statistics of real images"
+        value = None
+    else:
+        reason = _too_few(evidence.source, evidence.after, evidence.real)
+        value = None
+        if reason is None:
+            after = frechet_distance(evidence.real, evidence.after)
+            value = after - frechet_distance(evidence.real, evidence.source)
+    return [Score("delta_fid_real", None, _forgotten(evidence), value, reason, evidence.after.count)]
+
+
+METRICS: Sequence[Metric] = (
+    Metric(
+        name="fid_pre",
+        title="FID_pre",
+        latex=r"FID\textsubscript{pre}",
+        direction="lower",
+        unit="squared feature distance",
+        summary="samples of the unlearned generator against the original's: same latent codes, same cameras",
+        compute=_fid_pre,
+        judged=False,
+    ),
+    Metric(
+        name="delta_fid_real",
+        title="ΔFID_real",
+        latex=r"$\Delta$FID\textsubscript{real}",
+        direction="lower",
+        unit="squared feature distance",
+        summary="how much further from real images the samples are than the original's; may be negative",
+        compute=_delta_fid_real,
+        judged=False,
+    ),
+)

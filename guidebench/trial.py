@@ -1,0 +1,458 @@
+"""One trial: invert, render before, unlearn, render after, judge. Everything else is bookkeeping around this file.
+
+The same latent codes, cameras and random samples are rendered by the original and the unlearned generator; judges embed
+both sets, the feature extractor featurises both sample sets, and those arrays are the evidence that metrics score.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from guidebench import digest, seeds
+from guidebench.cameras import view_yaws
+from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.images import quantise
+from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
+from guidebench.metrics.frechet import fit
+from guidebench.protocol import RANDOM, Protocol
+from guidebench.seeds import Streams
+from guidebench.testbed import Faces, Generator, Judges, Noise, Players, Testbed
+from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest, Unlearner
+
+NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
+SAMPLE_BATCH = 16  # images rendered at once for FID; a draw never depends on it
+_REMEMBERED = 4  # identities whose renders before unlearning are kept in memory
+
+Report = Callable[[int, Mapping[str, float]], None]  # (step, scalars)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who appears in a trial: the forgotten photograph first, then other photographs of that person, then others."""
+
+    subjects: tuple[Subject, ...]
+    latents: Tensor  # (S, num_ws, w_dim)
+    photos: Tensor | None  # (S, 3, r, r); None under Random
+
+    @property
+    def forgotten(self) -> ForgetItem:
+        """What the method is asked to forget."""
+        photo = None if self.photos is None else self.photos[0]
+        return ForgetItem(self.subjects[0].identity, photo, self.latents[0])
+
+
+@dataclass(frozen=True)
+class Renders:
+    """What one generator shows of a cast, as far as it is kept."""
+
+    embeddings: dict[str, tuple[np.ndarray, np.ndarray]]  # judge -> (S, V, d) vectors, (S, V) found
+    pictures: Tensor  # (S, P, 3, r, r): the views that picture sheets show
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A method's answer, checked."""
+
+    generator: Generator
+    progress: list[dict[str, float]]  # one row a progress report: step and the method's scalars
+    seconds: float
+    trainable: int  # parameters that differ from the original's
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that a trial leaves behind."""
+
+    evidence: Evidence
+    cast: Cast
+    before: Renders
+    after: Renders
+    target: Tensor | None  # (3, r, r): what the method moves the identity to, if it says so
+    unlearned: Unlearned
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Bench:
+    """A testbed, loaded once a process, with the evidence about its original generator that trials share."""
+
+    def __init__(self, testbed: Testbed, faces: Faces | None = None) -> None:
+        """faces: photographs to use instead of the testbed's own. Raises BadInput if a judge is also a player."""
+        self.testbed = testbed
+        self.players: Players = testbed.players()
+        self.judges: Judges = testbed.judges()
+        self.faces: Faces = faces or testbed.faces()
+        check_player_is_not_judge(self.players.digests, self.judges.digests)
+        self.digests = {**self.players.digests, **self.judges.digests}
+        self._player_state = self._state()
+        self._casts: dict[tuple[str, int], tuple[Cast, Renders]] = {}
+        self._source_samples: dict[str, FrechetStatistics] = {}
+
+    def manifest(self, protocol: Protocol) -> str:
+        """Digest of the identities: of the photo set, or of the generator that samples them."""
+        if protocol.source == RANDOM:
+            return digest.of_data([RANDOM, self.players.digests["generator"]])
+        return self.faces.manifest(protocol.source)
+
+    def identity(self, protocol: Protocol, index: int) -> str:
+        """The name of the identity at this place of the protocol; raises BadInput if there are not that many."""
+        if protocol.source == RANDOM:
+            return f"random-{index:04d}"
+        return self.faces.people(protocol.source, [index], photos=1)[0].identity
+
+    def cast(self, protocol: Protocol, index: int) -> tuple[Cast, Renders]:
+        """The cast of one identity and its renders by the original generator; remembered for a few identities."""
+        key = (protocol.digest(), index)
+        if key not in self._casts:
+            while len(self._casts) >= _REMEMBERED:
+                self._casts.pop(next(iter(self._casts)))
+            cast = make_cast(self, protocol, index)
+            self._casts[key] = (cast, render_cast(self, protocol, self.players.generator, cast, "before"))
+        return self._casts[key]
+
+    def source_samples(self, protocol: Protocol) -> FrechetStatistics:
+        """Statistics of the original generator's samples; remembered."""
+        key = protocol.digest()
+        if key not in self._source_samples:
+            self._source_samples[key] = sample_statistics(self, protocol, self.players.generator, "before")
+        return self._source_samples[key]
+
+    def _state(self) -> dict[str, str]:
+        players = self.players
+        modules: dict[str, nn.Module] = {
+            "generator": players.generator,
+            "inverter": players.inverter,
+            "recognizer": players.recognizer,
+            "perceptual": players.perceptual,
+        }
+        return {name: digest.of_module(module) for name, module in modules.items()}
+
+    def check_players_untouched(self) -> None:
+        """Raises MethodError and restores the players if a method changed one of them."""
+        changed = [name for name, state in self._state().items() if state != self._player_state[name]]
+        if changed:
+            self.players = self.testbed.players()
+            raise MethodError(
+                f"the method changed the context's {', '.join(changed)}, which every method shares; "
+                "change only the generator that is passed to unlearn()"
+            )
+        for module in (self.players.generator, self.players.inverter, self.players.recognizer, self.players.perceptual):
+            module.eval().requires_grad_(False)
+
+
+def check_player_is_not_judge(players: Mapping[str, str], judges: Mapping[str, str]) -> None:
+    """Raises BadInput if a judge's weights equal a player's: scores would flatter the method."""
+    for judge, weights in judges.items():
+        for player, own in players.items():
+            if weights == own:
+                raise BadInput(
+                    f"judge {judge} and player {player} share weights {weights[:12]}…; scores would flatter the "
+                    "method. Choose another judge"
+                )
+
+
+def trial_key(
+    protocol: Protocol,
+    method: Unlearner,
+    *,
+    source_digest: str,
+    fields: Mapping[str, object],
+    testbed: str,
+    digests: Mapping[str, str],
+    manifest: str,
+    identity: str,
+    seed: int,
+) -> str:
+    """SHA-256 of everything that decides a trial's numbers; commit and device are recorded, not keyed."""
+    return digest.of_data(
+        {
+            "protocol": protocol.measurement(),
+            "method": method.name,
+            "source": source_digest,
+            "fields": dict(fields),
+            "testbed": testbed,
+            "weights": dict(digests),
+            "manifest": manifest,
+            "identity": identity,
+            "seed": seed,
+            "precision": "float32",
+            "numerics": NUMERICS_VERSION,
+        }
+    )
+
+
+def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, seed: int, report: Report) -> Outcome:
+    """Measures one method on one identity. Raises MethodError if the method misbehaves."""
+    started = time.perf_counter()
+    cast, before = bench.cast(protocol, index)
+    unlearned = unlearn(bench, protocol, method, cast.forgotten, seed, report)
+    evaluation = time.perf_counter()
+    after = render_cast(bench, protocol, unlearned.generator, cast, "after")
+    evidence = Evidence(
+        subjects=cast.subjects,
+        sights=sights(bench, cast, before, after),
+        frontal=next(iter(before.embeddings.values()))[1].shape[1] // 2,
+        source=bench.source_samples(protocol),
+        after=sample_statistics(bench, protocol, unlearned.generator, "after"),
+        real=bench.judges.real,
+    )
+    target = target_picture(bench, protocol, method, cast)
+    now = time.perf_counter()
+    seconds = {"unlearn": unlearned.seconds, "evaluate": now - evaluation, "total": now - started}
+    return Outcome(evidence, cast, before, after, target, unlearned, seconds)
+
+
+def make_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
+    """Finds the latent codes of everybody in a trial: inverted photographs, or sampled codes under Random.
+
+    Retained people are the last ones of the source's fixed order without the forgotten one, so that they do not depend
+    on how many identities are forgotten. Raises BadInput if the source holds too few people or photographs.
+    """
+    if protocol.source == RANDOM:
+        return _sampled_cast(bench, protocol, index)
+    total = bench.faces.sources().get(protocol.source, 0)
+    others = [place for place in reversed(range(total)) if place != index][: protocol.retain]
+    if len(others) < protocol.retain:
+        raise BadInput(
+            f"protocol {protocol.name} retains {protocol.retain} people besides the forgotten one, but "
+            f"'{protocol.source}' holds {total}; lower retain in the protocol file"
+        )
+    forgotten = bench.faces.people(protocol.source, [index], photos=protocol.photos)[0]
+    retained = bench.faces.people(protocol.source, others, photos=1)
+    subjects = [
+        Subject(forgotten.identity, "forget" if photo == 0 else "probe", photo) for photo in range(protocol.photos)
+    ]
+    subjects += [Subject(person.identity, "retain", 0) for person in retained]
+    photos = torch.cat([forgotten.photos, *[person.photos for person in retained]]).to(bench.testbed.device)
+    rng = None
+    if protocol.conventions == "published":
+        rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
+    with torch.no_grad():
+        latents = torch.cat([bench.players.inverter.invert(photo[None], rng=rng) for photo in photos])
+    return Cast(tuple(subjects), latents, photos)
+
+
+def _sampled_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
+    generator = bench.players.generator
+    names = (protocol.name, protocol.version)
+    z = torch.cat(
+        [
+            seeds.normals([index], generator.z_dim, *names, "identity/latent"),
+            seeds.normals(range(protocol.retain), generator.z_dim, *names, "retain/latent"),
+        ]
+    )
+    subjects = [Subject(f"random-{index:04d}", "forget", 0)]
+    subjects += [Subject(f"random-retain-{place:04d}", "retain", 0) for place in range(protocol.retain)]
+    with torch.no_grad():
+        return Cast(tuple(subjects), generator.map(z.to(bench.testbed.device)), None)
+
+
+def unlearn(
+    bench: Bench, protocol: Protocol, method: Unlearner, item: ForgetItem, seed: int, report: Report
+) -> Unlearned:
+    """Runs a method on a private copy of the generator and checks what it hands back. Raises MethodError."""
+    rows: list[dict[str, float]] = []
+
+    def progress(step: int, **scalars: float) -> None:
+        values = {name: float(value) for name, value in scalars.items()}
+        rows.append({"step": int(step), **values})
+        wrong = [name for name, value in values.items() if not math.isfinite(value)]
+        if wrong:
+            raise MethodError(
+                f"diverged: {wrong[0]} = {values[wrong[0]]} at step {step}; lower the learning rate (--set lr=…)"
+            )
+        report(step, values)
+
+    context = make_context(bench, protocol, method, item, seed, progress)
+    private = copy.deepcopy(bench.players.generator).eval().requires_grad_(False)
+    started = time.perf_counter()
+    with seeds.global_seed(*context.streams.prefix, "global"):
+        try:
+            result = method.unlearn(private, ForgetRequest((item,)), context)
+        except GuidebenchError:
+            raise
+        except Exception as error:  # a method may fail in any way; its trial fails, the run goes on
+            raise MethodError(f"the method raised {_where(error)}") from error
+        finally:
+            torch.set_grad_enabled(True)
+    elapsed = time.perf_counter() - started
+    bench.check_players_untouched()
+    check_generator(result, bench, protocol, item)
+    return Unlearned(result, rows, elapsed, changed_parameters(result, bench.players.generator))
+
+
+def make_context(
+    bench: Bench, protocol: Protocol, method: Unlearner, item: ForgetItem, seed: int, progress: Callable[..., None]
+) -> Context:
+    """What a method sees: players and streams of this identity and seed, no judge and no probe photograph.
+
+    The streams do not depend on the method, so that methods which draw alike see the same numbers.
+    """
+    players = bench.players
+    return Context(
+        source=players.generator,
+        inverter=players.inverter,
+        recognizer=players.recognizer,
+        perceptual=players.perceptual,
+        cameras=CameraSampler(players.generator, protocol.yaw, protocol.pitch),
+        streams=Streams((protocol.name, protocol.version, item.identity, seed)),
+        device=bench.testbed.device,
+        progress=progress,
+    )
+
+
+def check_generator(result: object, bench: Bench, protocol: Protocol, item: ForgetItem) -> None:
+    """Raises MethodError unless the result is a generator that renders finite images of the right shape."""
+    if not isinstance(result, Generator):
+        kind = "None" if result is None else type(result).__name__
+        raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
+    result.eval().requires_grad_(False)
+    for name, tensor in result.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
+    cameras = protocol_cameras(protocol, result)
+    try:
+        with torch.no_grad():
+            image = result.render(
+                item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant()
+            )
+    except Exception as error:  # whatever a stranger's generator raises
+        raise MethodError(f"the returned generator cannot render: {_where(error)}") from error
+    resolution = bench.players.generator.resolution
+    if tuple(image.shape) != (1, 3, resolution, resolution):
+        raise MethodError(
+            f"the returned generator renders {tuple(image.shape)}, not (1, 3, {resolution}, {resolution})"
+        )
+    if not bool(torch.isfinite(image).all()):
+        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+
+
+def changed_parameters(result: Generator, source: Generator) -> int:
+    """How many numbers of the result differ from the original: those of tensors that are new or not equal."""
+    original = dict(source.named_parameters())
+
+    def unchanged(name: str, value: Tensor) -> bool:
+        candidates = (original.get(name), *(old for key, old in original.items() if name.endswith(f".{key}")))
+        return any(old is not None and old.shape == value.shape and torch.equal(old, value) for old in candidates)
+
+    return sum(value.numel() for name, value in result.named_parameters() if not unchanged(name, value))
+
+
+def protocol_cameras(protocol: Protocol, generator: Generator) -> Tensor | None:
+    """(views, 25) labels of the protocol's views, or None for a 2-D generator, which has one view."""
+    if generator.rig is None:
+        return None
+    labels = generator.rig.look_at(view_yaws(protocol.views, protocol.yaw), protocol.pitch)
+    return labels.to(generator.w_avg.device)
+
+
+def picture_views(protocol: Protocol) -> list[int]:
+    """The views that picture sheets show: leftmost, frontal, rightmost."""
+    return sorted({0, protocol.views // 2, protocol.views - 1})
+
+
+@torch.no_grad()
+def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
+    """Renders everybody from all views and embeds the renders with every judge."""
+    cameras = protocol_cameras(protocol, generator)
+    shown = picture_views(protocol)
+    pictures = []
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {judge: [] for judge in bench.judges.recognizers}
+    for place, code in enumerate(cast.latents):
+        noise = evaluation_noise(protocol, side, "views", place)
+        images = quantise(render_views(generator, code, cameras, noise))
+        pictures.append(images[shown] if len(images) > 1 else images)
+        for judge, recognizer in bench.judges.recognizers.items():
+            embeddings = recognizer.embed(images)
+            found[judge].append((embeddings.vectors.cpu().numpy(), embeddings.found.cpu().numpy()))
+    embedded = {
+        judge: (np.stack([vectors for vectors, _ in rows]), np.stack([mask for _, mask in rows]))
+        for judge, rows in found.items()
+    }
+    return Renders(embedded, torch.stack(pictures).cpu())
+
+
+def render_views(generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise) -> Tensor:
+    """One latent code (num_ws, w_dim) from all cameras (V, 25) -> (V, 3, r, r); features are synthesised once."""
+    features = generator.synthesize(code[None], noise=noise)
+    if cameras is None:
+        return generator.decode(features, code[None], None, noise=noise)
+    count = len(cameras)
+    repeated = features.expand(count, *features.shape[1:])
+    return generator.decode(repeated, code.expand(count, *code.shape), cameras, noise=noise)
+
+
+def evaluation_noise(protocol: Protocol, side: str, purpose: str, index: int) -> Noise:
+    """Constant noise, or under `published` noise of its own for before and after, as in the released evaluation."""
+    if protocol.conventions == "corrected":
+        return Noise.constant()
+    return Noise.random(seeds.stream(protocol.name, protocol.version, "eval/noise", side, purpose, index))
+
+
+@torch.no_grad()
+def sample_statistics(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> FrechetStatistics:
+    """Features of random samples: latent codes of the original mapping, yaw uniform over the protocol's range."""
+    batches = (
+        bench.judges.features.features(images) for images in _samples(bench, protocol, generator, side)
+    )
+    return fit(batches)
+
+
+def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> Iterator[Tensor]:
+    names = (protocol.name, protocol.version)
+    device = bench.testbed.device
+    for start in range(0, protocol.samples, SAMPLE_BATCH):
+        indices = range(start, min(start + SAMPLE_BATCH, protocol.samples))
+        z = seeds.normals(indices, generator.z_dim, *names, "fid/latent").to(device)
+        cameras = None
+        if generator.rig is not None:
+            yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
+            cameras = generator.rig.look_at(yaw, protocol.pitch).to(device)
+        noise = evaluation_noise(protocol, side, "fid", start)
+        yield generator.render(generator.map(z), cameras, noise=noise)
+
+
+def sights(bench: Bench, cast: Cast, before: Renders, after: Renders) -> dict[str, Sight]:
+    """Puts together what each judge saw of renders and photographs."""
+    result = {}
+    for judge, recognizer in bench.judges.recognizers.items():
+        photo = None
+        if cast.photos is not None:
+            with torch.no_grad():
+                photo = recognizer.embed(quantise(cast.photos))
+        result[judge] = Sight(
+            *before.embeddings[judge],
+            *after.embeddings[judge],
+            photo=None if photo is None else photo.vectors.cpu().numpy(),
+            photo_found=None if photo is None else photo.found.cpu().numpy(),
+        )
+    return result
+
+
+def target_picture(bench: Bench, protocol: Protocol, method: Unlearner, cast: Cast) -> Tensor | None:
+    """The original generator's frontal render of the code that the method moves the identity to, if it names one."""
+    code = method.target(cast.forgotten, bench.players.generator)
+    if code is None:
+        return None
+    cameras = protocol_cameras(protocol, bench.players.generator)
+    view = None if cameras is None else cameras[protocol.views // 2 : protocol.views // 2 + 1]
+    with torch.no_grad():
+        image = bench.players.generator.render(code.detach()[None], view, noise=Noise.constant())
+    return quantise(image)[0].cpu()
+
+
+def _where(error: Exception) -> str:
+    """'ValueError: text (file.py:12)': an exception in one line, with the last place of the traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    text = " ".join(str(error).split()) or "no message"
+    place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {text}{place}"

@@ -1,0 +1,57 @@
+"""What all tests share: markers that skip with a reason, and where the reference arrays lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = Path(os.environ.get("GUIDEBENCH_REFERENCE", ROOT.parent / "shared" / "reference"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {
+        "slow": None if config.getoption("--slow") else "takes minutes; run with --slow",
+        "reference": None if REFERENCE.is_dir() else "no reference arrays; name their folder in GUIDEBENCH_REFERENCE",
+    }
+    if any(item.get_closest_marker("gpu") for item in items):
+        reasons["gpu"] = _reason_against_gpu()
+    if any(item.get_closest_marker("weights") for item in items):
+        reasons["weights"] = _reason_against_weights()
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _reason_against_gpu() -> str | None:
+    import torch
+
+    return None if torch.cuda.is_available() else "no CUDA device"
+
+
+def _reason_against_weights() -> str | None:
+    folder = os.environ.get("GUIDEBENCH_ASSETS")
+    return (
+        None if folder and Path(folder).is_dir() else "no pretrained networks; name their folder in GUIDEBENCH_ASSETS"
+    )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout that the tests lie in."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of reference arrays; skips where there is none."""
+    if not REFERENCE.is_dir():
+        pytest.skip("no reference arrays; name their folder in GUIDEBENCH_REFERENCE")
+    return REFERENCE

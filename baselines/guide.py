@@ -1,0 +1,286 @@
+"""GUIDE and its ablation ladder: unlearning an identity by pulling its latent code towards another face.
+
+Seo et al., "Generative Unlearning for Any Identity", CVPR 2024, arXiv 2405.09879. One class holds the whole method; the
+rows of the paper's Tables 1 and 2 are its configurations. The defaults are the authors' released settings, including
+two in which their code differs from their formulas: adjacency and global losses are sums over the samples where Eqs. 7
+and 8 take means (``reduction``), and training renders draw fresh noise (``noise``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from guidebench import losses
+from guidebench.testbed import Generator, Noise
+from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+
+
+def extrapolated_target(latent: Tensor, average: Tensor, distance: float) -> Tensor:
+    """The un-identifying face of GUIDE's Eq. 3: from the average face, ``distance`` away from the forgotten one.
+
+    w_t = w̄ - d · (w_u - w̄) / ‖w_u - w̄‖, the norm over all num_ws × w_dim numbers of a code.
+    latent: (n, num_ws, w_dim). average: broadcasts against it. Returns (n, num_ws, w_dim); a code that is the average
+    itself has no opposite and stays where it is.
+    """
+    return average - distance * _unit(latent - average)
+
+
+def adjacent_shift(latent: Tensor, towards: Tensor, alpha: Tensor) -> Tensor:
+    """The step Δ of GUIDE's Eq. 5: from the forgotten code towards random codes, α long.
+
+    Δ_i = α_i · (w_i - w_u) / ‖w_i - w_u‖, the norm over all num_ws × w_dim numbers of a code.
+    latent: (1, num_ws, w_dim). towards: (n, num_ws, w_dim). alpha: (n,). Returns (n, num_ws, w_dim).
+    """
+    return alpha[:, None, None] * _unit(towards - latent)
+
+
+def _unit(codes: Tensor) -> Tensor:
+    """(n, num_ws, w_dim) -> the same, each code of length 1 over all its numbers; a zero code stays zero."""
+    return codes / torch.linalg.vector_norm(codes, dim=(1, 2), keepdim=True).clamp_min(torch.finfo(codes.dtype).tiny)
+
+
+class PerCodeNoise(Noise):
+    """Render noise with a stream for each latent code of a batch, so that no code's noise depends on its neighbours.
+
+    A draw whose first axis holds k rows for each code (k rays, say) takes k rows from each stream. A draw that the batch
+    shares comes from the first code's stream.
+    """
+
+    def __init__(self, streams: Sequence[torch.Generator]) -> None:
+        """streams: one for each code, in the order of the batch."""
+        super().__init__(streams[0])
+        self._codes = [Noise.random(stream) for stream in streams]
+
+    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        """Standard normal float32 of ``shape``."""
+        if shape[0] % len(self._codes):
+            return super().normal(shape, device)
+        rows = (shape[0] // len(self._codes), *shape[1:])
+        return torch.cat([code.normal(rows, device) for code in self._codes])
+
+    def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        """Uniform float32 in [0, 1) of ``shape``."""
+        if shape[0] % len(self._codes):
+            return super().uniform(shape, device)
+        rows = (shape[0] // len(self._codes), *shape[1:])
+        return torch.cat([code.uniform(rows, device) for code in self._codes])
+
+
+@dataclass(frozen=True)
+class Draws:
+    """All that is random in one step. Codes of a batch stand in the order: forgotten, adjacent, global."""
+
+    camera: Tensor | None  # (1, 25), shared by all codes and both generators; None for a 2-D generator
+    towards: Tensor  # (N_a, num_ws, w_dim): random codes that the adjacent ones lie towards; N_a = 0: no such loss
+    alpha: Tensor  # (N_a,): how far
+    others: Tensor  # (N_g, num_ws, w_dim): random codes that must stay as they are; N_g = 0: no such loss
+    render_noise: tuple[Noise, Noise]  # of the renders: the generator in training, the source
+    feature_noise: tuple[Noise, Noise]  # of the feature term, where it does not reuse the features of the renders
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one step minimises, each a scalar with gradient."""
+
+    local: Tensor
+    adjacency: Tensor  # weighted; 0 without the loss
+    preservation: Tensor  # the global loss, weighted; 0 without the loss
+
+    @property
+    def total(self) -> Tensor:
+        """Sum of the three."""
+        return self.local + self.adjacency + self.preservation
+
+    def scalars(self) -> dict[str, float]:
+        """The numbers for a progress report."""
+        values = torch.stack([self.total, self.local, self.adjacency, self.preservation]).tolist()
+        return dict(zip(("loss", "local", "adjacency", "global"), values, strict=True))
+
+
+@dataclass(frozen=True)
+class Guide(Unlearner):
+    """The published method: extrapolated target, local, adjacency and global loss."""
+
+    name = "guide"
+    summary = "+ global loss: GUIDE as published"
+    paper = "Seo et al., Generative Unlearning for Any Identity, CVPR 2024, arXiv 2405.09879"
+    presets = {"mini": {"steps": 50, "lr": 2e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    bounds = {
+        "steps": (0, 1_000_000),
+        "lr": (0.0, 10.0),
+        "target_distance": (-1e4, 1e4),
+        "local_mse": (0.0, 1e6),
+        "local_perceptual": (0.0, 1e6),
+        "local_identity": (0.0, 1e6),
+        "adjacency_mse": (0.0, 1e6),
+        "adjacency_perceptual": (0.0, 1e6),
+        "adjacency_identity": (0.0, 1e6),
+        "adjacency_weight": (0.0, 1e6),
+        "adjacency_samples": (1, 1024),
+        "alpha_min": (0.0, 1e4),
+        "alpha_max": (0.0, 1e4),
+        "global_weight": (0.0, 1e6),
+        "global_samples": (1, 1024),
+    }
+
+    steps: int = 1000
+    lr: float = 1e-4  # of Adam, other settings at their usual values
+    target_kind: Literal["mean", "extrapolated"] = "extrapolated"  # w̄, or beyond it (Eq. 3)
+    target_distance: float = 30.0  # d of Eq. 3, over all num_ws × w_dim numbers; negative: between w̄ and the face
+    local_mse: float = 1e-2  # weight of the squared difference of features (tri-planes)
+    local_perceptual: float = 1.0
+    local_identity: float = 0.1
+    adjacency_loss: bool = True  # the local loss at codes near the forgotten one (Eq. 7)
+    adjacency_mse: float = 1e-2
+    adjacency_perceptual: float = 1.0
+    adjacency_identity: float = 0.1
+    adjacency_weight: float = 1.0
+    adjacency_samples: int = 2  # N_a
+    alpha_min: float = 0.0  # the distance α of adjacent codes is uniform in [alpha_min, alpha_max) (Eq. 5)
+    alpha_max: float = 15.0
+    global_loss: bool = True  # random codes must stay as they are (Eq. 8)
+    global_weight: float = 1.0
+    global_samples: int = 2  # N_g
+    reduction: Literal["sum", "mean"] = "sum"  # over the samples: the authors' code sums, Eqs. 7 and 8 take the mean
+    noise: Literal["random", "constant"] = "random"  # of the training renders: fresh, or the stored one
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the range of α is empty."""
+        if self.alpha_min > self.alpha_max:
+            raise ValueError(f"alpha_min = {self.alpha_min:g} must not be above alpha_max = {self.alpha_max:g}")
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        """Trains the backbone in place; the source generator is the teacher of all three losses."""
+        (item,) = request.forget
+        latent = item.latent.to(context.device)[None]
+        target = self.target_code(latent, context.source.w_avg)
+        backbone = generator.parts()["backbone"].requires_grad_(True)
+        optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr)
+        for step in range(1, self.steps + 1):
+            found = self.losses(generator, latent, target, self.draw(context, step), context)
+            optimizer.zero_grad()
+            found.total.backward()
+            optimizer.step()
+            context.progress(step, **found.scalars())
+        backbone.requires_grad_(False)
+        return generator
+
+    def target(self, item: ForgetItem, source: Generator) -> Tensor:
+        """The code w_t, for picture sheets."""
+        return self.target_code(item.latent.to(source.w_avg.device)[None], source.w_avg)[0]
+
+    def target_code(self, latent: Tensor, average: Tensor) -> Tensor:
+        """The code w_t whose source face the forgotten one shall get.
+
+        latent: (1, num_ws, w_dim). average: (w_dim,) or anything that broadcasts. Returns (1, num_ws, w_dim).
+        """
+        if self.target_kind == "mean":
+            return average.expand_as(latent)
+        return extrapolated_target(latent, average, self.target_distance)
+
+    def draw(self, context: Context, step: int) -> Draws:
+        """The randomness of one step; each draw has a stream of its own, so no loss moves the draws of another."""
+        near = self.adjacency_samples if self.adjacency_loss else 0
+        away = self.global_samples if self.global_loss else 0
+        uniform = torch.rand(near, generator=context.streams.at("train/adjacency/alpha", step))
+        alpha = self.alpha_min + (self.alpha_max - self.alpha_min) * uniform
+        forgotten = [("local", 0)] + [("adjacency", i) for i in range(near)]
+        everyone = forgotten + [("global", i) for i in range(away)]
+
+        def codes(count: int, purpose: str) -> Tensor:
+            if count == 0:
+                return torch.empty(0, context.source.num_ws, context.source.w_dim, device=context.device)
+            return context.latents(count, purpose, step)
+
+        def noise(purpose: str, batch: Sequence[tuple[str, int]]) -> Noise:
+            if self.noise == "constant":
+                return Noise.constant()
+            return PerCodeNoise([context.streams.at(f"train/noise/{purpose}/{term}", step, i) for term, i in batch])
+
+        return Draws(
+            camera=context.cameras.sample(1, context.streams.at("train/camera", step)),
+            towards=codes(near, "train/adjacency/latent"),
+            alpha=alpha.to(context.device),
+            others=codes(away, "train/global/latent"),
+            render_noise=(noise("render/trained", everyone), noise("render/source", everyone)),
+            feature_noise=(noise("features/trained", forgotten), noise("features/source", forgotten)),
+        )
+
+    def losses(self, generator: Generator, latent: Tensor, target: Tensor, draws: Draws, context: Context) -> Losses:
+        """The losses of one step, a function of its arguments alone: every number that is drawn is in ``draws``.
+
+        latent, target: (1, num_ws, w_dim). All codes pass each generator in one batch.
+        """
+        shift = adjacent_shift(latent, draws.towards, draws.alpha)
+        codes = torch.cat([latent, latent + shift, draws.others])
+        wanted_codes = torch.cat([target, target + shift, draws.others])
+        near = 1 + len(draws.towards)  # the forgotten code and the adjacent ones; the rest are global
+        camera = draws.camera.expand(len(codes), -1) if draws.camera is not None else None
+
+        features = generator.synthesize(codes, noise=draws.render_noise[0])
+        images = generator.decode(features, codes, camera, noise=draws.render_noise[0])
+        with torch.no_grad():
+            wanted_features = context.source.synthesize(wanted_codes, noise=draws.render_noise[1])
+            wanted = context.source.decode(wanted_features, wanted_codes, camera, noise=draws.render_noise[1])
+        if self.noise == "random" and not generator.features_are_deterministic:
+            # The authors take the features for this term from calls of their own, with noise of their own.
+            features = generator.synthesize(codes[:near], noise=draws.feature_noise[0])
+            with torch.no_grad():
+                wanted_features = context.source.synthesize(wanted_codes[:near], noise=draws.feature_noise[1])
+
+        mse = losses.feature_distance(features[:near], wanted_features[:near])
+        perceptual = losses.perceptual(context.perceptual, images, wanted)
+        identity = losses.identity(context.recognizer, images[:near], wanted[:near])
+        local = self.local_mse * mse + self.local_perceptual * perceptual[:near] + self.local_identity * identity
+        adjacency = (
+            self.adjacency_mse * mse
+            + self.adjacency_perceptual * perceptual[:near]
+            + self.adjacency_identity * identity
+        )
+        return Losses(
+            local=local[0],
+            adjacency=self.adjacency_weight * self._reduce(adjacency[1:]),
+            preservation=self.global_weight * self._reduce(perceptual[near:]),
+        )
+
+    def _reduce(self, rows: Tensor) -> Tensor:
+        """(n,) -> their sum or mean; 0 for no rows."""
+        return rows.mean() if self.reduction == "mean" and len(rows) else rows.sum()
+
+
+@dataclass(frozen=True)
+class MeanLatent(Guide):
+    """The paper's baseline: the local loss alone, towards the average face."""
+
+    name = "mean-latent"
+    summary = "the paper's baseline: pull towards w_avg"
+
+    target_kind: Literal["mean", "extrapolated"] = "mean"
+    adjacency_loss: bool = False
+    global_loss: bool = False
+
+
+@dataclass(frozen=True)
+class Extrapolated(Guide):
+    """The local loss alone, towards a target extrapolated through the average face."""
+
+    name = "extrapolated"
+    summary = "+ target extrapolated through w_avg (UFO)"
+
+    adjacency_loss: bool = False
+    global_loss: bool = False
+
+
+@dataclass(frozen=True)
+class ExtrapolatedAdjacency(Guide):
+    """Local and adjacency loss, towards the extrapolated target."""
+
+    name = "extrapolated-adj"
+    summary = "+ adjacency loss"
+
+    global_loss: bool = False

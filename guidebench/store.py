@@ -31,7 +31,7 @@ from guidebench.metric import Evidence, FrechetStatistics, Score, Sight, Subject
 
 SCHEMA = 1  # raised when record.json changes in a way that readers must know
 RECORDS, FAILURES = "records", "failures"
-_ASIDE = ".building-"  # prefix of a folder that is not finished
+_ASIDE = ".building-"  # prefix of a folder that is not finished; the id of the building process follows
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,11 @@ class Store:
                 pass
 
     def clean(self) -> None:
-        """Removes what a killed run left unfinished. Only while no other run uses the directory."""
+        """Removes what killed processes left unfinished; folders that a living process still builds are let alone."""
         for leftover in self.root.glob(f"**/{_ASIDE}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            builder = leftover.name.removeprefix(_ASIDE).partition("-")[0]
+            if not (builder.isdigit() and _alive(int(builder))):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def path(self, protocol: str, label: str, folder_name: str, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
@@ -193,7 +195,7 @@ class Store:
         """
         with storage_errors(self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+            aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{os.getpid()}-", dir=target.parent))
             try:
                 yield aside
                 _sync(aside)
@@ -226,6 +228,16 @@ def storage_errors(root: Path) -> Iterator[None]:
                 f"no space left for records in {root}; free some and run the same command again: it resumes"
             ) from None
         raise StorageError(f"cannot write records in {root}: {error.strerror or error}; choose another --out") from None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync(folder: Path) -> None:

@@ -218,8 +218,8 @@ class Testbed(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
-    default_steps_note: ClassVar[str] = ""
     paper_weights: ClassVar[bool] = False  # True: its figures stand beside the paper's published ones
+    cpu_workers: ClassVar[int | None] = None  # processes on a CPU; None: one a core
 
     def __init__(self, *, device: torch.device | str = "cpu", cache: Path | None = None) -> None:
         """device: where players and judges live. cache: folder for rendered photographs (None: the user's cache)."""

@@ -1,0 +1,268 @@
+"""The `guidebench` command. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import guidebench
+from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, GuidebenchError
+
+if TYPE_CHECKING:
+    from guidebench.protocol import Protocol
+
+_METHOD_HELP = "A registered method, or path/to/file.py:Class. Repeat for several."
+
+
+@contextlib.contextmanager
+def _one_clear_line() -> Iterator[None]:
+    """Errors meant for the user end the command with one line and an exit code, not with a traceback."""
+    try:
+        yield
+    except GuidebenchError as error:
+        click.echo(f"guidebench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("guidebench: interrupted; what was measured is kept, the same command goes on from there", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of our output has seen enough
+
+
+class _Commands(click.Group):
+    """Wraps every command in `_one_clear_line`, and suggests a close match for an unknown one."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _one_clear_line():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from guidebench.errors import unknown_name
+
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            error = unknown_name("command", args[0], self.commands, command="guidebench --help")
+            click.echo(f"guidebench: {error}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(guidebench.__version__, prog_name="guidebench")
+def main() -> None:
+    """Run, judge and compare methods that make a face generator forget a person."""
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["methods", "protocols", "testbeds", "metrics"]), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List methods, protocols, testbeds and metrics."""
+    rooms = _rooms() if kind is None else {kind: _rooms()[kind]}
+    if as_json:
+        click.echo(json.dumps(rooms if kind is None else rooms[kind], indent=1, ensure_ascii=False))
+        return
+    for room, entries in rooms.items():
+        click.echo(f"{room}:" if kind is None else "", nl=kind is None)
+        width = max(map(len, entries), default=0)
+        for name, summary in entries.items():
+            click.echo(f"  {name:{width}}  {summary}")
+
+
+def _rooms() -> dict[str, dict[str, str]]:
+    from guidebench import metrics, protocol, registry
+
+    return {
+        "methods": {name: entry.summary for name, entry in registry.methods().items()},
+        "protocols": {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
+        "testbeds": {name: summary for name, (_, summary) in registry.TESTBEDS.items()},
+        "metrics": {name: metric.summary for name, metric in metrics.METRICS.items()},
+    }
+
+
+@main.command()
+@click.argument("name")
+@click.option("--testbed", default=None, help="Show a protocol with this testbed's overlay.")
+def show(name: str, testbed: str | None) -> None:
+    """Show every number of a protocol, or every field of a method."""
+    from guidebench import protocol, registry
+
+    if name in protocol.names() or name.endswith(".toml"):
+        _show_protocol(protocol.load(name).resolve(testbed or registry.DEFAULT_TESTBED), testbed)
+    elif name in registry.methods() or ".py" in name:
+        _show_method(name)
+    else:
+        from guidebench.errors import unknown_name
+
+        raise unknown_name(
+            "protocol or method", name, [*protocol.names(), *registry.methods()], command="guidebench list"
+        )
+
+
+def _show_protocol(resolved: Protocol, testbed: str | None) -> None:
+    from guidebench import registry
+
+    click.echo(f"# protocol {resolved.name} on testbed {testbed or registry.DEFAULT_TESTBED}")
+    for key, value in resolved.as_data().items():
+        click.echo(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    click.echo(f"# digest {resolved.digest()}")
+
+
+def _show_method(name: str) -> None:
+    from guidebench import registry
+
+    method = registry.load_method(name)
+    click.echo(f"# method {method.name}: {method.summary}")
+    if method.paper:
+        click.echo(f"# {method.paper}")
+    for field in registry.field_names(method):
+        low, high = method.bounds.get(field, (None, None))
+        allowed = "" if low is None else f"  # {low:g} to {high:g}"
+        click.echo(f"{field} = {json.dumps(getattr(method, field))}{allowed}")
+    for testbed, preset in method.presets.items():
+        click.echo(f"# on {testbed}: {', '.join(f'{key} = {value}' for key, value in preset.items())}")
+
+
+def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        found: list[int] = []
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            found += range(int(first), int(last) + 1) if dash else [int(first)]
+        return tuple(found)
+    except ValueError:
+        raise click.BadParameter(f"'{text}': give integers such as 0,1,2 or 0-2") from None
+
+
+@main.command()
+@click.option("--protocol", required=True, help="A registered protocol, or a TOML file of your own.")
+@click.option("--method", "methods", multiple=True, required=True, help=_METHOD_HELP)
+@click.option("--testbed", default="mini", show_default=True, help="What it runs on; `guidebench list testbeds`.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs", show_default=True)
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of matching methods.")
+@click.option("--identities", type=int, help="How many people to forget, one trial each.")
+@click.option("--samples", type=int, help="Random samples for FID_pre and ΔFID_real.")
+@click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Repetitions of every trial.")
+@click.option("--conventions", type=click.Choice(["corrected", "published"]), help="How things are measured.")
+@click.option(
+    "--photos", type=click.Path(path_type=Path), help="Photographs of your own: a folder that holds a folder a person."
+)
+@click.option(
+    "--floors",
+    type=click.Choice(["few", "all", "none"]),
+    default="few",
+    show_default=True,
+    help="Floor and ceiling rows: on 2 identities, on all, or not.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes on a CPU (default: one a core, at most 8).")
+@click.option("--fresh", is_flag=True, help="Measure again what is recorded already.")
+@click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`.")
+def run(**options: Any) -> None:
+    """Run methods under a protocol and print the table. What is recorded is skipped."""
+    from guidebench import runner
+    from guidebench.reporting import tables
+
+    chosen = runner.Options(**options)
+    result = runner.run(chosen)
+    runner.say(result, chosen.out)
+    click.echo(tables.summary(chosen.out, result.protocol.digest(), testbed=chosen.testbed))
+    if result.failed:
+        sys.exit(EXIT_FAILED_TRIALS)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def status(directory: Path, as_json: bool) -> None:
+    """Say what is recorded below a directory: measured, failed and unreadable trials."""
+    from guidebench.reporting.status import status_lines, status_of
+
+    found = status_of(directory)
+    click.echo(json.dumps(found, indent=1) if as_json else "\n".join(status_lines(found)))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["markdown", "latex", "csv", "json", "terminal"]),
+    default="markdown",
+    show_default=True,
+)
+@click.option("--layout", type=click.Choice(["auto", "table-1", "table-2", "full"]), default="auto", show_default=True)
+@click.option("--testbed", help="Only records of this testbed.")
+@click.option("--conventions", help="Only records of these conventions.")
+@click.option("--protocol", help="Only records of this protocol.")
+@click.option("--method", help="Only records of this method.")
+@click.option("--published/--no-published", default=None, help="Show published numbers beside, never merged.")
+def report(directory: Path, style: str, **filters: Any) -> None:
+    """Print tables from records, in the layout of the paper's Tables 1 and 2."""
+    from guidebench.reporting import tables
+
+    click.echo(tables.report(directory, style, **filters))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def rescore(directory: Path) -> None:
+    """Compute all metrics anew from the evidence of every record below a directory."""
+    from guidebench.rescoring import rescore_all
+
+    changed, total = rescore_all(directory)
+    click.echo(f"{total} records scored from their evidence, {changed} changed")
+
+
+@main.command()
+@click.argument("trial", type=click.Path(path_type=Path))
+@click.option("--photo", type=click.Path(path_type=Path), help="A photograph to invert; default: the forgotten latent.")
+@click.option("--yaw", "yaws", multiple=True, type=float, default=(0.0,), help="Degrees; repeat for several views.")
+@click.option("--pitch", type=float, default=None, help="Radians as in the protocol (default: the protocol's).")
+@click.option("--out", type=click.Path(path_type=Path), default="render.png", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+def render(trial: Path, **options: Any) -> None:
+    """Render somebody with the unlearned generator that a trial kept, beside the original's render."""
+    from guidebench.rendering import render_trial
+
+    click.echo(f"wrote {render_trial(trial, **options)}")
+
+
+@main.command()
+@click.argument("method")
+def check(method: str) -> None:
+    """Say whether a method is well-behaved, in seconds, on the analytic testbed."""
+    from guidebench.check import check_method
+
+    findings = check_method(method)
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}" + (f": {finding.detail}" if finding.detail else ""))
+    failed = sum(not finding.ok for finding in findings)
+    click.echo(f"{len(findings) - failed} of {len(findings)} checks passed")
+    if failed:
+        sys.exit(EXIT_FAILED_TRIALS)
+
+
+@main.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command("method")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="File to write (default: NAME.py).")
+def new_method(name: str, out: Path | None) -> None:
+    """Write a working, commented method that passes `guidebench check`."""
+    from guidebench.scaffold import write_method
+
+    path, class_name = write_method(name, out)
+    click.echo(f"wrote {path}; now: guidebench check ./{path}:{class_name}")

@@ -1,0 +1,143 @@
+"""What a run has to do: one case a trial, with the key that tells whether it is done already."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from guidebench import registry
+from guidebench.errors import BadInput
+from guidebench.protocol import RANDOM, Protocol
+from guidebench.trial import Bench, trial_key
+from guidebench.unlearner import Unlearner
+
+FLOOR_IDENTITIES = 2  # how many identities the floors run on unless all are asked for
+
+
+@dataclass(frozen=True)
+class MethodChoice:
+    """A method as chosen on the command line; plain data, so that it reaches worker processes."""
+
+    spec: str  # registered name or path/to/file.py:Class
+    settings: Mapping[str, str]  # fields to override, as text
+    floor: bool = False
+
+    def build(self, testbed: str) -> tuple[Unlearner, bool]:
+        """The method with its preset for the testbed and the overrides, and whether there is a preset."""
+        method, preset = registry.with_preset(registry.load_method(self.spec), testbed)
+        return registry.with_settings(method, self.settings), preset
+
+    def label(self, testbed: str) -> str:
+        """The method's name, with overridden fields: ``guide(alpha_max=20.0)``."""
+        method, _ = self.build(testbed)
+        changed = ",".join(f"{name}={getattr(method, name)}" for name in sorted(self.settings))
+        return f"{method.name}({changed})" if changed else method.name
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the parent must know of a loaded testbed to plan a run."""
+
+    digests: Mapping[str, str]
+    manifests: Mapping[str, str]  # protocol digest -> manifest
+    identities: Mapping[str, Sequence[str]]  # protocol digest -> names in order
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial to run."""
+
+    key: str
+    protocol: Protocol
+    choice: MethodChoice
+    label: str
+    preset: bool
+    source_digest: str
+    fields: Mapping[str, Any]
+    manifest: str
+    index: int
+    identity: str
+    seed: int
+
+
+def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
+    """Asks a loaded testbed about the identities of protocols; raises BadInput if it holds too few."""
+    for protocol in protocols:
+        if protocol.source != RANDOM:
+            _check_source(bench, protocol)
+    return Description(
+        digests=bench.digests,
+        manifests={protocol.digest(): bench.manifest(protocol) for protocol in protocols},
+        identities={
+            protocol.digest(): [bench.identity(protocol, index) for index in range(protocol.identities)]
+            for protocol in protocols
+        },
+    )
+
+
+def _check_source(bench: Bench, protocol: Protocol) -> None:
+    sources = bench.faces.sources()
+    if protocol.source not in sources:
+        raise BadInput(
+            f"testbed {bench.testbed.name} has no faces '{protocol.source}' for protocol {protocol.name}; "
+            f"it has: {', '.join(sorted(sources))}, random"
+        )
+    if sources[protocol.source] < protocol.identities:
+        raise BadInput(
+            f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
+            f"{sources[protocol.source]}; give --identities {sources[protocol.source]} or fewer"
+        )
+
+
+def cases(
+    protocol: Protocol,
+    choices: Sequence[MethodChoice],
+    description: Description,
+    *,
+    testbed: str,
+    all_floors: bool = False,
+) -> list[Case]:
+    """All trials of a protocol: methods by identity and seed, floors last and on few identities unless all."""
+    found = []
+    for choice in sorted(choices, key=lambda item: item.floor):
+        method, preset = choice.build(testbed)
+        fields = dataclasses.asdict(method)  # type: ignore[call-overload]
+        source = registry.source_digest(method)
+        count = protocol.identities
+        if choice.floor and not all_floors:
+            count = min(count, FLOOR_IDENTITIES)
+        for index in range(count):
+            identity = description.identities[protocol.digest()][index]
+            manifest = description.manifests[protocol.digest()]
+            for seed in protocol.seeds:
+                key = trial_key(
+                    protocol,
+                    method,
+                    source_digest=source,
+                    fields=fields,
+                    testbed=testbed,
+                    digests=description.digests,
+                    manifest=manifest,
+                    identity=identity,
+                    seed=seed,
+                )
+                found.append(
+                    Case(
+                        key=key,
+                        protocol=protocol,
+                        choice=choice,
+                        label=choice.label(testbed),
+                        preset=preset,
+                        source_digest=source,
+                        fields=fields,
+                        manifest=manifest,
+                        index=index,
+                        identity=identity,
+                        seed=seed,
+                    )
+                )
+    methods, floors = [case for case in found if not case.choice.floor], [case for case in found if case.choice.floor]
+    methods.sort(key=lambda case: (case.seed, case.index))  # stable: all methods of an identity beside each other
+    return methods + floors

@@ -1,0 +1,207 @@
+"""Turns a trial's outcome, or its failure, into a record folder."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import guidebench
+from guidebench import images
+from guidebench.errors import MethodError
+from guidebench.metrics import score_all
+from guidebench.plan import Case
+from guidebench.reporting.figures import Cell, Row, sheet
+from guidebench.store import RECORDS, FAILURES, Record, Store, save_evidence, scores_to_data, slug
+from guidebench.trial import NUMERICS_VERSION, Bench, Outcome
+from guidebench.unlearner import Unlearner
+
+_PACKAGES = ("torch", "torch-fidelity", "insightface", "numpy", "scipy")
+
+
+def write_outcome(
+    store: Store, bench: Bench, case: Case, method: Unlearner, outcome: Outcome, *, keep_generator: bool
+) -> tuple[Path, str | None]:
+    """Writes a measured trial. Returns its folder and, if the generator could not be kept, why."""
+    folder_name = _folder_name(case)
+    target = store.path(case.protocol.name, case.label, folder_name)
+    record = _record(store, bench, case, "measured", outcome=outcome)
+    warning = None
+    with store.building(target) as folder:
+        save_evidence(outcome.evidence, folder / "evidence.npz")
+        _save_latents(outcome, folder / "latents.npz")
+        _save_progress(outcome.unlearned.progress, folder / "progress.csv")
+        (folder / "pictures").mkdir()
+        _save_pictures(case, outcome, folder / "pictures" / "sheet.png")
+        if keep_generator:
+            (folder / "generator").mkdir()
+            try:
+                method.save(outcome.unlearned.generator, bench.players.generator, folder / "generator")
+            except MethodError as error:
+                (folder / "generator").rmdir()
+                warning = str(error)
+        (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+    return target, warning
+
+
+def write_failure(store: Store, bench: Bench, case: Case, reason: str, progress: list[dict[str, float]]) -> Path:
+    """Writes a failed attempt, which the next run tries again. Returns its folder."""
+    failures = store.path(case.protocol.name, case.label, _folder_name(case), kind=FAILURES)
+    target = store.next_attempt(failures)
+    record = _record(store, bench, case, "failed", reason=reason)
+    with store.building(target) as folder:
+        _save_progress(progress, folder / "progress.csv")
+        (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+    return target
+
+
+def is_measured(store: Store, case: Case) -> bool:
+    """Whether a case has its record already."""
+    record = store.measured(store.path(case.protocol.name, case.label, _folder_name(case), kind=RECORDS))
+    return record is not None and record.key == case.key
+
+
+def _folder_name(case: Case) -> str:
+    return f"{slug(case.identity)}-s{case.seed}-{case.key[:12]}"
+
+
+def _record(
+    store: Store,
+    bench: Bench,
+    case: Case,
+    status: str,
+    *,
+    outcome: Outcome | None = None,
+    reason: str | None = None,
+) -> Record:
+    judges, testbed = bench.judges, bench.testbed
+    failures = store.path(case.protocol.name, case.label, _folder_name(case), kind=FAILURES)
+    return Record(
+        key=case.key,
+        status=status,
+        protocol=case.protocol.as_data(),
+        protocol_digest=case.protocol.digest(),
+        testbed=testbed.name,
+        conventions=case.protocol.conventions,
+        method=case.label.partition("(")[0],
+        label=case.label,
+        fields=case.fields,
+        preset=case.preset,
+        source_digest=case.source_digest,
+        floor=case.choice.floor,
+        identity=case.identity,
+        seed=case.seed,
+        manifest=case.manifest,
+        digests=dict(bench.digests),
+        judges=list(judges.recognizers),
+        strangers={judge: [float(value) for value in pair] for judge, pair in judges.strangers.items()},
+        notes={"method_spec": case.choice.spec, "caption": testbed.caption, "features": judges.features.description, "real": judges.real_description},
+        scores=scores_to_data(score_all(outcome.evidence)) if outcome else [],
+        seconds={name: round(value, 3) for name, value in outcome.seconds.items()} if outcome else {},
+        steps=int(outcome.unlearned.progress[-1]["step"]) if outcome and outcome.unlearned.progress else 0,
+        trainable=outcome.unlearned.trainable if outcome else 0,
+        device=device_in_words(str(testbed.device)),
+        versions=versions(),
+        commit=checkout_commit(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        reason=reason,
+        attempts=store.attempts(failures),
+    )
+
+
+def device_in_words(device: str) -> str:
+    """The device's product name, for records and tables."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"cpu ({line.partition(':')[2].strip()})"
+    except OSError:
+        pass
+    return f"cpu ({platform.processor() or platform.machine()})"
+
+
+def versions() -> Mapping[str, str]:
+    """Versions of everything that may change a number."""
+    found = {
+        "guidebench": guidebench.__version__,
+        "numerics": str(NUMERICS_VERSION),
+        "python": platform.python_version(),
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def checkout_commit() -> str | None:
+    """The commit that guidebench runs from, with "+dirty" if files are changed; None outside a checkout."""
+    root = Path(guidebench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+dirty" if dirty else "")
+
+
+def _save_latents(outcome: Outcome, path: Path) -> None:
+    import numpy as np
+
+    np.savez(
+        path,
+        identity=np.array([subject.identity for subject in outcome.cast.subjects]),
+        role=np.array([subject.role for subject in outcome.cast.subjects]),
+        photo=np.array([subject.photo for subject in outcome.cast.subjects]),
+        latents=outcome.cast.latents.cpu().numpy(),
+    )
+
+
+def _save_progress(rows: list[dict[str, float]], path: Path) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=names or ["step"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
+    """The picture sheet: photograph, before, target and after; probe photographs; other people."""
+    cast, rows = outcome.cast, []
+    before, after = images_by_subject(outcome.before.pictures), images_by_subject(outcome.after.pictures)
+    middle = len(before[0]) // 2
+    photos = None if cast.photos is None else images.to_arrays(cast.photos)
+    for place, subject in enumerate(cast.subjects):
+        views = range(len(before[place])) if subject.role == "forget" else [middle]
+        cells = [] if photos is None else [Cell(photos[place], "photo")]
+        cells += [Cell(before[place][view], "before") for view in views]
+        if subject.role == "forget" and outcome.target is not None:
+            cells.append(Cell(images.to_arrays(outcome.target[None])[0], "target"))
+        cells += [Cell(after[place][view], "after") for view in views]
+        titles = {"forget": "forgotten", "probe": f"other photo {subject.photo}", "retain": "someone else"}
+        rows.append(Row(f"{titles[subject.role]}: {subject.identity}", cells))
+    sheet(rows, path)
+
+
+def images_by_subject(pictures: object) -> list[list[object]]:
+    """(S, P, 3, r, r) float -> S lists of P arrays (r, r, 3) uint8."""
+    return [list(images.to_arrays(views)) for views in pictures]  # type: ignore[attr-defined]

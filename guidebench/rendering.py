@@ -1,0 +1,76 @@
+"""Renders people with an unlearned generator that a trial kept: the command that users of such models ask for."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from guidebench import images, registry, store
+from guidebench.errors import BadInput
+from guidebench.executors import resolve_device
+from guidebench.plan import MethodChoice
+from guidebench.protocol import Protocol
+from guidebench.reporting.figures import Cell, Row, sheet
+from guidebench.testbed import Noise
+from guidebench.trial import render_views
+
+
+def render_trial(
+    trial: str | Path,
+    *,
+    photo: str | Path | None,
+    yaws: Sequence[float],
+    pitch: float | None,
+    out: str | Path,
+    device: str,
+) -> Path:
+    """Writes a sheet with the original's and the unlearned generator's renders of one person.
+
+    photo: a photograph to invert, None: the forgotten latent code. yaws: degrees. pitch: radians as in protocols, None:
+    the protocol's. Raises BadInput if the trial kept no generator or its weights are not the testbed's.
+    """
+    folder = Path(trial)
+    try:
+        record = store.read(folder)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder} is no record: {error}; give a folder below OUT/records/") from None
+    if not (folder / "generator").is_dir():
+        raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
+    testbed = registry.testbed_class(record.testbed)(device=resolve_device(device))
+    players = testbed.players()
+    if players.digests["generator"] != record.digests["generator"]:
+        raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
+    method, _ = MethodChoice(_spec(record), {}).build(record.testbed)
+    generator = method.load(copy.deepcopy(players.generator), folder / "generator").eval().requires_grad_(False)
+    rig = players.generator.rig
+    pitch = Protocol.from_data(record.protocol).pitch if pitch is None else pitch
+    cameras = None
+    if rig is not None:
+        cameras = rig.look_at(torch.tensor([math.radians(yaw) for yaw in yaws]), pitch).to(testbed.device)
+    with torch.no_grad():
+        if photo is None:
+            code = torch.from_numpy(np.load(folder / "latents.npz")["latents"][0]).to(testbed.device)
+        else:
+            code = players.inverter.invert(images.load(photo, generator.resolution)[None].to(testbed.device))[0]
+        renders = [render_views(model, code, cameras, Noise.constant()) for model in (players.generator, generator)]
+    captions = [f"yaw {yaw:g}°" for yaw in yaws]
+    rows = []
+    if photo is not None:
+        picture = images.to_arrays(images.load(photo, generator.resolution)[None])[0]
+        rows.append(Row("photo", [Cell(picture, Path(photo).name)]))
+    for title, views in zip(("original", f"after {record.label}"), renders, strict=True):
+        cells = [Cell(array, caption) for array, caption in zip(images.to_arrays(views), captions, strict=False)]
+        rows.append(Row(title, cells))
+    with store.storage_errors(Path(out)):
+        sheet(rows, out)
+    return Path(out)
+
+
+def _spec(record: store.Record) -> str:
+    """Where the record's method comes from: its registered name, or the file it was given as."""
+    return record.notes.get("method_spec") or record.method

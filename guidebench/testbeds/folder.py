@@ -1,0 +1,69 @@
+"""Photographs of one's own: a folder of folders, one a person, for ``--photos DIR`` on any testbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from guidebench import digest, images
+from guidebench.errors import BadInput
+from guidebench.testbed import Faces, Person
+
+SOURCE = "photos"
+_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+class FolderFaces(Faces):
+    """``DIR/PERSON/*.jpg``: people in the order of their names, photographs likewise, the first is the forgotten one.
+
+    Photographs should be cropped as the testbed's own are; they are cut to their centre square and resized.
+    """
+
+    def __init__(self, root: str | Path, resolution: int) -> None:
+        """Raises BadInput if there is no folder with photographs."""
+        self._root = Path(root)
+        self._resolution = resolution
+        self._people = list_people(self._root)
+
+    def sources(self) -> Mapping[str, int]:
+        """See `guidebench.testbed.Faces.sources`."""
+        return {SOURCE: len(self._people)}
+
+    def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
+        """See `guidebench.testbed.Faces.people`."""
+        names = list(self._people)
+        return [self._person(names[index], photos) for index in indices]
+
+    def _person(self, name: str, photos: int) -> Person:
+        files = self._people[name]
+        if len(files) < photos:
+            raise BadInput(
+                f"{self._root / name} holds {len(files)} photographs, {photos} are needed; add some or lower "
+                "probe_photos in the protocol"
+            )
+        return Person(name, torch.stack([images.load(path, self._resolution) for path in files[:photos]]))
+
+    def manifest(self, source: str) -> str:
+        """Digest of all file contents by person."""
+        return digest.of_data({name: [digest.of_file(path) for path in files] for name, files in self._people.items()})
+
+
+def list_people(root: Path) -> dict[str, list[Path]]:
+    """Person -> photograph files, both sorted by name; hidden files and other types are passed over.
+
+    Raises BadInput if ``root`` is no folder or no person in it has a photograph.
+    """
+    if not root.is_dir():
+        raise BadInput(f"--photos {root} is no folder; give a folder that holds a folder a person")
+    people = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+        )
+        if files:
+            people[folder.name] = files
+    if not people:
+        raise BadInput(f"--photos {root} holds no folder with {', '.join(sorted(_ENDINGS))} files; make one a person")
+    return people

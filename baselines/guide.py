@@ -47,8 +47,8 @@ def _unit(codes: Tensor) -> Tensor:
 class PerCodeNoise(Noise):
     """Render noise with a stream for each latent code of a batch, so that no code's noise depends on its neighbours.
 
-    A draw whose first axis holds k rows for each code (k rays, say) takes k rows from each stream. A draw that the batch
-    shares comes from the first code's stream.
+    A draw whose first axis holds k rows for each code (k rays, say) takes k rows from each stream. A draw that the
+    batch shares comes from the first code's stream.
     """
 
     def __init__(self, streams: Sequence[torch.Generator]) -> None:

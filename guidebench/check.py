@@ -1,7 +1,7 @@
 """`guidebench check SPEC`: whether a method keeps the contract, found out on the analytic testbed in seconds.
 
-Each finding is one line: what was looked at, whether it is as it should be, and what to do if it is not. The checks look
-at the contract only; how well a method forgets is what `guidebench run` measures.
+Each finding is one line: what was looked at, whether it is as it should be, and what to do if it is not. The checks
+look at the contract only; how well a method forgets is what `guidebench run` measures.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
 
 MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic testbed runs this many
 TOLERANCE = 1e-4  # images lie in [-1, 1]; rounding of float32 in another order stays below
-_PROTOCOL = Protocol(
-    name="check", version=1, title="check", source="dev", identities=2, retain=0, views=3, samples=2
-)
+_PROTOCOL = Protocol(name="check", version=1, title="check", source="dev", identities=2, retain=0, views=3, samples=2)
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class _Attempt:
 
 
 def check_method(spec: str) -> list[Finding]:
-    """Checks a method by name or ``path/to/file.py:Class``. Later checks are left out where an earlier one forbids them."""
+    """Checks a method, given by name or as ``path/to/file.py:Class``; stops where a finding forbids going on."""
     return list(_findings(spec))
 
 
@@ -73,6 +71,7 @@ def _findings(spec: str) -> Iterator[Finding]:
 
     bench = trial.Bench(LinearTestbed())
     item, other = (trial.make_cast(bench, _PROTOCOL, index).forgotten for index in (0, 1))
+    source = bench.players.generator
     first = _attempt(bench, method, item, item)
     if first.error is None and isinstance(first.result, Generator):
         yield Finding("returns", True, f"a generator ({type(first.result).__name__})")
@@ -89,7 +88,7 @@ def _findings(spec: str) -> Iterator[Finding]:
     if not isinstance(first.result, Generator):
         return
     result: Generator = first.result
-    yield _check_copy(result, bench)
+    yield _check_copy(result, source)
     try:
         trial.check_generator(result, bench, _PROTOCOL, item)
     except GuidebenchError as error:
@@ -108,7 +107,7 @@ def _quick(method: Unlearner) -> Unlearner:
     method, preset = registry.with_preset(method, LinearTestbed.name)
     steps = getattr(method, "steps", None)
     if not preset and type(steps) is int and steps > MOST_STEPS and "steps" in registry.field_names(method):
-        method = dataclasses.replace(method, steps=MOST_STEPS)  # type: ignore[call-arg]
+        method = dataclasses.replace(method, steps=MOST_STEPS)  # type: ignore[type-var]
     return method
 
 
@@ -181,7 +180,9 @@ def _check_fields(method: Unlearner) -> Finding:
         elif isinstance(values[name], (int, float)) and not low <= values[name] <= high:
             problems.append(f"the default {name} = {values[name]!r} lies outside its bounds {low:g} to {high:g}")
     for testbed, preset in method.presets.items():
-        problems += [f"the preset for {testbed} sets '{name}', which is no field" for name in preset if name not in values]
+        problems += [
+            f"the preset for {testbed} sets '{name}', which is no field" for name in preset if name not in values
+        ]
     if problems:
         return Finding("fields", False, "; ".join(problems))
     return Finding("fields", True, ", ".join(f"{name}={value}" for name, value in values.items()) or "none")
@@ -204,8 +205,8 @@ def _check_progress(reports: list[dict[str, float]]) -> Finding:
     return Finding("progress", True, f"{len(reports)} steps with {scalars}")
 
 
-def _check_copy(result: Generator, bench: trial.Bench) -> Finding:
-    if result is bench.players.generator:
+def _check_copy(result: Generator, source: Generator) -> Finding:
+    if result is source:
         return Finding("copy", False, "unlearn() returned context.source; return the generator that it was given")
     return Finding("copy", True, "the result is no player")
 
@@ -216,7 +217,10 @@ def _guarded(name: str, check: Callable[[Generator, Tensor], str | None], result
         complaint = check(result, codes)
     except Exception as error:
         complaint = f"rendering raised {type(error).__name__}: {' '.join(str(error).split())}"
-    good = {"batches": "one code renders the same alone and among others", "noise": "constant noise repeats, random runs"}
+    good = {
+        "batches": "one code renders the same alone and among others",
+        "noise": "constant noise repeats, random runs",
+    }
     return Finding(name, complaint is None, complaint or good[name])
 
 

@@ -141,10 +141,10 @@ def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
     if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):
         raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
     data = {"name": default_name, "version": 1, "title": default_name, **data}
-    for required in ("source", "identities"):
-        if required not in data:
-            raise BadInput(f"{origin}: the key '{required}' is missing; see docs/protocols.md for all keys")
     base = _checked(data, origin, "")
+    for required in ("source", "identities"):
+        if required not in base:
+            raise BadInput(f"{origin}: the key '{required}' is missing; see docs/protocols.md for all keys")
     checked = {testbed: _checked(table, origin, f"on.{testbed}.") for testbed, table in overlays.items()}
     return ProtocolFile(name=base["name"], origin=origin, base=base, overlays=checked)
 
@@ -157,7 +157,7 @@ def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, An
     for key, value in table.items():
         if key not in fields:
             close = difflib.get_close_matches(key, fields, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = f"; did you mean '{close[0]}'?" if close else "."
             raise BadInput(f"{origin}: unknown key '{prefix}{key}'{hint} Allowed: {', '.join(fields)}")
         wanted = types[key]
         if wanted is float and type(value) is int:

@@ -28,19 +28,24 @@ def fit(features: Iterable[np.ndarray]) -> FrechetStatistics:
 def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
     """‖μ₁ - μ₂‖² + Tr Σ₁ + Tr Σ₂ - 2 Tr (Σ₁Σ₂)^½, in squared feature units; 0 for equal Gaussians.
 
-    The trace of the root is the sum of the roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, which is symmetric, so that a
-    singular covariance needs no correction term. Raises ValueError if the dimensions differ.
+    The trace of the root is the sum of the singular values of Σ₁^½ Σ₂^½, so that a singular covariance needs no
+    correction term. Raises ValueError if the dimensions differ.
     """
     if first.mean.shape != second.mean.shape:
         raise ValueError(f"features of {first.mean.size} and {second.mean.size} numbers cannot be compared")
     if np.array_equal(first.mean, second.mean) and np.array_equal(first.covariance, second.covariance):
         return 0.0
-    values, vectors = np.linalg.eigh(first.covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ second.covariance @ root)
+    cross = np.linalg.svd(_root(first.covariance) @ _root(second.covariance), compute_uv=False)
     shift = float(((first.mean - second.mean) ** 2).sum())
     traces = float(np.trace(first.covariance) + np.trace(second.covariance))
-    return shift + traces - 2 * float(np.sqrt(np.clip(cross, 0, None)).sum())
+    return shift + traces - 2 * float(cross.sum())
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a covariance; rounding below zero is cut off."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: np.ndarray = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    return root
 
 
 def _too_few(*sets: FrechetStatistics) -> str | None:

@@ -1,0 +1,84 @@
+"""Protocol files: the paper's sizes, overlays, digests, and messages that name file, key and what is allowed."""
+
+import pytest
+
+from guidebench import protocol
+from guidebench.errors import BadInput
+from guidebench.protocol import Protocol
+
+
+@pytest.mark.parametrize("name", ["random", "ffhq", "celebahq", "celebahq-multi"])
+def test_the_papers_sizes_hold_without_an_overlay(name):
+    """20 identities, 11 views over ±15°, pitch -0.2, 5,000 samples (GUIDE, released evaluation)."""
+    paper = protocol.load(name).resolve("eg3d-ffhq")
+    assert (paper.identities, paper.views, paper.yaw_deg, paper.pitch, paper.samples) == (20, 11, 15.0, -0.2, 5000)
+    assert paper.probe_photos == (4 if name == "celebahq-multi" else 0)
+
+
+def test_command_line_beats_overlay_beats_base():
+    file = protocol.parse('source = "a"\nidentities = 9\nsamples = 90\nviews = 5\n[on.mini]\nsamples = 70\nviews = 3',
+                          origin="x", default_name="x")
+    resolved = file.resolve("mini", views=1, seeds=None)
+    assert (resolved.identities, resolved.samples, resolved.views, resolved.seeds) == (9, 70, 1, (0,))
+    assert file.resolve("other").samples == 90
+
+
+def test_the_digest_tells_measurements_apart_but_not_how_many():
+    base = protocol.load("smoke").resolve("mini")
+    file = protocol.load("smoke")
+    assert file.resolve("mini", identities=5, seeds=(0, 1)).digest() == base.digest()
+    assert file.resolve("mini", samples=299).digest() != base.digest()
+    assert file.resolve("mini", conventions="published").digest() != base.digest()
+
+
+def test_a_protocol_survives_a_record():
+    resolved = protocol.load("random").resolve("mini", seeds=(0, 3))
+    assert Protocol.from_data(resolved.as_data()) == resolved
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source = ", ["mine.toml", "not valid TOML"]),
+        ('source = "a"\nidentites = 3', ["mine.toml", "'identites'", "did you mean 'identities'"]),
+        ('source = "a"\nidentities = "3"', ["mine.toml", "identities = '3'", "a int"]),
+        ('source = "a"', ["mine.toml", "'identities' is missing"]),
+        ('source = "a"\nidentities = 3\n[on.mini]\nsample = 3', ["on.mini.sample", "did you mean 'samples'"]),
+        ('source = "a"\nidentities = 3\non = 4', ["mine.toml", "[on.mini]"]),
+        ('source = "a"\nidentities = true', ["identities = True", "a int"]),
+    ],
+)
+def test_malformed_files_are_answered_with_file_key_and_what_is_allowed(tmp_path, text, words):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        protocol.load(str(path))
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ({"identities": 0}, "at least 1"),
+        ({"samples": 1}, "at least 2"),
+        ({"seeds": ()}, "different integers"),
+        ({"seeds": (1, 1)}, "different integers"),
+        ({"conventions": "mine"}, "corrected, published"),
+    ],
+)
+def test_values_out_of_range_are_refused(override, allowed):
+    with pytest.raises(BadInput, match=allowed):
+        protocol.load("smoke").resolve("mini", **override)
+
+
+def test_a_random_source_has_no_probe_photos():
+    file = protocol.parse('source = "random"\nidentities = 1\nprobe_photos = 1', origin="x", default_name="x")
+    with pytest.raises(BadInput, match="no other photo"):
+        file.resolve("mini")
+
+
+def test_unknown_names_get_the_closest_match():
+    with pytest.raises(BadInput, match="did you mean 'celebahq-multi'"):
+        protocol.load("celebahq_multi")

@@ -1,0 +1,167 @@
+"""Records as one pandas table: a row per score, failed trials included."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from guidebench.errors import BadInput
+
+if TYPE_CHECKING:
+    from guidebench.store import Corrupt, Record, StoredRecord
+
+COLUMNS = {
+    "key": "SHA-256 of everything that decides the trial's numbers",
+    "status": '"measured" or "failed"; a failed trial is one row without a metric',
+    "protocol": "name of the protocol",
+    "protocol_digest": "SHA-256 of what the protocol measures; rows of different digests never share a table column",
+    "testbed": "name of the testbed",
+    "conventions": '"corrected" or "published"',
+    "manifest": "digest of the photo set",
+    "numerics": "version of guidebench's numerics, as text",
+    "method": "registered name of the method",
+    "label": "name with overridden fields, as in tables",
+    "source_digest": "SHA-256 of the file that defines the method",
+    "fields": "all hyper-parameters, as JSON text",
+    "preset": "whether the method's preset for this testbed was used",
+    "floor": "whether this is a floor or ceiling row: nothing, scramble",
+    "training_seen": "False for a checkpoint that other code unlearned",
+    "identity": "who was forgotten",
+    "seed": "repetition",
+    "after_request": "place in the scenario after which was measured; 0 with a single request",
+    "metric": "name of the metric; missing for failed trials",
+    "judge": "name of the recogniser; missing for metrics without one",
+    "value": "the measurement; missing, never zero, where there is none",
+    "reason": "why there is no value, or why the trial failed",
+    "n": "pairs or samples that the value was computed from",
+    "lost_before": "pairs in which no face was found before unlearning",
+    "lost_after": "pairs in which a face was found before, none after",
+    "strangers_mean": "mean of the judge's cosine of different people",
+    "strangers_std": "its standard deviation",
+    "seconds_unlearn": "seconds in the method",
+    "seconds_evaluate": "seconds of rendering and judging",
+    "seconds_total": "seconds of the trial",
+    "steps": "progress reports of the method",
+    "trainable": "parameters that the method left changed",
+    "device": "what it ran on, in words",
+    "guidebench": "version that wrote the record",
+    "commit": "commit of the checkout; missing outside one",
+    "created": "UTC, ISO 8601",
+    "attempts": "earlier attempts that failed",
+    "path": "folder of the record",
+}
+_TYPES = {
+    "value": "Float64",
+    "strangers_mean": "Float64",
+    "strangers_std": "Float64",
+    "seconds_unlearn": "Float64",
+    "seconds_evaluate": "Float64",
+    "seconds_total": "Float64",
+    "preset": "bool",
+    "floor": "bool",
+    "training_seen": "bool",
+    **dict.fromkeys(
+        ("seed", "after_request", "n", "lost_before", "lost_after", "steps", "trainable", "attempts"), "int"
+    ),
+}
+_COUNTS = ("n", "lost_before", "lost_after", "after_request")
+_OF_SCORE = ("metric", "judge", "identity", "value", "reason", *_COUNTS)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was found in a directory."""
+
+    frame: pd.DataFrame  # one row per score, columns as in COLUMNS
+    records: list[StoredRecord]
+    corrupt: list[Corrupt]  # left out, and named on stderr
+
+
+def load(directory: str | Path) -> pd.DataFrame:
+    """All scores below a directory, one row each, with the columns of `COLUMNS`.
+
+    Values are nullable floats: pandas' `mean` leaves missing ones out. Corrupt records are named on stderr and left
+    out. Raises BadInput if there is no readable record.
+    """
+    return read(directory).frame
+
+
+def read(directory: str | Path) -> Loaded:
+    """Scores, records, and the record folders that cannot be read; the latter are named on stderr.
+
+    Raises BadInput if there is no readable record.
+    """
+    from guidebench import store
+
+    found, corrupt = store.scan(directory)
+    problems = [(stored, _problem(stored.record)) for stored in found]
+    records = [stored for stored, problem in problems if problem is None]
+    corrupt = corrupt + [store.Corrupt(stored.path, problem) for stored, problem in problems if problem is not None]
+    for item in corrupt:
+        print(f"left out a corrupt record: {item.path}: {item.reason}", file=sys.stderr)
+    if not records:
+        raise BadInput(
+            f"none of the {len(corrupt)} records in {directory} can be read; delete their folders and run "
+            f"`guidebench run --out {directory} …` again: it measures what is absent"
+        )
+    return Loaded(from_records(records), records, corrupt)
+
+
+def from_records(records: Iterable[StoredRecord]) -> pd.DataFrame:
+    """One row per score of these records; a record without scores is one row without a metric."""
+    rows = [row for stored in records for row in _rows(stored)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
+
+
+def _problem(record: Record) -> str | None:
+    """Why a record that parses cannot be reported all the same, or None."""
+    if record.status not in ("measured", "failed"):
+        return f"status {record.status!r} is neither measured nor failed"
+    mappings = ("protocol", "fields", "digests", "strangers", "notes", "seconds", "versions")
+    for name in mappings:
+        if not isinstance(getattr(record, name), Mapping):
+            return f"{name} is no mapping"
+    if not isinstance(record.scores, list) or not all(isinstance(score, Mapping) for score in record.scores):
+        return "scores is no list of mappings"
+    for score in record.scores:
+        missing = [name for name in _OF_SCORE if name not in score]
+        if missing:
+            return f"a score lacks {', '.join(missing)}"
+        if any(type(score[name]) is not int for name in _COUNTS):
+            return f"a count of {score['metric']} is no integer"
+        value = score["value"]
+        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+            return f"the value {value!r} of {score['metric']} is no finite number"
+    return None
+
+
+def _rows(stored: StoredRecord) -> list[dict[str, Any]]:
+    record = stored.record
+    trial = {
+        **{name: getattr(record, name) for name in COLUMNS if hasattr(record, name)},
+        "protocol": str(record.protocol.get("name")),
+        "numerics": str(record.versions.get("numerics", "")),
+        "fields": json.dumps(record.fields, sort_keys=True),
+        "after_request": 0,
+        "n": 0,
+        "lost_before": 0,
+        "lost_after": 0,
+        **{f"seconds_{name}": record.seconds.get(name) for name in ("unlearn", "evaluate", "total")},
+        "guidebench": record.versions.get("guidebench"),
+        "attempts": len(record.attempts),
+        "path": str(stored.path),
+    }
+    if not record.scores:
+        return [trial]
+    return [trial | _of_strangers(record.strangers.get(score["judge"])) | dict(score) for score in record.scores]
+
+
+def _of_strangers(strangers: list[float] | None) -> dict[str, float]:
+    return dict(zip(("strangers_mean", "strangers_std"), strangers, strict=True)) if strangers else {}

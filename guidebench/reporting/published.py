@@ -1,0 +1,101 @@
+"""Published numbers, as printed, each with its table and what was different. Never merged with measured ones."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from guidebench.errors import BadInput
+
+METRICS = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
+LAYOUTS = ("table-1", "table-2", "full")
+_NUMBER = r"-?\d+\.\d+"
+_CELL = re.compile(rf"({_NUMBER})(?: ± (\d+\.\d+))?")
+_TABLE_KEYS = ("title", "citation", "testbed", "judge", "layouts", "different", "rows")
+_ROW_KEYS = ("row", "method", "protocol", "source")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One published number."""
+
+    mean: float
+    std: float | None
+    printed: str  # with the digits of the publication
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a published table under one protocol."""
+
+    row: str  # as the publication names it
+    method: str  # the guidebench method that it corresponds to
+    protocol: str
+    source: str  # photo set of the protocol
+    claims: Mapping[str, Claim]  # by metric
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A published table."""
+
+    name: str
+    title: str
+    citation: str
+    testbed: str  # the testbed that holds the networks it was made with
+    judge: str
+    layouts: tuple[str, ...]  # beside which layouts it is shown
+    different: str  # what was different from what guidebench measures by default
+    rows: tuple[PublishedRow, ...]
+
+
+def load(path: str | Path | None = None) -> list[PublishedTable]:
+    """The published tables of a file (None: those that ship with guidebench); raises BadInput naming what is wrong."""
+    if path is None:
+        text = (resources.files("guidebench.reports") / "published.toml").read_text(encoding="utf-8")
+    else:
+        text = Path(path).read_text(encoding="utf-8")
+    origin = str(path or "published.toml")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    return [_table(name, table, f"{origin}, table {name}") for name, table in data.get("tables", {}).items()]
+
+
+def _table(name: str, data: Mapping[str, Any], where: str) -> PublishedTable:
+    _check_keys(data, where, required=_TABLE_KEYS, allowed=_TABLE_KEYS)
+    wrong = [layout for layout in data["layouts"] if layout not in LAYOUTS]
+    if wrong:
+        raise BadInput(f"{where}: unknown layout '{wrong[0]}'; allowed: {', '.join(LAYOUTS)}")
+    rows = tuple(_row(row, f"{where}, row {place}") for place, row in enumerate(data["rows"], start=1))
+    return PublishedTable(name, **{**data, "layouts": tuple(data["layouts"]), "rows": rows})
+
+
+def _row(data: Mapping[str, Any], where: str) -> PublishedRow:
+    _check_keys(data, where, required=_ROW_KEYS, allowed=_ROW_KEYS + METRICS)
+    claims = {metric: _claim(data[metric], f"{where}: {metric}") for metric in METRICS if metric in data}
+    if not claims:
+        raise BadInput(f"{where} holds no number; give at least one of {', '.join(METRICS)}")
+    return PublishedRow(**{key: data[key] for key in _ROW_KEYS}, claims=claims)
+
+
+def _claim(printed: Any, where: str) -> Claim:
+    match = _CELL.fullmatch(printed) if isinstance(printed, str) else None
+    if match is None:
+        raise BadInput(f'{where} = {printed!r} must be text such as "0.12 ± 0.06" or "0.0818"')
+    return Claim(float(match[1]), float(match[2]) if match[2] else None, printed)
+
+
+def _check_keys(data: Mapping[str, Any], where: str, *, required: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    for key in required:
+        if key not in data:
+            raise BadInput(f"{where}: the key '{key}' is missing")
+    for key in data:
+        if key not in allowed:
+            raise BadInput(f"{where}: unknown key '{key}'; allowed: {', '.join(allowed)}")

@@ -1,0 +1,558 @@
+"""Reports as text: markdown, LaTeX, CSV, JSON and aligned plain text. What is said is decided in `layout`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from guidebench.reporting.layout import Cell, ClaimedTable, Column, Report, Row, Table
+from guidebench.reporting.statistics import Summary
+
+WIDTH = 120  # characters of a terminal line
+NONE = "–"  # not measured, or no value
+STRANGERS = "different people"
+
+
+# Numbers ----------------------------------------------------------------------------------------------------
+
+
+def number(value: float, digits: int) -> str:
+    """A number with fixed decimals; a zero has no sign."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def _mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> str:
+    if summary is None or summary.mean is None:
+        return NONE
+    mean = number(summary.mean, digits)
+    return mean if summary.std is None else f"{mean}{plus_minus}{number(summary.std, digits)}"
+
+
+def _interval(summary: Summary | None, digits: int) -> str:
+    if summary is None or summary.low is None or summary.high is None:
+        return ""
+    return f"[{number(summary.low, digits)}, {number(summary.high, digits)}]"
+
+
+def _coverage(summary: Summary | None) -> str:
+    """How many identities have a value, where some have none."""
+    if summary is None or summary.n == summary.identities:
+        return ""
+    return f"{summary.n} of {summary.identities}"
+
+
+def _strangers(column: Column, plus_minus: str = " ± ") -> str:
+    if column.strangers is None:
+        return ""
+    return plus_minus.join(number(value, column.digits) for value in column.strangers)
+
+
+def _has_strangers(table: Table) -> bool:
+    return any(column.strangers for column in table.columns)
+
+
+def _judge_count(table: Table) -> int:
+    return len({column.judge for column in table.columns if column.judge})
+
+
+def _title(column: Column, judges: int) -> str:
+    """The metric with its arrow, and its judge where a table has several."""
+    judge = f" ({column.judge})" if column.judge and judges > 1 else ""
+    return f"{column.title}{judge} {column.arrow}".rstrip()
+
+
+def _label(row: Row) -> str:
+    return f"{row.label} ({row.mark})" if row.mark else row.label
+
+
+def _label_and_notes(row: Row) -> str:
+    rest = "; ".join(part for part in (row.mark, *row.notes) if part)
+    return f"{row.label} ({rest})" if rest else row.label
+
+
+def _heading(report: Report) -> str:
+    return f"testbed {report.testbed}, conventions {report.conventions}"
+
+
+# Markdown ---------------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report) -> str:
+    """GitHub-flavoured markdown: a table each, footnotes as a list."""
+    parts = [f"*{_markdown_text(report.caption)}*"] if report.caption else []
+    for table in report.tables:
+        parts += [f"### {table.title} ({_heading(report)})", _markdown_table(table)]
+    parts.append("\n".join(f"- {_markdown_text(note)}" for note in report.footnotes + report.lost))
+    for claimed in report.claims:
+        parts += [f"### Published, not measured here: {claimed.source.title}", _markdown_claims(claimed)]
+    return "\n\n".join(parts)
+
+
+def _markdown_table(table: Table) -> str:
+    judges, several = _judge_count(table), len(table.groups) > 1
+    heads = [f"{f'{column.group.title}: ' if several else ''}{_title(column, judges)}" for column in table.columns]
+    rows = [["method", *heads]]
+    for row in table.rows:
+        cells = [_markdown_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+        rows.append([_label_and_notes(row), *cells])
+    if _has_strangers(table):
+        rows.append(
+            [f"*{STRANGERS}*", *(f"*{_strangers(column)}*" if column.strangers else "" for column in table.columns)]
+        )
+    return _pipes(rows)
+
+
+def _markdown_cell(cell: Cell, column: Column) -> str:
+    text = _mean_std(cell.summary, column.digits)
+    text = f"**{text}**" if cell.best else text
+    rest = (_interval(cell.summary, column.digits), f"({_coverage(cell.summary)})" if _coverage(cell.summary) else "")
+    return " ".join(part for part in (text, *rest) if part)
+
+
+def _markdown_claims(claimed: ClaimedTable) -> str:
+    heads = [f"{protocol}: {title}" for (protocol, _), title in zip(claimed.columns, claimed.titles, strict=True)]
+    rows = [["row", *heads]]
+    rows += [[name, *(claim.printed if claim else "" for claim in cells)] for name, cells in claimed.rows]
+    return _pipes(rows) + "\n\n" + _markdown_text(_claim_note(claimed))
+
+
+def _claim_note(claimed: ClaimedTable) -> str:
+    source = claimed.source
+    return f"{source.citation}. Testbed {source.testbed}, judge {source.judge}. Different: {source.different}."
+
+
+def _markdown_text(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;").replace("_", r"\_").replace("*", r"\*")
+
+
+def _pipes(rows: Sequence[Sequence[str]]) -> str:
+    escaped = [[cell.replace("|", r"\|").replace("_", r"\_") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in escaped]
+    return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])
+
+
+# LaTeX ------------------------------------------------------------------------------------------------------
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{symbol: "\\" + symbol for symbol in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "°": r"$^\circ$",
+    "·": r"$\cdot$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "≈": r"$\approx$",
+    "−": "$-$",
+    "→": r"$\to$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "Δ": r"$\Delta$",
+    "α": r"$\alpha$",
+    "µ": r"$\mu$",
+    "μ": r"$\mu$",
+    "Σ": r"$\Sigma$",
+    "σ": r"$\sigma$",
+    "²": r"$^2$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "[": "{[}",  # not the argument of a line break
+    "]": "{]}",
+}
+_LATIN = range(0xC0, 0x180)  # accented letters, which every LaTeX reads
+
+
+def escape(text: str) -> str:
+    """``text`` as LaTeX that compiles; a character outside Latin and the table becomes its code point."""
+    return "".join(_LATEX.get(char) or _latex_letter(char) for char in " ".join(text.split()))
+
+
+def _latex_letter(char: str) -> str:
+    if char.isascii() or ord(char) in _LATIN:
+        return char if char.isprintable() else " "
+    return rf"\texttt{{U+{ord(char):04X}}}"
+
+
+def latex(report: Report) -> str:
+    """Floating tables in the paper's layout; needs \\usepackage{booktabs} and nothing else."""
+    parts = [r"% needs \usepackage{booktabs}"]
+    for place, table in enumerate(report.tables):
+        notes = report.footnotes + report.lost if place == len(report.tables) - 1 else ()
+        parts.append(_latex_table(table, report, notes))
+    parts += [_latex_claims(claimed) for claimed in report.claims]
+    return "\n\n".join(parts)
+
+
+def _latex_table(table: Table, report: Report, notes: Sequence[str]) -> str:
+    body = [_latex_row(row, table) for row in table.rows if row.mark]
+    body += [r"\midrule"] if body and len(body) < len(table.rows) else []
+    body += [_latex_row(row, table) for row in table.rows if not row.mark]
+    if _has_strangers(table):
+        cells = (f"${_strangers(column, chr(92) + 'pm ')}$" if column.strangers else "" for column in table.columns)
+        body += [r"\midrule", rf"\textit{{{STRANGERS}}} & " + " & ".join(cells) + r" \\"]
+    judges = _judge_count(table)
+    heads = [_latex_head(column, judges) for column in table.columns]
+    spans = [(group.title, sum(column.group == group for column in table.columns)) for group in table.groups]
+    caption = f"{escape(table.title)} ({escape(_heading(report))}). {escape(report.caption)}".strip()
+    return _latex_float(caption, "method", spans, heads, body, notes)
+
+
+def _latex_head(column: Column, judges: int) -> str:
+    arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}.get(column.direction, "")
+    judge = rf"\\{{\scriptsize {escape(column.judge)}}}" if column.judge and judges > 1 else ""
+    return rf"\shortstack{{{column.latex}{arrow}{judge}}}" if judge else column.latex + arrow
+
+
+def _latex_row(row: Row, table: Table) -> str:
+    label = escape(_label(row))
+    if row.notes:
+        notes = r"\\".join(rf"{{\scriptsize {escape(note)}}}" for note in row.notes)
+        label = rf"\shortstack[l]{{{label}\\{notes}}}"
+    cells = [_latex_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+    return " & ".join([label, *cells]) + r" \\"
+
+
+def _latex_cell(cell: Cell, column: Column) -> str:
+    summary = cell.summary
+    text = _mean_std(summary, column.digits, r" \pm ")
+    text = "--" if text == NONE else rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
+    small = [_interval(summary, column.digits).replace("[", "{[}").replace("]", "{]}"), _coverage(summary)]
+    lines = [text, *(rf"{{\scriptsize {line}}}" for line in small if line)]
+    return text if len(lines) == 1 else rf"\shortstack{{{(chr(92) * 2).join(lines)}}}"
+
+
+def _latex_claims(claimed: ClaimedTable) -> str:
+    protocols = list(dict.fromkeys(protocol for protocol, _ in claimed.columns))
+    spans = [(name, sum(protocol == name for protocol, _ in claimed.columns)) for name in protocols]
+    body = []
+    for name, cells in claimed.rows:
+        texts = [f"${claim.printed.replace('±', chr(92) + 'pm')}$" if claim else "" for claim in cells]
+        body.append(" & ".join([escape(name), *texts]) + r" \\")
+    caption = f"Published, not measured here: {escape(claimed.source.title)}."
+    return _latex_float(caption, "row", spans, list(claimed.latex), body, [_claim_note(claimed)])
+
+
+def _latex_float(
+    caption: str,
+    corner: str,
+    spans: Sequence[tuple[str, int]],
+    heads: Sequence[str],
+    body: Sequence[str],
+    notes: Sequence[str],
+) -> str:
+    groups, rules, start = [], [], 2
+    for title, width in spans:
+        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(title)}}}")
+        rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
+        start += width
+    lines = [
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(heads)}}}",
+        r"\toprule",
+        " & ".join(["", *groups]) + r" \\",
+        "".join(rules),
+        " & ".join([corner, *heads]) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    if notes:
+        text = r"\\".join(escape(note) for note in notes)
+        lines += [r"\par\smallskip", rf"\parbox{{\linewidth}}{{\raggedright\scriptsize {text}}}"]
+    return "\n".join([*lines, r"\end{table*}"])
+
+
+# CSV and JSON -----------------------------------------------------------------------------------------------
+
+CSV_COLUMNS = (
+    *(
+        "origin",
+        "table",
+        "testbed",
+        "conventions",
+        "protocol",
+        "method",
+        "label",
+        "mark",
+        "metric",
+        "judge",
+        "direction",
+    ),
+    *("mean", "std", "ci95_low", "ci95_high", "identities_with_value", "identities_scored", "scores_without_value"),
+    *("pairs", "lost_before", "lost_after", "strangers_mean", "strangers_std", "best", "notes"),
+    *("published_mean", "published_std", "published_different", "caption"),
+)
+
+
+def as_csv(report: Report) -> str:
+    """One line a cell, numbers unrounded; published numbers have columns of their own."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in report.tables:
+        for row in table.rows:
+            for cell, column in zip(row.cells, table.columns, strict=True):
+                if cell.summary is not None:
+                    writer.writerow(_csv_cell(report, table, row, cell.summary, column, cell.best))
+    for claimed in report.claims:
+        for line in _csv_claims(claimed):
+            writer.writerow(line)
+    return stream.getvalue().rstrip("\n")
+
+
+def _csv_cell(report: Report, table: Table, row: Row, summary: Summary, column: Column, best: bool) -> dict[str, Any]:
+    strangers = column.strangers or ("", "")
+    return {
+        "origin": "measured",
+        "table": table.title,
+        "testbed": report.testbed,
+        "conventions": report.conventions,
+        "protocol": column.group.protocol,
+        "method": row.method,
+        "label": row.label,
+        "mark": row.mark,
+        "metric": column.metric,
+        "judge": column.judge or "",
+        "direction": column.direction,
+        "mean": summary.mean,
+        "std": summary.std,
+        "ci95_low": summary.low,
+        "ci95_high": summary.high,
+        "identities_with_value": summary.n,
+        "identities_scored": summary.identities,
+        "scores_without_value": summary.missing,
+        "pairs": summary.pairs,
+        "lost_before": summary.lost_before,
+        "lost_after": summary.lost_after,
+        "strangers_mean": strangers[0],
+        "strangers_std": strangers[1],
+        "best": str(best).lower(),
+        "notes": "; ".join(row.notes),
+        "caption": report.caption,
+    }
+
+
+def _csv_claims(claimed: ClaimedTable) -> list[dict[str, Any]]:
+    source = claimed.source
+    return [
+        {
+            "origin": "published",
+            "table": source.title,
+            "testbed": source.testbed,
+            "protocol": protocol,
+            "label": name,
+            "metric": metric,
+            "judge": source.judge if metric.startswith("id") else "",
+            "published_mean": claim.mean,
+            "published_std": claim.std,
+            "published_different": source.different,
+        }
+        for name, cells in claimed.rows
+        for (protocol, metric), claim in zip(claimed.columns, cells, strict=True)
+        if claim is not None
+    ]
+
+
+def as_json(report: Report) -> str:
+    """Everything that the other formats show, unrounded; null where there is no value."""
+    data = {
+        "layout": report.layout,
+        "testbed": report.testbed,
+        "conventions": report.conventions,
+        "caption": report.caption,
+        "tables": [_json_table(table) for table in report.tables],
+        "footnotes": list(report.footnotes + report.lost),
+        "published": [_json_claims(claimed) for claimed in report.claims],
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _json_table(table: Table) -> dict[str, Any]:
+    columns = [
+        {
+            "protocol": column.group.protocol,
+            "metric": column.metric,
+            "judge": column.judge,
+            "title": column.title,
+            "direction": column.direction,
+            "strangers": list(column.strangers) if column.strangers else None,
+        }
+        for column in table.columns
+    ]
+    rows = [
+        {
+            "label": row.label,
+            "method": row.method,
+            "mark": row.mark or None,
+            "notes": list(row.notes),
+            "cells": [_json_cell(cell) for cell in row.cells],
+        }
+        for row in table.rows
+    ]
+    return {"title": table.title, "columns": columns, "rows": rows}
+
+
+def _json_cell(cell: Cell) -> dict[str, Any] | None:
+    if cell.summary is None:
+        return None
+    data = dataclasses.asdict(cell.summary)
+    data["units"] = len(data["units"])
+    return {**data, "best": cell.best}
+
+
+def _json_claims(claimed: ClaimedTable) -> dict[str, Any]:
+    source = claimed.source
+    return {
+        "title": source.title,
+        "citation": source.citation,
+        "testbed": source.testbed,
+        "judge": source.judge,
+        "different": source.different,
+        "columns": [{"protocol": protocol, "metric": metric} for protocol, metric in claimed.columns],
+        "rows": [
+            {"row": name, "cells": [{"mean": c.mean, "std": c.std, "printed": c.printed} if c else None for c in cells]}
+            for name, cells in claimed.rows
+        ],
+    }
+
+
+# Terminal ---------------------------------------------------------------------------------------------------
+
+Lines = list[str]  # the lines of one cell
+_LABEL_WIDTH = 26
+
+
+def terminal(report: Report, width: int = WIDTH) -> str:
+    """Aligned plain text of at most ``width`` columns: mean ± std, and below it the interval, coverage, lost faces.
+
+    A table that is too wide goes on in further blocks. Bold is an asterisk.
+    """
+    parts = [_heading(report)]
+    parts += [textwrap.fill(report.caption, width)] if report.caption else []
+    for table in report.tables:
+        for number, places in enumerate(_chunks(table, width)):
+            parts.append(_block(table, table.title + (" (continued)" if number else ""), places))
+    parts.append("\n".join(_wrapped(note, width) for note in report.footnotes))
+    for claimed in report.claims:
+        parts.append(_terminal_claims(claimed, width))
+    return "\n\n".join(parts)
+
+
+def _wrapped(note: str, width: int) -> str:
+    return textwrap.fill(" ".join(note.split()), width, initial_indent="- ", subsequent_indent="  ")
+
+
+def _chunks(table: Table, width: int) -> list[list[int]]:
+    """Places of the columns that fit beside each other; a block never holds two protocols."""
+    chunks: list[list[int]] = []
+    room = 0
+    for place, column in enumerate(table.columns):
+        needed = 2 + _column_width(_column_lines(table, place))
+        if not chunks or needed > room or table.columns[chunks[-1][-1]].group != column.group:
+            chunks.append([])
+            room = width - _label_width(table)
+        chunks[-1].append(place)
+        room -= needed
+    return chunks
+
+
+def _column_lines(table: Table, place: int) -> list[Lines]:
+    """Header, a cell a row, and the different-person line of one column."""
+    column = table.columns[place]
+    judges = _judge_count(table)
+    head = [f"{column.title} {column.arrow}".rstrip()] + ([column.judge] if column.judge and judges > 1 else [])
+    cells = [_terminal_cell(row.cells[place], column) for row in table.rows]
+    return [head, *cells, [_strangers(column)]]
+
+
+def _terminal_cell(cell: Cell, column: Column) -> Lines:
+    summary = cell.summary
+    lines = [_mean_std(summary, column.digits) + ("*" if cell.best else " ")]
+    if _interval(summary, column.digits):
+        lines.append(_interval(summary, column.digits) + " ")
+    if _coverage(summary):
+        lines.append(f"{_coverage(summary)} ")
+    if summary is not None and (summary.lost_before or summary.lost_after):
+        lines.append(f"lost {summary.lost_before}/{summary.lost_after} ")
+    return lines
+
+
+def _column_width(lines: Sequence[Lines]) -> int:
+    return max(len(line) for cell in lines for line in cell)
+
+
+def _label_width(table: Table) -> int:
+    longest = max(len(line) for row in table.rows for line in _terminal_label(row))
+    return max(longest, len(STRANGERS)) + 4  # and room for n
+
+
+def _terminal_label(row: Row) -> Lines:
+    return [line for text in (_label(row), *row.notes) for line in textwrap.wrap(text, _LABEL_WIDTH)]
+
+
+def _block(table: Table, title: str, places: Sequence[int]) -> str:
+    columns = [_column_lines(table, place) for place in places]
+    widths = [_column_width(lines) for lines in columns]
+    label_width = _label_width(table)
+    group = table.columns[places[0]].group
+    heading = title if group.title in title else f"{title}: {group.title}"
+    rule = "-" * (label_width + sum(2 + column for column in widths))
+
+    def line(label: str, count: str, cells: Sequence[str]) -> str:
+        padded = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, widths, strict=True))
+        return f"{label:<{label_width - 4}}{count:>4}{padded}".rstrip()
+
+    def lines(label: Lines, count: str, cells: Sequence[Lines]) -> Lines:
+        spread = list(zip_longest(label, [count], *cells, fillvalue=""))
+        return [line(first, second, rest) for first, second, *rest in spread]
+
+    text = [heading, rule, *lines(["method"], "n", [column[0] for column in columns]), rule]
+    for place, row in enumerate(table.rows, start=1):
+        summaries = [row.cells[number].summary for number in places]
+        n = max((summary.n for summary in summaries if summary), default=0)
+        text += lines(_terminal_label(row), str(n), [column[place] for column in columns])
+    if any(table.columns[place].strangers for place in places):
+        text += [rule, *lines([STRANGERS], "", [column[-1] for column in columns])]
+    return "\n".join([*text, rule])
+
+
+def _terminal_claims(claimed: ClaimedTable, width: int) -> str:
+    """Published numbers, a block per protocol."""
+    text = [f"Published, not measured here: {claimed.source.title}"]
+    for protocol in dict.fromkeys(protocol for protocol, _ in claimed.columns):
+        places = [place for place, column in enumerate(claimed.columns) if column[0] == protocol]
+        first = max(len(protocol), *(len(name) for name, _ in claimed.rows))
+        text.append("".join([f"{protocol:<{first}}", *(f"  {claimed.titles[place]:>17}" for place in places)]))
+        for name, cells in claimed.rows:
+            printed = [(claim.printed if claim else "") for claim in (cells[place] for place in places)]
+            if any(printed):
+                text.append("".join([f"{name:<{first}}", *(f"  {cell:>17}" for cell in printed)]).rstrip())
+    return "\n".join([*text, _wrapped(_claim_note(claimed), width)])
+
+
+RENDERERS: dict[str, Callable[[Report], str]] = {
+    "markdown": markdown,
+    "latex": latex,
+    "csv": as_csv,
+    "json": as_json,
+    "terminal": terminal,
+}

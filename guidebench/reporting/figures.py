@@ -1,0 +1,230 @@
+"""Picture sheets: labelled grids of faces on white, drawn with PIL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+CELL = 128  # pixels a side to which small images are enlarged
+LINE = 8  # most cells beside each other
+_MARGIN, _GAP, _CARD_GAP = 24, 6, 28
+_TITLE, _CAPTION, _HEADING = 17, 13, 21  # font sizes
+_INK, _GREY, _RULE, _FRAME = (32, 36, 44), (110, 116, 126), (222, 225, 230), (205, 209, 216)
+_MISSING = (240, 242, 245)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture."""
+
+    image: np.ndarray | None  # (h, w, 3) uint8; None leaves a marked gap
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures that belong together, under a title."""
+
+    title: str
+    cells: Sequence[Cell]
+    group: str = ""  # heading that is drawn where it changes
+
+
+@dataclass(frozen=True)
+class Person:
+    """What a contact sheet shows of one identity."""
+
+    name: str
+    photo: np.ndarray | None  # (h, w, 3) uint8; None under Random
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A row as it is laid out: lines of at most `LINE` cells."""
+
+    row: Row
+    lines: tuple[tuple[Cell, ...], ...]
+    side: int
+
+    @property
+    def width(self) -> int:
+        widest = max(len(line) for line in self.lines)
+        cells = widest * self.side + (widest - 1) * _GAP
+        return max(cells, int(_font(_TITLE).getlength(self.row.title)) if len(self.lines) == 1 else 0)
+
+    @property
+    def height(self) -> int:
+        return _TITLE + 10 + len(self.lines) * self.line_height
+
+    @property
+    def line_height(self) -> int:
+        return self.side + (_CAPTION + 12 if any(cell.caption for cell in self.row.cells) else _GAP)
+
+
+def sheet(rows: Sequence[Row], path: str | Path) -> None:
+    """Writes a labelled sheet as an image file of the type that the path's ending names.
+
+    Rows of more than `LINE` cells are broken; short ones stand beside each other. Images may differ in size: small
+    ones are enlarged to `CELL` pixels, larger ones than twice that are reduced. Raises ValueError if there is nothing
+    to draw or an image is not (h, w, 3) uint8.
+    """
+    drawable = [row for row in rows if row.cells]
+    if not drawable:
+        raise ValueError("a sheet needs at least one row with a cell")
+    side = _side(cell.image for row in drawable for cell in row.cells)
+    cards = [_Card(row, _lines(row.cells), side) for row in drawable]
+    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP)).save(path)
+
+
+def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
+    """Writes several identities in one figure: a column each, with photograph, before and after below each other.
+
+    columns: people beside each other; further ones go below. The photograph row is left out if nobody has one.
+    Raises ValueError as `sheet`.
+    """
+    if not people:
+        raise ValueError("a contact sheet needs at least one person")
+    side = _side(image for person in people for image in (person.photo, person.before, person.after))
+    kinds: list[tuple[str, list[np.ndarray | None]]] = [
+        ("before", [p.before for p in people]),
+        ("after", [p.after for p in people]),
+    ]
+    if any(person.photo is not None for person in people):
+        kinds.insert(0, ("photo", [person.photo for person in people]))
+    names = [person.name for person in people]
+    starts = range(0, len(people), columns)
+    stub = max(int(_font(_TITLE).getlength(kind)) for kind, _ in kinds) + 16
+    block = _CAPTION + 12 + len(kinds) * (side + _GAP)
+    widest = min(columns, len(people))
+    top = _MARGIN + (_HEADING + 18 if title else 0)
+    size = (
+        2 * _MARGIN + stub + widest * (side + _GAP) - _GAP,
+        top + len(starts) * (block + _CARD_GAP) - _CARD_GAP + _MARGIN,
+    )
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    if title:
+        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=_font(_HEADING))
+    for number, start in enumerate(starts):
+        y = top + number * (block + _CARD_GAP)
+        for place, name in enumerate(names[start : start + columns]):
+            middle = _MARGIN + stub + place * (side + _GAP) + side // 2
+            draw.text((middle, y), _fit(name, _CAPTION, side), fill=_GREY, font=_font(_CAPTION), anchor="ma")
+        for line, (kind, pictures) in enumerate(kinds):
+            top_of_line = y + _CAPTION + 12 + line * (side + _GAP)
+            draw.text((_MARGIN, top_of_line + side // 2), kind, fill=_INK, font=_font(_TITLE), anchor="lm")
+            for place, image in enumerate(pictures[start : start + columns]):
+                _paste(canvas, image, (_MARGIN + stub + place * (side + _GAP), top_of_line), side)
+    canvas.save(path)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _side(images: Iterable[np.ndarray | None]) -> int:
+    """Pixels a side at which images are drawn: a whole multiple of small ones, at most twice `CELL`."""
+    largest = 1
+    for image in images:
+        if image is None:
+            continue
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"a cell needs an (h, w, 3) uint8 image, got {image.shape} {image.dtype}")
+        largest = max(largest, image.shape[0], image.shape[1])
+    return min(largest * max(1, -(-CELL // largest)), 2 * CELL)
+
+
+def _lines(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], ...]:
+    """At most `LINE` cells a line, lines about equally long."""
+    count = -(-len(cells) // LINE)
+    longest = -(-len(cells) // count)
+    return tuple(tuple(cells[start : start + longest]) for start in range(0, len(cells), longest))
+
+
+def _bands(cards: Sequence[_Card], width: int) -> list[list[_Card]]:
+    """Cards beside each other as far as they fit and as long as the group stays."""
+    bands: list[list[_Card]] = []
+    room = 0
+    for card in cards:
+        fits = bool(bands) and bands[-1][-1].row.group == card.row.group and card.width + _CARD_GAP <= room
+        alone = len(card.lines) > 1
+        if fits and not alone and len(bands[-1][-1].lines) == 1:
+            bands[-1].append(card)
+            room -= card.width + _CARD_GAP
+        else:
+            bands.append([card])
+            room = width - card.width
+    return bands
+
+
+def _draw_bands(bands: Sequence[Sequence[_Card]]) -> Image.Image:
+    width = 2 * _MARGIN + max(sum(card.width + _CARD_GAP for card in band) - _CARD_GAP for band in bands)
+    headings = [_heading_of(bands, place) for place in range(len(bands))]
+    heights = [max(card.height for card in band) for band in bands]
+    total = 2 * _MARGIN + sum(heights) + sum(_HEADING + 26 for heading in headings if heading) + 12 * (len(bands) - 1)
+    canvas = Image.new("RGB", (width, total), "white")
+    draw = ImageDraw.Draw(canvas)
+    y = _MARGIN
+    for band, heading, height in zip(bands, headings, heights, strict=True):
+        if heading:
+            draw.text((_MARGIN, y), heading, fill=_INK, font=_font(_HEADING))
+            draw.line((_MARGIN, y + _HEADING + 10, width - _MARGIN, y + _HEADING + 10), fill=_RULE)
+            y += _HEADING + 26
+        x = _MARGIN
+        for card in band:
+            _draw_card(canvas, draw, card, x, y)
+            x += card.width + _CARD_GAP
+        y += height + 12
+    return canvas
+
+
+def _heading_of(bands: Sequence[Sequence[_Card]], place: int) -> str:
+    """The band's group where it differs from the band before."""
+    group = bands[place][0].row.group
+    return group if place == 0 or bands[place - 1][0].row.group != group else ""
+
+
+def _draw_card(canvas: Image.Image, draw: ImageDraw.ImageDraw, card: _Card, x: int, y: int) -> None:
+    draw.text((x, y), card.row.title, fill=_INK, font=_font(_TITLE))
+    for number, line in enumerate(card.lines):
+        top = y + _TITLE + 10 + number * card.line_height
+        for place, cell in enumerate(line):
+            left = x + place * (card.side + _GAP)
+            _paste(canvas, cell.image, (left, top), card.side)
+            caption = _fit(cell.caption, _CAPTION, card.side)
+            draw.text(
+                (left + card.side // 2, top + card.side + 3), caption, fill=_GREY, font=_font(_CAPTION), anchor="ma"
+            )
+
+
+def _paste(canvas: Image.Image, image: np.ndarray | None, corner: tuple[int, int], side: int) -> None:
+    """One picture in a square, its aspect kept, with a hairline around it; a pale square if there is none."""
+    draw = ImageDraw.Draw(canvas)
+    box = (corner[0], corner[1], corner[0] + side - 1, corner[1] + side - 1)
+    if image is None:
+        draw.rectangle(box, fill=_MISSING, outline=_FRAME)
+        draw.text((corner[0] + side // 2, corner[1] + side // 2), "none", fill=_GREY, font=_font(_CAPTION), anchor="mm")
+        return
+    picture = Image.fromarray(image)
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    canvas.paste(picture, (corner[0] + (side - size[0]) // 2, corner[1] + (side - size[1]) // 2))
+    draw.rectangle(box, outline=_FRAME)
+
+
+def _fit(text: str, size: int, width: int) -> str:
+    """``text`` cut with an ellipsis to a width in pixels."""
+    font = _font(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

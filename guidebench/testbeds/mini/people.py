@@ -34,7 +34,6 @@ SEEDS: dict[str, range] = {
     "reals": range(40_000, 46_000),
     "ffhq": range(50_000, 50_500),
     "celebahq": range(60_000, 60_500),
-    "retain": range(70_000, 70_500),
 }
 
 _DRAWS_PER_PERSON = 1_000  # photographs are numbered 0 to 998; draw 999 is the person

@@ -562,7 +562,8 @@ def render_points(
         canvas, colours = _draw(face, camera, size)
         thin = canvas.masks[:, [0, 2, 3, 5]].amax(dim=-1)
         weight = 0.35 + 0.65 * canvas.depth.isfinite() + 2.5 * on_centre * canvas.on_head + 2.5 * thin
-        chosen = torch.multinomial(weight, points, generator=rng)
+        # multinomial returns its draws in order of weight; shuffled, any slice of them is a fair sample
+        chosen = torch.multinomial(weight, points, generator=rng)[torch.randperm(points, generator=rng)]
         images.append(_picture(colours, size, 2))
         pixels.append(chosen)
         depths.append(canvas.depth[chosen].clamp_max(BACKGROUND_DEPTH))

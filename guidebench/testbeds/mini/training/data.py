@@ -1,6 +1,5 @@
 """Renders the training and held-out photographs into shards on disk, once."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guidebench.images import from_uint8, to_uint8
 from guidebench.testbeds.mini.people import SEEDS, Photographs, Style, gather, photograph
 from guidebench.testbeds.mini.renderer import render_points
 from guidebench.testbeds.mini.training.loop import Settings, rng_for, save_atomically
@@ -65,7 +65,7 @@ def _training_shard(settings: Settings, people: Sequence[int]) -> dict[str, Tens
     rendered = render_points(drawn.identity, drawn.nuisance, drawn.cameras, points=POINTS_PER_IMAGE, rng=rng)
     return {
         **_fields(drawn),
-        "images": to_bytes((rendered.images + 1) / 2),
+        "images": to_uint8(rendered.images),
         "person": torch.tensor(people).repeat_interleave(PHOTOS_PER_PERSON),
         "pixels": rendered.pixels.to(torch.int16),
         "depth": rendered.depth.half(),
@@ -118,7 +118,7 @@ def render_held_out(settings: Settings) -> None:
                 for number in range(held_out.photos)
             ]
         )
-        images = to_bytes((drawn.render() + 1) / 2)
+        images = to_uint8(drawn.render())
         shifted = torch.tensor([held_out.styles[n % len(held_out.styles)] == "shifted" for n in range(held_out.photos)])
         shard = {
             **_fields(drawn),
@@ -130,12 +130,19 @@ def render_held_out(settings: Settings) -> None:
         print(f"data: {name} has {len(images)} images", flush=True)
 
 
-def mark_done(settings: Settings, stage: str, started: float) -> None:
-    """Leave the file that says a data stage is complete."""
-    folder = settings.folder(stage)
-    folder.mkdir(parents=True, exist_ok=True)
-    seconds = round(time.process_time() - started, 1)
-    (folder / "done.json").write_text(json.dumps({"stage": stage, "cpu_seconds": seconds}, indent=1) + "\n")
+def render_recognizer_set(settings: Settings) -> None:
+    """Photographs of the training recogniser's people."""
+    render_training_set(settings, "recognizer")
+
+
+def render_curricularface_set(settings: Settings) -> None:
+    """Photographs of the first judge's people."""
+    render_training_set(settings, "curricularface")
+
+
+def render_arcface_set(settings: Settings) -> None:
+    """Photographs of the second judge's people."""
+    render_training_set(settings, "arcface")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -184,10 +191,5 @@ class PointBatches:
                 }
             )
         joined = {name: torch.cat([part[name] for part in parts])[:batch].to(self.device) for name in parts[0]}
-        joined["images"] = joined["images"].float() / 127.5 - 1
+        joined["images"] = from_uint8(joined["images"])
         return joined
-
-
-def as_images(values: Tensor) -> Tensor:
-    """uint8 images to float32 in [-1, 1]."""
-    return values.float() / 127.5 - 1

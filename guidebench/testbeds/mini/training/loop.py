@@ -6,7 +6,6 @@ the step, so that a run that was interrupted ends with the same bits as one that
 """
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -15,10 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from guidebench import digest, seeds
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,15 @@ class Settings:
 
 def rng_for(seed: int, purpose: str, index: int) -> torch.Generator:
     """An independent CPU generator for (seed, purpose, index)."""
-    text = f"{seed}/{purpose}/{index}".encode()
-    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:7], "big"))
+    return seeds.stream("mini/training", seed, purpose, index)
 
 
-def seeded_build[Module: nn.Module](seed: int, stage: str, build: Callable[[], Module]) -> Module:
+ModuleType = TypeVar("ModuleType", bound=nn.Module)
+
+
+def seeded_build(seed: int, stage: str, build: Callable[[], ModuleType]) -> ModuleType:
     """Build a network whose initial weights depend on (seed, stage) only; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(rng_for(seed, f"{stage}/weights", 0).initial_seed())
+    with seeds.global_seed("mini/training", seed, stage, "weights"):
         return build()
 
 
@@ -56,16 +58,6 @@ def cosine(progress: float, *, flat: float = 0.0, end: float = 0.0) -> float:
     if progress < flat:
         return 1.0
     return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (progress - flat) / (1 - flat)))
-
-
-def digest_of_state(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and bytes, in order of name."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return digest.hexdigest()
 
 
 def save_atomically(value: Any, path: Path) -> None:
@@ -205,7 +197,7 @@ class Stage:
             "cpu_seconds": round(self.cpu_seconds, 1),
             "wall_seconds": round(self.wall_seconds, 1),
             "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in self.networks.items()},
-            "digests": {name: digest_of_state(net.state_dict()) for name, net in self.networks.items()},
+            "digests": {name: digest.of_module(net) for name, net in self.networks.items()},
             "measured": measured,
         }
         (self.folder / "done.json").write_text(json.dumps(summary, indent=1) + "\n")

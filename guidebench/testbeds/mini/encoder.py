@@ -1,0 +1,68 @@
+"""Mini's inverter: one network pass from a photograph to a w+ code, as an offset from the average code."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from guidebench.testbed import Inverter
+from guidebench.testbeds.mini.layers import ResidualBlock, conv_block
+
+HIDDEN = 256
+
+
+class EncoderTrunk(nn.Module):
+    """(n, 3, 64, 64) in [-1, 1] to (n, HIDDEN)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (32, 64, 96, 128)
+        self.body = nn.Sequential(
+            conv_block(3, widths[0], stride=2),
+            ResidualBlock(widths[0]),
+            conv_block(widths[0], widths[1], stride=2),
+            ResidualBlock(widths[1]),
+            conv_block(widths[1], widths[2], stride=2),
+            ResidualBlock(widths[2]),
+            conv_block(widths[2], widths[3], stride=2),
+            nn.Flatten(),
+            nn.Linear(widths[3] * 16, HIDDEN),
+            nn.LeakyReLU(0.2),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(images)
+
+
+class Encoder(Inverter):
+    """Offsets from w_avg: one offset shared by all rows, plus a smaller one for each row."""
+
+    w_avg: Tensor
+    latent_scale: Tensor
+
+    def __init__(self, num_ws: int, w_dim: int) -> None:
+        super().__init__()
+        self.num_ws, self.w_dim = num_ws, w_dim
+        self.trunk = EncoderTrunk()
+        self.shared = nn.Linear(HIDDEN, w_dim)
+        self.rows = nn.Linear(HIDDEN, num_ws * w_dim)
+        nn.init.zeros_(self.rows.weight)
+        nn.init.zeros_(self.rows.bias)
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+        self.register_buffer("latent_scale", torch.ones(()))
+
+    def offsets(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Unscaled offsets: shared (n, w_dim) and by row (n, num_ws, w_dim)."""
+        hidden = self.trunk(images)
+        return self.shared(hidden), self.rows(hidden).view(-1, self.num_ws, self.w_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, 64, 64) in [-1, 1] -> codes (n, num_ws, w_dim), differentiable."""
+        shared, rows = self.offsets(images)
+        return self.w_avg + (shared[:, None] + rows) * self.latent_scale
+
+    @torch.no_grad()
+    def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        """(n, 3, h, w) in [-1, 1] -> codes (n, num_ws, w_dim). Nothing is drawn: `rng` is ignored."""
+        if images.shape[-1] != 64:
+            images = functional.interpolate(images, size=(64, 64), mode="bilinear", align_corners=False)
+        return self(images)

@@ -1,0 +1,82 @@
+"""The testbed `mini`: a small face generator, its players and judges, trained on rendered faces and shipped."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from guidebench.testbed import FeatureSource, Judges, Players, Recognizer, Testbed
+from guidebench.testbeds.mini import fid
+from guidebench.testbeds.mini.encoder import Encoder
+from guidebench.testbeds.mini.faces import MiniFaces
+from guidebench.testbeds.mini.features import FID_DIM, PerceptualNetwork
+from guidebench.testbeds.mini.generator import MiniGenerator
+from guidebench.testbeds.mini.recognizers import (
+    ArcFaceJudge,
+    CurricularFaceJudge,
+    CurricularFaceNetwork,
+    TrainingRecognizer,
+)
+from guidebench.testbeds.mini.weights_io import SHIPPED, WeightsFolder
+
+ARCFACE_FILE = "arcface.onnx"
+
+
+class MiniTestbed(Testbed):
+    """Everything lies in the package; nothing is downloaded."""
+
+    name = "mini"
+    summary = "embedded: small networks trained on rendered 3-D faces"
+    caption = (
+        "Testbed mini: faces are procedurally rendered and all networks are small; "
+        "figures are not comparable with published ones."
+    )
+
+    def __init__(
+        self, *, device: torch.device | str = "cpu", cache: Path | None = None, weights: Path = SHIPPED
+    ) -> None:
+        """weights: folder of the trained networks, for those who trained their own."""
+        super().__init__(device=device, cache=cache)
+        self.weights = WeightsFolder(weights)
+
+    def players(self) -> Players:
+        """Generator, encoder, training recogniser and perceptual distance."""
+        generator = self.weights.load_into(MiniGenerator(), "generator")
+        parts: dict[str, nn.Module] = {
+            "generator": generator,
+            "inverter": self.weights.load_into(Encoder(generator.num_ws, generator.w_dim), "encoder"),
+            "recognizer": self.weights.load_into(TrainingRecognizer(), "recognizer"),
+            "perceptual": self.weights.load_into(PerceptualNetwork(), "perceptual"),
+        }
+        files = {"generator": "generator", "inverter": "encoder", "recognizer": "recognizer", "perceptual": "perceptual"}
+        digests = {part: self.weights.sha256(f"{file}.safetensors") for part, file in files.items()}
+        for part in parts.values():
+            part.to(self.device)
+        return Players(**parts, digests=digests)  # type: ignore[arg-type]
+
+    def judges(self) -> Judges:
+        """CurricularFace, then ArcFace through insightface; FID features and statistics of rendered photographs."""
+        curricular = self.weights.load_into(CurricularFaceNetwork(), "curricularface")
+        recognizers: dict[str, Recognizer] = {
+            "curricularface": CurricularFaceJudge(curricular).to(self.device).eval(),
+            "arcface": ArcFaceJudge(self.weights.checked(ARCFACE_FILE), device=self.device).eval(),
+        }
+        extractor = fid.register()(weights=self.weights).to(self.device).eval()
+        real = self.weights.real_statistics()
+        manifest = self.weights.manifest
+        return Judges(
+            recognizers=recognizers,
+            features=FeatureSource(fid.NAME, extractor, FID_DIM, fid.DESCRIPTION),
+            real=real,
+            digests={
+                "curricularface": self.weights.sha256("curricularface.safetensors"),
+                "arcface": self.weights.sha256(ARCFACE_FILE),
+                "features": self.weights.sha256("fid.safetensors"),
+            },
+            real_description=f"{real.count} rendered photographs of unseen people",
+            strangers={judge: (mean, std) for judge, (mean, std) in manifest["strangers"].items()},
+        )
+
+    def faces(self) -> MiniFaces:
+        """Photographs by the renderer."""
+        return MiniFaces(self.cache)

@@ -1,0 +1,132 @@
+"""The stages of mini's training, what each needs, and a runner that keeps a few processes busy."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import torch
+
+from guidebench.testbeds.mini.training.loop import Settings
+
+# Large temporaries are otherwise page-faulted afresh by glibc at every step, which costs up to ten times the time.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "200000000",
+}
+
+PACKAGE = "guidebench.testbeds.mini.training"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One process of the training. Stages are listed by priority: the first that is ready starts first."""
+
+    name: str
+    target: str  # module:callable taking Settings; a Stage subclass is built and run
+    needs: tuple[str, ...] = ()
+
+
+_DATA = ("data-recognizer", "data-curricularface", "data-arcface", "data-held-out")
+
+PLAN: tuple[PlannedStage, ...] = (
+    PlannedStage("data-recognizer", "data:render_recognizer_set"),
+    PlannedStage("data-curricularface", "data:render_curricularface_set"),
+    PlannedStage("data-arcface", "data:render_arcface_set"),
+    PlannedStage("data-held-out", "data:render_held_out"),
+    PlannedStage("generator-points", "generator:GeneratorPoints", _DATA),
+    PlannedStage("perceptual", "regression:Perceptual", _DATA),
+    PlannedStage("generator-images", "generator:GeneratorImages", ("generator-points", "perceptual")),
+    PlannedStage("generated", "generated:render_generated", ("generator-images",)),
+    PlannedStage("recognizer", "recognition:TrainingRecognizerStage", _DATA),
+    PlannedStage("encoder-parameters", "inversion:EncoderParameters", _DATA),
+    PlannedStage("curricularface", "recognition:CurricularFaceStage", _DATA),
+    PlannedStage("arcface", "recognition:ArcFaceStage", _DATA),
+    PlannedStage("fid", "regression:FidFeatures", _DATA),
+    PlannedStage(
+        "encoder", "inversion:EncoderStage", ("encoder-parameters", "generated", "recognizer", "perceptual")
+    ),
+    PlannedStage("presence-curricularface", "presence:CurricularFacePresence", ("curricularface", "generated")),
+    PlannedStage("presence-arcface", "presence:ArcFacePresence", ("arcface", "generated")),
+    PlannedStage(
+        "export", "export:export_weights", ("encoder", "fid", "presence-curricularface", "presence-arcface")
+    ),
+    PlannedStage("measure", "measure:measure_weights", ("export",)),
+    PlannedStage("card", "card:write_card", ("measure",)),
+)
+STAGES = {stage.name: stage for stage in PLAN}
+
+
+def is_done(settings: Settings, stage: str) -> bool:
+    """Whether a stage has left its summary."""
+    return (settings.folder(stage) / "done.json").exists()
+
+
+def run_stage(settings: Settings, name: str) -> None:
+    """Run one stage in this process; does nothing if it is done. Raises SystemExit if something that it needs is not."""
+    stage = STAGES[name]
+    missing = [need for need in stage.needs if not is_done(settings, need)]
+    if missing:
+        raise SystemExit(f"stage '{name}' needs {', '.join(missing)} first; run them, or all with no --stages")
+    if is_done(settings, name):
+        print(f"{name}: done before", file=sys.stderr)
+        return
+    module, _, attribute = stage.target.partition(":")
+    target = getattr(import_module(f"{PACKAGE}.{module}"), attribute)
+    if isinstance(target, type):
+        target(settings).run()
+    else:
+        _run_function(settings, name, target)
+
+
+def _run_function(settings: Settings, name: str, function: Callable[[Settings], None]) -> None:
+    started_cpu, started = time.process_time(), time.perf_counter()
+    function(settings)
+    folder = settings.folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {
+        "stage": name,
+        "seed": settings.seed,
+        "device": str(settings.device),
+        "torch": torch.__version__,
+        "cpu_seconds": round(time.process_time() - started_cpu, 1),
+        "wall_seconds": round(time.perf_counter() - started, 1),
+    }
+    (folder / "done.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def run_plan(settings: Settings, names: Sequence[str], arguments: Sequence[str], workers: int) -> None:
+    """Run stages as processes of their own, at most `workers` at once, each as soon as what it needs is done."""
+    waiting = [stage for stage in PLAN if stage.name in names and not is_done(settings, stage.name)]
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while waiting or running:
+            for stage in list(waiting):
+                if len(running) < workers and all(is_done(settings, need) for need in stage.needs):
+                    waiting.remove(stage)
+                    running[stage.name] = _start(stage.name, arguments)
+            if not running:
+                raise SystemExit(f"nothing can start: {', '.join(stage.name for stage in waiting)} wait for other stages")
+            time.sleep(0.2)
+            for name, process in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[name]
+                if process.returncode:
+                    raise SystemExit(f"stage '{name}' failed with exit status {process.returncode}")
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+
+
+def _start(name: str, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    print(f"{time.strftime('%H:%M:%S')} starting {name}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", PACKAGE, *arguments, "--stages", name, "--workers", "1"]
+    return subprocess.Popen(command, env={**os.environ, **ALLOCATOR})

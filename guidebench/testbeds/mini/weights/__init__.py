@@ -1,0 +1,1 @@
+"""The trained networks of mini: safetensors, one ONNX file, and a manifest with the SHA-256 of each."""

@@ -1,0 +1,99 @@
+"""Reads and writes mini's weights. Every file is checked against the manifest's SHA-256 before it is used.
+
+Matrices are stored as float16 and loaded as float32, small tensors (biases, scales, statistics) stay as they are.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from guidebench import digest
+from guidebench.errors import MissingAsset
+from guidebench.metric import FrechetStatistics
+
+SHIPPED = Path(__file__).parent / "weights"
+MANIFEST = "manifest.json"
+_HALF_FROM = 1_000  # numbers in a tensor from which on it is stored as float16
+
+ModuleType = TypeVar("ModuleType", bound=nn.Module)
+
+
+class WeightsFolder:
+    """A folder of weights with its manifest."""
+
+    def __init__(self, folder: Path = SHIPPED) -> None:
+        self.folder = folder
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says. Raises MissingAsset if there is none."""
+        path = self.folder / MANIFEST
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise MissingAsset(f"mini's weights have no readable {path}: {error}; install guidebench again") from None
+        return manifest
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 that a file must have."""
+        try:
+            return str(self.manifest["files"][name]["sha256"])
+        except KeyError:
+            raise MissingAsset(f"{self.folder / MANIFEST} lists no {name}; install guidebench again") from None
+
+    def checked(self, name: str) -> Path:
+        """The path of a file whose content is what the manifest says. Raises MissingAsset otherwise."""
+        path, wanted = self.folder / name, self.sha256(name)
+        if not path.is_file():
+            raise MissingAsset(f"{path} is missing; install guidebench again")
+        found = digest.of_file(path)
+        if found != wanted:
+            raise MissingAsset(
+                f"{path} is damaged or was changed: SHA-256 {found[:12]}… instead of {wanted[:12]}…; "
+                "install guidebench again"
+            )
+        return path
+
+    def load_into(self, module: ModuleType, name: str) -> ModuleType:
+        """Load `name`.safetensors into a module, as float32, frozen and in evaluation mode."""
+        path = self.checked(f"{name}.safetensors")
+        try:
+            state = load_safetensors(path.read_bytes())
+        except SafetensorError as error:
+            raise MissingAsset(f"{path} cannot be read: {error}; install guidebench again") from None
+        own = module.state_dict()
+        module.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
+        return module.eval().requires_grad_(False)
+
+    def real_statistics(self) -> FrechetStatistics:
+        """FID statistics of rendered photographs of people whom nothing else uses."""
+        state = load_safetensors(self.checked("reals.safetensors").read_bytes())
+        mean, covariance = (state[name].to(torch.float64).numpy() for name in ("mean", "covariance"))
+        return FrechetStatistics(np.asarray(mean), np.asarray(covariance), int(state["count"]))
+
+
+def write_module(module: nn.Module, path: Path) -> None:
+    """Store a module's state."""
+    state = {
+        name: (value.half() if value.is_floating_point() and value.numel() >= _HALF_FROM else value).contiguous().cpu()
+        for name, value in module.state_dict().items()
+    }
+    path.write_bytes(save_safetensors(state))
+
+
+def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
+    """List all files of a folder with size and SHA-256, together with `entries`."""
+    files = {
+        path.name: {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".safetensors", ".onnx")
+    }
+    (folder / MANIFEST).write_text(json.dumps({"files": files, **entries}, indent=1) + "\n")

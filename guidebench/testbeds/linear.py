@@ -301,6 +301,7 @@ class LinearTestbed(Testbed):
 
     name = "linear"
     summary = "analytic: identity is a direction, every metric is known"
+    cpu_workers = 1  # a trial takes less time than a process to start
     caption = "Analytic testbed: linear images, no faces; these numbers test software and say nothing about methods."
 
     def players(self) -> Players:

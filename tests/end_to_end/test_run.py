@@ -1,0 +1,294 @@
+"""`guidebench run` as a user runs it, on the analytic testbed: tables, resume, failures, kills, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import guidebench
+from guidebench.cli import main
+
+SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
+
+
+def guidebench_run(*arguments, out, **options):
+    """The command in this process; returns click's result."""
+    return CliRunner().invoke(main, [*arguments, "--out", str(out)], **options)
+
+
+def records(out, kind="records"):
+    return sorted(path.parent for path in Path(out).glob(f"{kind}/**/record.json") if ".building" not in str(path))
+
+
+def write_method(folder, name, body):
+    path = folder / f"{name}.py"
+    path.write_text(
+        "from dataclasses import dataclass\nimport time, torch\nfrom guidebench.unlearner import Unlearner\n"
+        f"@dataclass(frozen=True)\nclass Mine(Unlearner):\n    name = '{name}'\n    steps: int = 3\n"
+        f"    def unlearn(self, generator, request, context):\n        {body}\n        return generator\n"
+    )
+    return f"{path}:Mine"
+
+
+def test_the_main_job_prints_a_table_with_floors_and_says_where_the_records_lie(tmp_path):
+    result = guidebench_run("run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", out=tmp_path)
+    assert result.exit_code == 0, result.output
+    for word in ("guide", "nothing", "scramble", "linear", "corrected", "plain", "weighted", "ID_others", "FID_pre"):
+        assert word in result.stdout
+    assert f"7 measured in" in result.stderr and "records/" in result.stderr
+    assert len(records(tmp_path)) == 7  # three identities, both floors on two
+    for folder in records(tmp_path):
+        assert {item.name for item in folder.iterdir()} == {
+            "record.json", "evidence.npz", "latents.npz", "progress.csv", "pictures",
+        }
+    frame = guidebench.records(tmp_path)
+    nothing = frame[(frame.method == "nothing") & frame.metric.isin(["id", "id_others", "id_retain"])]
+    assert (nothing.value >= 1 - 1e-4).all() and len(nothing) == 12
+    assert (frame[(frame.method == "nothing") & (frame.metric == "fid_pre")].value.abs() <= 1e-3).all()
+
+
+def test_what_is_recorded_is_skipped_and_fresh_measures_it_again(tmp_path):
+    first = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
+    before = {path: (path / "record.json").read_bytes() for path in records(tmp_path)}
+    again = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
+    assert "3 measured" in first.stderr and "0 measured, 3 already recorded" in again.stderr
+    assert {path: (path / "record.json").read_bytes() for path in records(tmp_path)} == before
+    fresh = guidebench_run(*SMOKE, "--method", "guide", "--fresh", out=tmp_path)
+    assert "3 measured" in fresh.stderr
+    for path, content in before.items():
+        old, new = json.loads(content), json.loads((path / "record.json").read_text())
+        assert old["scores"] == new["scores"] and old["key"] == new["key"]
+
+
+def test_numbers_do_not_depend_on_workers_order_or_company(tmp_path):
+    alone = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path / "a")
+    company = guidebench_run(
+        *SMOKE, "--method", "mean-latent", "--method", "guide", "--workers", "2", out=tmp_path / "b"
+    )
+    assert (alone.exit_code, company.exit_code) == (0, 0), company.output
+    (one,) = records(tmp_path / "a")
+    other = tmp_path / "b" / one.relative_to(tmp_path / "a")
+    assert json.loads((one / "record.json").read_text())["scores"] == json.loads((other / "record.json").read_text())["scores"]
+
+
+def test_a_setting_changes_the_row_and_its_label(tmp_path):
+    result = guidebench_run(*SMOKE, "--method", "guide", "--set", "steps=5", "--floors", "none", out=tmp_path)
+    assert result.exit_code == 0 and "guide(steps=5)" in result.stdout
+    (folder,) = records(tmp_path)
+    assert json.loads((folder / "record.json").read_text())["fields"]["steps"] == 5
+
+
+def test_seeds_identities_and_samples_are_overridden(tmp_path):
+    result = guidebench_run(
+        *SMOKE, "--method", "mean-latent", "--seeds", "0-1", "--identities", "2", "--samples", "40", "--floors", "none",
+        out=tmp_path,
+    )
+    assert result.exit_code == 0, result.output
+    found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path)]
+    assert sorted((item["identity"], item["seed"]) for item in found) == [
+        ("celebahq-0000", 0), ("celebahq-0000", 1), ("celebahq-0001", 0), ("celebahq-0001", 1),
+    ]
+    assert {item["protocol"]["samples"] for item in found} == {40}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise ValueError('no idea')", "ValueError: no idea (raising.py:"),
+        ("return None", "must return a guidebench.testbed.Generator, it returned None"),
+        ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
+        ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),
+        ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's generator"),
+        ("[p.data.mul_(2) for p in context.recognizer.buffers()]", "changed the context's recognizer"),
+    ],
+    ids=["raising", "none", "nan-loss", "nan-weights", "mutates-source", "mutates-recognizer"],
+)
+def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, body, reason):
+    method = write_method(tmp_path, "raising", body)
+    result = guidebench_run(*SMOKE, "--method", method, "--method", "mean-latent", out=tmp_path / "out")
+    assert result.exit_code == 1, result.output
+    assert reason in result.stderr and "1 failed" in result.stderr
+    assert len(records(tmp_path / "out")) == 3  # mean-latent and both floors, unharmed
+    (failure,) = records(tmp_path / "out", "failures")
+    assert reason in json.loads((failure / "record.json").read_text())["reason"]
+    assert "Traceback" not in result.output
+
+
+def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
+    flag = tmp_path / "fixed"
+    method = write_method(
+        tmp_path, "later", f"import pathlib\n        if not pathlib.Path({str(flag)!r}).exists(): raise ValueError('soon')"
+    )
+    for _ in range(2):
+        assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 1
+    flag.touch()
+    assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 0
+    (folder,) = records(tmp_path / "out")
+    attempts = json.loads((folder / "record.json").read_text())["attempts"]
+    assert ["soon" in item["reason"] for item in attempts] == [True, True]
+    status = CliRunner().invoke(main, ["status", str(tmp_path / "out"), "--json"])
+    assert json.loads(status.stdout)["rows"][0]["measured"] == 1 and json.loads(status.stdout)["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--protocol", "celebahq-mult", "--method", "guide"], ["'celebahq-multi'", "guidebench list protocols"]),
+        (["--protocol", "smoke", "--method", "giude"], ["'guide'", "guidebench list methods"]),
+        (["--protocol", "smoke", "--method", "guide", "--testbed", "linaer"], ["'linear'", "guidebench list testbeds"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "alpa_max=3"], ["alpa_max", "alpha_max"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "steps=many"], ["steps=many", "an integer"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "lr=-1"], ["lr=-1", "between"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "lr=nan"], ["lr=nan", "between"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "lr"], ["FIELD=VALUE"]),
+        (["--protocol", "smoke", "--method", "nowhere.py:Mine"], ["nowhere.py", "guidebench new method"]),
+        (["--protocol", "smoke", "--method", "guide", "--identities", "4000"], ["4000", "--identities"]),
+        (["--protocol", "smoke", "--method", "guide", "--device", "tpu"], ["tpu", "cpu, cuda"]),
+        (["--protocol", "smoke", "--method", "guide", "--photos", "nowhere"], ["nowhere", "a folder a person"]),
+        (["--protocol", "mine.toml", "--method", "guide"], ["mine.toml"]),
+    ],
+)
+def test_bad_input_is_answered_in_one_line_with_exit_code_2(tmp_path, arguments, words):
+    testbed = [] if "--testbed" in arguments else ["--testbed", "linear"]
+    result = guidebench_run("run", *arguments, *testbed, out=tmp_path / "out")
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1 and "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr
+    assert result.stdout == ""
+
+
+def test_cuda_without_a_device_is_refused(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    result = guidebench_run(*SMOKE, "--method", "guide", "--device", "cuda", out=tmp_path)
+    assert result.exit_code == 2 and "sees no CUDA device; give --device cpu" in result.stderr
+
+
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path / "file" / "below")
+    assert result.exit_code == 2 and "choose another --out" in result.stderr
+
+
+def slow_run(tmp_path, identities=6):
+    method = write_method(tmp_path, "slow", "time.sleep(0.5)")
+    return [
+        sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--identities", str(identities),
+        "--floors", "none", "--workers", "2", "--out", str(tmp_path / "out"),
+    ]
+
+
+def wait_for_records(out, count, seconds=90):
+    deadline = time.monotonic() + seconds
+    while len(records(out)) < count:
+        assert time.monotonic() < deadline, "no records appeared"
+        time.sleep(0.02)
+
+
+def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path):
+    command = slow_run(tmp_path)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_records(tmp_path / "out", 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = len(records(tmp_path / "out"))
+    assert kept >= 2
+    for folder in records(tmp_path / "out"):
+        assert json.loads((folder / "record.json").read_text())["status"] == "measured"
+    time.sleep(2)  # workers notice that their parent is gone after the trial in flight
+    kept = len(records(tmp_path / "out"))
+    assert kept <= 4
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert again.returncode == 0, again.stderr
+    assert f"{6 - kept} measured, {kept} already recorded" in again.stderr
+    assert not list((tmp_path / "out").rglob(".building-*"))
+
+
+def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path):
+    process = subprocess.Popen(
+        slow_run(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_records(tmp_path / "out", 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.strip().splitlines()[-1].startswith("guidebench: interrupted; what was measured is kept")
+    assert "Traceback" not in error
+    assert records(tmp_path / "out")
+
+
+def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path):
+    flag = tmp_path / "once"
+    method = write_method(
+        tmp_path, "killer",
+        f"import os, pathlib\n        flag = pathlib.Path({str(flag)!r})\n"
+        "        if not flag.exists(): flag.touch(); os.kill(os.getpid(), 9)",
+    )
+    result = guidebench_run(
+        *SMOKE, "--method", method, "--identities", "3", "--workers", "2", "--floors", "none", out=tmp_path / "out"
+    )
+    assert result.exit_code == 1 and "ended by signal 9" in result.stderr
+    assert len(records(tmp_path / "out")) == 2
+
+
+def test_a_light_start_imports_no_torch(tmp_path):
+    guidebench_run(*SMOKE, "--method", "nothing", "--floors", "none", out=tmp_path)
+    for arguments in (["--help"], ["list"], ["show", "celebahq-multi"], ["status", str(tmp_path)], ["report", str(tmp_path)]):
+        code = (
+            "import sys, guidebench.cli\n"
+            f"try: guidebench.cli.main({arguments!r})\n"
+            "except SystemExit as done: assert not done.code, done.code\n"
+            "print('torch' in sys.modules, file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stderr.strip().splitlines()[-1] == "False", arguments
+
+
+def test_own_photographs_are_a_protocol_of_their_own(tmp_path):
+    from guidebench import images
+    from guidebench.testbeds.linear import LinearTestbed
+
+    people = LinearTestbed().faces().people("dev", range(3), photos=3)
+    for person in people:
+        (tmp_path / "photos" / person.identity).mkdir(parents=True)
+        for place, photo in enumerate(person.photos):
+            images.save(photo, tmp_path / "photos" / person.identity / f"{place}.png")
+    result = guidebench_run(
+        "run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", "--floors", "none",
+        "--photos", str(tmp_path / "photos"), out=tmp_path / "out",
+    )
+    assert result.exit_code == 0, result.output
+    found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path / "out")]
+    assert [item["identity"] for item in found] == ["dev-0000", "dev-0001", "dev-0002"]
+    assert {item["protocol"]["probe_photos"] for item in found} == {2} and {item["protocol"]["retain"] for item in found} == {2}
+
+
+def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):
+    from PIL import Image
+
+    from guidebench import images
+    from guidebench.testbeds.linear import LinearTestbed
+
+    guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", "--keep-generators", out=tmp_path)
+    (folder,) = records(tmp_path)
+    images.save(LinearTestbed().faces().people("dev", [0], photos=1)[0].photos[0], tmp_path / "x.png")
+    for extra in ([], ["--photo", str(tmp_path / "x.png"), "--yaw", "-15", "--yaw", "15"]):
+        picture = tmp_path / f"{len(extra)}.png"
+        done = CliRunner().invoke(main, ["render", str(folder), "--out", str(picture), *extra])
+        assert done.exit_code == 0, done.output
+        assert Image.open(picture).size[0] > 100
+
+
+def test_rescoring_gives_the_recorded_scores(tmp_path):
+    guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
+    done = CliRunner().invoke(main, ["rescore", str(tmp_path)])
+    assert done.exit_code == 0 and "3 records scored from their evidence, 0 changed" in done.stdout

@@ -1,0 +1,139 @@
+"""Records are complete or absent, whatever happens while they are written."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from guidebench import store
+from guidebench.errors import BadInput, StorageError
+from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
+from guidebench.store import Record, Store
+
+
+def record(**changes):
+    base = Record(
+        key="k" * 64, status="measured", protocol={"name": "p"}, protocol_digest="d", testbed="linear",
+        conventions="corrected", method="guide", label="guide", fields={"lr": 0.1}, preset=True, source_digest="s",
+        floor=False, identity="anna b/c", seed=0, manifest="m", digests={}, judges=["a"], strangers={}, notes={},
+        scores=[], seconds={}, steps=1, trainable=2, device="cpu", versions={}, commit=None, created="now",
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def write(out, item, folder):
+    with Store(out).building(folder) as aside:
+        (aside / "record.json").write_text(item.to_json())
+
+
+def test_a_record_survives_its_file():
+    assert Record.from_json(record().to_json()) == record()
+    assert record().folder_name() == "anna_b_c-s0-kkkkkkkkkkkk"
+
+
+def test_unknown_fields_are_passed_over_and_other_schemas_refused():
+    text = record().to_json()
+    assert Record.from_json(text.replace('"key":', '"later": 1, "key":')) == record()
+    with pytest.raises(ValueError, match="schema 99"):
+        Record.from_json(record(schema=99).to_json())
+    with pytest.raises(ValueError, match="schema"):
+        Record.from_json("[]")
+
+
+def test_nothing_appears_if_the_writing_fails(tmp_path):
+    target = tmp_path / "records" / "p" / "guide" / "one"
+    with pytest.raises(RuntimeError), Store(tmp_path).building(target) as aside:
+        (aside / "record.json").write_text("half")
+        raise RuntimeError
+    assert list((tmp_path / "records").rglob("*.json")) == []
+    assert not any(target.parent.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_but_not_what_a_living_one_builds(tmp_path):
+    code = f"""
+import os, signal
+from guidebench.store import Store
+with Store({str(tmp_path)!r}).building(__import__('pathlib').Path({str(tmp_path / "records/p/m/one")!r})) as aside:
+    (aside / 'record.json').write_text('half')
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert len(list(tmp_path.rglob("record.json"))) == 1
+    with Store(tmp_path).building(tmp_path / "records/p/m/two") as aside:
+        (aside / "record.json").write_text(record().to_json())
+        Store(tmp_path).clean()
+        assert aside.is_dir()
+    assert [path.parent.name for path in tmp_path.rglob("record.json")] == ["two"]
+
+
+def test_an_unfinished_folder_is_never_read(tmp_path):
+    aside = tmp_path / "records/p/m/.building-1-x"
+    aside.mkdir(parents=True)
+    (aside / "record.json").write_text(record().to_json())
+    with pytest.raises(BadInput, match="no records"):
+        store.scan(tmp_path)
+
+
+def test_a_measured_trial_hides_its_failures_and_the_last_failure_counts(tmp_path):
+    for number, reason in ((1, "first"), (2, "second"), (10, "tenth")):
+        write(tmp_path, record(status="failed", reason=reason), tmp_path / f"failures/p/m/one/{number}")
+    (item,), _ = store.scan(tmp_path)
+    assert item.record.reason == "tenth"
+    assert [entry["reason"] for entry in Store(tmp_path).attempts(tmp_path / "failures/p/m/one")][-1] == "tenth"
+    write(tmp_path, record(), tmp_path / "records/p/m/one")
+    (item,), _ = store.scan(tmp_path)
+    assert item.record.status == "measured"
+
+
+def test_a_corrupt_record_is_named(tmp_path):
+    write(tmp_path, record(), tmp_path / "records/p/m/good")
+    write(tmp_path, record(key="x"), tmp_path / "records/p/m/bad")
+    (tmp_path / "records/p/m/bad/record.json").write_text("{")
+    stored, corrupt = store.scan(tmp_path)
+    assert len(stored) == 1 and [item.path.name for item in corrupt] == ["bad"]
+
+
+def test_an_existing_folder_is_replaced_whole(tmp_path):
+    target = tmp_path / "records/p/m/one"
+    write(tmp_path, record(identity="old"), target)
+    write(tmp_path, record(identity="new"), target)
+    assert store.read(target).identity == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["one"]
+
+
+def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="choose another --out"):
+        Store(tmp_path / "file")
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path):
+    with pytest.raises(StorageError, match="no space left"), Store(tmp_path).building(tmp_path / "records/p/m/one"):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
+def test_a_really_full_device_is_recognised(tmp_path):
+    with pytest.raises(StorageError, match="no space left"), store.storage_errors(tmp_path), open("/dev/full", "w") as s:
+        s.write("x")
+        s.flush()
+
+
+def test_evidence_survives_its_file(tmp_path):
+    rng = np.random.default_rng(0)
+    statistics = FrechetStatistics(rng.normal(size=3), np.eye(3), 7)
+    sight = Sight(
+        before=rng.normal(size=(2, 3, 4)).astype(np.float32), before_found=np.ones((2, 3), bool),
+        after=rng.normal(size=(2, 3, 4)).astype(np.float32), after_found=np.zeros((2, 3), bool),
+        photo=None, photo_found=None,
+    )
+    subjects = (Subject("anna", "forget", 0), Subject("bert", "retain", 0))
+    store.save_evidence(Evidence(subjects, {"judge": sight}, 1, statistics, statistics, None), tmp_path / "e.npz")
+    back = store.load_evidence(tmp_path / "e.npz")
+    assert back.subjects == subjects and back.frontal == 1 and back.real is None
+    assert np.array_equal(back.sights["judge"].after, sight.after) and back.sights["judge"].photo is None
+    assert not back.sights["judge"].after_found.any() and back.sights["judge"].after_found.dtype == bool
+    assert np.array_equal(back.source.mean, statistics.mean) and back.source.count == 7

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import math
 import tempfile
 import typing
@@ -159,6 +160,10 @@ def _check_fields(method: Unlearner) -> Finding:
     kind = type(method)
     if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         problems.append("write @dataclass(frozen=True), so that no run changes what is recorded")
+    for part in kind.__mro__[: kind.__mro__.index(Unlearner)]:
+        own = [name for name, hint in inspect.get_annotations(part).items() if "ClassVar" not in str(hint)]
+        if own and "__dataclass_fields__" not in vars(part):
+            problems.append(f"write @dataclass(frozen=True) above {part.__name__}; its {', '.join(own)} is ignored")
     try:
         hints = typing.get_type_hints(kind)
     except Exception as error:  # an annotation may hold anything

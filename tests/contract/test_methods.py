@@ -1,0 +1,154 @@
+"""Every registered method, and every kind of answer that a method may give, keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from guidebench import registry, scaffold, trial
+from guidebench.check import Finding, check_method
+from guidebench.errors import BadInput, MethodError
+from guidebench.protocol import Protocol
+from guidebench.testbeds.linear import LinearTestbed
+
+HERE = Path(__file__).parent
+GOOD = [f"{HERE / 'good_citizens.py'}:{name}" for name in ("Adapter", "Wrapper")]
+ALL_CHECKS = (
+    *("loads", "fields", "returns", "players", "judges", "progress", "copy"),
+    *("renders", "batches", "noise", "repeats", "reacts", "saves"),
+)
+PROTOCOL = Protocol(
+    name="contract", version=1, title="contract", source="dev", identities=1, retain=2, views=3, samples=64
+)
+
+
+def bad(name: str) -> str:
+    return f"{HERE / 'bad_citizens.py'}:{name}"
+
+
+def wrong(findings: list[Finding]) -> dict[str, str]:
+    return {finding.name: finding.detail for finding in findings if not finding.ok}
+
+
+@pytest.mark.parametrize("name", registry.methods())
+def test_every_registered_method_keeps_the_contract(name: str) -> None:
+    findings = check_method(name)
+    assert wrong(findings) == {}
+    assert tuple(finding.name for finding in findings) == ALL_CHECKS, "no check was left out"
+
+
+@pytest.mark.parametrize("spec", GOOD, ids=["adapter", "wrapper"])
+def test_adapters_and_wrappers_keep_the_contract(spec: str) -> None:
+    findings = check_method(spec)
+    assert wrong(findings) == {}
+    assert tuple(finding.name for finding in findings) == ALL_CHECKS
+
+
+@pytest.mark.parametrize("spec", GOOD, ids=["adapter", "wrapper"])
+def test_adapters_and_wrappers_are_judged_like_any_method(spec: str) -> None:
+    """Both move the forgotten face towards the average one, so its similarity to itself must fall clearly."""
+    bench = trial.Bench(LinearTestbed())
+    outcome = trial.run_trial(bench, PROTOCOL, registry.load_method(spec), 0, 0, lambda step, scalars: None)
+    sight = outcome.evidence.sights["plain"]
+    assert sight.after_found[0].all()
+    assert float((sight.before[0] * sight.after[0]).sum(axis=-1).mean()) < 0.9
+
+
+@pytest.mark.parametrize("name", ["Obedient", "DrawsGlobally"])
+def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name: str) -> None:
+    assert wrong(check_method(bad(name))) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "hint"),
+    [
+        ("Raises", "returns", "RuntimeError: out of luck"),
+        ("ReturnsNone", "returns", "None"),
+        ("ReturnsStateDict", "returns", "OrderedDict"),
+        ("ReturnsSource", "copy", "context.source"),
+        ("NanWeights", "renders", "not finite"),
+        ("MutatesSource", "players", "generator"),
+        ("Diverges", "progress", "loss is not finite at step 1"),
+        ("IgnoresRequest", "reacts", "request.forget"),
+        ("KeepsState", "repeats", "same streams differ"),
+        ("BatchDependent", "batches", "no row of a batch"),
+        ("IgnoresNoise", "noise", "constant noise"),
+        ("WrongSize", "renders", "(1, 3, 16, 16)"),
+        ("CannotBeSaved", "saves", "save()"),
+        ("ListField", "fields", "layers"),
+        ("OutOfBounds", "fields", "lr = 2.0"),
+        ("WrongPreset", "fields", "'step'"),
+        ("WrongPreset", "preset", "step"),
+        ("NoDefault", "loads", "default for every field"),
+        ("NoDataclass", "loads", "dataclass"),
+        ("ForgottenDecorator", "fields", "lr is ignored"),
+    ],
+)
+def test_a_method_that_breaks_the_contract_is_told_how(name: str, check: str, hint: str) -> None:
+    found = wrong(check_method(bad(name)))
+    assert hint in found[check]
+    assert "\n" not in found[check]
+
+
+@pytest.mark.parametrize("name", ["Raises", "ReturnsNone", "NanWeights", "MutatesSource", "Diverges", "WrongSize"])
+def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_unharmed(name: str) -> None:
+    bench = trial.Bench(LinearTestbed())
+    with pytest.raises(MethodError):
+        trial.run_trial(bench, PROTOCOL, registry.load_method(bad(name)), 0, 0, lambda step, scalars: None)
+    outcome = trial.run_trial(bench, PROTOCOL, registry.load_method("nothing"), 0, 0, lambda step, scalars: None)
+    sight = outcome.evidence.sights["plain"]
+    assert (sight.before[0] * sight.after[0]).sum(axis=-1).min() > 1 - 1e-6
+
+
+def test_a_misspelt_method_is_one_finding_with_the_close_match() -> None:
+    (finding,) = check_method("gide")
+    assert not finding.ok and "did you mean 'guide'" in finding.detail
+
+
+def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
+    written = scaffold.new_method("my-first_idea", tmp_path)
+    assert written.path == tmp_path / "my_first_idea.py"
+    assert written.class_name == "MyFirstIdea"
+    findings = check_method(written.spec)
+    assert wrong(findings) == {}
+    assert registry.load_method(written.spec).name == "my-first_idea"
+
+
+def test_new_never_overwrites_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("precious")
+    with pytest.raises(BadInput, match="exists already"):
+        scaffold.new_method("mine", tmp_path)
+    assert (tmp_path / "mine.py").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["guide", "2fast", "a b", "../evil", "", "class", "a--b"])
+def test_new_refuses_names_that_cannot_name_a_method(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        scaffold.new_method(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ladder_differs_only_in_its_flags() -> None:
+    """Rows of the ablation table must agree in steps, learning rate and weights on every testbed."""
+    flags = {"target_kind", "adjacency_loss", "global_loss"}
+    rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
+    for testbed in (None, *registry.TESTBEDS):
+        fields = []
+        for row in rows:
+            method = row if testbed is None else registry.with_preset(row, testbed)[0]
+            fields.append({n: getattr(method, n) for n in registry.field_names(method) if n not in flags})
+        assert all(other == fields[0] for other in fields)
+    chosen = [tuple(getattr(row, flag) for flag in sorted(flags)) for row in rows]
+    assert chosen == [
+        (False, False, "mean"),
+        (False, False, "extrapolated"),
+        (True, False, "extrapolated"),
+        (True, True, "extrapolated"),
+    ]
+
+
+def test_checking_leaves_gradients_on() -> None:
+    check_method("nothing")
+    assert torch.is_grad_enabled()

@@ -6,7 +6,7 @@ Importing this package loads no torch; heavy modules are imported where they are
 from __future__ import annotations
 
 from pathlib import Path as _Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas

@@ -32,13 +32,11 @@ class CameraRig:
         camera-to-world matrix (OpenCV axes: x right, y down, z forward), then the row-major 3×3 intrinsics in units of
         the image size.
         """
-        yaw, pitch = torch.broadcast_tensors(
-            torch.atleast_1d(torch.as_tensor(yaw, dtype=torch.float32)),
-            torch.atleast_1d(torch.as_tensor(pitch, dtype=torch.float32)),
-        )
-        v = (math.pi / 2 + pitch).clamp(1e-5, math.pi - 1e-5)
+        angles = (torch.atleast_1d(torch.as_tensor(angle, dtype=torch.float32)) for angle in (yaw, pitch))
+        azimuth, offset = torch.broadcast_tensors(*angles)
+        v = (math.pi / 2 + offset).clamp(1e-5, math.pi - 1e-5)
         polar = torch.arccos(1 - 2 * v / math.pi)
-        direction = torch.stack([polar.sin() * yaw.sin(), polar.cos(), polar.sin() * yaw.cos()], dim=1)
+        direction = torch.stack([polar.sin() * azimuth.sin(), polar.cos(), polar.sin() * azimuth.cos()], dim=1)
         origin = self.radius * direction
         pivot = torch.tensor(self.pivot, dtype=torch.float32, device=origin.device)
         forward = torch.nn.functional.normalize(pivot - origin, dim=1)

@@ -245,7 +245,9 @@ def check(method: str) -> None:
 
     findings = check_method(method)
     for finding in findings:
-        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}" + (f": {finding.detail}" if finding.detail else ""))
+        click.echo(
+            f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}" + (f": {finding.detail}" if finding.detail else "")
+        )
     failed = sum(not finding.ok for finding in findings)
     click.echo(f"{len(findings) - failed} of {len(findings)} checks passed")
     if failed:
@@ -259,10 +261,10 @@ def new() -> None:
 
 @new.command("method")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="File to write (default: NAME.py).")
-def new_method(name: str, out: Path | None) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), default=".", show_default=True, help="Where to write it.")
+def new_method(name: str, folder: Path) -> None:
     """Write a working, commented method that passes `guidebench check`."""
-    from guidebench.scaffold import write_method
+    from guidebench import scaffold
 
-    path, class_name = write_method(name, out)
-    click.echo(f"wrote {path}; now: guidebench check ./{path}:{class_name}")
+    written = scaffold.new_method(name, folder)
+    click.echo(f"wrote {written.path}; now: guidebench check {written.spec}")

@@ -13,7 +13,7 @@ PathLike = str | Path
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """(n, 3, h, w) float in about [-1, 1] -> uint8: floor(clamp(127.5 x + 128, 0, 255)), as EG3D and GUIDE write PNGs."""
+    """(n, 3, h, w) float in about [-1, 1] -> uint8: floor(clamp(127.5 x + 128, 0, 255)), as GUIDE writes PNGs."""
     return (127.5 * images + 128).clamp(0, 255).to(torch.uint8)
 
 

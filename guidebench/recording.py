@@ -16,7 +16,7 @@ from guidebench.errors import MethodError
 from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.store import RECORDS, FAILURES, Record, Store, save_evidence, scores_to_data, slug
+from guidebench.store import FAILURES, RECORDS, Record, Store, save_evidence, scores_to_data, slug
 from guidebench.trial import NUMERICS_VERSION, Bench, Outcome
 from guidebench.unlearner import Unlearner
 
@@ -99,7 +99,12 @@ def _record(
         digests=dict(bench.digests),
         judges=list(judges.recognizers),
         strangers={judge: [float(value) for value in pair] for judge, pair in judges.strangers.items()},
-        notes={"method_spec": case.choice.spec, "caption": testbed.caption, "features": judges.features.description, "real": judges.real_description},
+        notes={
+            "method_spec": case.choice.spec,
+            "caption": testbed.caption,
+            "features": judges.features.description,
+            "real": judges.real_description,
+        },
         scores=scores_to_data(score_all(outcome.evidence)) if outcome else [],
         seconds={name: round(value, 3) for name, value in outcome.seconds.items()} if outcome else {},
         steps=int(outcome.unlearned.progress[-1]["step"]) if outcome and outcome.unlearned.progress else 0,
@@ -187,7 +192,9 @@ def _save_progress(rows: list[dict[str, float]], path: Path) -> None:
 def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
     """The picture sheet: photograph, before, target and after; probe photographs; other people."""
     cast, rows = outcome.cast, []
-    before, after = images_by_subject(outcome.before.pictures), images_by_subject(outcome.after.pictures)
+    before, after = (
+        [images.to_arrays(views) for views in renders.pictures] for renders in (outcome.before, outcome.after)
+    )
     middle = len(before[0]) // 2
     photos = None if cast.photos is None else images.to_arrays(cast.photos)
     for place, subject in enumerate(cast.subjects):
@@ -200,8 +207,3 @@ def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
         titles = {"forget": "forgotten", "probe": f"other photo {subject.photo}", "retain": "someone else"}
         rows.append(Row(f"{titles[subject.role]}: {subject.identity}", cells))
     sheet(rows, path)
-
-
-def images_by_subject(pictures: object) -> list[list[object]]:
-    """(S, P, 3, r, r) float -> S lists of P arrays (r, r, 3) uint8."""
-    return [list(images.to_arrays(views)) for views in pictures]  # type: ignore[attr-defined]

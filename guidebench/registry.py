@@ -134,7 +134,7 @@ def _instance(target: Any, spec: str) -> Unlearner:
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
     """The method with its preset for a testbed, and whether it has one."""
     preset = method.presets.get(testbed)
-    return (dataclasses.replace(method, **preset), True) if preset is not None else (method, False)
+    return (_replace(method, preset), True) if preset is not None else (method, False)
 
 
 def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
@@ -142,9 +142,14 @@ def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
     hints = get_type_hints(type(method))
     values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
     try:
-        return dataclasses.replace(method, **values)
+        return _replace(method, values)
     except ValueError as error:
         raise BadInput(f"method {method.name}: {error}") from None
+
+
+def _replace(method: Unlearner, values: Mapping[str, Any]) -> Unlearner:
+    changed: Unlearner = dataclasses.replace(method, **values)  # type: ignore[type-var]  # methods are dataclasses
+    return changed
 
 
 def field_names(method: Unlearner) -> list[str]:

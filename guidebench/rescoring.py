@@ -11,7 +11,7 @@ from guidebench.store import load_evidence, scan, scores_to_data, storage_errors
 
 
 def rescore_all(directory: str | Path) -> tuple[int, int]:
-    """Rewrites the scores of every measured record below ``directory``. Returns how many changed, and how many are there.
+    """Rewrites the scores of every measured record below ``directory``. Returns how many changed, of how many.
 
     Raises BadInput if there are no records, StorageError if one cannot be written.
     """

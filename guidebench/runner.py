@@ -72,9 +72,7 @@ def run(options: Options) -> Result:
     executor: Executor = InProcess(setup) if workers == 1 else Pool(setup, workers)
     try:
         description = executor.description()
-        planned = cases(
-            protocol, choices, description, testbed=options.testbed, all_floors=options.floors == "all"
-        )
+        planned = cases(protocol, choices, description, testbed=options.testbed, all_floors=options.floors == "all")
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
         finished = _execute(executor, todo, min(workers, max(1, len(todo))))
     finally:
@@ -145,7 +143,9 @@ def choose_methods(options: Options) -> list[MethodChoice]:
         choices.append(MethodChoice(spec, own, floor=spec in registry.FLOORS))
     for name in settings:
         if name not in used:
-            known = sorted({field for spec in options.methods for field in registry.field_names(registry.load_method(spec))})
+            known = sorted(
+                {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
+            )
             raise BadInput(f"--set {name}=…: no chosen method has this field; they have: {', '.join(known) or 'none'}")
     if options.floors == "none":
         return choices

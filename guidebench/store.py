@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +54,10 @@ class Record:
     seed: int
     manifest: str  # digest of the photo set
     digests: Mapping[str, str]  # SHA-256 of every network, by name
-    judges: list[str]  # in the testbed's order; the first leads
-    strangers: Mapping[str, list[float]]  # judge -> [mean, std] of the cosine of different people
+    judges: Sequence[str]  # in the testbed's order; the first leads
+    strangers: Mapping[str, Sequence[float]]  # judge -> [mean, std] of the cosine of different people
     notes: Mapping[str, str]  # for captions and footnotes: "caption", "features", "real"
-    scores: list[Mapping[str, Any]]  # Score fields; empty if failed
+    scores: Sequence[Mapping[str, Any]]  # Score fields; empty if failed
     seconds: Mapping[str, float]  # "unlearn", "evaluate", "total"
     steps: int  # progress reports of the method
     trainable: int  # parameters that the method left changed
@@ -66,7 +66,7 @@ class Record:
     commit: str | None  # commit of the guidebench checkout, "+dirty" if changed; None outside a checkout
     created: str  # UTC, ISO 8601
     reason: str | None = None  # why it failed
-    attempts: list[Mapping[str, str]] = field(default_factory=list)  # earlier failures: created, reason
+    attempts: Sequence[Mapping[str, str]] = field(default_factory=list)  # earlier failures: created, reason
     training_seen: bool = True  # False: a checkpoint that other code unlearned
     schema: int = SCHEMA
 
@@ -178,7 +178,7 @@ class Store:
 
     def attempts(self, failures: Path) -> list[Mapping[str, str]]:
         """When and why earlier attempts at a trial failed, oldest first."""
-        found = []
+        found: list[Mapping[str, str]] = []
         for number in sorted((int(item.name) for item in failures.glob("[0-9]*")), key=int):
             try:
                 record = read(failures / str(number))
@@ -282,10 +282,7 @@ def load_evidence(path: Path) -> Evidence:
         names = zip(arrays["identity"], arrays["role"], arrays["photo"], strict=True)
         subjects = tuple(Subject(str(identity), str(role), int(photo)) for identity, role, photo in names)  # type: ignore[arg-type]
         sights = {
-            str(judge): Sight(**{
-                item.name: arrays[f"{judge}/{item.name}"] if f"{judge}/{item.name}" in arrays else None
-                for item in dataclasses.fields(Sight)
-            })  # type: ignore[arg-type]
+            str(judge): Sight(*(arrays.get(f"{judge}/{item.name}") for item in dataclasses.fields(Sight)))
             for judge in arrays["judges"]
         }
         statistics = {

@@ -75,9 +75,7 @@ class Generator(nn.Module, ABC):
     features_are_deterministic: bool = False  # True: `synthesize` never draws noise, features can be reused
 
     @abstractmethod
-    def map(
-        self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
-    ) -> Tensor:
+    def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """(n, z_dim) -> latent codes (n, num_ws, w_dim).
 
         condition: camera labels (n, 25) for the mapping network, None for the frontal pose. psi < 1 moves the first
@@ -128,7 +126,7 @@ class Recognizer(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, images: Tensor) -> Embeddings:
-        """(n, 3, h, w) in about [-1, 1] -> embeddings and found-face mask. A judge sees images as PNGs would hold them."""
+        """(n, 3, h, w) in about [-1, 1] -> embeddings and found-face mask. Judges see images as PNGs hold them."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, d) unit rows, differentiable; only training recognisers need this."""

@@ -320,9 +320,7 @@ def check_generator(result: object, bench: Bench, protocol: Protocol, item: Forg
     cameras = protocol_cameras(protocol, result)
     try:
         with torch.no_grad():
-            image = result.render(
-                item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant()
-            )
+            image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
     except Exception as error:  # whatever a stranger's generator raises
         raise MethodError(f"the returned generator cannot render: {_where(error)}") from error
     resolution = bench.players.generator.resolution
@@ -399,9 +397,7 @@ def evaluation_noise(protocol: Protocol, side: str, purpose: str, index: int) ->
 @torch.no_grad()
 def sample_statistics(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> FrechetStatistics:
     """Features of random samples: latent codes of the original mapping, yaw uniform over the protocol's range."""
-    batches = (
-        bench.judges.features.features(images) for images in _samples(bench, protocol, generator, side)
-    )
+    batches = (bench.judges.features.features(images) for images in _samples(bench, protocol, generator, side))
     return fit(batches)
 
 

@@ -42,7 +42,9 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     for failure in status["failures"]:
-        lines.append(f"failed: {failure['method']} on {failure['identity']}, seed {failure['seed']}: {failure['reason']}")
+        lines.append(
+            f"failed: {failure['method']} on {failure['identity']}, seed {failure['seed']}: {failure['reason']}"
+        )
     for item in status["unreadable"]:
         lines.append(f"unreadable: {item['path']}: {item['reason']}")
     return lines

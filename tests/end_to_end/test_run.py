@@ -37,15 +37,21 @@ def write_method(folder, name, body):
 
 
 def test_the_main_job_prints_a_table_with_floors_and_says_where_the_records_lie(tmp_path):
-    result = guidebench_run("run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", out=tmp_path)
+    result = guidebench_run(
+        "run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", out=tmp_path
+    )
     assert result.exit_code == 0, result.output
     for word in ("guide", "nothing", "scramble", "linear", "corrected", "plain", "weighted", "ID_others", "FID_pre"):
         assert word in result.stdout
-    assert f"7 measured in" in result.stderr and "records/" in result.stderr
+    assert "7 measured in" in result.stderr and "records/" in result.stderr
     assert len(records(tmp_path)) == 7  # three identities, both floors on two
     for folder in records(tmp_path):
         assert {item.name for item in folder.iterdir()} == {
-            "record.json", "evidence.npz", "latents.npz", "progress.csv", "pictures",
+            "record.json",
+            "evidence.npz",
+            "latents.npz",
+            "progress.csv",
+            "pictures",
         }
     frame = guidebench.records(tmp_path)
     nothing = frame[(frame.method == "nothing") & frame.metric.isin(["id", "id_others", "id_retain"])]
@@ -74,7 +80,10 @@ def test_numbers_do_not_depend_on_workers_order_or_company(tmp_path):
     assert (alone.exit_code, company.exit_code) == (0, 0), company.output
     (one,) = records(tmp_path / "a")
     other = tmp_path / "b" / one.relative_to(tmp_path / "a")
-    assert json.loads((one / "record.json").read_text())["scores"] == json.loads((other / "record.json").read_text())["scores"]
+    assert (
+        json.loads((one / "record.json").read_text())["scores"]
+        == json.loads((other / "record.json").read_text())["scores"]
+    )
 
 
 def test_a_setting_changes_the_row_and_its_label(tmp_path):
@@ -86,13 +95,26 @@ def test_a_setting_changes_the_row_and_its_label(tmp_path):
 
 def test_seeds_identities_and_samples_are_overridden(tmp_path):
     result = guidebench_run(
-        *SMOKE, "--method", "mean-latent", "--seeds", "0-1", "--identities", "2", "--samples", "40", "--floors", "none",
+        *SMOKE,
+        "--method",
+        "mean-latent",
+        "--seeds",
+        "0-1",
+        "--identities",
+        "2",
+        "--samples",
+        "40",
+        "--floors",
+        "none",
         out=tmp_path,
     )
     assert result.exit_code == 0, result.output
     found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path)]
     assert sorted((item["identity"], item["seed"]) for item in found) == [
-        ("celebahq-0000", 0), ("celebahq-0000", 1), ("celebahq-0001", 0), ("celebahq-0001", 1),
+        ("celebahq-0000", 0),
+        ("celebahq-0000", 1),
+        ("celebahq-0001", 0),
+        ("celebahq-0001", 1),
     ]
     assert {item["protocol"]["samples"] for item in found} == {40}
 
@@ -123,7 +145,9 @@ def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, bo
 def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
     flag = tmp_path / "fixed"
     method = write_method(
-        tmp_path, "later", f"import pathlib\n        if not pathlib.Path({str(flag)!r}).exists(): raise ValueError('soon')"
+        tmp_path,
+        "later",
+        f"import pathlib\n        if not pathlib.Path({str(flag)!r}).exists(): raise ValueError('soon')",
     )
     for _ in range(2):
         assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 1
@@ -182,8 +206,20 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_runs(tmp_
 def slow_run(tmp_path, identities=6):
     method = write_method(tmp_path, "slow", "time.sleep(0.5)")
     return [
-        sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--identities", str(identities),
-        "--floors", "none", "--workers", "2", "--out", str(tmp_path / "out"),
+        sys.executable,
+        "-m",
+        "guidebench",
+        *SMOKE,
+        "--method",
+        method,
+        "--identities",
+        str(identities),
+        "--floors",
+        "none",
+        "--workers",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
     ]
 
 
@@ -229,7 +265,8 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path):
 def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path):
     flag = tmp_path / "once"
     method = write_method(
-        tmp_path, "killer",
+        tmp_path,
+        "killer",
         f"import os, pathlib\n        flag = pathlib.Path({str(flag)!r})\n"
         "        if not flag.exists(): flag.touch(); os.kill(os.getpid(), 9)",
     )
@@ -242,7 +279,13 @@ def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path):
 
 def test_a_light_start_imports_no_torch(tmp_path):
     guidebench_run(*SMOKE, "--method", "nothing", "--floors", "none", out=tmp_path)
-    for arguments in (["--help"], ["list"], ["show", "celebahq-multi"], ["status", str(tmp_path)], ["report", str(tmp_path)]):
+    for arguments in (
+        ["--help"],
+        ["list"],
+        ["show", "celebahq-multi"],
+        ["status", str(tmp_path)],
+        ["report", str(tmp_path)],
+    ):
         code = (
             "import sys, guidebench.cli\n"
             f"try: guidebench.cli.main({arguments!r})\n"
@@ -263,13 +306,25 @@ def test_own_photographs_are_a_protocol_of_their_own(tmp_path):
         for place, photo in enumerate(person.photos):
             images.save(photo, tmp_path / "photos" / person.identity / f"{place}.png")
     result = guidebench_run(
-        "run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", "--floors", "none",
-        "--photos", str(tmp_path / "photos"), out=tmp_path / "out",
+        "run",
+        "--protocol",
+        "celebahq-multi",
+        "--method",
+        "guide",
+        "--testbed",
+        "linear",
+        "--floors",
+        "none",
+        "--photos",
+        str(tmp_path / "photos"),
+        out=tmp_path / "out",
     )
     assert result.exit_code == 0, result.output
     found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path / "out")]
     assert [item["identity"] for item in found] == ["dev-0000", "dev-0001", "dev-0002"]
-    assert {item["protocol"]["probe_photos"] for item in found} == {2} and {item["protocol"]["retain"] for item in found} == {2}
+    assert {item["protocol"]["probe_photos"] for item in found} == {2} and {
+        item["protocol"]["retain"] for item in found
+    } == {2}
 
 
 def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):

@@ -16,8 +16,11 @@ def test_the_papers_sizes_hold_without_an_overlay(name):
 
 
 def test_command_line_beats_overlay_beats_base():
-    file = protocol.parse('source = "a"\nidentities = 9\nsamples = 90\nviews = 5\n[on.mini]\nsamples = 70\nviews = 3',
-                          origin="x", default_name="x")
+    file = protocol.parse(
+        'source = "a"\nidentities = 9\nsamples = 90\nviews = 5\n[on.mini]\nsamples = 70\nviews = 3',
+        origin="x",
+        default_name="x",
+    )
     resolved = file.resolve("mini", views=1, seeds=None)
     assert (resolved.identities, resolved.samples, resolved.views, resolved.seeds) == (9, 70, 1, (0,))
     assert file.resolve("other").samples == 90

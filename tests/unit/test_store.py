@@ -16,10 +16,33 @@ from guidebench.store import Record, Store
 
 def record(**changes):
     base = Record(
-        key="k" * 64, status="measured", protocol={"name": "p"}, protocol_digest="d", testbed="linear",
-        conventions="corrected", method="guide", label="guide", fields={"lr": 0.1}, preset=True, source_digest="s",
-        floor=False, identity="anna b/c", seed=0, manifest="m", digests={}, judges=["a"], strangers={}, notes={},
-        scores=[], seconds={}, steps=1, trainable=2, device="cpu", versions={}, commit=None, created="now",
+        key="k" * 64,
+        status="measured",
+        protocol={"name": "p"},
+        protocol_digest="d",
+        testbed="linear",
+        conventions="corrected",
+        method="guide",
+        label="guide",
+        fields={"lr": 0.1},
+        preset=True,
+        source_digest="s",
+        floor=False,
+        identity="anna b/c",
+        seed=0,
+        manifest="m",
+        digests={},
+        judges=["a"],
+        strangers={},
+        notes={},
+        scores=[],
+        seconds={},
+        steps=1,
+        trainable=2,
+        device="cpu",
+        versions={},
+        commit=None,
+        created="now",
     )
     return dataclasses.replace(base, **changes)
 
@@ -117,7 +140,11 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
 def test_a_really_full_device_is_recognised(tmp_path):
-    with pytest.raises(StorageError, match="no space left"), store.storage_errors(tmp_path), open("/dev/full", "w") as s:
+    with (
+        pytest.raises(StorageError, match="no space left"),
+        store.storage_errors(tmp_path),
+        open("/dev/full", "w") as s,
+    ):
         s.write("x")
         s.flush()
 
@@ -126,9 +153,12 @@ def test_evidence_survives_its_file(tmp_path):
     rng = np.random.default_rng(0)
     statistics = FrechetStatistics(rng.normal(size=3), np.eye(3), 7)
     sight = Sight(
-        before=rng.normal(size=(2, 3, 4)).astype(np.float32), before_found=np.ones((2, 3), bool),
-        after=rng.normal(size=(2, 3, 4)).astype(np.float32), after_found=np.zeros((2, 3), bool),
-        photo=None, photo_found=None,
+        before=rng.normal(size=(2, 3, 4)).astype(np.float32),
+        before_found=np.ones((2, 3), bool),
+        after=rng.normal(size=(2, 3, 4)).astype(np.float32),
+        after_found=np.zeros((2, 3), bool),
+        photo=None,
+        photo_found=None,
     )
     subjects = (Subject("anna", "forget", 0), Subject("bert", "retain", 0))
     store.save_evidence(Evidence(subjects, {"judge": sight}, 1, statistics, statistics, None), tmp_path / "e.npz")

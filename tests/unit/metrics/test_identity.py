@@ -40,17 +40,18 @@ def test_each_role_is_scored_by_its_own_pairs():
 
 def test_a_lost_face_is_left_out_and_counted_not_scored_as_zero():
     found = evidence(
-        before=[[E1] * 4], after=[[E1, E1, E2, E2]], roles=("forget",),
-        before_found=[[True, True, False, True]], after_found=[[True, True, True, False]],
+        before=[[E1] * 4],
+        after=[[E1, E1, E2, E2]],
+        roles=("forget",),
+        before_found=[[True, True, False, True]],
+        after_found=[[True, True, True, False]],
     )
     score = value(found, "id")
     assert (score.value, score.n, score.lost_before, score.lost_after) == (1.0, 2, 1, 1)
 
 
 def test_below_half_coverage_there_is_no_value_but_a_reason():
-    found = evidence(
-        before=[[E1] * 4], after=[[E1] * 4], roles=("forget",), after_found=[[True, False, False, False]]
-    )
+    found = evidence(before=[[E1] * 4], after=[[E1] * 4], roles=("forget",), after_found=[[True, False, False, False]])
     score = value(found, "id")
     assert score.value is None and "1 of 4" in score.reason and score.lost_after == 3
 
@@ -61,7 +62,7 @@ def test_metrics_that_a_protocol_does_not_ask_for_give_no_row():
 
 
 def test_photographs_are_compared_with_renders():
-    """The photo is E1: after-renders are 0.6 away; the frontal before-renders (view 1) of both photos are E1 and MIX."""
+    """The photo is E1: after-renders are 0.6 away; the frontal before-renders (view 1) are E1 and MIX."""
     found = evidence(
         before=[[E2, E1, E2], [E2, MIX, E2], [E1] * 3], after=[[MIX] * 3, [E2] * 3, [E1] * 3], photo=[E1, E1, E2]
     )
@@ -76,6 +77,11 @@ def test_paired_cosine_refuses_unpaired_input():
 
 def test_every_metric_says_which_way_is_better():
     assert {name: metric.direction for name, metric in METRICS.items()} == {
-        "id": "lower", "id_others": "lower", "id_retain": "higher", "id_photo": "lower", "inversion": "none",
-        "fid_pre": "lower", "delta_fid_real": "lower",
+        "id": "lower",
+        "id_others": "lower",
+        "id_retain": "higher",
+        "id_photo": "lower",
+        "inversion": "none",
+        "fid_pre": "lower",
+        "delta_fid_real": "lower",
     }

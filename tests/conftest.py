@@ -55,3 +55,9 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("no reference arrays; name their folder in GUIDEBENCH_REFERENCE")
     return REFERENCE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Rendered photographs of the tests stay out of the user's cache."""
+    os.environ.setdefault("GUIDEBENCH_HOME", str(tmp_path_factory.mktemp("home")))

@@ -112,13 +112,11 @@ class Backbone(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Paints u and the camera's place."""
-
-    patterns: Tensor
+    """Paints u and the camera's place. The patterns are parameters, so that training them by mistake shows."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("patterns", PIXEL_SCALE * patterns())
+        self.patterns = nn.Parameter(PIXEL_SCALE * patterns(), requires_grad=False)
 
     def forward(self, u: Tensor) -> Tensor:
         """(n, FACE + VIEW) -> (n, 3, r, r)."""

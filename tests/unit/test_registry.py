@@ -1,0 +1,122 @@
+"""Methods by name, from files, and their settings."""
+
+import dataclasses
+from importlib import metadata
+
+import pytest
+
+from guidebench import registry
+from guidebench.errors import BadInput
+
+METHOD = """
+from dataclasses import dataclass
+from typing import Literal
+from guidebench.unlearner import Unlearner
+
+@dataclass(frozen=True)
+class Mine(Unlearner):
+    name = "mine"
+    bounds = {"rate": (0.0, 1.0)}
+    steps: int = 3
+    rate: float = 0.5
+    careful: bool = False
+    mode: Literal["a", "b"] = "a"
+    def unlearn(self, generator, request, context):
+        return generator
+
+class NoDataclass(Unlearner):
+    name = "n"
+    def unlearn(self, generator, request, context):
+        return generator
+
+@dataclass(frozen=True)
+class NoDefault(Unlearner):
+    steps: int
+    name = "d"
+    def unlearn(self, generator, request, context):
+        return generator
+
+@dataclass(frozen=True)
+class Abstract(Unlearner):
+    name = "abstract"
+
+class Other: pass
+"""
+
+
+@pytest.fixture
+def method_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(METHOD)
+    return path
+
+
+def test_a_class_in_a_file_needs_no_registration(method_file):
+    assert registry.load_method(f"{method_file}:Mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("Nine", "has no 'Nine'; it defines:"),
+        ("NoDefault", "a default for every field"),
+        ("NoDataclass", "is no dataclass"),
+        ("Abstract", "does not define unlearn"),
+        ("Other", "is no guidebench.unlearner.Unlearner"),
+    ],
+)
+def test_what_is_no_method_is_refused_with_the_reason(method_file, attribute, words):
+    with pytest.raises(BadInput, match=words):
+        registry.load_method(f"{method_file}:{attribute}")
+
+
+def test_files_that_do_not_import_are_refused_with_the_reason(tmp_path):
+    (tmp_path / "bad.py").write_text("import nowhere_to_be_found")
+    with pytest.raises(BadInput, match="ModuleNotFoundError"):
+        registry.load_method(f"{tmp_path / 'bad.py'}:Mine")
+    with pytest.raises(BadInput, match="names no class"):
+        registry.load_method(str(tmp_path / "bad.py"))
+
+
+def test_settings_are_parsed_by_the_type_of_their_field(method_file):
+    method = registry.load_method(f"{method_file}:Mine")
+    changed = registry.with_settings(method, {"steps": "7", "rate": "0.25", "careful": "true", "mode": "b"})
+    assert (changed.steps, changed.rate, changed.careful, changed.mode) == (7, 0.25, True, "b")
+    for settings, words in (
+        ({"steps": "7.5"}, "an integer"),
+        ({"rate": "2"}, "between 0 and 1"),
+        ({"careful": "maybe"}, "true or false"),
+        ({"mode": "c"}, "one of a, b"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            registry.with_settings(method, settings)
+
+
+def test_installed_plug_ins_are_found_by_entry_point(monkeypatch):
+    point = metadata.EntryPoint("theirs", "guidebench.baselines.nothing:Nothing", registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [point])
+    assert "theirs" in registry.methods()
+    assert registry.load_method("theirs").name == "nothing"
+
+
+def test_a_broken_plug_in_is_named(monkeypatch):
+    point = metadata.EntryPoint("theirs", "nowhere_to_be_found:Mine", registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [point])
+    with pytest.raises(BadInput, match="'theirs' of plug-in cannot be loaded"):
+        registry.load_method("theirs")
+
+
+def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
+    rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
+    for testbed in registry.TESTBEDS:
+        steps = {tuple(sorted(registry.with_preset(row, testbed)[0].presets[testbed].items())) for row in rows}
+        assert len(steps) == 1 and {name for name, _ in steps.pop()} == {"steps", "lr"}
+    flags = {"target_kind", "adjacency_loss", "global_loss"}
+    fields = [dataclasses.asdict(row) for row in rows]
+    assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)
+
+
+def test_every_registered_name_is_the_name_of_its_method():
+    for name, entry in registry.methods().items():
+        method = registry.load_method(name)
+        assert method.name == name and entry.summary and method.summary

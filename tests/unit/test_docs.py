@@ -1,0 +1,76 @@
+"""The documentation says what the code does: every key, field, metric, command and example in it is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from guidebench.check import check_method
+from guidebench.cli import main
+from guidebench.metric import Score
+from guidebench.metrics import METRICS
+from guidebench.protocol import Protocol
+from guidebench.store import Record
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for block in blocks(page, "") for line in block.splitlines()]
+    found = [match[1] for line in lines if (match := re.search(r"(?:^|bin/)guidebench ([^#]+)", line))]
+    return list(dict.fromkeys(text.strip() for text in found))
+
+
+def test_every_protocol_key_is_explained():
+    text = (ROOT / "docs/protocols.md").read_text()
+    assert [field.name for field in dataclasses.fields(Protocol) if f"| `{field.name}` |" not in text] == []
+
+
+def test_every_field_of_a_record_and_of_a_score_is_explained():
+    text = (ROOT / "docs/records.md").read_text()
+    names = [field.name for kind in (Record, Score) for field in dataclasses.fields(kind)]
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_metric_is_explained():
+    text = (ROOT / "docs/metrics.md").read_text()
+    assert [name for name in METRICS if f"| `{name}` (" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("command", commands(), ids=str)
+def test_commands_are_understood(command):
+    """Parsed with the real options, not run."""
+    words = shlex.split(command)
+    group: click.Command = main
+    with click.Context(main) as context:
+        while isinstance(group, click.Group):
+            found = group.get_command(context, words[0])
+            assert found is not None, f"no command {words[0]}"
+            group, words = found, words[1:]
+        group.make_context(group.name, words)
+
+
+@pytest.mark.parametrize("place", range(2))
+def test_methods_of_the_tutorial_are_well_behaved(place, tmp_path):
+    source = blocks(ROOT / "docs/methods.md", "python")[place]
+    file = tmp_path / f"example_{place}.py"
+    file.write_text(source)
+    name = re.findall(r"^class (\w+)\(Unlearner\)", source, re.MULTILINE)[0]
+    assert [finding for finding in check_method(f"{file}:{name}") if not finding.ok] == []

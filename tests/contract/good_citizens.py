@@ -72,6 +72,8 @@ class Adapter(Unlearner):
 class Shifted(Generator):
     """Another generator, whose codes near a forgotten one are moved towards the average."""
 
+    forgotten: Tensor
+
     def __init__(self, inner: Generator, forgotten: Tensor, radius: float) -> None:
         super().__init__()
         self.inner = inner

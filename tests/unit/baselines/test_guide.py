@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
+from guidebench import registry, trial
 from guidebench.baselines.guide import (
     Draws,
     Extrapolated,
@@ -18,9 +21,6 @@ from guidebench.baselines.guide import (
     adjacent_shift,
     extrapolated_target,
 )
-from torch import Tensor
-
-from guidebench import registry, trial
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
 from guidebench.seeds import stream

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -77,6 +78,8 @@ Event = Started | Stepped | Finished
 class Executor(ABC):
     """Runs cases."""
 
+    workers: int  # how many at a time
+
     @abstractmethod
     def description(self) -> Description:
         """What the loaded testbed says of the protocols. Raises GuidebenchError if it cannot be loaded."""
@@ -138,7 +141,9 @@ class Worker:
 
 
 class InProcess(Executor):
-    """Runs cases here, one after another: on a GPU, in tests and on testbeds that take no time."""
+    """Runs cases here, one after another: for testbeds on which a trial takes no time."""
+
+    workers = 1
 
     def __init__(self, setup: Setup) -> None:
         self._worker = Worker(setup)
@@ -168,6 +173,7 @@ class Pool(Executor):
     """Worker processes of one thread each. A worker that dies fails its trial and is replaced."""
 
     def __init__(self, setup: Setup, workers: int) -> None:
+        self.workers = workers
         self._setup = setup
         self._context = multiprocessing.get_context("spawn")
         self._members = [self._start() for _ in range(workers)]
@@ -180,7 +186,7 @@ class Pool(Executor):
             message = member.pipe.recv()
         except (EOFError, OSError):
             raise GuidebenchError(
-                "a worker process died while it loaded the testbed; see the lines above, or run with --workers 1"
+                "a worker process died while it loaded the testbed (out of memory?); give fewer --workers"
             ) from None
         _raise_if_fatal(message)
         member.ready = True
@@ -235,7 +241,7 @@ class Pool(Executor):
         how = f"by signal {-code} (out of memory?)" if code is not None and code < 0 else f"with exit code {code}"
         died, seconds = member.case, time.perf_counter() - member.since
         if died is None:
-            raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; run with --workers 1")
+            raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; give fewer --workers")
         self._members[self._members.index(member)] = self._start()
         yield Finished(died, None, seconds, f"its worker process ended {how}; the next run tries it again")
 
@@ -243,12 +249,15 @@ class Pool(Executor):
         here, there = self._context.Pipe()
         added = {name: value for name, value in {**_ALLOCATOR, **_THREADS}.items() if name not in os.environ}
         os.environ.update(added)  # read by the child's C library as it starts
+        interrupt = _ignore_interrupts()  # Ctrl-C reaches the whole group; the parent decides
         try:
             process = self._context.Process(target=_serve, args=(there, self._setup), daemon=True)
             process.start()
         finally:
             for name in added:
                 del os.environ[name]
+            if interrupt is not None:
+                signal.signal(signal.SIGINT, interrupt)
         there.close()
         return _Member(process, here)
 
@@ -274,6 +283,13 @@ class _Member:
         self.pipe.close()
 
 
+def _ignore_interrupts() -> Any:
+    """Ignores Ctrl-C in this process and the ones it starts; returns the former handler, None outside a main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _raise_if_fatal(message: tuple[Any, ...]) -> None:
     if message[0] == "fatal":
         raise getattr(errors, message[1], GuidebenchError)(message[2])
@@ -281,7 +297,7 @@ def _raise_if_fatal(message: tuple[Any, ...]) -> None:
 
 def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _ignore_interrupts()
     try:
         worker = Worker(setup)
         pipe.send(("ready", worker.description()))
@@ -310,12 +326,17 @@ class _Throttled:
             self._pipe.send(("step", number, scalars))
 
 
-def default_workers(device: str, wanted_by_testbed: int | None) -> int:
-    """One process on a GPU; on a CPU one a core, at most 8, or what the testbed asks for."""
-    if device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return wanted_by_testbed or min(cores, 8)
+def start_executor(setup: Setup, *, workers: int | None, instant: bool) -> Executor:
+    """In this process if trials are instant and nobody asked for workers; else as many as asked for.
+
+    workers: None: one on a GPU; on a CPU one a core, at most 8.
+    """
+    if instant and workers is None:
+        return InProcess(setup)
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = min(cores, 8) if setup.device == "cpu" else 1
+    return Pool(setup, workers)
 
 
 def resolve_device(name: str) -> str:

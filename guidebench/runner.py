@@ -12,7 +12,7 @@ from pathlib import Path
 from guidebench import protocol as protocols
 from guidebench import registry
 from guidebench.errors import BadInput
-from guidebench.executors import Executor, Finished, InProcess, Pool, Setup, default_workers, resolve_device
+from guidebench.executors import Executor, Finished, Setup, resolve_device, start_executor
 from guidebench.plan import Case, MethodChoice, cases
 from guidebench.progress import Progress
 from guidebench.protocol import Protocol
@@ -67,14 +67,13 @@ def run(options: Options) -> Result:
     store = Store(options.out)
     store.clean()
     device = resolve_device(options.device)
-    workers = options.workers or default_workers(device, testbed.cpu_workers)
     setup = Setup(options.testbed, device, options.out, (protocol,), options.photos, options.keep_generators)
-    executor: Executor = InProcess(setup) if workers == 1 else Pool(setup, workers)
+    executor = start_executor(setup, workers=options.workers, instant=testbed.instant)
     try:
         description = executor.description()
         planned = cases(protocol, choices, description, testbed=options.testbed, all_floors=options.floors == "all")
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
-        finished = _execute(executor, todo, min(workers, max(1, len(todo))))
+        finished = _execute(executor, todo)
     finally:
         executor.close()
     failed = [event for event in finished if event.reason is not None]
@@ -87,8 +86,8 @@ def run(options: Options) -> Result:
     )
 
 
-def _execute(executor: Executor, todo: Sequence[Case], workers: int) -> list[Finished]:
-    progress = Progress(todo, workers=workers)
+def _execute(executor: Executor, todo: Sequence[Case]) -> list[Finished]:
+    progress = Progress(todo, workers=min(executor.workers, max(1, len(todo))))
     finished = []
     try:
         for event in executor.run(todo):

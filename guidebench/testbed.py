@@ -217,7 +217,7 @@ class Testbed(ABC):
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
     paper_weights: ClassVar[bool] = False  # True: its figures stand beside the paper's published ones
-    cpu_workers: ClassVar[int | None] = None  # processes on a CPU; None: one a core
+    instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
 
     def __init__(self, *, device: torch.device | str = "cpu", cache: Path | None = None) -> None:
         """device: where players and judges live. cache: folder for rendered photographs (None: the user's cache)."""

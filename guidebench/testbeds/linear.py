@@ -283,7 +283,7 @@ class LinearFaces(Faces):
 
     def _check(self, source: str) -> None:
         if source not in PEOPLE:
-            raise unknown_name("face source", source, PEOPLE, command="guidebench show linear")
+            raise unknown_name("face source", source, PEOPLE, command="guidebench list testbeds")
 
     def _photos(self, source: str, index: int) -> Tensor:
         rng = seeds.stream(*_WEIGHTS, "person", source, index)
@@ -299,7 +299,7 @@ class LinearTestbed(Testbed):
 
     name = "linear"
     summary = "analytic: identity is a direction, every metric is known"
-    cpu_workers = 1  # a trial takes less time than a process to start
+    instant = True
     caption = "Analytic testbed: linear images, no faces; these numbers test software and say nothing about methods."
 
     def players(self) -> Players:

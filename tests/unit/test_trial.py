@@ -148,9 +148,8 @@ def test_changed_parameters_are_counted(bench):
 
 
 def test_the_key_depends_on_everything_that_decides_the_numbers(bench):
-    arguments = dict(
-        source_digest="s", fields={"lr": 1.0}, testbed="linear", digests={"g": "1"}, manifest="m", identity="a", seed=0
-    )
+    arguments = {"source_digest": "s", "fields": {"lr": 1.0}, "testbed": "linear", "digests": {"g": "1"}}
+    arguments |= {"manifest": "m", "identity": "a", "seed": 0}
     method = registry.load_method("nothing")
     base = trial.trial_key(SMOKE, method, **arguments)
     assert base == trial.trial_key(dataclasses.replace(SMOKE, identities=3, seeds=(7,)), method, **arguments)

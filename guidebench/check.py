@@ -27,6 +27,7 @@ from guidebench.testbeds.linear import LinearTestbed
 from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
 
 MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic testbed runs this many
+_INTERFACE = ("z_dim", "num_ws", "w_dim", "resolution", "w_avg", "rig", "features_are_deterministic")
 TOLERANCE = 1e-4  # images lie in [-1, 1]; rounding of float32 in another order stays below
 _PROTOCOL = Protocol(name="check", version=1, title="check", source="dev", identities=2, retain=0, views=3, samples=2)
 
@@ -90,6 +91,10 @@ def _findings(spec: str) -> Iterator[Finding]:
         return
     result: Generator = first.result
     yield _check_copy(result, source)
+    interface = _check_interface(result, source)
+    yield interface
+    if not interface.ok:
+        return
     try:
         trial.check_generator(result, bench, _PROTOCOL, item)
     except GuidebenchError as error:
@@ -97,10 +102,13 @@ def _findings(spec: str) -> Iterator[Finding]:
         return
     yield Finding("renders", True, "finite images of the original's size")
     codes = _codes(bench, item)
-    yield _guarded("batches", _check_batches, result, codes)
-    yield _guarded("noise", _check_noise, result, codes)
-    yield _check_repeats(result, _attempt(bench, method, item, item).result, codes)
-    yield _check_reacts(method, result, _attempt(bench, method, other, item).result, codes)
+    again, otherwise = (_attempt(bench, method, asked, item).result for asked in (item, other))
+    floor = method.name in registry.FLOORS
+    reaction = "the same for everyone, as a floor should be" if floor else "another identity gives another generator"
+    yield _guarded("batches", "one code renders the same alone and among others", lambda: _batches(result, codes))
+    yield _guarded("noise", "constant noise repeats, random runs", lambda: _noise(result, codes))
+    yield _guarded("repeats", "two runs with the same streams agree", lambda: _repeats(result, again, codes))
+    yield _guarded("reacts", reaction, lambda: _reacts(floor, result, otherwise, codes))
     yield _check_saves(method, result, bench, codes)
 
 
@@ -216,20 +224,27 @@ def _check_copy(result: Generator, source: Generator) -> Finding:
     return Finding("copy", True, "the result is no player")
 
 
-def _guarded(name: str, check: Callable[[Generator, Tensor], str | None], result: Generator, codes: Tensor) -> Finding:
+def _check_interface(result: Generator, source: Generator) -> Finding:
+    """A wrapper must offer the sizes and the rig that its images are asked for with."""
+    missing = [name for name in _INTERFACE if not hasattr(result, name)]
+    if missing:
+        return Finding("interface", False, f"the returned generator has no {', '.join(missing)}; take the original's")
+    different = [name for name in _INTERFACE[:4] if getattr(result, name) != getattr(source, name)]
+    if different:
+        return Finding("interface", False, f"the returned generator's {', '.join(different)} must equal the original's")
+    return Finding("interface", True, "has all that a generator has")
+
+
+def _guarded(name: str, good: str, complain: Callable[[], str | None]) -> Finding:
     """A finding from a check that returns a complaint or None, or raises whatever a stranger's generator raises."""
     try:
-        complaint = check(result, codes)
+        complaint = complain()
     except Exception as error:
         complaint = f"rendering raised {type(error).__name__}: {' '.join(str(error).split())}"
-    good = {
-        "batches": "one code renders the same alone and among others",
-        "noise": "constant noise repeats, random runs",
-    }
-    return Finding(name, complaint is None, complaint or good[name])
+    return Finding(name, complaint is None, complaint or good)
 
 
-def _check_batches(result: Generator, codes: Tensor) -> str | None:
+def _batches(result: Generator, codes: Tensor) -> str | None:
     together = _images(result, codes)
     alone = torch.cat([_images(result, code[None]) for code in codes])
     worst = float((together - alone).abs().max())
@@ -238,7 +253,7 @@ def _check_batches(result: Generator, codes: Tensor) -> str | None:
     return f"a code renders differently among others (by {worst:.2g}); no row of a batch may see another"
 
 
-def _check_noise(result: Generator, codes: Tensor) -> str | None:
+def _noise(result: Generator, codes: Tensor) -> str | None:
     if not torch.equal(_images(result, codes), _images(result, codes)):
         return "two renders under constant noise differ; draw only from the `noise` that render() is given"
     random = _images(result, codes, Noise.random(seeds.stream("check", "noise")))
@@ -247,26 +262,23 @@ def _check_noise(result: Generator, codes: Tensor) -> str | None:
     return None
 
 
-def _check_repeats(result: Generator, again: object, codes: Tensor) -> Finding:
+def _repeats(result: Generator, again: object, codes: Tensor) -> str | None:
     if not isinstance(again, Generator):
-        return Finding("repeats", False, "a second run on a fresh copy fails; keep no state between runs")
+        return "a second run on a fresh copy fails; keep no state between runs"
     if not torch.equal(_images(result, codes), _images(again, codes)):
-        return Finding(
-            "repeats", False, "two runs with the same streams differ; draw from context.streams.at(purpose, step)"
-        )
-    return Finding("repeats", True, "two runs with the same streams agree")
+        return "two runs with the same streams differ; draw from context.streams.at(purpose, step)"
+    return None
 
 
-def _check_reacts(method: Unlearner, result: Generator, otherwise: object, codes: Tensor) -> Finding:
+def _reacts(floor: bool, result: Generator, otherwise: object, codes: Tensor) -> str | None:
     if not isinstance(otherwise, Generator):
-        return Finding("reacts", False, "a run on another identity fails")
-    if torch.equal(_images(result, codes), _images(otherwise, codes)):
-        if method.name in registry.FLOORS:
-            return Finding("reacts", True, "the same for everyone, as a floor should be")
-        return Finding("reacts", False, "another identity gives the same generator; use request.forget")
-    if method.name in registry.FLOORS:
-        return Finding("reacts", False, "a floor must not look at the request")
-    return Finding("reacts", True, "another identity gives another generator")
+        return "a run on another identity fails"
+    same = torch.equal(_images(result, codes), _images(otherwise, codes))
+    if same and not floor:
+        return "another identity gives the same generator; use request.forget"
+    if floor and not same:
+        return "a floor must not look at the request"
+    return None
 
 
 def _check_saves(method: Unlearner, result: Generator, bench: trial.Bench, codes: Tensor) -> Finding:

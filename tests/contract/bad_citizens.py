@@ -138,6 +138,52 @@ class WrongSize(Obedient):
         return Enlarged()
 
 
+class OneAtATime(LinearGenerator):
+    """Renders single codes only."""
+
+    def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
+        (code,) = ws
+        return super().synthesize(code[None], noise=noise)
+
+
+@dataclass(frozen=True)
+class SingleCodes(Obedient):
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        other = OneAtATime()
+        other.load_state_dict(super().unlearn(generator, request, context).state_dict())
+        return other
+
+
+@dataclass(frozen=True)
+class NoRig(Obedient):
+    """A wrapper that forgot an attribute of the interface."""
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        super().unlearn(generator, request, context)
+        del generator.rig
+        return generator
+
+
+@dataclass(frozen=True)
+class NoAverage(Obedient):
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        super().unlearn(generator, request, context)
+        generator.register_buffer("mine", generator.w_avg)
+        del generator.w_avg
+        return generator
+
+
+@dataclass(frozen=True)
+class OnlyForOne(Obedient):
+    """Works for one person, and returns what cannot render for all others."""
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        if request.forget[0].identity != "dev-0000":
+            del generator.decoder
+            return generator
+        return super().unlearn(generator, request, context)
+
+
 @dataclass(frozen=True)
 class CannotBeSaved(Obedient):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:

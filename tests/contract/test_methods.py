@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 GOOD = [f"{HERE / 'good_citizens.py'}:{name}" for name in ("Adapter", "Wrapper")]
 ALL_CHECKS = (
     *("loads", "fields", "returns", "players", "judges", "progress", "copy"),
-    *("renders", "batches", "noise", "repeats", "reacts", "saves"),
+    *("interface", "renders", "batches", "noise", "repeats", "reacts", "saves"),
 )
 PROTOCOL = Protocol(
     name="contract", version=1, title="contract", source="dev", identities=1, retain=2, views=3, samples=64
@@ -75,6 +75,10 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("KeepsState", "repeats", "same streams differ"),
         ("BatchDependent", "batches", "no row of a batch"),
         ("IgnoresNoise", "noise", "constant noise"),
+        ("SingleCodes", "batches", "too many values to unpack"),
+        ("NoRig", "interface", "rig"),
+        ("NoAverage", "interface", "w_avg"),
+        ("OnlyForOne", "reacts", "decoder"),
         ("WrongSize", "renders", "(1, 3, 16, 16)"),
         ("CannotBeSaved", "saves", "save()"),
         ("ListField", "fields", "layers"),

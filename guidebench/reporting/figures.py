@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CELL = 128  # pixels a side to which small images are enlarged
-LINE = 8  # most cells beside each other
+LINE = 9  # most cells beside each other
 _MARGIN, _GAP, _CARD_GAP = 24, 6, 28
 _TITLE, _CAPTION, _HEADING = 17, 13, 21  # font sizes
 _INK, _GREY, _RULE, _FRAME = (32, 36, 44), (110, 116, 126), (222, 225, 230), (205, 209, 216)
@@ -79,7 +79,7 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
         raise ValueError("a sheet needs at least one row with a cell")
     side = _side(cell.image for row in drawable for cell in row.cells)
     cards = [_Card(row, _lines(row.cells), side) for row in drawable]
-    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP)).save(path)
+    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP + 2 * _CARD_GAP)).save(path)
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,5 +163,5 @@ def _rows(stored: StoredRecord) -> list[dict[str, Any]]:
     return [trial | _of_strangers(record.strangers.get(score["judge"])) | dict(score) for score in record.scores]
 
 
-def _of_strangers(strangers: list[float] | None) -> dict[str, float]:
+def _of_strangers(strangers: Sequence[float] | None) -> dict[str, float]:
     return dict(zip(("strangers_mean", "strangers_std"), strangers, strict=True)) if strangers else {}

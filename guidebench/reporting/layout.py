@@ -243,12 +243,13 @@ def _column(
 def _table(title: str, columns: Sequence[Column], records: Sequence[Record], frame: pd.DataFrame) -> Table:
     variants = sorted({Variant.of(record) for record in records}, key=_row_order)
     labels = _unique_labels(variants)
+    groups = list(dict.fromkeys(column.group for column in columns))
     rows = []
     for variant in variants:
         own = [record for record in records if Variant.of(record) == variant]
         own_frame = frame[frame["key"].isin([record.key for record in own])]
         mark = FLOOR_MARKS.get(variant.method, "floor") if own[0].floor else ""
-        notes = _row_notes(own, records, {column.group for column in columns})
+        notes = _row_notes(own, records, groups)
         cells = tuple(Cell(_summary(own_frame, column)) for column in columns)
         rows.append(Row(labels[variant], variant.method, mark, notes, cells))
     return Table(title, tuple(columns), tuple(_with_best(columns, rows)))
@@ -280,20 +281,19 @@ def _unique_labels(variants: Sequence[Variant]) -> dict[Variant, str]:
     return labels
 
 
-def _row_notes(own: Sequence[Record], records: Sequence[Record], groups: Iterable[Group]) -> tuple[str, ...]:
+def _row_notes(own: Sequence[Record], records: Sequence[Record], groups: Sequence[Group]) -> tuple[str, ...]:
     """Failed trials, fewer identities than other rows, class defaults where others have a preset, unseen training."""
-    notes = []
-    several = len(list(groups)) > 1
-    for group in sorted(groups, key=lambda group: group.protocol):
+    said: dict[str, list[str]] = {}
+    for group in groups:
         here = [record for record in own if record.protocol["name"] == group.protocol]
-        where = f"{group.title}: " if several else ""
         failed = sum(record.status == "failed" for record in here)
         if failed:
-            notes.append(f"{where}{failed} of {len(here)} failed")
+            said.setdefault(f"{failed} of {len(here)} failed", []).append(group.title)
         people = {record.identity for record in here}
         everybody = {record.identity for record in records if record.protocol["name"] == group.protocol}
         if here and len(people) < len(everybody):
-            notes.append(f"{where}{len(people)} of {len(everybody)} identities run")
+            said.setdefault(f"{len(people)} of {len(everybody)} identities run", []).append(group.title)
+    notes = [text if len(where) == len(groups) else f"{', '.join(where)}: {text}" for text, where in said.items()]
     if not own[0].floor and not own[0].preset and any(record.preset for record in records):
         notes.append(f"no preset for {own[0].testbed}: class defaults")
     if not own[0].training_seen:

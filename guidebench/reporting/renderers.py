@@ -28,6 +28,11 @@ def number(value: float, digits: int) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def exact(value: float | None) -> float | None:
+    """Ten significant digits: more than any measurement has, fewer than platforms disagree about."""
+    return None if value is None else float(f"{value:.10g}")
+
+
 def _mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> str:
     if summary is None or summary.mean is None:
         return NONE
@@ -189,9 +194,13 @@ def _latex_letter(char: str) -> str:
     return rf"\texttt{{U+{ord(char):04X}}}"
 
 
+_STACK = r"\guidebenchstack"
+_LATEX_STACK = rf"\providecommand{{{_STACK}}}[2][c]{{\begin{{tabular}}[t]{{@{{}}#1@{{}}}}#2\end{{tabular}}}}"
+
+
 def latex(report: Report) -> str:
     """Floating tables in the paper's layout; needs \\usepackage{booktabs} and nothing else."""
-    parts = [r"% needs \usepackage{booktabs}"]
+    parts = [r"% needs \usepackage{booktabs}" + "\n" + _LATEX_STACK]
     for place, table in enumerate(report.tables):
         notes = report.footnotes + report.lost if place == len(report.tables) - 1 else ()
         parts.append(_latex_table(table, report, notes))
@@ -216,16 +225,16 @@ def _latex_table(table: Table, report: Report, notes: Sequence[str]) -> str:
 def _latex_head(column: Column, judges: int) -> str:
     arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}.get(column.direction, "")
     judge = rf"\\{{\scriptsize {escape(column.judge)}}}" if column.judge and judges > 1 else ""
-    return rf"\shortstack{{{column.latex}{arrow}{judge}}}" if judge else column.latex + arrow
+    return rf"{_STACK}{{{column.latex}{arrow}{judge}}}" if judge else column.latex + arrow
 
 
 def _latex_row(row: Row, table: Table) -> str:
     label = escape(_label(row))
     if row.notes:
         notes = r"\\".join(rf"{{\scriptsize {escape(note)}}}" for note in row.notes)
-        label = rf"\shortstack[l]{{{label}\\{notes}}}"
+        label = rf"{_STACK}[l]{{{label}\\{notes}}}"
     cells = [_latex_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
-    return " & ".join([label, *cells]) + r" \\"
+    return " & ".join([label, *cells]) + r" \\[4pt]"
 
 
 def _latex_cell(cell: Cell, column: Column) -> str:
@@ -234,7 +243,7 @@ def _latex_cell(cell: Cell, column: Column) -> str:
     text = "--" if text == NONE else rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
     small = [_interval(summary, column.digits).replace("[", "{[}").replace("]", "{]}"), _coverage(summary)]
     lines = [text, *(rf"{{\scriptsize {line}}}" for line in small if line)]
-    return text if len(lines) == 1 else rf"\shortstack{{{(chr(92) * 2).join(lines)}}}"
+    return text if len(lines) == 1 else rf"{_STACK}{{{(chr(92) * 2).join(lines)}}}"
 
 
 def _latex_claims(claimed: ClaimedTable) -> str:
@@ -304,7 +313,7 @@ CSV_COLUMNS = (
 
 
 def as_csv(report: Report) -> str:
-    """One line a cell, numbers unrounded; published numbers have columns of their own."""
+    """One line a cell, numbers not rounded; published numbers have columns of their own."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -333,10 +342,10 @@ def _csv_cell(report: Report, table: Table, row: Row, summary: Summary, column: 
         "metric": column.metric,
         "judge": column.judge or "",
         "direction": column.direction,
-        "mean": summary.mean,
-        "std": summary.std,
-        "ci95_low": summary.low,
-        "ci95_high": summary.high,
+        "mean": exact(summary.mean),
+        "std": exact(summary.std),
+        "ci95_low": exact(summary.low),
+        "ci95_high": exact(summary.high),
         "identities_with_value": summary.n,
         "identities_scored": summary.identities,
         "scores_without_value": summary.missing,
@@ -373,7 +382,7 @@ def _csv_claims(claimed: ClaimedTable) -> list[dict[str, Any]]:
 
 
 def as_json(report: Report) -> str:
-    """Everything that the other formats show, unrounded; null where there is no value."""
+    """Everything that the other formats show, not rounded; null where there is no value."""
     data = {
         "layout": report.layout,
         "testbed": report.testbed,
@@ -415,8 +424,8 @@ def _json_cell(cell: Cell) -> dict[str, Any] | None:
     if cell.summary is None:
         return None
     data = dataclasses.asdict(cell.summary)
-    data["units"] = len(data["units"])
-    return {**data, "best": cell.best}
+    rounded = {name: exact(data[name]) for name in ("mean", "std", "low", "high")}
+    return {**data, **rounded, "units": len(cell.summary.units), "best": cell.best}
 
 
 def _json_claims(claimed: ClaimedTable) -> dict[str, Any]:

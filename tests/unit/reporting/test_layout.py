@@ -1,0 +1,204 @@
+"""Which rows and columns a table has, what is bold, and what the notes must say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
+from guidebench.reporting import layout, tables
+from guidebench.store import StoredRecord, scan
+
+
+def _build(records, name="table-2", **options):
+    return layout.build([StoredRecord(record, "path") for record in records], METRICS, layout=name, **options)
+
+
+def _best(report, metric, judge="alpha"):
+    table = report.tables[0]
+    place = next(n for n, column in enumerate(table.columns) if (column.metric, column.judge) == (metric, judge))
+    return {row.label for row in table.rows if row.cells[place].best}
+
+
+def _of(make_record, make_score, method, metric, values, judge="alpha", **changes):
+    """One record an identity with one score each."""
+    return [
+        make_record(method, who, scores=[make_score(metric, value, judge, identity=who)], **changes)
+        for who, value in zip("abcdefgh", values, strict=False)
+    ]
+
+
+def test_rows_stand_in_the_order_of_the_ladder_then_by_name(make_record):
+    names = ["zeta", "guide", "alpha-method", "extrapolated-adj", "scramble", "mean-latent", "nothing", "extrapolated"]
+    report = _build([make_record(name) for name in names])
+    assert [row.label for row in report.tables[0].rows] == [
+        *("nothing", "scramble", "mean-latent", "extrapolated", "extrapolated-adj", "guide", "alpha-method", "zeta")
+    ]
+    assert [row.mark for row in report.tables[0].rows][:3] == ["floor", "ceiling", ""]
+
+
+def test_columns_are_the_papers(runs):
+    records = [stored.record for stored in scan(runs)[0]]
+    (first,) = _build(records, "table-1").tables
+    assert [group.title for group in first.groups] == ["FFHQ", "CelebAHQ (multi-image)"]
+    one = [("id", "alpha"), ("id", "beta"), ("fid_pre", None), ("delta_fid_real", None)]
+    assert [(column.metric, column.judge) for column in first.columns] == one * 2
+    (second,) = _build(records, "table-2").tables
+    assert [group.protocol for group in second.groups] == ["celebahq-multi"]
+    assert [column.metric for column in second.columns] == [
+        *["id"] * 2,
+        *["id_others"] * 2,
+        "fid_pre",
+        "delta_fid_real",
+    ]
+
+
+def test_full_layout_shows_every_metric_and_the_seconds(runs):
+    report = _build([stored.record for stored in scan(runs)[0]], "full")
+    assert [table.title for table in report.tables[3:]] == [
+        "CelebAHQ (multi-image): judge alpha",
+        "CelebAHQ (multi-image): judge beta",
+        "CelebAHQ (multi-image): images and cost",
+    ]
+    assert [column.metric for column in report.tables[3].columns] == ["id", "id_others", "id_retain"]
+    cost = report.tables[5]
+    assert [column.metric for column in cost.columns] == [
+        "fid_pre",
+        "delta_fid_real",
+        "seconds_unlearn",
+        "seconds_total",
+    ]
+    assert cost.rows[0].cells[2].summary.mean == 20.0
+
+
+def test_metric_of_a_plug_in_is_shown_without_a_direction(make_record, make_score):
+    records = _of(make_record, make_score, "guide", "novel", [0.1, 0.2]) + _of(
+        make_record, make_score, "mine", "novel", [0, 0]
+    )
+    column = _build(records, "full").tables[0].columns[0]
+    assert (column.title, column.arrow) == ("novel", "")
+    assert _best(_build(records, "full"), "novel") == set()
+
+
+def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record):
+    multi, single = (StoredRecord(make_record(protocol=name), "path") for name in ("celebahq-multi", "ffhq"))
+    assert layout.resolve_layout("auto", [multi]) == "table-2"
+    assert layout.resolve_layout("auto", [multi, single]) == "table-1"
+    assert layout.resolve_layout("auto", [single]) == "table-1"
+    with pytest.raises(BadInput, match="needs a protocol with several photos a person; the records hold ffhq"):
+        layout.resolve_layout("table-2", [single])
+    with pytest.raises(BadInput, match="unknown layout 'table-3'; give one of auto, table-1"):
+        layout.resolve_layout("table-3", [single])
+
+
+def test_directions_come_from_the_metrics(make_record):
+    columns = {column.metric: column for column in _build([make_record()], "full").tables[0].columns}
+    assert {name: columns[name].arrow for name in ("id", "id_others", "id_retain")} == {
+        "id": "↓",
+        "id_others": "↓",
+        "id_retain": "↑",
+    }
+
+
+def test_best_is_lowest_or_highest_by_direction_and_never_a_floor(make_record, make_score):
+    def records(metric):
+        rows = {"nothing": (1.0, 1.0), "scramble": (0.0, 0.0), "guide": (0.5, 0.7), "mine": (0.6, 0.8)}
+        return [
+            record for name, values in rows.items() for record in _of(make_record, make_score, name, metric, values)
+        ]
+
+    assert _best(_build(records("id")), "id") == {"guide"}
+    assert _best(_build(records("id_retain"), "full"), "id_retain") == {"mine"}
+
+
+def test_values_at_or_below_the_mean_of_different_people_tie(make_record, make_score):
+    """Different people are at 0.10 under alpha: 0.10 and -0.4 are both forgotten, 0.12 is not yet."""
+    rows = {"guide": (0.10, 0.10), "mine": (-0.4, -0.4), "other": (0.12, 0.12)}
+    records = [record for name, values in rows.items() for record in _of(make_record, make_score, name, "id", values)]
+    assert _best(_build(records), "id") == {"guide", "mine"}
+
+
+def test_rows_below_different_people_do_not_tie_where_higher_is_better(make_record, make_score):
+    rows = {"guide": (0.02, 0.02), "mine": (-0.4, -0.4)}
+    records = [r for name, values in rows.items() for r in _of(make_record, make_score, name, "id_retain", values)]
+    assert _best(_build(records, "full"), "id_retain") == {"guide"}
+
+
+def test_values_that_are_shown_equal_tie(make_record, make_score):
+    rows = {"guide": (0.301, 0.301), "mine": (0.304, 0.304)}
+    records = [record for name, values in rows.items() for record in _of(make_record, make_score, name, "id", values)]
+    assert _best(_build(records), "id") == {"guide", "mine"}
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.1), (0.1, None, 0.1)], ids=["fewer identities", "a missing value"])
+def test_row_of_smaller_coverage_never_wins(make_record, make_score, values):
+    records = _of(make_record, make_score, "mine", "id", values)
+    for name, value in (("guide", 0.3), ("mean-latent", 0.4)):
+        records += _of(make_record, make_score, name, "id", [value] * 3)
+    assert _best(_build(records), "id") == {"guide"}
+
+
+def test_row_that_lost_faces_has_smaller_coverage(make_record, make_score):
+    records = [
+        make_record("guide", scores=[make_score("id", 0.2)]),
+        make_record("other", scores=[make_score("id", 0.3)]),
+    ]
+    records += [make_record("mine", scores=[make_score("id", 0.1, n=9, lost_after=2)])]
+    assert _best(_build(records), "id") == {"guide"}
+
+
+def test_rows_without_a_rival_or_with_other_identities_are_not_bold(make_record, make_score):
+    alone = _of(make_record, make_score, "guide", "id", [0.1])
+    assert _best(_build(alone), "id") == set()
+    other = make_record("mine", "b", scores=[make_score("id", 0.2, identity="b")])
+    assert _best(_build([*alone, other]), "id") == set()
+
+
+def test_row_says_failed_trials_missing_presets_and_unseen_training(make_record):
+    records = [make_record("guide", who) for who in "abc"]
+    records += [make_record("mine", who, preset=False, training_seen=False) for who in "ab"]
+    records += [make_record("mine", "c", preset=False, training_seen=False, status="failed", scores=[], reason="boom")]
+    rows = {row.label: row for row in _build(records).tables[0].rows}
+    assert rows["guide"].notes == ()
+    assert rows["mine"].notes == ("1 of 3 failed", "no preset for mini: class defaults", "training not seen")
+    assert rows["mine"].cells[0].summary.n == 2
+
+
+def test_preset_is_said_in_a_footnote_where_no_row_has_one(make_record):
+    report = _build([make_record("guide", preset=False)])
+    assert report.tables[0].rows[0].notes == ()
+    assert "guide: steps 300, lr 0.001 (class defaults, no preset for mini)." in report.footnotes
+
+
+def test_one_label_with_two_versions_of_its_code_makes_two_rows(make_record):
+    records = [make_record("mine", "a", source_digest="1" * 64), make_record("mine", "a", source_digest="2" * 64)]
+    assert [row.label for row in _build(records).tables[0].rows] == ["mine [code 111111]", "mine [code 222222]"]
+    fields = [make_record("mine", "a", fields={"steps": steps}, key=str(steps)) for steps in (1, 2)]
+    assert [row.label for row in _build(fields).tables[0].rows] == ["mine [variant 1]", "mine [variant 2]"]
+
+
+def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
+    text = tables.report(runs)
+    for words in (
+        "Testbed: mini. Conventions: corrected.",
+        "Protocol ffhq v1 (",
+        "3 identities, seed 0, 4 probe photos a person, 11 views within ±15° yaw, 10 others to survive",
+        "400 samples a generator; mini features, 64 px",
+        "Judge alpha, different people 0.100 ± 0.150, weights bbbbbbbbbbbb.",
+        "ddof 1",
+        "mean-latent, guide: steps 300, lr 0.001 (preset for mini).",
+        "mine: steps 300, lr 0.001 (class defaults, no preset for mini).",
+        "Failed: mine, 1 trial: the loss is not finite at step 7",
+        "guidebench 0.1.0, numerics 1, torch 2.13.0",
+        "faces found on both sides in 2 of 11 pairs",
+    ):
+        assert words in text.replace("\\_", "_"), words
+
+
+def test_judge_that_a_row_lacks_leaves_its_cells_empty(make_record, make_score):
+    old = replace(make_record("mine"), judges=["alpha"], scores=[make_score("id", 0.2)])
+    rows = {row.label: row for row in _build([make_record("guide"), old]).tables[0].rows}
+    assert rows["mine"].cells[0].summary.mean == 0.2
+    assert rows["mine"].cells[1].summary is None

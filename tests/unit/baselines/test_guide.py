@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -86,6 +88,15 @@ def test_the_extrapolated_target_lies_opposite_the_face_at_the_distance() -> Non
     latent = torch.tensor([[[4.0, 1.0], [1.0, 5.0]]])
     expected = torch.tensor([[[-5.0, 1.0], [1.0, -7.0]]])
     torch.testing.assert_close(extrapolated_target(latent, average, 10.0), expected)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("loop", ["const", "random"])
+def test_the_extrapolated_target_is_the_one_that_the_released_code_computed(reference: Path, loop: str) -> None:
+    """Codes of 14 × 512 numbers and an average that differs by row, both recorded from a run of the released code."""
+    with np.load(reference / f"guide_loop_{loop}_io.npz") as recorded:
+        latent, average, target = (torch.from_numpy(recorded[name]) for name in ("w_u", "w_avg", "w_target"))
+    torch.testing.assert_close(extrapolated_target(latent, average, 30.0), target, atol=1e-5, rtol=1e-5)
 
 
 def test_the_norms_are_of_each_code_and_not_of_the_batch() -> None:

@@ -215,6 +215,16 @@ def report(directory: Path, style: str, **filters: Any) -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--protocol", help="Which protocol, if the records hold several.")
+def orderings(directory: Path, protocol: str | None) -> None:
+    """Print each ordering that GUIDE's paper claims with its paired difference, as found."""
+    from guidebench.reporting.orderings import orderings as found
+
+    click.echo(found(directory, protocol))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
 def rescore(directory: Path) -> None:
     """Compute all metrics anew from the evidence of every record below a directory."""
     from guidebench.rescoring import rescore_all

@@ -1,4 +1,4 @@
-"""The embedded testbed: rendered faces, a miniature EG3D and its judges, all trained by this package and shipped in it."""
+"""The embedded testbed: rendered faces, a miniature EG3D and its judges, trained by this package and shipped in it."""
 
 from typing import TYPE_CHECKING, Any
 

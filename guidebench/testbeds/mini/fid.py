@@ -34,7 +34,7 @@ def register() -> type[nn.Module]:
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
     from torch_fidelity.registry import register_feature_extractor
 
-    class MiniFeatureExtractor(FeatureExtractorBase):  # type: ignore[misc]
+    class MiniFeatureExtractor(FeatureExtractorBase):
         """See the module; torch-fidelity passes its own options on, of which none applies."""
 
         def __init__(

@@ -95,12 +95,11 @@ class MappingNetwork(nn.Module):
         super().__init__()
         widths = [LATENT_DIM] + [config.mapping_width] * (config.mapping_layers - 1) + [config.w_dim]
         last = len(widths) - 2
-        self.layers = nn.ModuleList(
-            ScaledLinear(widths[i], widths[i + 1], rate=0.1, active=i < last) for i in range(last + 1)
-        )
+        layers = [ScaledLinear(widths[i], widths[i + 1], rate=0.1, active=i < last) for i in range(last + 1)]
+        self.layers = nn.ModuleList(layers)
         self.skip = ScaledLinear(LATENT_DIM, config.w_dim)
         with torch.no_grad():
-            self.layers[-1].weight.zero_()
+            layers[-1].weight.zero_()
             self.skip.weight[:VISIBLE_PARAMETERS] = MIXING[:, :VISIBLE_PARAMETERS].T * math.sqrt(LATENT_DIM)
             self.skip.weight[VISIBLE_PARAMETERS:] *= 0.3
 
@@ -136,7 +135,7 @@ class ModulatedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.position_map = nn.Parameter(torch.zeros(1, outputs, positions, positions)) if positions else None
         self.gain = 1 / math.sqrt(inputs * kernel * kernel)
-        self.padding, self.double, self.demodulate, self.active = kernel // 2, double, demodulate, active
+        self.padding, self.doubles, self.demodulate, self.active = kernel // 2, double, demodulate, active
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """(n, inputs, r, r), (n, w_dim) to (n, outputs, r or 2r, r or 2r)."""
@@ -146,7 +145,7 @@ class ModulatedConv(nn.Module):
         if self.demodulate:
             norm = (style.square() @ kernel.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
             y = y * norm[:, :, None, None]
-        if self.double:
+        if self.doubles:
             y = upsample(y)
         shift = self.bias[None, :, None, None]
         y = y + (shift if self.position_map is None else shift + self.position_map)
@@ -242,7 +241,7 @@ class SuperResolution(nn.Module):
             self.colour.weight.mul_(0.1)
 
     def forward(self, rendered: Tensor, w: Tensor) -> Tensor:
-        """Rendered features (n, features + 1, r, r) and the last code (n, w_dim) to RGB (n, 3, r, r) in about [0, 1]."""
+        """Rendered features (n, features + 1, r, r) and the last code (n, w_dim) to RGB (n, 3, r, r), about [0, 1]."""
         return rendered[:, :3] + self.colour(self.second(self.first(rendered, w), w), w) * 0.5
 
 
@@ -284,9 +283,7 @@ class MiniGenerator(Generator):
             for size, module, channels in zip(sizes, modules, self.config.channels, strict=True)
         }
 
-    def map(
-        self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
-    ) -> Tensor:
+    def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """(n, 64) to (n, num_ws, w_dim). The mapping network is not conditioned on cameras; `condition` is ignored."""
         w = self.mapping(z) * self.latent_scale
         ws = w[:, None].repeat(1, self.num_ws, 1)
@@ -316,7 +313,7 @@ class MiniGenerator(Generator):
             depth = surface[..., None] + offsets + jitter
             origins, directions = rays_from_labels(cameras, pixel_centres(size, device))
             points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-        hidden = self.decoder.hidden(features, points.view(count, -1, 3))
+        hidden = self.decoder.hidden(features, points.flatten(1, 2))
         opacity = torch.sigmoid(DENSITY_SLOPE * self.decoder.distances(hidden)).view(count, -1, 2)
         colours = self.decoder.colours(hidden).view(count, size * size, 2, -1)
         front, back = opacity.unbind(dim=-1)
@@ -334,7 +331,7 @@ class MiniGenerator(Generator):
         depth = NEAR + spacing * (steps + noise.uniform((count, rays, 1), device))
         origins, directions = rays_from_labels(cameras, pixel_centres(coarse, device))
         points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-        distance = self.decoder.distances(self.decoder.hidden(features, points.view(count, -1, 3)))
+        distance = self.decoder.distances(self.decoder.hidden(features, points.flatten(1, 2)))
         distance = distance.view(count, rays, samples)
 
         enters = (distance[..., 1:] >= 0) & (distance[..., :-1] < 0)

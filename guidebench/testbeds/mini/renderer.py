@@ -50,7 +50,7 @@ MIXING = _mixing_matrix()
 
 
 def latent_from_parameters(identity: Tensor, nuisance: Tensor, spare: Tensor) -> Tensor:
-    """(n, 24), (n, 11) and (n, 29) standard normal numbers to z (n, 64), again standard normal. `spare` is not shown."""
+    """(n, 24), (n, 11) and (n, 29) standard normal numbers to z (n, 64), standard normal again. `spare` is not seen."""
     return torch.cat([identity, nuisance, spare], dim=1) @ MIXING.T.to(identity)
 
 

@@ -48,7 +48,12 @@ class MiniTestbed(Testbed):
             "recognizer": self.weights.load_into(TrainingRecognizer(), "recognizer"),
             "perceptual": self.weights.load_into(PerceptualNetwork(), "perceptual"),
         }
-        files = {"generator": "generator", "inverter": "encoder", "recognizer": "recognizer", "perceptual": "perceptual"}
+        files = {
+            "generator": "generator",
+            "inverter": "encoder",
+            "recognizer": "recognizer",
+            "perceptual": "perceptual",
+        }
         digests = {part: self.weights.sha256(f"{file}.safetensors") for part, file in files.items()}
         for part in parts.values():
             part.to(self.device)

@@ -26,7 +26,7 @@ FACE_WINDOW = (slice(14, 58), slice(14, 50))  # rows and columns of the face wit
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised by Newton-Schulz iterations (K. Jordan et al., 2024); for convolutions."""
+    """Momentum whose update is orthogonalised by Newton-Schulz iterations (K. Jordan et al., 2024), for convolutions."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(list(parameters), {"lr": lr})
@@ -154,7 +154,8 @@ class GeneratorStage(Stage):
             optimiser.step()
         decay = min(AVERAGE_DECAY, (2 + self.step) / (21 + self.step))
         with torch.no_grad():
-            averages, current = list(self.average.parameters()), list(self.generator.parameters())
+            averages: list[Tensor] = list(self.average.parameters())
+            current: list[Tensor] = list(self.generator.parameters())
             torch._foreach_lerp_(averages, current, 1 - decay)
 
     def evaluate(self) -> dict[str, float]:
@@ -223,7 +224,7 @@ class GeneratorImages(GeneratorStage):
     """Stage 2: pictures, and points at half weight. The batch doubles at 60 %."""
 
     name = "generator-images"
-    default_steps = 5_500
+    default_steps = 3_600
     default_batch = 8
     learning_rate, flat, end, rays = 0.006, 0.3, 0.02, 384
 

@@ -24,7 +24,7 @@ class EncoderParameters(RegressionStage):
     """Stage 1 needs no generator: the trunk learns all parameters of the photographs."""
 
     name = "encoder-parameters"
-    default_steps = 2_800
+    default_steps = 1_600
 
     def build(self) -> nn.ModuleList:
         return nn.ModuleList([EncoderTrunk(), nn.Linear(HIDDEN, REGRESSED)])
@@ -37,7 +37,7 @@ class EncoderStage(Stage):
     """Stage 2: latent regression on photographs and generated images; reconstruction through the frozen generator."""
 
     name = "encoder"
-    default_steps = 2_400
+    default_steps = 1_500
     default_batch = 1  # times PHOTOS, GENERATED and REBUILT
     learning_rate = 1e-3
 

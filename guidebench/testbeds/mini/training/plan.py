@@ -48,14 +48,10 @@ PLAN: tuple[PlannedStage, ...] = (
     PlannedStage("curricularface", "recognition:CurricularFaceStage", _DATA),
     PlannedStage("arcface", "recognition:ArcFaceStage", _DATA),
     PlannedStage("fid", "regression:FidFeatures", _DATA),
-    PlannedStage(
-        "encoder", "inversion:EncoderStage", ("encoder-parameters", "generated", "recognizer", "perceptual")
-    ),
+    PlannedStage("encoder", "inversion:EncoderStage", ("encoder-parameters", "generated", "recognizer", "perceptual")),
     PlannedStage("presence-curricularface", "presence:CurricularFacePresence", ("curricularface", "generated")),
     PlannedStage("presence-arcface", "presence:ArcFacePresence", ("arcface", "generated")),
-    PlannedStage(
-        "export", "export:export_weights", ("encoder", "fid", "presence-curricularface", "presence-arcface")
-    ),
+    PlannedStage("export", "export:export_weights", ("encoder", "fid", "presence-curricularface", "presence-arcface")),
     PlannedStage("measure", "measure:measure_weights", ("export",)),
     PlannedStage("card", "card:write_card", ("measure",)),
 )
@@ -68,7 +64,7 @@ def is_done(settings: Settings, stage: str) -> bool:
 
 
 def run_stage(settings: Settings, name: str) -> None:
-    """Run one stage in this process; does nothing if it is done. Raises SystemExit if something that it needs is not."""
+    """Run one stage in this process, unless it is done. Raises SystemExit if something that it needs is not."""
     stage = STAGES[name]
     missing = [need for need in stage.needs if not is_done(settings, need)]
     if missing:
@@ -111,7 +107,9 @@ def run_plan(settings: Settings, names: Sequence[str], arguments: Sequence[str],
                     waiting.remove(stage)
                     running[stage.name] = _start(stage.name, arguments)
             if not running:
-                raise SystemExit(f"nothing can start: {', '.join(stage.name for stage in waiting)} wait for other stages")
+                raise SystemExit(
+                    f"nothing can start: {', '.join(stage.name for stage in waiting)} wait for other stages"
+                )
             time.sleep(0.2)
             for name, process in list(running.items()):
                 if process.poll() is None:

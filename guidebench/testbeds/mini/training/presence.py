@@ -147,7 +147,7 @@ class PresenceStage(Stage):
         super().__init__(settings)
         network = seeded_build(settings.seed, self.training_set, type(self).build).to(self.device)
         load_finished(settings, self.training_set, "network", network)
-        self.network = cast(JudgeNetwork, network)
+        self.network = network
         for module in (self.network.presence_norm, self.network.presence):
             module.requires_grad_(True)
         self.networks = {"network": self.network}

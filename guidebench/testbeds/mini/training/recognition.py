@@ -185,7 +185,7 @@ class TrainingRecognizerStage(RecognizerStage):
 class JudgeStage(RecognizerStage):
     """Judges see 112 x 112 pixels."""
 
-    default_steps = 2_600
+    default_steps = 1_600
 
     def embed(self, images: Tensor) -> Tensor:
         size = (JUDGE_SIZE, JUDGE_SIZE)

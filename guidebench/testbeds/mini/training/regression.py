@@ -88,7 +88,7 @@ class FidFeatures(RegressionStage):
     """The network whose pooled features FID compares; scaled afterwards on real images."""
 
     name = "fid"
-    default_steps = 600
+    default_steps = 400
 
     def build(self) -> nn.ModuleList:
         return nn.ModuleList([FeatureNetwork(), nn.Linear(FID_DIM * 16, REGRESSED)])

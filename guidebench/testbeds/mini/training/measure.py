@@ -1,0 +1,172 @@
+"""Measures the files that ship, on people and latents that no training stage has seen."""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from guidebench.images import from_uint8
+from guidebench.metrics.frechet import fit, frechet_distance
+from guidebench.testbed import Judges, Noise, Players, Recognizer
+from guidebench.testbeds.mini.generator import MiniGenerator
+from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
+from guidebench.testbeds.mini.testbed import MiniTestbed
+from guidebench.testbeds.mini.training.data import load_held_out
+from guidebench.testbeds.mini.training.export import weights_folder
+from guidebench.testbeds.mini.training.generated import render_codes
+from guidebench.testbeds.mini.training.generator import compare_with_renderer
+from guidebench.testbeds.mini.training.loop import Settings, rng_for
+from guidebench.testbeds.mini.training.presence import faceless_images
+from guidebench.testbeds.mini.training.recognition import verification
+
+Numbers = dict[str, float]
+
+
+def measure_weights(settings: Settings) -> None:
+    """Everything that the model card reports, into `measure/measured.json`."""
+    testbed = MiniTestbed(device=settings.device, weights=weights_folder(settings))
+    players, judges = testbed.players(), testbed.judges()
+    generator = players.generator
+    assert isinstance(generator, MiniGenerator)
+    recognizers: dict[str, Recognizer] = {"recognizer": players.recognizer, **judges.recognizers}
+    few = settings.steps is not None
+    measured: dict[str, object] = {
+        "generator_vs_renderer": compare_with_renderer(generator, load_held_out(settings, "validation")),
+        "verification": {name: _verification(settings, generator, one) for name, one in recognizers.items()},
+        "inversion": _inversion(settings, players, recognizers),
+        "presence": _presence(settings, generator, judges, count=64 if few else 2_000),
+        "fid_generator_vs_renderer": _fid(settings, generator, judges, count=300 if few else 5_000),
+        "latents": _latents(settings, generator),
+        "cpu_seconds": _cost(generator, players),
+    }
+    folder = settings.folder("measure")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
+    print(json.dumps(measured, indent=1))
+
+
+def embed_all(recognizer: Recognizer, images: Tensor) -> Tensor:
+    """Unit rows of uint8 images (n, 3, h, w)."""
+    return torch.cat([recognizer.embed(from_uint8(part)).vectors.cpu() for part in images.split(100)])
+
+
+@torch.no_grad()
+def _verification(settings: Settings, generator: MiniGenerator, recognizer: Recognizer) -> dict[str, Numbers]:
+    """All pairs of 200 people: in-domain photographs, both styles, and the generator's images of the same latents."""
+    held_out = load_held_out(settings, "development")
+    vectors, person, plain = embed_all(recognizer, held_out["images"]), held_out["person"], ~held_out["shifted"]
+    generated = render_codes(
+        generator, generator.map(held_out["z"][plain].to(generator.w_avg)), held_out["cameras"][plain]
+    )
+    return {
+        "renders": verification(vectors[plain], person[plain]),
+        "renders_both_styles": verification(vectors, person),
+        "generator_images": verification(embed_all(recognizer, generated), person[plain]),
+    }
+
+
+@torch.no_grad()
+def _inversion(
+    settings: Settings, players: Players, recognizers: dict[str, Recognizer]
+) -> dict[str, dict[str, Numbers]]:
+    """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera; two a person."""
+    held_out = load_held_out(settings, "development")
+    generator = players.generator
+    assert isinstance(generator, MiniGenerator)
+    result: dict[str, dict[str, Numbers]] = {}
+    for style, wanted in (("in_domain", False), ("shifted", True)):
+        rows = (held_out["shifted"] == wanted).nonzero()[:, 0]
+        rows = rows[torch.arange(len(rows)) % 5 < 2]
+        photos, cameras = held_out["images"][rows], held_out["cameras"][rows]
+        codes = torch.cat([players.inverter.invert(from_uint8(part).to(generator.w_avg)) for part in photos.split(50)])
+        rebuilt = render_codes(generator, codes, cameras)
+        exact = render_codes(generator, generator.map(held_out["z"][rows].to(generator.w_avg)), cameras)
+        result[style] = {}
+        for name, recognizer in recognizers.items():
+            of_photos = embed_all(recognizer, photos)
+            cosines = functional.cosine_similarity(of_photos, embed_all(recognizer, rebuilt))
+            limit = functional.cosine_similarity(of_photos, embed_all(recognizer, exact))
+            result[style][name] = {
+                "mean": float(cosines.mean()),
+                "std": float(cosines.std()),
+                "true_latent_mean": float(limit.mean()),
+                "n": float(len(cosines)),
+            }
+    return result
+
+
+@torch.no_grad()
+def _presence(settings: Settings, generator: MiniGenerator, judges: Judges, count: int) -> dict[str, Numbers]:
+    """Shares of faces missed and of faceless images refused, by judge."""
+    rng = rng_for(settings.seed, "measure/presence", 0)
+    photos = load_held_out(settings, "development")["images"][:count]
+    z = torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg)
+    generated = render_codes(generator, generator.map(z), camera_labels(*sample_angles(count, rng)))
+    kinds = faceless_images(settings, photos, count, rng)
+    result: dict[str, Numbers] = {}
+    for name, judge in judges.recognizers.items():
+
+        def found(images: Tensor, judge: Recognizer = judge) -> float:
+            seen = torch.cat([judge.embed(from_uint8(part)).found for part in images.split(100)])
+            return float(seen.float().mean())
+
+        result[name] = {"photographs_missed": 1 - found(photos), "generator_images_missed": 1 - found(generated)}
+        result[name] |= {f"refused: {kind}": 1 - found(images) for kind, images in kinds.items()}
+    return result
+
+
+@torch.no_grad()
+def _fid(settings: Settings, generator: MiniGenerator, judges: Judges, count: int) -> float:
+    """Random latents, in-domain cameras, against the shipped statistics of photographs."""
+    rng = rng_for(settings.seed, "measure/fid", 0)
+    cameras = camera_labels(*sample_angles(count, rng))
+    images = render_codes(
+        generator, generator.map(torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg)), cameras
+    )
+    features = [judges.features.features(from_uint8(part)) for part in images.split(100)]
+    assert judges.real is not None
+    return frechet_distance(fit(features), judges.real)
+
+
+@torch.no_grad()
+def _latents(settings: Settings, generator: MiniGenerator) -> Numbers:
+    """Norm of w - w_avg over all rows."""
+    z = torch.randn(10_000, LATENT_DIM, generator=rng_for(settings.seed, "measure/latents", 0)).to(generator.w_avg)
+    norms = (generator.map(z) - generator.w_avg).flatten(1).norm(dim=1)
+    return {"mean_norm": float(norms.mean()), "std_norm": float(norms.std())}
+
+
+def _cost(generator: MiniGenerator, players: Players) -> Numbers:
+    """CPU seconds of this process: one image, one step like GUIDE's (five images, forwards twice, backwards once)."""
+    ws = generator.map(torch.randn(5, LATENT_DIM, generator=rng_for(0, "measure/cost", 0)).to(generator.w_avg))
+    trained = copy.deepcopy(generator)
+    trained.backbone.requires_grad_(True)
+    noise = Noise.constant()
+
+    def image() -> None:
+        with torch.no_grad():
+            generator.render(ws[:1], noise=noise)
+
+    def step() -> None:
+        with torch.no_grad():
+            target_features = generator.synthesize(ws, noise=noise)
+            target = generator.decode(target_features, ws, noise=noise)
+        features = trained.synthesize(ws, noise=noise)
+        images = trained.decode(features, ws, noise=noise)
+        loss = 1e-2 * (features - target_features).square().mean() + players.perceptual(images, target).mean()
+        loss = loss + 0.1 * (1 - (players.recognizer(images) * players.recognizer(target)).sum(dim=1)).mean()
+        loss.backward()
+
+    return {"image": _seconds(image, 20), "guide_like_step": _seconds(step, 10)}
+
+
+def _seconds(work: Callable[[], None], repeats: int) -> float:
+    work()
+    started = time.process_time()
+    for _ in range(repeats):
+        work()
+    return (time.process_time() - started) / repeats

@@ -6,6 +6,7 @@ import csv
 import datetime
 import importlib.metadata
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import FAILURES, RECORDS, Record, Store, save_evidence, scores_to_data, slug
-from guidebench.trial import NUMERICS_VERSION, Bench, Outcome
+from guidebench.trial import NUMERICS_VERSION, Bench, Outcome, blame_the_method
 from guidebench.unlearner import Unlearner
 
 _PACKAGES = ("torch", "torch-fidelity", "insightface", "numpy", "scipy")
@@ -40,9 +41,10 @@ def write_outcome(
         if keep_generator:
             (folder / "generator").mkdir()
             try:
-                method.save(outcome.unlearned.generator, bench.players.generator, folder / "generator")
-            except MethodError as error:
-                (folder / "generator").rmdir()
+                with blame_the_method("the method's save() fails"):
+                    method.save(outcome.unlearned.generator, bench.players.generator, folder / "generator")
+            except MethodError as error:  # the trial is measured all the same
+                shutil.rmtree(folder / "generator")
                 warning = str(error)
         (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     return target, warning

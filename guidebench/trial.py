@@ -6,6 +6,7 @@ both sets, the feature extractor featurises both sample sets, and those arrays a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -194,16 +195,19 @@ def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, s
     cast, before = bench.cast(protocol, index)
     unlearned = unlearn(bench, protocol, method, cast.forgotten, seed, report)
     evaluation = time.perf_counter()
-    after = render_cast(bench, protocol, unlearned.generator, cast, "after")
+    with blame_the_method("the returned generator cannot be evaluated"):
+        after = render_cast(bench, protocol, unlearned.generator, cast, "after")
+        samples = sample_statistics(bench, protocol, unlearned.generator, "after")
+    with blame_the_method("the method's target() fails"):
+        target = target_picture(bench, protocol, method, cast)
     evidence = Evidence(
         subjects=cast.subjects,
         sights=sights(bench, cast, before, after),
         frontal=next(iter(before.embeddings.values()))[1].shape[1] // 2,
         source=bench.source_samples(protocol),
-        after=sample_statistics(bench, protocol, unlearned.generator, "after"),
+        after=samples,
         real=bench.judges.real,
     )
-    target = target_picture(bench, protocol, method, cast)
     now = time.perf_counter()
     seconds = {"unlearn": unlearned.seconds, "evaluate": now - evaluation, "total": now - started}
     return Outcome(evidence, cast, before, after, target, unlearned, seconds)
@@ -273,13 +277,9 @@ def unlearn(
     context = make_context(bench, protocol, method, item, seed, progress)
     private = copy.deepcopy(bench.players.generator).eval().requires_grad_(False)
     started = time.perf_counter()
-    with seeds.global_seed(*context.streams.prefix, "global"):
+    with seeds.global_seed(*context.streams.prefix, "global"), blame_the_method("the method raised"):
         try:
             result = method.unlearn(private, ForgetRequest((item,)), context)
-        except GuidebenchError:
-            raise
-        except Exception as error:  # a method may fail in any way; its trial fails, the run goes on
-            raise MethodError(f"the method raised {_where(error)}") from error
         finally:
             torch.set_grad_enabled(True)
     elapsed = time.perf_counter() - started
@@ -317,12 +317,9 @@ def check_generator(result: object, bench: Bench, protocol: Protocol, item: Forg
     for name, tensor in result.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
-    cameras = protocol_cameras(protocol, result)
-    try:
-        with torch.no_grad():
-            image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
-    except Exception as error:  # whatever a stranger's generator raises
-        raise MethodError(f"the returned generator cannot render: {_where(error)}") from error
+    with torch.no_grad(), blame_the_method("the returned generator cannot render"):
+        cameras = protocol_cameras(protocol, result)
+        image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
     resolution = bench.players.generator.resolution
     if tuple(image.shape) != (1, 3, resolution, resolution):
         raise MethodError(
@@ -396,7 +393,10 @@ def evaluation_noise(protocol: Protocol, side: str, purpose: str, index: int) ->
 
 @torch.no_grad()
 def sample_statistics(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> FrechetStatistics:
-    """Features of random samples: latent codes of the original mapping, yaw uniform over the protocol's range."""
+    """Features of random samples: the same z for every generator, each mapped by its own mapping network; yaw uniform.
+
+    (The methods of the field leave the mapping as it is, so that their latent codes are the same, too.)
+    """
     batches = (bench.judges.features.features(images) for images in _samples(bench, protocol, generator, side))
     return fit(batches)
 
@@ -442,6 +442,17 @@ def target_picture(bench: Bench, protocol: Protocol, method: Unlearner, cast: Ca
     with torch.no_grad():
         image = bench.players.generator.render(code.detach()[None], view, noise=Noise.constant())
     return quantise(image)[0].cpu()
+
+
+@contextlib.contextmanager
+def blame_the_method(what: str) -> Iterator[None]:
+    """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
+    try:
+        yield
+    except GuidebenchError:
+        raise
+    except Exception as error:
+        raise MethodError(f"{what}: {_where(error)}") from error
 
 
 def _where(error: Exception) -> str:

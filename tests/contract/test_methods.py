@@ -96,7 +96,20 @@ def test_a_method_that_breaks_the_contract_is_told_how(name: str, check: str, hi
     assert "\n" not in found[check]
 
 
-@pytest.mark.parametrize("name", ["Raises", "ReturnsNone", "NanWeights", "MutatesSource", "Diverges", "WrongSize"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Raises",
+        "ReturnsNone",
+        "NanWeights",
+        "MutatesSource",
+        "Diverges",
+        "WrongSize",
+        "NoRig",
+        "NoAverage",
+        "SingleCodes",
+    ],
+)
 def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_unharmed(name: str) -> None:
     bench = trial.Bench(LinearTestbed())
     with pytest.raises(MethodError):

@@ -122,7 +122,7 @@ def test_seeds_identities_and_samples_are_overridden(tmp_path):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("raise ValueError('no idea')", "ValueError: no idea (raising.py:"),
+        ("raise ValueError('no idea')", "the method raised: ValueError: no idea (raising.py:"),
         ("return None", "must return a guidebench.testbed.Generator, it returned None"),
         ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
         ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),

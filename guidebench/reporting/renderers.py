@@ -15,7 +15,7 @@ from guidebench.reporting.layout import Cell, ClaimedTable, Column, Report, Row,
 from guidebench.reporting.statistics import Summary
 
 WIDTH = 120  # characters of a terminal line
-NONE = "–"  # not measured, or no value
+NONE = "–"  # measured, but without a value; what was not measured is left blank
 STRANGERS = "different people"
 
 
@@ -34,7 +34,9 @@ def exact(value: float | None) -> float | None:
 
 
 def _mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> str:
-    if summary is None or summary.mean is None:
+    if summary is None:
+        return ""
+    if summary.mean is None:
         return NONE
     mean = number(summary.mean, digits)
     return mean if summary.std is None else f"{mean}{plus_minus}{number(summary.std, digits)}"
@@ -240,7 +242,10 @@ def _latex_row(row: Row, table: Table) -> str:
 def _latex_cell(cell: Cell, column: Column) -> str:
     summary = cell.summary
     text = _mean_std(summary, column.digits, r" \pm ")
-    text = "--" if text == NONE else rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
+    if text in ("", NONE):
+        text = "--" if text else ""
+    else:
+        text = rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
     small = [_interval(summary, column.digits).replace("[", "{[}").replace("]", "{]}"), _coverage(summary)]
     lines = [text, *(rf"{{\scriptsize {line}}}" for line in small if line)]
     return text if len(lines) == 1 else rf"{_STACK}{{{(chr(92) * 2).join(lines)}}}"
@@ -453,13 +458,17 @@ _LABEL_WIDTH = 26
 def terminal(report: Report, width: int = WIDTH) -> str:
     """Aligned plain text of at most ``width`` columns: mean ± std, and below it the interval, coverage, lost faces.
 
-    A table that is too wide goes on in further blocks. Bold is an asterisk.
+    A table that is too wide goes on in further blocks, a protocol starts a new one. Bold is an asterisk. A method
+    without a trial under a protocol is left out of that protocol's blocks.
     """
     parts = [_heading(report)]
     parts += [textwrap.fill(report.caption, width)] if report.caption else []
     for table in report.tables:
-        for number, places in enumerate(_chunks(table, width)):
-            parts.append(_block(table, table.title + (" (continued)" if number else ""), places))
+        shown = set()
+        for places in _chunks(table, width):
+            group = table.columns[places[0]].group
+            parts.append(_block(table, table.title + (" (continued)" if group in shown else ""), places))
+            shown.add(group)
     parts.append("\n".join(_wrapped(note, width) for note in report.footnotes))
     for claimed in report.claims:
         parts.append(_terminal_claims(claimed, width))
@@ -537,8 +546,9 @@ def _block(table: Table, title: str, places: Sequence[int]) -> str:
     text = [heading, rule, *lines(["method"], "n", [column[0] for column in columns]), rule]
     for place, row in enumerate(table.rows, start=1):
         summaries = [row.cells[number].summary for number in places]
-        n = max((summary.n for summary in summaries if summary), default=0)
-        text += lines(_terminal_label(row), str(n), [column[place] for column in columns])
+        if any(summaries) or row.notes:
+            n = max((summary.n for summary in summaries if summary), default=0)
+            text += lines(_terminal_label(row), str(n), [column[place] for column in columns])
     if any(table.columns[place].strangers for place in places):
         text += [rule, *lines([STRANGERS], "", [column[-1] for column in columns])]
     return "\n".join([*text, rule])

@@ -98,6 +98,17 @@ def test_terminal_marks_floors_best_rows_intervals_and_caption(runs):
     assert "Rendered faces: not comparable with published figures." in text
 
 
+def test_what_was_not_run_is_blank_and_what_has_no_value_is_a_dash(tmp_path, make_record, write_record):
+    write_record(tmp_path, make_record("scramble", "a", protocol="ffhq"))
+    write_record(tmp_path, make_record("guide", "a", protocol="celebahq-multi"))
+    lines = [line.split("|") for line in tables.report(tmp_path).splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in lines[2][2:4]] == ["– (0 of 1)"] * 2
+    assert [cell.strip() for cell in lines[2][6:8]] == ["", ""]
+    assert [cell.strip() for cell in lines[3][2:6]] == [""] * 4
+    first, second = tables.report(tmp_path, "terminal").split("CelebAHQ (multi-image)\n")
+    assert ("scramble" in first, "guide " in first, "guide " in second) == (True, False, True)
+
+
 def test_json_is_null_where_there_is_no_value(runs):
     data = json.loads(tables.report(runs, "json", layout="table-1"))
     row = next(row for row in data["tables"][0]["rows"] if row["label"] == "scramble")

@@ -204,12 +204,13 @@ def status(directory: Path, as_json: bool) -> None:
 @click.option("--testbed", help="Only records of this testbed.")
 @click.option("--conventions", help="Only records of these conventions.")
 @click.option("--protocol", help="Only records of this protocol.")
-@click.option("--method", help="Only records of this method.")
+@click.option("--method", multiple=True, help="Only records of this method. Repeat for several.")
 @click.option("--published/--no-published", default=None, help="Show published numbers beside, never merged.")
 def report(directory: Path, style: str, **filters: Any) -> None:
     """Print tables from records, in the layout of the paper's Tables 1 and 2."""
     from guidebench.reporting import tables
 
+    filters["method"] = filters["method"] or None
     click.echo(tables.report(directory, style, **filters))
 
 

@@ -18,9 +18,14 @@ from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import FAILURES, RECORDS, Record, Store, save_evidence, scores_to_data, slug
-from guidebench.trial import NUMERICS_VERSION, Bench, Outcome, blame_the_method
+from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome, blame_the_method
 from guidebench.unlearner import Unlearner
 
+_GROUPS = {
+    "forget": "The forgotten person",
+    "probe": "Other photographs of the forgotten person",
+    "retain": "Other people",
+}
 _PACKAGES = ("torch", "torch-fidelity", "insightface", "numpy", "scipy")
 
 
@@ -104,6 +109,7 @@ def _record(
         notes={
             "method_spec": case.choice.spec,
             "caption": testbed.caption,
+            "conventions": CONVENTION_SWITCHES[case.protocol.conventions],
             "features": judges.features.description,
             "real": judges.real_description,
         },
@@ -206,6 +212,6 @@ def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
         if subject.role == "forget" and outcome.target is not None:
             cells.append(Cell(images.to_arrays(outcome.target[None])[0], "target"))
         cells += [Cell(after[place][view], "after") for view in views]
-        titles = {"forget": "forgotten", "probe": f"other photo {subject.photo}", "retain": "someone else"}
-        rows.append(Row(f"{titles[subject.role]}: {subject.identity}", cells))
+        title = f"{subject.identity}, photo {subject.photo}" if subject.role == "probe" else subject.identity
+        rows.append(Row(title, cells, group=_GROUPS[subject.role]))
     sheet(rows, path)

@@ -32,6 +32,11 @@ NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same i
 SAMPLE_BATCH = 16  # images rendered at once for FID; a draw never depends on it
 _REMEMBERED = 4  # identities whose renders before unlearning are kept in memory
 
+CONVENTION_SWITCHES = {  # what the resolved conventions are on the testbeds that exist, for the footnote of a table
+    "corrected": "evaluation noise constant and shared before and after, encoder in eval mode",
+    "published": "evaluation noise fresh before and after, encoder given a seeded stream (it may have no train mode)",
+}
+
 Report = Callable[[int, Mapping[str, float]], None]  # (step, scalars)
 
 

@@ -33,9 +33,9 @@ def training_style(person: int, number: int) -> Style:
 
 
 def people_of(settings: Settings, training_set: str) -> range:
-    """The seeds of a training set; a smoke run (`--steps` set) takes the first 10 people."""
+    """The seeds of a training set; a smoke run (`--steps` set) takes the first 4 people."""
     people = SEEDS[f"train/{training_set}"]
-    return people[:10] if settings.steps else people
+    return people[:4] if settings.steps else people
 
 
 def render_training_set(settings: Settings, training_set: str) -> None:
@@ -110,7 +110,7 @@ def render_held_out(settings: Settings) -> None:
         path = folder / f"{name}.pt"
         if path.exists():
             continue
-        people = held_out.people[:20] if settings.steps else held_out.people
+        people = held_out.people[:6] if settings.steps else held_out.people
         drawn = gather(
             [
                 photograph(person, number, held_out.styles[number % len(held_out.styles)])

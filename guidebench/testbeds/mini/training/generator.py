@@ -26,7 +26,7 @@ FACE_WINDOW = (slice(14, 58), slice(14, 50))  # rows and columns of the face wit
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised by Newton-Schulz iterations (K. Jordan et al., 2024), for convolutions."""
+    """Momentum whose update is orthogonalised by Newton-Schulz iterations (K. Jordan, 2024); for convolutions."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(list(parameters), {"lr": lr})

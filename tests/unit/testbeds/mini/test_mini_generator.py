@@ -1,0 +1,99 @@
+"""The generator's interface, on untrained weights: shapes, conventions and what depends on what."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from guidebench.testbed import Noise
+from guidebench.testbeds.mini.generator import RIG, MiniGenerator
+from guidebench.testbeds.mini.training.loop import seeded_build
+
+
+@pytest.fixture(scope="module")
+def generator() -> MiniGenerator:
+    built = seeded_build(0, "test", MiniGenerator).eval()
+    built.latent_scale.fill_(3.0)
+    return built
+
+
+@pytest.fixture(scope="module")
+def codes(generator: MiniGenerator) -> torch.Tensor:
+    with torch.no_grad():
+        return generator.map(torch.randn(3, 64, generator=torch.Generator().manual_seed(0)))
+
+
+@torch.no_grad()
+def test_shapes_and_types(generator, codes):
+    assert (generator.z_dim, generator.num_ws, generator.w_dim, generator.resolution) == (64, 8, 96, 64)
+    assert codes.shape == (3, 8, 96) and generator.w_avg.shape == (96,)
+    features = generator.synthesize(codes, noise=Noise.constant())
+    assert features.shape == (3, 64, 40, 40)
+    images = generator.decode(features, codes, RIG.look_at(torch.tensor([0.0, 0.1, 0.2]), 0.0), noise=Noise.constant())
+    assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32 and images.isfinite().all()
+
+
+@torch.no_grad()
+def test_no_camera_means_the_frontal_one(generator, codes):
+    frontal = generator.render(codes, RIG.look_at(0.0, 0.0).expand(3, -1), noise=Noise.constant())
+    assert torch.equal(generator.render(codes, noise=Noise.constant()), frontal)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_images(generator, codes):
+    """Different convolution kernels may be chosen for other batch sizes: equal to rounding, not to the bit."""
+    together = generator.render(codes, noise=Noise.constant())
+    alone = torch.cat([generator.render(one[None], noise=Noise.constant()) for one in codes])
+    assert torch.allclose(together, alone, atol=2e-3)
+
+
+@torch.no_grad()
+def test_only_decoding_draws_noise(generator, codes):
+    rng = torch.Generator().manual_seed(5)
+    before = rng.get_state()
+    features = generator.synthesize(codes, noise=Noise.random(rng))
+    assert generator.features_are_deterministic and torch.equal(rng.get_state(), before)
+    drawn = [generator.decode(features, codes, noise=Noise.random(rng)) for _ in range(2)]
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@torch.no_grad()
+def test_truncation_moves_the_first_rows_towards_the_average(generator):
+    z = torch.randn(2, 64, generator=torch.Generator().manual_seed(1))
+    full, half = generator.map(z), generator.map(z, psi=0.5, cutoff=3)
+    assert torch.equal(half[:, 3:], full[:, 3:])
+    assert torch.allclose(half[:, :3], generator.w_avg + 0.5 * (full[:, :3] - generator.w_avg), atol=1e-6)
+
+
+@torch.no_grad()
+def test_pictures_do_not_depend_on_the_scale_of_the_latent_space(codes):
+    images = []
+    for scale in (1.0, 7.0):
+        generator = seeded_build(0, "test", MiniGenerator).eval()
+        generator.latent_scale.fill_(scale)
+        images.append(generator.render(codes / 3.0 * scale, noise=Noise.constant()))
+    assert torch.allclose(images[0], images[1], atol=1e-3)
+
+
+def test_the_background_can_be_trained_through_the_backbone_alone(generator, codes):
+    """The corner pixel shows background; its gradient must reach the layer that makes it."""
+    generator.requires_grad_(True)
+    background = generator.decoder.background(generator.synthesize(codes, noise=Noise.constant()))
+    (gradient,) = torch.autograd.grad(background.sum(), generator.backbone.background.weight)
+    assert generator.parts()["backbone"] is generator.backbone and gradient.abs().max() > 0
+    generator.requires_grad_(False)
+
+
+@torch.no_grad()
+def test_blocks_name_modules_with_one_output_tensor_of_the_promised_width(generator, codes):
+    seen = {}
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, output, name=name: seen.__setitem__(name, output.shape))
+        for name, (module, _channels) in generator.blocks().items()
+    ]
+    generator.synthesize(codes, noise=Noise.constant())
+    for hook in hooks:
+        hook.remove()
+    expected = {name: channels for name, (_module, channels) in generator.blocks().items()}
+    assert {name: shape[1] for name, shape in seen.items()} == expected
+    assert {name: shape[2] for name, shape in seen.items()} == {"b5": 5, "b10": 10, "b20": 20, "b40": 40}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
-from guidebench.testbed import Generator, Noise
+from guidebench.testbed import Generator, Noise, PerCodeNoise
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 
@@ -42,33 +42,6 @@ def adjacent_shift(latent: Tensor, towards: Tensor, alpha: Tensor) -> Tensor:
 def _unit(codes: Tensor) -> Tensor:
     """(n, num_ws, w_dim) -> the same, each code of length 1 over all its numbers; a zero code stays zero."""
     return codes / torch.linalg.vector_norm(codes, dim=(1, 2), keepdim=True).clamp_min(torch.finfo(codes.dtype).tiny)
-
-
-class PerCodeNoise(Noise):
-    """Render noise with a stream for each latent code of a batch, so that no code's noise depends on its neighbours.
-
-    A draw whose first axis holds k rows for each code (k rays, say) takes k rows from each stream. A draw that the
-    batch shares comes from the first code's stream.
-    """
-
-    def __init__(self, streams: Sequence[torch.Generator]) -> None:
-        """streams: one for each code, in the order of the batch."""
-        super().__init__(streams[0])
-        self._codes = [Noise.random(stream) for stream in streams]
-
-    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-        """Standard normal float32 of ``shape``."""
-        if shape[0] % len(self._codes):
-            return super().normal(shape, device)
-        rows = (shape[0] // len(self._codes), *shape[1:])
-        return torch.cat([code.normal(rows, device) for code in self._codes])
-
-    def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-        """Uniform float32 in [0, 1) of ``shape``."""
-        if shape[0] % len(self._codes):
-            return super().uniform(shape, device)
-        rows = (shape[0] // len(self._codes), *shape[1:])
-        return torch.cat([code.uniform(rows, device) for code in self._codes])
 
 
 @dataclass(frozen=True)

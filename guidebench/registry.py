@@ -134,7 +134,7 @@ def _instance(target: Any, spec: str) -> Unlearner:
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
     """The method with its preset for a testbed, and whether it has one."""
     preset = method.presets.get(testbed)
-    return (_replace(method, preset), True) if preset is not None else (method, False)
+    return (with_fields(method, preset), True) if preset is not None else (method, False)
 
 
 def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
@@ -142,12 +142,13 @@ def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
     hints = get_type_hints(type(method))
     values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
     try:
-        return _replace(method, values)
+        return with_fields(method, values)
     except ValueError as error:
         raise BadInput(f"method {method.name}: {error}") from None
 
 
-def _replace(method: Unlearner, values: Mapping[str, Any]) -> Unlearner:
+def with_fields(method: Unlearner, values: Mapping[str, Any]) -> Unlearner:
+    """The method with other values of its fields, of the right types."""
     changed: Unlearner = dataclasses.replace(method, **values)  # type: ignore[type-var]  # methods are dataclasses
     return changed
 

@@ -13,7 +13,6 @@ import torch
 from guidebench import images, registry, store
 from guidebench.errors import BadInput
 from guidebench.executors import resolve_device
-from guidebench.plan import MethodChoice
 from guidebench.protocol import Protocol
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.testbed import Noise
@@ -45,7 +44,7 @@ def render_trial(
     players = testbed.players()
     if players.digests["generator"] != record.digests["generator"]:
         raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
-    method, _ = MethodChoice(_spec(record), {}).build(record.testbed)
+    method = registry.with_fields(registry.load_method(record.notes["method_spec"]), record.fields)
     generator = method.load(copy.deepcopy(players.generator), folder / "generator").eval().requires_grad_(False)
     rig = players.generator.rig
     pitch = Protocol.from_data(record.protocol).pitch if pitch is None else pitch
@@ -69,8 +68,3 @@ def render_trial(
     with store.storage_errors(Path(out)):
         sheet(rows, out)
     return Path(out)
-
-
-def _spec(record: store.Record) -> str:
-    """Where the record's method comes from: its registered name, or the file it was given as."""
-    return record.notes.get("method_spec") or record.method

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,7 @@ from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
 from guidebench.metrics.frechet import fit
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.seeds import Streams
-from guidebench.testbed import Faces, Generator, Judges, Noise, Players, Testbed
+from guidebench.testbed import Faces, Generator, Judges, Noise, PerCodeNoise, Players, Testbed
 from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest, Unlearner
 
 NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
@@ -366,7 +366,7 @@ def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Ca
     pictures = []
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {judge: [] for judge in bench.judges.recognizers}
     for place, code in enumerate(cast.latents):
-        noise = evaluation_noise(protocol, side, "views", place)
+        noise = evaluation_noise(protocol, side, "views", [place])
         images = quantise(render_views(generator, code, cameras, noise))
         pictures.append(images[shown] if len(images) > 1 else images)
         for judge, recognizer in bench.judges.recognizers.items():
@@ -389,11 +389,15 @@ def render_views(generator: Generator, code: Tensor, cameras: Tensor | None, noi
     return generator.decode(repeated, code.expand(count, *code.shape), cameras, noise=noise)
 
 
-def evaluation_noise(protocol: Protocol, side: str, purpose: str, index: int) -> Noise:
-    """Constant noise, or under `published` noise of its own for before and after, as in the released evaluation."""
+def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:
+    """Constant noise, or under `published` noise of its own for before and after, as in the released evaluation.
+
+    indices: which codes are rendered at once; each has a stream of its own, so that batches do not move draws.
+    """
     if protocol.conventions == "corrected":
         return Noise.constant()
-    return Noise.random(seeds.stream(protocol.name, protocol.version, "eval/noise", side, purpose, index))
+    names = (protocol.name, protocol.version, "eval/noise", side, purpose)
+    return PerCodeNoise([seeds.stream(*names, index) for index in indices])
 
 
 @torch.no_grad()
@@ -416,7 +420,7 @@ def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) 
         if generator.rig is not None:
             yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
             cameras = generator.rig.look_at(yaw, protocol.pitch).to(device)
-        noise = evaluation_noise(protocol, side, "fid", start)
+        noise = evaluation_noise(protocol, side, "fid", indices)
         yield generator.render(generator.map(z), cameras, noise=noise)
 
 

@@ -251,7 +251,12 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path):
 
 def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path):
     process = subprocess.Popen(
-        slow_run(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        slow_run(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
     )
     wait_for_records(tmp_path / "out", 1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it

@@ -55,6 +55,14 @@ def test_the_sample_count_does_not_move_the_first_samples(bench):
     assert torch.equal(rows[0], rows[1][:37])
 
 
+def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
+    published = dataclasses.replace(SMOKE, conventions="published", samples=20)
+    whole = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    monkeypatch.setattr(trial, "SAMPLE_BATCH", 3)
+    parts = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
+
+
 def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
     """The FID samples of two identities and two seeds are the same, and so is the statistic of the original."""
     first, second = (

@@ -16,6 +16,7 @@ from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPT
 
 if TYPE_CHECKING:
     from guidebench.protocol import Protocol
+    from guidebench.runner import Options, Result
 
 _METHOD_HELP = "A registered method, or path/to/file.py:Class. Repeat for several."
 
@@ -170,14 +171,27 @@ def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int
 def run(**options: Any) -> None:
     """Run methods under a protocol and print the table. What is recorded is skipped."""
     from guidebench import runner
-    from guidebench.reporting import tables
 
     chosen = runner.Options(**options)
     result = runner.run(chosen)
     runner.say(result, chosen.out)
-    click.echo(tables.summary(chosen.out, result.protocol.digest(), testbed=chosen.testbed))
+    click.echo(_table_of_run(result, chosen))
     if result.failed:
         sys.exit(EXIT_FAILED_TRIALS)
+
+
+def _table_of_run(result: Result, options: Options) -> str:
+    """The run's protocol with everything recorded of it; if older records do not fit, only what this run asked for."""
+    from guidebench.errors import BadInput
+    from guidebench.reporting import tables
+
+    digest = result.protocol.digest()
+    try:
+        return tables.summary(options.out, digest, testbed=options.testbed)
+    except BadInput as error:
+        table = tables.summary(options.out, digest, testbed=options.testbed, keys=result.keys)
+        click.echo(f"guidebench: this table leaves out older records of {options.out}: {error}", err=True)
+        return table
 
 
 @main.command()

@@ -47,6 +47,7 @@ class Result:
     """What a run did."""
 
     protocol: Protocol
+    keys: frozenset[str]  # of all trials that were asked for
     measured: int  # trials measured now
     skipped: int  # trials that were recorded already
     failed: list[Finished]
@@ -79,6 +80,7 @@ def run(options: Options) -> Result:
     failed = [event for event in finished if event.reason is not None]
     return Result(
         protocol=protocol,
+        keys=frozenset(case.key for case in planned),
         measured=len(finished) - len(failed),
         skipped=len(planned) - len(todo),
         failed=failed,

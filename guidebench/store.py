@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from guidebench import digest
 from guidebench.errors import BadInput, StorageError
 from guidebench.metric import Evidence, FrechetStatistics, Score, Sight, Subject
 
@@ -109,8 +110,9 @@ class Corrupt:
 
 
 def slug(text: str) -> str:
-    """``text`` as a file name: letters, digits, dot, underscore and hyphen."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "_"
+    """``text`` as a file name: letters, digits, dot, underscore and hyphen; a long one ends in a digest."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "_"
+    return name if len(name) <= 100 else f"{name[:87]}-{digest.of_data(text)[:12]}"
 
 
 def read(folder: str | Path) -> Record:

@@ -86,6 +86,17 @@ def test_numbers_do_not_depend_on_workers_order_or_company(tmp_path):
     )
 
 
+def test_older_records_that_do_not_fit_are_left_out_of_the_table_and_named(tmp_path):
+    guidebench_run(*SMOKE, "--method", "mean-latent", "--floors", "none", out=tmp_path)
+    (folder,) = records(tmp_path)
+    record = json.loads((folder / "record.json").read_text())
+    record["digests"]["plain"] = "0" * 64
+    (folder / "record.json").write_text(json.dumps(record))
+    result = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "leaves out older records" in result.stderr and "mean-latent" not in result.stdout
+
+
 def test_a_setting_changes_the_row_and_its_label(tmp_path):
     result = guidebench_run(*SMOKE, "--method", "guide", "--set", "steps=5", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0 and "guide(steps=5)" in result.stdout

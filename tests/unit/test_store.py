@@ -57,6 +57,11 @@ def test_a_record_survives_its_file():
     assert record().folder_name() == "anna_b_c-s0-kkkkkkkkkkkk"
 
 
+def test_long_names_are_cut_and_stay_different():
+    names = {store.slug("guide(" + "x" * 300 + str(place)) for place in range(3)}
+    assert len(names) == 3 and max(map(len, names)) == 100
+
+
 def test_unknown_fields_are_passed_over_and_other_schemas_refused():
     text = record().to_json()
     assert Record.from_json(text.replace('"key":', '"later": 1, "key":')) == record()

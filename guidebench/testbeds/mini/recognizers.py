@@ -4,6 +4,8 @@ All give 128 numbers whose cosine tells whether two pictures show one person. Th
 resized to 112 x 112, and have a second head that says whether a face is there at all.
 """
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +185,6 @@ class ArcFaceJudge(Recognizer):
 
 def _insightface_model(path: Path, device: torch.device) -> Any:
     """insightface's reader of a recognition file; it picks the class by input shape, 112 x 112 being ArcFace."""
-    import os
-
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from insightface.model_zoo import get_model
@@ -196,4 +196,7 @@ def _insightface_model(path: Path, device: torch.device) -> Any:
     model = get_model(str(path), providers=providers, sess_options=options)
     if type(model).__name__ != "ArcFaceONNX":
         raise MissingAsset(f"insightface reads {path.name} as {type(model).__name__}; mini's weights are damaged")
+    if device.type == "cuda" and model.session.get_providers()[0] != "CUDAExecutionProvider":
+        # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
+        warnings.warn("onnxruntime runs mini's second judge on the CPU; see `guidebench doctor`", stacklevel=2)
     return model

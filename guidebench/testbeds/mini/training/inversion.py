@@ -37,7 +37,7 @@ class EncoderStage(Stage):
     """Stage 2: latent regression on photographs and generated images; reconstruction through the frozen generator."""
 
     name = "encoder"
-    default_steps = 1_500
+    default_steps = 2_000
     default_batch = 1  # times PHOTOS, GENERATED and REBUILT
     learning_rate = 1e-3
 

@@ -10,8 +10,9 @@ Head coordinates: x to the right of the picture, y up, z towards the frontal cam
 Images are computed one at a time on flat lists of rays, which keeps the working set inside the CPU's cache.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -515,6 +516,17 @@ def _draw(face: Face, camera: Tensor, resolution: int) -> tuple[_Canvas, Tensor]
     return canvas, (canvas.albedo * lit[:, None]).clamp_(0, 1)
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One picture is too small to share: where other processes keep a core busy, threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _picture(colours: Tensor, supersampled: int, supersampling: int) -> Tensor:
     """Ray colours (rays, 3) in [0, 1] to one image (3, r, r) in [-1, 1]."""
     image = colours.T.reshape(1, 3, supersampled, supersampled)
@@ -528,9 +540,10 @@ def render(
     """Photograph faces: identity (n, 24), nuisance (n, 11), camera labels (n, 25) to images (n, 3, r, r) in [-1, 1]."""
     size = resolution * supersampling
     images = []
-    for face, camera in zip(_faces(identity, nuisance), cameras.cpu(), strict=True):
-        _canvas, colours = _draw(face, camera, size)
-        images.append(_picture(colours, size, supersampling))
+    with _one_thread():
+        for face, camera in zip(_faces(identity, nuisance), cameras.cpu(), strict=True):
+            _canvas, colours = _draw(face, camera, size)
+            images.append(_picture(colours, size, supersampling))
     return torch.stack(images)
 
 
@@ -558,15 +571,16 @@ def render_points(
     position = pixel_centres(size) * 2 - 1
     on_centre = torch.exp(-((position[:, 0] / 0.5) ** 4 + ((position[:, 1] - 0.1) / 0.5) ** 4))
     images, pixels, depths, lit, targets = [], [], [], [], []
-    for face, camera in zip(_faces(identity, nuisance), cameras.cpu(), strict=True):
-        canvas, colours = _draw(face, camera, size)
-        thin = canvas.masks[:, [0, 2, 3, 5]].amax(dim=-1)
-        weight = 0.35 + 0.65 * canvas.depth.isfinite() + 2.5 * on_centre * canvas.on_head + 2.5 * thin
-        # multinomial returns its draws in order of weight; shuffled, any slice of them is a fair sample
-        chosen = torch.multinomial(weight, points, generator=rng)[torch.randperm(points, generator=rng)]
-        images.append(_picture(colours, size, 2))
-        pixels.append(chosen)
-        depths.append(canvas.depth[chosen].clamp_max(BACKGROUND_DEPTH))
-        lit.append(colours[chosen])
-        targets.append(torch.cat([canvas.albedo[chosen].clamp(0, 1), canvas.masks[chosen]], dim=-1))
+    with _one_thread():
+        for face, camera in zip(_faces(identity, nuisance), cameras.cpu(), strict=True):
+            canvas, colours = _draw(face, camera, size)
+            thin = canvas.masks[:, [0, 2, 3, 5]].amax(dim=-1)
+            weight = 0.35 + 0.65 * canvas.depth.isfinite() + 2.5 * on_centre * canvas.on_head + 2.5 * thin
+            # multinomial returns its draws in order of weight; shuffled, any slice of them is a fair sample
+            chosen = torch.multinomial(weight, points, generator=rng)[torch.randperm(points, generator=rng)]
+            images.append(_picture(colours, size, 2))
+            pixels.append(chosen)
+            depths.append(canvas.depth[chosen].clamp_max(BACKGROUND_DEPTH))
+            lit.append(colours[chosen])
+            targets.append(torch.cat([canvas.albedo[chosen].clamp(0, 1), canvas.masks[chosen]], dim=-1))
     return RenderedPoints(*(torch.stack(part) for part in (images, pixels, depths, lit, targets)))

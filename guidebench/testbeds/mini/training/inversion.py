@@ -16,7 +16,6 @@ from guidebench.testbeds.mini.training.generated import load_generated, load_gen
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
 from guidebench.testbeds.mini.training.regression import RegressionStage
 
-PHOTOS, GENERATED, REBUILT = 40, 16, 8  # images a step: for the latent loss, and of the photos for reconstruction
 RIDGE = 1e-2
 
 
@@ -38,7 +37,7 @@ class EncoderStage(Stage):
 
     name = "encoder"
     default_steps = 2_000
-    default_batch = 1  # times PHOTOS, GENERATED and REBUILT
+    default_batch = 56  # 5 of 7 are photographs, the rest generated; 1 of 7 is rebuilt through the generator
     learning_rate = 1e-3
 
     def __init__(self, settings: Settings) -> None:
@@ -81,15 +80,16 @@ class EncoderStage(Stage):
         self.encoder.shared.bias.copy_(wanted.mean(dim=0) - hidden.mean(dim=0) @ weight)
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(len(self.wanted), (PHOTOS * self.batch,), generator=rng)
-        made = torch.randint(len(self.wanted_generated), (GENERATED * self.batch,), generator=rng)
+        few = slice(0, max(1, self.batch // 7))
+        count = max(1, self.batch * 5 // 7)
+        rows = torch.randint(len(self.wanted), (count,), generator=rng)
+        made = torch.randint(len(self.wanted_generated), (self.batch - count,), generator=rng)
         photos = from_uint8(self.data["images"][rows]).to(self.device)
         generated = from_uint8(self.generated["images"][made]).to(self.device)
         shared, by_row = self.encoder.offsets(torch.cat([photos, generated]))
         wanted = torch.cat([self.wanted[rows], self.wanted_generated[made]])
         latent = ((shared - wanted) / self.spread).square().mean()
 
-        few = slice(0, REBUILT * self.batch)
         codes = self.encoder.w_avg + (shared[few, None] + by_row[few]) * self.encoder.latent_scale
         cameras = self.data["cameras"][rows[few]].to(self.device)
         rebuilt = self.generator.render(codes, cameras, noise=Noise.random(rng))

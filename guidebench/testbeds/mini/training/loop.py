@@ -85,6 +85,7 @@ class Stage:
         self.networks: dict[str, nn.Module] = {}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.step = 0
+        self._clock = (time.process_time(), time.perf_counter())  # what is prepared before the first step counts
         self.cpu_seconds = 0.0
         self.wall_seconds = 0.0
 
@@ -146,7 +147,7 @@ class Stage:
         self.resume()
         last = min(self.steps, stop_after or self.steps)
         evaluate_every = max(1, self.steps // 6)
-        cpu, wall = time.process_time(), time.perf_counter()
+        cpu, wall = self._clock
 
         def tick() -> None:
             nonlocal cpu, wall

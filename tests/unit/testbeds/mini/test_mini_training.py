@@ -18,7 +18,7 @@ from guidebench.testbeds.mini.training.recognition import CurricularFaceStage, v
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory, one_thread):
+def data(tmp_path_factory):
     """A folder with the photographs of a smoke run."""
     out = tmp_path_factory.mktemp("training")
     settings = Settings(out=out, steps=2, batch=2)
@@ -39,15 +39,6 @@ def fresh(tmp_path, data):
         return Settings(out=out, seed=seed, steps=steps, batch=2, save_every=1000)
 
     return build
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As in training; digests depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_two_runs_of_fifty_steps_have_equal_digests(fresh):

@@ -12,7 +12,7 @@ Images are computed one at a time on flat lists of rays, which keeps the working
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,7 @@ POINT_TARGETS = 10  # albedo (3) and the masks eye, iris, brow, lip, mouth inter
 BACKGROUND_DEPTH = 100.0  # what render_points reports where a ray meets nothing
 
 Rgb = tuple[float, float, float]
+Paint = Callable[[Tensor, Rgb], None]  # opacity (n,), colour
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -445,7 +446,7 @@ def _scaled(colour: Rgb, factor: float) -> Rgb:
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
-def _paint_mouth(paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+def _paint_mouth(paint: Paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -> tuple[Tensor, Tensor]:
     """Lips, the dark inside and the upper teeth; returns the masks of lips and inside."""
     centre_y = face.mouth_y + face.smile * (x / 0.2) ** 2 * 0.05
     height = face.lip + face.mouth_open
@@ -462,9 +463,7 @@ def _paint_mouth(paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -> tupl
     return lip, inside
 
 
-def _paint_eyes(  # type: ignore[no-untyped-def]
-    paint, side: Tensor, y: Tensor, front: Tensor, face: Face
-) -> tuple[Tensor, Tensor, Tensor]:
+def _paint_eyes(paint: Paint, side: Tensor, y: Tensor, front: Tensor, face: Face) -> tuple[Tensor, Tensor, Tensor]:
     """Sockets, eyeballs, irises, pupils and brows; returns the masks of eyeballs, irises and brows."""
     size, dx, dy = face.eye_size, side - face.eye_x, y - face.eye_y
     lid = ((dx / (size * 1.25)) ** 2 + (dy / (size * 0.72 * face.eye_open)) ** 2).sqrt() - 1

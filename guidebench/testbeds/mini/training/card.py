@@ -58,7 +58,7 @@ def write_sheets(settings: Settings, folder: Path) -> None:
         part = slice(first, first + 8)
         with torch.no_grad():
             ws = generator.map(held_out["z"][part].to(device))
-        rows += [held_out["images"][part], render_codes(generator, ws, held_out["cameras"][part])]  # type: ignore[arg-type]
+        rows += [held_out["images"][part], render_codes(generator, ws, held_out["cameras"][part])]
     with torch.no_grad():
         codes = generator.map(held_out["z"][:16].to(device))
     sweep = torch.linspace(-0.6, 0.6, 8)
@@ -74,7 +74,7 @@ def write_sheets(settings: Settings, folder: Path) -> None:
     for shifted in (False, True):
         chosen = (development["shifted"] == shifted).nonzero()[:, 0][::5][:16]
         photos, cameras = development["images"][chosen], development["cameras"][chosen]
-        rebuilt = render_codes(generator, players.inverter.invert(from_uint8(photos).to(device)), cameras)  # type: ignore[arg-type]
+        rebuilt = render_codes(generator, players.inverter.invert(from_uint8(photos).to(device)), cameras)
         for first in range(0, len(chosen), 8):
             rows += [photos[first : first + 8], rebuilt[first : first + 8]]
     sheet(torch.cat(rows), 8, folder / "inversions.png")

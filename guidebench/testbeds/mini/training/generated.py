@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from guidebench.images import to_uint8
-from guidebench.testbed import Noise
+from guidebench.testbed import Generator, Noise
 from guidebench.testbeds.mini.generator import MiniGenerator
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for, save_atomically
@@ -20,7 +20,7 @@ def load_generator(settings: Settings) -> MiniGenerator:
 
 
 @torch.no_grad()
-def render_codes(generator: MiniGenerator, ws: Tensor, cameras: Tensor) -> Tensor:
+def render_codes(generator: Generator, ws: Tensor, cameras: Tensor) -> Tensor:
     """Codes (n, num_ws, w_dim) and cameras (n, 25) to uint8 images (n, 3, 64, 64), in small batches."""
     parts = [
         to_uint8(generator.render(some.to(generator.w_avg), view.to(generator.w_avg), noise=Noise.constant())).cpu()

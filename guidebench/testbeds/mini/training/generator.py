@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8
-from guidebench.testbed import Noise
+from guidebench.testbed import Generator, Noise
 from guidebench.testbeds.mini.features import PerceptualNetwork
 from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, MiniGenerator, ModulatedConv
 from guidebench.testbeds.mini.renderer import LATENT_DIM, rays_from_labels
@@ -176,7 +176,7 @@ class GeneratorStage(Stage):
 
 
 @torch.no_grad()
-def compare_with_renderer(generator: MiniGenerator, held_out: dict[str, Tensor]) -> dict[str, float]:
+def compare_with_renderer(generator: Generator, held_out: dict[str, Tensor]) -> dict[str, float]:
     """PSNR in dB (mean over images, peak 1), L1 and gradient error of the generator's pictures in [0, 1]."""
     errors, gradients = [], []
     for first in range(0, len(held_out["z"]), 16):

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
-from guidebench.testbed import Judges, Noise, Players, Recognizer
-from guidebench.testbeds.mini.generator import MiniGenerator
+from guidebench.testbed import Generator, Judges, Noise, Players, Recognizer
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
 from guidebench.testbeds.mini.testbed import MiniTestbed
 from guidebench.testbeds.mini.training.data import load_held_out
@@ -31,7 +30,6 @@ def measure_weights(settings: Settings) -> None:
     testbed = MiniTestbed(device=settings.device, weights=weights_folder(settings))
     players, judges = testbed.players(), testbed.judges()
     generator = players.generator
-    assert isinstance(generator, MiniGenerator)
     recognizers: dict[str, Recognizer] = {"recognizer": players.recognizer, **judges.recognizers}
     few = settings.steps is not None
     measured: dict[str, object] = {
@@ -55,7 +53,7 @@ def embed_all(recognizer: Recognizer, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _verification(settings: Settings, generator: MiniGenerator, recognizer: Recognizer) -> dict[str, Numbers]:
+def _verification(settings: Settings, generator: Generator, recognizer: Recognizer) -> dict[str, Numbers]:
     """All pairs of 200 people: in-domain photographs, both styles, and the generator's images of the same latents."""
     held_out = load_held_out(settings, "development")
     vectors, person, plain = embed_all(recognizer, held_out["images"]), held_out["person"], ~held_out["shifted"]
@@ -76,7 +74,6 @@ def _inversion(
     """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera; two a person."""
     held_out = load_held_out(settings, "development")
     generator = players.generator
-    assert isinstance(generator, MiniGenerator)
     result: dict[str, dict[str, Numbers]] = {}
     for style, wanted in (("in_domain", False), ("shifted", True)):
         rows = (held_out["shifted"] == wanted).nonzero()[:, 0]
@@ -100,7 +97,7 @@ def _inversion(
 
 
 @torch.no_grad()
-def _presence(settings: Settings, generator: MiniGenerator, judges: Judges, count: int) -> dict[str, Numbers]:
+def _presence(settings: Settings, generator: Generator, judges: Judges, count: int) -> dict[str, Numbers]:
     """Shares of faces missed and of faceless images refused, by judge."""
     rng = rng_for(settings.seed, "measure/presence", 0)
     photos = load_held_out(settings, "development")["images"][:count]
@@ -120,7 +117,7 @@ def _presence(settings: Settings, generator: MiniGenerator, judges: Judges, coun
 
 
 @torch.no_grad()
-def _fid(settings: Settings, generator: MiniGenerator, judges: Judges, count: int) -> float:
+def _fid(settings: Settings, generator: Generator, judges: Judges, count: int) -> float:
     """Random latents, in-domain cameras, against the shipped statistics of photographs."""
     rng = rng_for(settings.seed, "measure/fid", 0)
     cameras = camera_labels(*sample_angles(count, rng))
@@ -133,18 +130,18 @@ def _fid(settings: Settings, generator: MiniGenerator, judges: Judges, count: in
 
 
 @torch.no_grad()
-def _latents(settings: Settings, generator: MiniGenerator) -> Numbers:
+def _latents(settings: Settings, generator: Generator) -> Numbers:
     """Norm of w - w_avg over all rows."""
     z = torch.randn(10_000, LATENT_DIM, generator=rng_for(settings.seed, "measure/latents", 0)).to(generator.w_avg)
     norms = (generator.map(z) - generator.w_avg).flatten(1).norm(dim=1)
     return {"mean_norm": float(norms.mean()), "std_norm": float(norms.std())}
 
 
-def _cost(generator: MiniGenerator, players: Players) -> Numbers:
+def _cost(generator: Generator, players: Players) -> Numbers:
     """CPU seconds of this process: one image, one step like GUIDE's (five images, forwards twice, backwards once)."""
     ws = generator.map(torch.randn(5, LATENT_DIM, generator=rng_for(0, "measure/cost", 0)).to(generator.w_avg))
     trained = copy.deepcopy(generator)
-    trained.backbone.requires_grad_(True)
+    trained.parts()["backbone"].requires_grad_(True)
     noise = Noise.constant()
 
     def image() -> None:

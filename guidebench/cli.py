@@ -240,6 +240,18 @@ def orderings(directory: Path, protocol: str | None) -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--protocol", help="Which protocol, if the records hold several.")
+@click.option("--method", "methods", multiple=True, help="Methods in the order of their rows (default: all).")
+@click.option("--out", type=click.Path(path_type=Path), default="gallery.png", show_default=True)
+def gallery(directory: Path, **options: Any) -> None:
+    """Draw every identity's photograph, before, and after each method in one picture."""
+    from guidebench.reporting.gallery import gallery as draw
+
+    click.echo(f"wrote {draw(directory, **options)}")
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
 def rescore(directory: Path) -> None:
     """Compute all metrics anew from the evidence of every record below a directory."""
     from guidebench.rescoring import rescore_all

@@ -42,7 +42,7 @@ def write_outcome(
         _save_latents(outcome, folder / "latents.npz")
         _save_progress(outcome.unlearned.progress, folder / "progress.csv")
         (folder / "pictures").mkdir()
-        _save_pictures(case, outcome, folder / "pictures" / "sheet.png")
+        _save_pictures(outcome, folder / "pictures")
         if keep_generator:
             (folder / "generator").mkdir()
             try:
@@ -197,8 +197,8 @@ def _save_progress(rows: list[dict[str, float]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
-    """The picture sheet: photograph, before, target and after; probe photographs; other people."""
+def _save_pictures(outcome: Outcome, folder: Path) -> None:
+    """The sheet (photograph, before, target, after; probe photographs; other people), and what galleries show."""
     cast, rows = outcome.cast, []
     before, after = (
         [images.to_arrays(views) for views in renders.pictures] for renders in (outcome.before, outcome.after)
@@ -214,4 +214,9 @@ def _save_pictures(case: Case, outcome: Outcome, path: Path) -> None:
         cells += [Cell(after[place][view], "after") for view in views]
         title = f"{subject.identity}, photo {subject.photo}" if subject.role == "probe" else subject.identity
         rows.append(Row(title, cells, group=_GROUPS[subject.role]))
-    sheet(rows, path)
+    sheet(rows, folder / "sheet.png")
+    frontal = {"before": outcome.before.pictures[0][middle], "after": outcome.after.pictures[0][middle]}
+    if cast.photos is not None:
+        frontal["photo"] = cast.photos[0]
+    for name, image in frontal.items():
+        images.save(image, folder / f"{name}.png")

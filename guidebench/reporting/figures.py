@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Person:
     name: str
     photo: np.ndarray | None  # (h, w, 3) uint8; None under Random
     before: np.ndarray
-    after: np.ndarray
+    after: Mapping[str, np.ndarray]  # by method; a method that a person lacks leaves a blank
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,18 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
-    """Writes several identities in one figure: a column each, with photograph, before and after below each other.
+    """Writes several identities in one figure: a column each, with photograph, before, and after each method.
 
     columns: people beside each other; further ones go below. The photograph row is left out if nobody has one.
     Raises ValueError as `sheet`.
     """
     if not people:
         raise ValueError("a contact sheet needs at least one person")
-    side = _side(image for person in people for image in (person.photo, person.before, person.after))
+    side = _side(image for person in people for image in (person.photo, person.before, *person.after.values()))
+    methods = dict.fromkeys(method for person in people for method in person.after)
     kinds: list[tuple[str, list[np.ndarray | None]]] = [
-        ("before", [p.before for p in people]),
-        ("after", [p.after for p in people]),
+        ("before", [person.before for person in people]),
+        *((method, [person.after.get(method) for person in people]) for method in methods),
     ]
     if any(person.photo is not None for person in people):
         kinds.insert(0, ("photo", [person.photo for person in people]))

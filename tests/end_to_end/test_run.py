@@ -359,6 +359,24 @@ def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):
         assert Image.open(picture).size[0] > 100
 
 
+def test_a_gallery_shows_everybody_after_every_method(tmp_path):
+    from PIL import Image
+
+    guidebench_run(
+        *SMOKE, "--method", "mean-latent", "--method", "guide", "--identities", "2", "--seeds", "0,1", out=tmp_path
+    )
+    shown = {}
+    for methods in (["guide"], ["mean-latent", "guide"]):
+        picture = tmp_path / f"{len(methods)}.png"
+        chosen = [word for method in methods for word in ("--method", method)]
+        done = CliRunner().invoke(main, ["gallery", str(tmp_path), "--out", str(picture), *chosen])
+        assert done.exit_code == 0, done.output
+        shown[len(methods)] = Image.open(picture).size
+    assert shown[2][0] >= shown[1][0] and shown[2][1] > shown[1][1]
+    done = CliRunner().invoke(main, ["gallery", str(tmp_path), "--method", "giude"])
+    assert done.exit_code == 2 and "it has: guide, mean-latent" in done.stderr
+
+
 def test_rescoring_gives_the_recorded_scores(tmp_path):
     guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
     done = CliRunner().invoke(main, ["rescore", str(tmp_path)])

@@ -58,11 +58,11 @@ def test_long_titles_and_captions_do_not_widen_a_cell(tmp_path):
 
 def test_contact_sheet_shows_people_in_columns(tmp_path):
     red, green, blue = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-    people = [Person(f"ffhq-{n:04}", _plain(red), _plain(green), _plain(blue)) for n in range(5)]
+    people = [Person(f"ffhq-{n:04}", _plain(red), _plain(green), {"guide": _plain(blue)}) for n in range(5)]
     contact_sheet(people, tmp_path / "c.png", title="guide on ffhq", columns=3)
     for colour in (red, green, blue):
         assert _count(tmp_path / "c.png", colour) == 5 * (CELL - 2) ** 2
-    contact_sheet([Person("z", None, _plain(green), _plain(blue))], tmp_path / "r.png")
+    contact_sheet([Person("z", None, _plain(green), {"guide": _plain(blue)})], tmp_path / "r.png")
     assert Image.open(tmp_path / "r.png").height < Image.open(tmp_path / "c.png").height / 2
 
 

@@ -1,0 +1,57 @@
+"""One picture of a whole run: every identity's photograph, before, and after each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from guidebench.errors import BadInput
+from guidebench.reporting.figures import Person, contact_sheet
+from guidebench.store import StoredRecord, scan, storage_errors
+
+
+def gallery(directory: str | Path, out: str | Path, *, protocol: str | None, methods: Sequence[str] = ()) -> Path:
+    """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
+
+    protocol: which, if the records hold several. methods: labels in the order of their rows; none: all, as recorded.
+    Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
+    """
+    stored = [item for item in scan(directory)[0] if item.record.status == "measured" and not item.record.floor]
+    stored = [item for item in stored if protocol in (None, item.record.protocol["name"])]
+    known = sorted({item.record.label for item in stored})
+    wanted = list(methods) or known
+    shown = [item for item in stored if item.record.label in wanted and (item.path / "pictures/after.png").is_file()]
+    if not shown:
+        raise BadInput(
+            f"{directory} holds no pictures of {', '.join(wanted) or 'any method'}; it has: {', '.join(known)}"
+        )
+    variants = sorted({f"{item.record.protocol['name']} on {item.record.testbed}" for item in shown})
+    if len(variants) > 1:
+        raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
+    record = shown[0].record
+    with storage_errors(Path(out)):
+        contact_sheet(_people(shown, wanted), out, title=f"{record.protocol['title']}, testbed {record.testbed}")
+    return Path(out)
+
+
+def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Person]:
+    trials: dict[str, dict[str, Path]] = {}
+    for item in sorted(shown, key=lambda item: (methods.index(item.record.label), -item.record.seed)):
+        trials.setdefault(item.record.identity, {})[item.record.label] = item.path / "pictures"
+    people = []
+    for identity in sorted(trials):
+        folders = trials[identity]
+        first = next(iter(folders.values()))
+        photo = _load(first / "photo.png") if (first / "photo.png").is_file() else None
+        after = {label: _load(folder / "after.png") for label, folder in folders.items()}
+        people.append(Person(identity, photo, _load(first / "before.png"), after))
+    return people
+
+
+def _load(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))

@@ -228,6 +228,27 @@ def report(directory: Path, style: str, **filters: Any) -> None:
     click.echo(tables.report(directory, style, **filters))
 
 
+_SCORE_COLUMNS = (
+    "testbed,protocol,conventions,label,identity,seed,metric,judge,value,reason,n,lost_before,lost_after,"
+    "seconds_unlearn,seconds_total,numerics,key"
+)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--columns", default=_SCORE_COLUMNS, help="Comma-separated; `all` for every column of the records.")
+def scores(directory: Path, columns: str) -> None:
+    """Print every recorded score as CSV, one row a score: what `guidebench.records` gives in Python."""
+    from guidebench.errors import BadInput
+
+    frame = guidebench.records(directory)
+    wanted = list(frame.columns) if columns == "all" else [name.strip() for name in columns.split(",")]
+    for name in wanted:
+        if name not in frame.columns:
+            raise BadInput(f"records have no column '{name}'; they have: {', '.join(frame.columns)}")
+    click.echo(frame[wanted].to_csv(index=False, float_format="%.6g"), nl=False)
+
+
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--protocol", help="Which protocol, if the records hold several.")

@@ -377,6 +377,20 @@ def test_a_gallery_shows_everybody_after_every_method(tmp_path):
     assert done.exit_code == 2 and "it has: guide, mean-latent" in done.stderr
 
 
+def test_scores_are_printed_as_csv(tmp_path):
+    import csv
+
+    guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
+    done = CliRunner().invoke(main, ["scores", str(tmp_path)])
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    nothing = [row for row in rows if row["label"] == "nothing" and row["metric"] == "id"]
+    assert [float(row["value"]) for row in nothing] == pytest.approx([1.0, 1.0], abs=1e-4) and len(
+        {row["key"] for row in rows}
+    ) == 3
+    done = CliRunner().invoke(main, ["scores", str(tmp_path), "--columns", "vallue"])
+    assert done.exit_code == 2 and "value" in done.stderr
+
+
 def test_rescoring_gives_the_recorded_scores(tmp_path):
     guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
     done = CliRunner().invoke(main, ["rescore", str(tmp_path)])

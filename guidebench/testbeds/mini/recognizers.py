@@ -198,5 +198,8 @@ def _insightface_model(path: Path, device: torch.device) -> Any:
         raise MissingAsset(f"insightface reads {path.name} as {type(model).__name__}; mini's weights are damaged")
     if device.type == "cuda" and model.session.get_providers()[0] != "CUDAExecutionProvider":
         # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
-        warnings.warn("onnxruntime runs mini's second judge on the CPU; see `guidebench doctor`", stacklevel=2)
+        warnings.warn(
+            "onnxruntime runs mini's second judge on the CPU; docs/dependencies.md says how to get its GPU build back",
+            stacklevel=2,
+        )
     return model

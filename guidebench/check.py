@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from guidebench import digest, registry, seeds, trial
-from guidebench.errors import GuidebenchError
+from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator, Noise
 from guidebench.testbeds.linear import LinearTestbed
-from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
+from guidebench.unlearner import ForgetItem, Unlearner
 
 MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic testbed runs this many
 _INTERFACE = ("z_dim", "num_ws", "w_dim", "resolution", "w_avg", "rig", "features_are_deterministic")
@@ -45,6 +45,7 @@ class Finding:
 class _Attempt:
     """One run of a method: what it returned or why it did not."""
 
+    source: Generator
     result: object = None
     error: str | None = None
     reports: list[dict[str, float]] = field(default_factory=list)
@@ -67,8 +68,8 @@ def _findings(spec: str) -> Iterator[Finding]:
     yield _check_fields(method)
     try:
         method = _quick(method)
-    except (TypeError, ValueError) as error:
-        yield Finding("preset", False, f"the preset for testbed linear does not fit the fields: {error}")
+    except BadInput as error:
+        yield Finding("preset", False, str(error))
         return
 
     bench = trial.Bench(LinearTestbed())
@@ -90,7 +91,7 @@ def _findings(spec: str) -> Iterator[Finding]:
     if not isinstance(first.result, Generator):
         return
     result: Generator = first.result
-    yield _check_copy(result, source)
+    yield _check_copy(result, first.source)
     interface = _check_interface(result, source)
     yield interface
     if not interface.ok:
@@ -128,21 +129,16 @@ def _attempt(bench: trial.Bench, method: Unlearner, item: ForgetItem, streams_of
         reports.append({"step": step, **{name: float(value) for name, value in scalars.items()}})
 
     judges = _judge_state(bench)
-    context = trial.make_context(bench, _PROTOCOL, method, streams_of, 0, progress)
-    private = copy.deepcopy(bench.players.generator).eval().requires_grad_(False)
+    context = trial.make_context(bench, _PROTOCOL, streams_of, 0, progress)
     result, error, players = None, None, None
-    with seeds.global_seed("check"):
-        try:
-            result = method.unlearn(private, ForgetRequest((item,)), context)
-        except Exception as raised:  # a stranger's code may raise anything
-            error = f"unlearn() raised {type(raised).__name__}: {' '.join(str(raised).split())}"
-        finally:
-            torch.set_grad_enabled(True)
     try:
-        bench.check_players_untouched()
-    except GuidebenchError as raised:
-        players = str(raised)
-    return _Attempt(result, error, reports, players, _judge_state(bench) != judges)
+        result, changed = trial.call_method(method, bench.players.generator, item, context)
+    except MethodError as raised:
+        error = str(raised)
+    else:
+        if changed:
+            players = f"unlearn() changed the {', '.join(changed)}; change only the generator that it is passed"
+    return _Attempt(context.source, result, error, reports, players, _judge_state(bench) != judges)
 
 
 def _judge_state(bench: trial.Bench) -> list[str]:

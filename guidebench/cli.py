@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,21 @@ def _one_clear_line() -> Iterator[None]:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has seen enough
+    except OSError as error:
+        click.echo(f"guidebench: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        if "GUIDEBENCH_DEBUG" in os.environ:
+            raise
+        text = " ".join(str(error).split())
+        click.echo(
+            f"guidebench: internal error: {type(error).__name__}: {text}; please report it with the traceback that "
+            "GUIDEBENCH_DEBUG=1 shows",
+            err=True,
+        )
+        sys.exit(EXIT_BAD_INPUT)
 
 
 class _Commands(click.Group):
@@ -42,6 +58,21 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with _one_clear_line():
             return super().invoke(ctx)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """As click's, but a wrong option is answered in one line, too."""
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            command = context.command_path if context else "guidebench"
+            click.echo(f"guidebench: {error.format_message()} `{command} --help` shows what is allowed", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        except click.Abort:
+            sys.exit(EXIT_INTERRUPTED)
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

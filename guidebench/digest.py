@@ -24,8 +24,12 @@ def of_file(path: str | Path) -> str:
 
 
 def of_data(value: Any) -> str:
-    """Digest of JSON-like data; independent of the order of mapping keys. Raises TypeError on anything else."""
-    return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    """Digest of JSON-like data; independent of the order of mapping keys.
+
+    Raises TypeError on anything else, ValueError on numbers that are not finite.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return of_bytes(text.encode())
 
 
 def of_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -105,6 +105,8 @@ class Worker:
         from guidebench.trial import Bench
 
         torch.set_num_threads(1)
+        torch.backends.cuda.matmul.allow_tf32 = False  # the key says float32
+        torch.backends.cudnn.allow_tf32 = False
         self.setup = setup
         self.store = Store(setup.out)
         testbed = testbed_class(setup.testbed)(device=setup.device)
@@ -298,6 +300,7 @@ def _raise_if_fatal(message: tuple[Any, ...]) -> None:
 def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
     _ignore_interrupts()
+    os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
     try:
         worker = Worker(setup)
         pipe.send(("ready", worker.description()))

@@ -45,7 +45,7 @@ def load(path: PathLike, resolution: int) -> Tensor:
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise BadInput(f"cannot read the image {path}: {error}; give a JPEG or PNG photograph") from None
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -23,6 +23,7 @@ class MethodChoice:
     spec: str  # registered name or path/to/file.py:Class
     settings: Mapping[str, str]  # fields to override, as text
     floor: bool = False
+    few: bool = False  # only on the first FLOOR_IDENTITIES identities
 
     def build(self, testbed: str) -> tuple[Unlearner, bool]:
         """The method with its preset for the testbed and the overrides, and whether there is a preset."""
@@ -97,16 +98,22 @@ def cases(
     description: Description,
     *,
     testbed: str,
-    all_floors: bool = False,
 ) -> list[Case]:
-    """All trials of a protocol: methods by identity and seed, floors last and on few identities unless all."""
+    """All trials of a protocol: methods by identity and seed, floors last.
+
+    Raises BadInput if two methods would stand under one name.
+    """
     found = []
+    labels = [choice.label(testbed) for choice in choices]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise BadInput(f"two of the chosen methods are called '{label}'; give one of them another name")
     for choice in sorted(choices, key=lambda item: item.floor):
         method, preset = choice.build(testbed)
         fields = dataclasses.asdict(method)  # type: ignore[call-overload]
         source = registry.source_digest(method)
         count = protocol.identities
-        if choice.floor and not all_floors:
+        if choice.few:
             count = min(count, FLOOR_IDENTITIES)
         for index in range(count):
             identity = description.identities[protocol.digest()][index]

@@ -79,10 +79,18 @@ class Progress:
         return " | ".join(parts)
 
     def _left(self, now: float) -> float | None:
-        """Seconds left, from the measured mean of each method's trials; None before the first trial is done."""
-        if not self._seconds:
-            return None
-        overall = sum(map(sum, self._seconds.values())) / sum(map(len, self._seconds.values()))
+        """Seconds left, from the measured mean of each method's trials, or from the steps of the first ones."""
+        if self._seconds:
+            overall = sum(map(sum, self._seconds.values())) / sum(map(len, self._seconds.values()))
+        else:  # no trial is done: what the running ones will take if unlearning is all of it
+            guesses = [
+                (now - since) * case.fields["steps"] / step
+                for case, since, step, _ in self._running.values()
+                if step and case.fields.get("steps")
+            ]
+            if not guesses:
+                return None
+            overall = max(guesses)
         means = {label: sum(values) / len(values) for label, values in self._seconds.items()}
         waiting = sum(means.get(label, overall) for label in self._waiting)
         running = sum(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ from guidebench.errors import BadInput, unknown_name
 
 CONVENTIONS = ("corrected", "published")
 RANDOM = "random"  # the source that is no photo set: identities are sampled latent codes
+_TESTBEDS = ("mini", "linear", "eg3d-ffhq", "stylegan2-ffhq")  # those that exist, and those that the overlays foresee
+_BOUNDS = {
+    "version": (1, 1_000_000),
+    "identities": (1, 100_000),
+    "probe_photos": (0, 10_000),
+    "retain": (0, 100_000),
+    "views": (1, 1_000),
+    "samples": (2, 10_000_000),
+}
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _LIST_COMMAND = "guidebench list protocols"
 
 
@@ -45,16 +56,17 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises BadInput naming the protocol, the field and what is allowed."""
-        smallest = {"version": 1, "identities": 1, "probe_photos": 0, "retain": 0, "views": 1, "samples": 2}
-        for field, least in smallest.items():
-            if getattr(self, field) < least:
-                raise self._wrong(field, f"an integer of at least {least}")
+        for field, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, field) <= most:
+                raise self._wrong(field, f"an integer from {least} to {most}")
+        if not re.fullmatch(_NAME, self.name):
+            raise self._wrong("name", "letters, digits, . _ + and -")
         if not 0 <= self.yaw_deg <= 90:
             raise self._wrong("yaw_deg", "degrees between 0 and 90")
         if not abs(self.pitch) < 1.5:
             raise self._wrong("pitch", "radians between -1.5 and 1.5")
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise self._wrong("seeds", "one or more different integers of at least 0")
+        if len(set(self.seeds)) != max(1, len(self.seeds)) or not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise self._wrong("seeds", "one or more different integers from 0 to 4294967295")
         if self.conventions not in CONVENTIONS:
             raise self._wrong("conventions", f"one of {', '.join(CONVENTIONS)}")
         if self.source == RANDOM and self.probe_photos:
@@ -104,7 +116,10 @@ class ProtocolFile:
         """The protocol on a testbed; overrides (None: not given) win over the overlay, which wins over the base."""
         given = {name: value for name, value in overrides.items() if value is not None}
         merged = {**self.base, **self.overlays.get(testbed, {}), **given}
-        return Protocol.from_data({"seeds": (0,), **merged})
+        try:
+            return Protocol.from_data({"seeds": (0,), **merged})
+        except BadInput as error:
+            raise BadInput(f"{self.origin} on testbed {testbed}: {error}") from None
 
 
 def names() -> list[str]:
@@ -140,6 +155,10 @@ def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
     overlays = data.pop("on", {})
     if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):
         raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
+    for testbed in overlays:
+        close = difflib.get_close_matches(testbed, _TESTBEDS, n=1, cutoff=0.75)
+        if close and testbed not in _TESTBEDS:
+            raise BadInput(f"{origin}: [on.{testbed}] names no testbed; did you mean [on.{close[0]}]?")
     data = {"name": default_name, "version": 1, "title": default_name, **data}
     base = _checked(data, origin, "")
     for required in ("source", "identities"):
@@ -160,11 +179,11 @@ def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, An
             hint = f"; did you mean '{close[0]}'?" if close else "."
             raise BadInput(f"{origin}: unknown key '{prefix}{key}'{hint} Allowed: {', '.join(fields)}")
         wanted = types[key]
-        if wanted is float and type(value) is int:
+        if wanted is float and type(value) is int and abs(value) < 2**53:
             value = float(value)
         is_seeds = key == "seeds" and isinstance(value, list) and all(type(seed) is int for seed in value)
         if not is_seeds and type(value) is not wanted:
-            kind = "a list of integers" if key == "seeds" else f"a {wanted.__name__}"
+            kind = {int: "an integer", float: "a number", str: "a text"}.get(wanted, "a list of integers")
             raise BadInput(f"{origin}: {prefix}{key} = {value!r} must be {kind}")
         result[key] = tuple(value) if is_seeds else value
     return result

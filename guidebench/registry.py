@@ -7,13 +7,17 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from guidebench.digest import of_data
+from guidebench.digest import of_file as digest_of_file
 from guidebench.errors import BadInput, unknown_name
 
 if TYPE_CHECKING:
@@ -79,7 +83,7 @@ def _from_module(entry: MethodEntry) -> Any:
     module, _, attribute = entry.target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a plug-in may fail in any way
+    except (Exception, SystemExit) as error:  # a plug-in may fail in any way
         raise BadInput(
             f"method '{entry.name}' of {entry.origin} cannot be loaded from {entry.target}: "
             f"{type(error).__name__}: {error}"
@@ -102,7 +106,7 @@ def _from_file(spec: str) -> Any:
         sys.modules[module_name] = module  # dataclasses look their module up by name
         try:
             module_spec.loader.exec_module(module)
-        except Exception as error:  # any code may stand in a stranger's file
+        except (Exception, SystemExit) as error:  # any code may stand in a stranger's file
             del sys.modules[module_name]
             raise BadInput(f"method file {path_text} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
@@ -122,24 +126,42 @@ def _instance(target: Any, spec: str) -> Unlearner:
             target = target()
         except TypeError as error:
             raise BadInput(f"method '{spec}' needs a default for every field: {error}") from None
+        except (Exception, SystemExit) as error:  # of its __post_init__
+            raise BadInput(f"method '{spec}' cannot be made: {type(error).__name__}: {error}") from None
     if not isinstance(target, Unlearner):
         raise BadInput(f"'{spec}' is no guidebench.unlearner.Unlearner but {type(target).__name__}; derive from it")
     if not dataclasses.is_dataclass(target):
         raise BadInput(f"method '{spec}' is no dataclass; put @dataclass(frozen=True) above its class")
-    if not isinstance(getattr(target, "name", None), str):
-        raise BadInput(f"method '{spec}' has no name; set `name = \"…\"` in its class")
+    name = getattr(target, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        allowed = "letters, digits, . _ + and -"
+        raise BadInput(f"method '{spec}' has the name {name!r}; set `name = \"my-method\"` in its class: {allowed}")
+    if ".py" in spec and any(name == entry.name for entry in BUILT_IN_METHODS):
+        raise BadInput(f"method '{spec}' is called '{name}', as one that ships; give it another name")
+    try:
+        of_data(dataclasses.asdict(target))  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"method '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
     return target
 
 
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
     """The method with its preset for a testbed, and whether it has one."""
     preset = method.presets.get(testbed)
-    return (with_fields(method, preset), True) if preset is not None else (method, False)
+    if preset is None:
+        return method, False
+    try:
+        return with_fields(method, preset), True
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"method {method.name}: its preset for {testbed} does not fit its fields: {error}") from None
 
 
 def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
     """The method with fields overridden from text, type and range checked; raises BadInput naming what is allowed."""
-    hints = get_type_hints(type(method))
+    try:
+        hints = get_type_hints(type(method)) if settings else {}
+    except Exception as error:  # an annotation may hold anything
+        raise BadInput(f"the field types of method {method.name} cannot be read: {error}") from None
     values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
     try:
         return with_fields(method, values)
@@ -184,11 +206,30 @@ def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
 
 
 def source_digest(method: Unlearner) -> str:
-    """SHA-256 of the file that defines the method's class: part of a trial's key."""
-    from guidebench import digest
+    """SHA-256 of the code that a method consists of: part of a trial's key.
 
-    path = inspect.getsourcefile(type(method))
-    return digest.of_file(path) if path else digest.of_data(type(method).__qualname__)
+    That is the files of its class and base classes, and the files beside them that these import. What lies elsewhere
+    (installed packages, guidebench itself) is not followed: its versions are recorded.
+    """
+    from guidebench.unlearner import Unlearner
+
+    found: dict[Path, None] = {}
+    for kind in type(method).__mro__:
+        if issubclass(kind, Unlearner) and kind is not Unlearner:
+            _add_sources(sys.modules.get(kind.__module__), found)
+    return of_data([digest_of_file(path) for path in found])
+
+
+def _add_sources(module: ModuleType | None, found: dict[Path, None]) -> None:
+    path = Path(getattr(module, "__file__", None) or "").resolve()
+    if module is None or not path.is_file() or path in found:
+        return
+    found[path] = None
+    for value in list(vars(module).values()):
+        used = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
+        other = Path(getattr(used, "__file__", None) or "").resolve()
+        if other.is_file() and other.parent == path.parent:
+            _add_sources(used, found)
 
 
 def testbed_class(name: str) -> type[Testbed]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from guidebench import images, registry, store
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, MethodError
 from guidebench.executors import resolve_device
-from guidebench.protocol import Protocol
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.testbed import Noise
-from guidebench.trial import render_views
+from guidebench.trial import blame_the_method, render_views
 
 
 def render_trial(
@@ -44,16 +45,26 @@ def render_trial(
     players = testbed.players()
     if players.digests["generator"] != record.digests["generator"]:
         raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
+    if not all(math.isfinite(yaw) and abs(yaw) <= 180 for yaw in yaws):
+        raise BadInput(f"--yaw {max(yaws, key=abs)}: give degrees between -180 and 180")
+    if pitch is not None and not abs(pitch) < 1.5:
+        raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
     method = registry.with_fields(registry.load_method(record.notes["method_spec"]), record.fields)
-    generator = method.load(copy.deepcopy(players.generator), folder / "generator").eval().requires_grad_(False)
+    if registry.source_digest(method) != record.source_digest:
+        sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
+    try:
+        with blame_the_method("its generator cannot be loaded"):
+            generator = method.load(copy.deepcopy(players.generator), folder / "generator").eval().requires_grad_(False)
+    except MethodError as error:
+        raise BadInput(f"{folder}: {error}") from None
     rig = players.generator.rig
-    pitch = Protocol.from_data(record.protocol).pitch if pitch is None else pitch
+    pitch = float(record.protocol.get("pitch", 0.0)) if pitch is None else pitch
     cameras = None
     if rig is not None:
         cameras = rig.look_at(torch.tensor([math.radians(yaw) for yaw in yaws]), pitch).to(testbed.device)
     with torch.no_grad():
         if photo is None:
-            code = torch.from_numpy(np.load(folder / "latents.npz")["latents"][0]).to(testbed.device)
+            code = _forgotten_code(folder).to(testbed.device)
         else:
             code = players.inverter.invert(images.load(photo, generator.resolution)[None].to(testbed.device))[0]
         renders = [render_views(model, code, cameras, Noise.constant()) for model in (players.generator, generator)]
@@ -68,3 +79,11 @@ def render_trial(
     with store.storage_errors(Path(out)):
         sheet(rows, out)
     return Path(out)
+
+
+def _forgotten_code(folder: Path) -> torch.Tensor:
+    try:
+        with np.load(folder / "latents.npz", allow_pickle=False) as arrays:
+            return torch.from_numpy(arrays["latents"][0])
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise BadInput(f"{folder}/latents.npz cannot be read: {error}; give a --photo instead") from None

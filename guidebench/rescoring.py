@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
+from zipfile import BadZipFile
 
 from guidebench.metrics import score_all
 from guidebench.store import load_evidence, scan, scores_to_data, storage_errors
@@ -13,13 +15,22 @@ from guidebench.store import load_evidence, scan, scores_to_data, storage_errors
 def rescore_all(directory: str | Path) -> tuple[int, int]:
     """Rewrites the scores of every measured record below ``directory``. Returns how many changed, of how many.
 
+    Evidence that cannot be read is named on stderr and its record left as it is.
+
     Raises BadInput if there are no records, StorageError if one cannot be written.
     """
-    stored, _ = scan(directory)
+    stored, corrupt = scan(directory)
+    for item in corrupt:
+        sys.stderr.write(f"guidebench: {item.path} cannot be read and is left out: {item.reason}\n")
     measured = [item for item in stored if item.record.status == "measured"]
-    changed = 0
+    changed = unreadable = 0
     for item in measured:
-        scores = scores_to_data(score_all(load_evidence(item.path / "evidence.npz")))
+        try:
+            scores = scores_to_data(score_all(load_evidence(item.path / "evidence.npz")))
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            sys.stderr.write(f"guidebench: {item.path}/evidence.npz cannot be read, its scores stay: {error}\n")
+            unreadable += 1
+            continue
         if scores != list(item.record.scores):
             changed += 1
             record = dataclasses.replace(item.record, scores=scores)
@@ -27,4 +38,4 @@ def rescore_all(directory: str | Path) -> tuple[int, int]:
                 aside = item.path / "record.json.new"
                 aside.write_text(record.to_json(), encoding="utf-8")
                 os.replace(aside, item.path / "record.json")
-    return changed, len(measured)
+    return changed, len(measured) - unreadable

@@ -72,7 +72,7 @@ def run(options: Options) -> Result:
     executor = start_executor(setup, workers=options.workers, instant=testbed.instant)
     try:
         description = executor.description()
-        planned = cases(protocol, choices, description, testbed=options.testbed, all_floors=options.floors == "all")
+        planned = cases(protocol, choices, description, testbed=options.testbed)
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
         finished = _execute(executor, todo)
     finally:
@@ -151,7 +151,9 @@ def choose_methods(options: Options) -> list[MethodChoice]:
     if options.floors == "none":
         return choices
     named = {choice.spec for choice in choices}
-    return choices + [MethodChoice(floor, {}, floor=True) for floor in registry.FLOORS if floor not in named]
+    few = options.floors == "few"
+    added = [floor for floor in registry.FLOORS if floor not in named]
+    return choices + [MethodChoice(floor, {}, floor=True, few=few) for floor in added]
 
 
 def parse_settings(settings: Sequence[str]) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ import dataclasses
 import errno
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -32,7 +33,7 @@ from guidebench.metric import Evidence, FrechetStatistics, Score, Sight, Subject
 
 SCHEMA = 1  # raised when record.json changes in a way that readers must know
 RECORDS, FAILURES = "records", "failures"
-_ASIDE = ".building-"  # prefix of a folder that is not finished; the id of the building process follows
+_ASIDE = ".building-"  # prefix of a folder that is not finished; host and process that build it follow
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,12 @@ class Record:
             raise ValueError(f"record schema {given} is not {SCHEMA}")
         names = {item.name for item in dataclasses.fields(cls)}
         try:
-            return cls(**{name: value for name, value in data.items() if name in names})
+            record = cls(**{name: value for name, value in data.items() if name in names})
         except TypeError as error:
             raise ValueError(str(error)) from None
+        if not isinstance(record.protocol, dict) or not isinstance(record.protocol.get("name"), str):
+            raise ValueError("the record's protocol has no name")
+        return record
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,9 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
 
 
 def _record_files(root: Path, kind: str) -> list[Path]:
-    files = [path for path in root.glob(f"**/{kind}/**/record.json") if _ASIDE not in str(path.relative_to(root))]
+    written_by_a_run = (root / RECORDS).is_dir() or (root / FAILURES).is_dir()
+    pattern = f"{kind}/**/record.json" if written_by_a_run else f"**/{kind}/**/record.json"
+    files = [path for path in root.glob(pattern) if _ASIDE not in str(path.relative_to(root))]
     return sorted(files, key=lambda path: [int(part) if part.isdigit() else 0 for part in path.parts[-2:]])
 
 
@@ -161,10 +167,12 @@ class Store:
 
     def clean(self) -> None:
         """Removes what killed processes left unfinished; folders that a living process still builds are let alone."""
-        for leftover in self.root.glob(f"**/{_ASIDE}*"):
-            builder = leftover.name.removeprefix(_ASIDE).partition("-")[0]
-            if not (builder.isdigit() and _alive(int(builder))):
-                shutil.rmtree(leftover, ignore_errors=True)
+        mine = f"{_ASIDE}{slug(platform.node())}-"
+        for kind in (RECORDS, FAILURES):
+            for leftover in (self.root / kind).glob(f"**/{mine}*"):
+                builder = leftover.name.removeprefix(mine).partition("-")[0]
+                if not (builder.isdigit() and _alive(int(builder))):
+                    shutil.rmtree(leftover, ignore_errors=True)
 
     def path(self, protocol: str, label: str, folder_name: str, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
@@ -181,7 +189,7 @@ class Store:
     def attempts(self, failures: Path) -> list[Mapping[str, str]]:
         """When and why earlier attempts at a trial failed, oldest first."""
         found: list[Mapping[str, str]] = []
-        for number in sorted((int(item.name) for item in failures.glob("[0-9]*")), key=int):
+        for number in sorted(_numbers(failures)):
             try:
                 record = read(failures / str(number))
             except (OSError, ValueError):
@@ -197,7 +205,7 @@ class Store:
         """
         with storage_errors(self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{os.getpid()}-", dir=target.parent))
+            aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{slug(platform.node())}-{os.getpid()}-", dir=target.parent))
             try:
                 yield aside
                 _sync(aside)
@@ -215,8 +223,7 @@ class Store:
 
     def next_attempt(self, failures: Path) -> Path:
         """The folder of the next failed attempt below ``failures``."""
-        numbers = [int(item.name) for item in failures.glob("[0-9]*")]
-        return failures / str(max(numbers, default=0) + 1)
+        return failures / str(max(_numbers(failures), default=0) + 1)
 
 
 @contextmanager
@@ -227,9 +234,13 @@ def storage_errors(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StorageError(
-                f"no space left for records in {root}; free some and run the same command again: it resumes"
+                f"no space left to write {root}; free some and give the same command again: it resumes"
             ) from None
-        raise StorageError(f"cannot write records in {root}: {error.strerror or error}; choose another --out") from None
+        raise StorageError(f"cannot write {root}: {error.strerror or error}; choose another --out") from None
+
+
+def _numbers(failures: Path) -> list[int]:
+    return [int(item.name) for item in failures.glob("*") if item.name.isdecimal()]
 
 
 def _alive(pid: int) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 
 from guidebench import digest, seeds
 from guidebench.cameras import view_yaws
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import BadInput, MethodError
 from guidebench.images import quantise
 from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
 from guidebench.metrics.frechet import fit
@@ -97,7 +99,6 @@ class Bench:
         self.faces: Faces = faces or testbed.faces()
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
-        self._player_state = self._state()
         self._casts: dict[tuple[str, int], tuple[Cast, Renders]] = {}
         self._source_samples: dict[str, FrechetStatistics] = {}
 
@@ -130,27 +131,27 @@ class Bench:
             self._source_samples[key] = sample_statistics(self, protocol, self.players.generator, "before")
         return self._source_samples[key]
 
-    def _state(self) -> dict[str, str]:
-        players = self.players
-        modules: dict[str, nn.Module] = {
-            "generator": players.generator,
-            "inverter": players.inverter,
-            "recognizer": players.recognizer,
-            "perceptual": players.perceptual,
-        }
-        return {name: digest.of_module(module) for name, module in modules.items()}
 
-    def check_players_untouched(self) -> None:
-        """Raises MethodError and restores the players if a method changed one of them."""
-        changed = [name for name, state in self._state().items() if state != self._player_state[name]]
-        if changed:
-            self.players = self.testbed.players()
-            raise MethodError(
-                f"the method changed the context's {', '.join(changed)}, which every method shares; "
-                "change only the generator that is passed to unlearn()"
-            )
-        for module in (self.players.generator, self.players.inverter, self.players.recognizer, self.players.perceptual):
-            module.eval().requires_grad_(False)
+def fingerprints(context: Context, item: ForgetItem) -> dict[str, str]:
+    """Digests of everything that a method is shown and must leave as it is: tensors, hooks and attributes."""
+    modules: dict[str, nn.Module] = {
+        "source": context.source,
+        "inverter": context.inverter,
+        "recognizer": context.recognizer,
+        "perceptual": context.perceptual,
+    }
+    found = {f"context's {name}": _fingerprint(module) for name, module in modules.items()}
+    tensors = {"latent": item.latent} | ({} if item.image is None else {"image": item.image})
+    return found | {"request": digest.of_tensors(tensors)}
+
+
+def _fingerprint(module: nn.Module) -> str:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    structure = [
+        [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
+        for name, part in module.named_modules()
+    ]
+    return digest.of_data([digest.of_module(module), structure])
 
 
 def check_player_is_not_judge(players: Mapping[str, str], judges: Mapping[str, str]) -> None:
@@ -180,7 +181,7 @@ def trial_key(
     return digest.of_data(
         {
             "protocol": protocol.measurement(),
-            "method": method.name,
+            "method": [method.name, type(method).__qualname__],
             "source": source_digest,
             "fields": dict(fields),
             "testbed": testbed,
@@ -198,6 +199,7 @@ def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, s
     """Measures one method on one identity. Raises MethodError if the method misbehaves."""
     started = time.perf_counter()
     cast, before = bench.cast(protocol, index)
+    source = bench.source_samples(protocol)  # before any stranger's code runs
     unlearned = unlearn(bench, protocol, method, cast.forgotten, seed, report)
     evaluation = time.perf_counter()
     with blame_the_method("the returned generator cannot be evaluated"):
@@ -209,7 +211,7 @@ def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, s
         subjects=cast.subjects,
         sights=sights(bench, cast, before, after),
         frontal=next(iter(before.embeddings.values()))[1].shape[1] // 2,
-        source=bench.source_samples(protocol),
+        source=source,
         after=samples,
         real=bench.judges.real,
     )
@@ -279,42 +281,85 @@ def unlearn(
             )
         report(step, values)
 
-    context = make_context(bench, protocol, method, item, seed, progress)
-    private = copy.deepcopy(bench.players.generator).eval().requires_grad_(False)
+    context = make_context(bench, protocol, item, seed, progress)
     started = time.perf_counter()
-    with seeds.global_seed(*context.streams.prefix, "global"), blame_the_method("the method raised"):
-        try:
-            result = method.unlearn(private, ForgetRequest((item,)), context)
-        finally:
-            torch.set_grad_enabled(True)
+    result, changed = call_method(method, bench.players.generator, item, context)
     elapsed = time.perf_counter() - started
-    bench.check_players_untouched()
-    check_generator(result, bench, protocol, item)
-    return Unlearned(result, rows, elapsed, changed_parameters(result, bench.players.generator))
+    if changed:
+        raise MethodError(
+            f"the method changed the {', '.join(changed)}; change only the generator that is passed to unlearn()"
+        )
+    generator = check_generator(result, bench, protocol, item)
+    return Unlearned(generator, rows, elapsed, changed_parameters(generator, bench.players.generator))
+
+
+def call_method(method: Unlearner, source: Generator, item: ForgetItem, context: Context) -> tuple[object, list[str]]:
+    """Runs a method on a private copy of ``source``; returns its result and what it changed that it must not change.
+
+    Raises MethodError if it raises. Global random generators are seeded, process-wide torch settings put back, and
+    what it prints goes to stderr.
+    """
+    shown = ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
+    untouched = fingerprints(context, shown)
+    with (
+        seeds.global_seed(*context.streams.prefix, "global"),
+        torch_settings_restored(),
+        contextlib.redirect_stdout(sys.stderr),
+        blame_the_method("the method raised"),
+    ):
+        result = method.unlearn(_frozen(source), ForgetRequest((shown,)), context)
+    return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
 
 
 def make_context(
-    bench: Bench, protocol: Protocol, method: Unlearner, item: ForgetItem, seed: int, progress: Callable[..., None]
+    bench: Bench, protocol: Protocol, item: ForgetItem, seed: int, progress: Callable[..., None]
 ) -> Context:
-    """What a method sees: players and streams of this identity and seed, no judge and no probe photograph.
+    """What a method sees: copies of the players and streams of this identity and seed, no judge, no probe photograph.
 
-    The streams do not depend on the method, so that methods which draw alike see the same numbers.
+    The players are copies, so that nothing a method does to them reaches another trial. The streams do not depend on
+    the method, so that methods which draw alike see the same numbers.
     """
     players = bench.players
+    source = _frozen(players.generator)
     return Context(
-        source=players.generator,
-        inverter=players.inverter,
-        recognizer=players.recognizer,
-        perceptual=players.perceptual,
-        cameras=CameraSampler(players.generator, protocol.yaw, protocol.pitch),
+        source=source,
+        inverter=_frozen(players.inverter),
+        recognizer=_frozen(players.recognizer),
+        perceptual=_frozen(players.perceptual),
+        cameras=CameraSampler(source, protocol.yaw, protocol.pitch),
         streams=Streams((protocol.name, protocol.version, item.identity, seed)),
         device=bench.testbed.device,
         progress=progress,
     )
 
 
-def check_generator(result: object, bench: Bench, protocol: Protocol, item: ForgetItem) -> None:
-    """Raises MethodError unless the result is a generator that renders finite images of the right shape."""
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def _frozen(module: _Module) -> _Module:
+    return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def torch_settings_restored() -> Iterator[None]:
+    """Puts back what a method may switch for the whole process: default dtype, threads, gradient and anomaly mode."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.autograd.set_detect_anomaly(anomaly)
+        torch.set_grad_enabled(True)
+
+
+def check_generator(result: object, bench: Bench, protocol: Protocol, item: ForgetItem) -> Generator:
+    """The result, in eval mode, if it is a generator that renders finite images of the right shape.
+
+    Raises MethodError otherwise.
+    """
     if not isinstance(result, Generator):
         kind = "None" if result is None else type(result).__name__
         raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
@@ -323,15 +368,15 @@ def check_generator(result: object, bench: Bench, protocol: Protocol, item: Forg
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
     with torch.no_grad(), blame_the_method("the returned generator cannot render"):
-        cameras = protocol_cameras(protocol, result)
+        cameras = protocol_cameras(protocol, bench.players.generator)
         image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
     resolution = bench.players.generator.resolution
     if tuple(image.shape) != (1, 3, resolution, resolution):
         raise MethodError(
             f"the returned generator renders {tuple(image.shape)}, not (1, 3, {resolution}, {resolution})"
         )
-    if not bool(torch.isfinite(image).all()):
-        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+    _finite(image)
+    return result
 
 
 def changed_parameters(result: Generator, source: Generator) -> int:
@@ -361,13 +406,13 @@ def picture_views(protocol: Protocol) -> list[int]:
 @torch.no_grad()
 def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
     """Renders everybody from all views and embeds the renders with every judge."""
-    cameras = protocol_cameras(protocol, generator)
+    cameras = protocol_cameras(protocol, bench.players.generator)
     shown = picture_views(protocol)
     pictures = []
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {judge: [] for judge in bench.judges.recognizers}
     for place, code in enumerate(cast.latents):
         noise = evaluation_noise(protocol, side, "views", [place])
-        images = quantise(render_views(generator, code, cameras, noise))
+        images = quantise(_finite(render_views(generator, code, cameras, noise)))
         pictures.append(images[shown] if len(images) > 1 else images)
         for judge, recognizer in bench.judges.recognizers.items():
             embeddings = recognizer.embed(images)
@@ -415,13 +460,21 @@ def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) 
     device = bench.testbed.device
     for start in range(0, protocol.samples, SAMPLE_BATCH):
         indices = range(start, min(start + SAMPLE_BATCH, protocol.samples))
-        z = seeds.normals(indices, generator.z_dim, *names, "fid/latent").to(device)
+        original = bench.players.generator
+        z = seeds.normals(indices, original.z_dim, *names, "fid/latent").to(device)
         cameras = None
-        if generator.rig is not None:
+        if original.rig is not None:
             yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
-            cameras = generator.rig.look_at(yaw, protocol.pitch).to(device)
+            cameras = original.rig.look_at(yaw, protocol.pitch).to(device)
         noise = evaluation_noise(protocol, side, "fid", indices)
-        yield generator.render(generator.map(z), cameras, noise=noise)
+        yield _finite(generator.render(generator.map(z), cameras, noise=noise))
+
+
+def _finite(images: Tensor) -> Tensor:
+    """The images; raises MethodError if one is not finite: as a PNG it would be a black picture, which is no result."""
+    if not bool(torch.isfinite(images).all()):
+        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+    return images
 
 
 def sights(bench: Bench, cast: Cast, before: Renders, after: Renders) -> dict[str, Sight]:
@@ -458,13 +511,13 @@ def blame_the_method(what: str) -> Iterator[None]:
     """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
     try:
         yield
-    except GuidebenchError:
+    except MethodError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() in a method must not end the run
         raise MethodError(f"{what}: {_where(error)}") from error
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """'ValueError: text (file.py:12)': an exception in one line, with the last place of the traceback."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from guidebench.errors import BadInput
+
 CELL = 128  # pixels a side to which small images are enlarged
 LINE = 9  # most cells beside each other
 _MARGIN, _GAP, _CARD_GAP = 24, 6, 28
 _TITLE, _CAPTION, _HEADING = 17, 13, 21  # font sizes
 _INK, _GREY, _RULE, _FRAME = (32, 36, 44), (110, 116, 126), (222, 225, 230), (205, 209, 216)
 _MISSING = (240, 242, 245)
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
     ones are enlarged to `CELL` pixels, larger ones than twice that are reduced. Raises ValueError if there is nothing
     to draw or an image is not (h, w, 3) uint8.
     """
+    _check_ending(path)
     drawable = [row for row in rows if row.cells]
     if not drawable:
         raise ValueError("a sheet needs at least one row with a cell")
@@ -88,6 +92,7 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
     columns: people beside each other; further ones go below. The photograph row is left out if nobody has one.
     Raises ValueError as `sheet`.
     """
+    _check_ending(path)
     if not people:
         raise ValueError("a contact sheet needs at least one person")
     side = _side(image for person in people for image in (person.photo, person.before, *person.after.values()))
@@ -123,6 +128,11 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
             for place, image in enumerate(pictures[start : start + columns]):
                 _paste(canvas, image, (_MARGIN + stub + place * (side + _GAP), top_of_line), side)
     canvas.save(path)
+
+
+def _check_ending(path: str | Path) -> None:
+    if Path(path).suffix.lower() not in _ENDINGS:
+        raise BadInput(f"{path} names no kind of picture; let it end in {', '.join(_ENDINGS)}")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -11,6 +11,7 @@ import pandas as pd
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import frame as frames
+from guidebench.reporting import mixing
 from guidebench.reporting.statistics import Paired, paired
 
 
@@ -71,9 +72,10 @@ def orderings(directory: str | Path, protocol: str | None = None) -> str:
 
     protocol: which, if the records hold several. Raises BadInput if there is nothing to compare.
     """
-    frame = frames.load(directory)
-    if protocol is not None:
-        frame = frame[frame["protocol"] == protocol]
+    chosen = mixing.Filter(None, None, protocol, None).apply(frames.read(directory).records, directory)
+    kept, _ = mixing.without_superseded(chosen)
+    mixing.check_unmixed(kept, directory)
+    frame = frames.from_records(kept)
     if frame["protocol_digest"].nunique() > 1:
         names = ", ".join(sorted(frame["protocol"].unique()))
         raise BadInput(f"{directory} holds several protocols ({names}); choose one with --protocol")

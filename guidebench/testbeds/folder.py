@@ -60,7 +60,9 @@ def list_people(root: Path) -> dict[str, list[Path]]:
     people = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         files = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+            path
+            for path in folder.iterdir()
+            if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
         )
         if files:
             people[folder.name] = files

@@ -137,7 +137,7 @@ def test_seeds_identities_and_samples_are_overridden(tmp_path):
         ("return None", "must return a guidebench.testbed.Generator, it returned None"),
         ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
         ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),
-        ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's generator"),
+        ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's source"),
         ("[p.data.mul_(2) for p in context.recognizer.buffers()]", "changed the context's recognizer"),
     ],
     ids=["raising", "none", "nan-loss", "nan-weights", "mutates-source", "mutates-recognizer"],

@@ -37,7 +37,7 @@ def follow(stream, monkeypatch):
 def test_plain_lines_tell_trials_steps_loss_and_time_left(monkeypatch):
     lines = follow(io.StringIO(), monkeypatch).splitlines()
     assert lines == [
-        "0/3 trials | guide a step 20/50 loss 0.250",
+        "0/3 trials | guide a step 20/50 loss 0.250 | 1:44 left",  # 16 s for 20 of 50 steps: 40 s a trial
         "[1/3] guide on a, seed 0: 30.0 s",
         "1/3 trials | guide b step 25/50 loss 0.125 | 0:44 left",  # 30 s for c and the rest of b's 30 s
         "[2/3] guide on b, seed 0: 16.0 s, FAILED: it raised",

@@ -44,11 +44,13 @@ def test_a_protocol_survives_a_record():
     [
         ("source = ", ["mine.toml", "not valid TOML"]),
         ('source = "a"\nidentites = 3', ["mine.toml", "'identites'", "did you mean 'identities'"]),
-        ('source = "a"\nidentities = "3"', ["mine.toml", "identities = '3'", "a int"]),
+        ('source = "a"\nidentities = "3"', ["mine.toml", "identities = '3'", "an integer"]),
         ('source = "a"', ["mine.toml", "'identities' is missing"]),
         ('source = "a"\nidentities = 3\n[on.mini]\nsample = 3', ["on.mini.sample", "did you mean 'samples'"]),
         ('source = "a"\nidentities = 3\non = 4', ["mine.toml", "[on.mini]"]),
-        ('source = "a"\nidentities = true', ["identities = True", "a int"]),
+        ('source = "a"\nidentities = 3\n[on.minii]\nsamples = 3', ["on.minii", "did you mean [on.mini]"]),
+        ('source = "a"\nidentities = 3\nyaw_deg = 1' + "0" * 300, ["yaw_deg", "a number"]),
+        ('source = "a"\nidentities = true', ["identities = True", "an integer"]),
     ],
 )
 def test_malformed_files_are_answered_with_file_key_and_what_is_allowed(tmp_path, text, words):
@@ -64,10 +66,12 @@ def test_malformed_files_are_answered_with_file_key_and_what_is_allowed(tmp_path
 @pytest.mark.parametrize(
     ("override", "allowed"),
     [
-        ({"identities": 0}, "at least 1"),
-        ({"samples": 1}, "at least 2"),
+        ({"identities": 0}, "from 1 to"),
+        ({"samples": 1}, "from 2 to"),
         ({"seeds": ()}, "different integers"),
         ({"seeds": (1, 1)}, "different integers"),
+        ({"seeds": (2**64,)}, "different integers"),
+        ({"identities": 10**9}, "from 1 to"),
         ({"conventions": "mine"}, "corrected, published"),
     ],
 )

@@ -98,12 +98,11 @@ def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
 
 def test_the_context_holds_players_and_no_judge(bench):
     cast = trial.make_cast(bench, SMOKE, 0)
-    method = registry.load_method("nothing")
-    context = trial.make_context(bench, SMOKE, method, cast.forgotten, 0, lambda step: None)
+    context = trial.make_context(bench, SMOKE, cast.forgotten, 0, lambda step: None)
     values = [getattr(context, field.name) for field in dataclasses.fields(Context)]
     judges = [*bench.judges.recognizers.values(), bench.judges.features, bench.judges.features.extractor]
     assert not any(value is judge for value in values for judge in judges)
-    assert context.cameras.generator is bench.players.generator
+    assert context.source is not bench.players.generator  # a copy: nothing that a method does reaches another trial
 
 
 def test_a_judge_with_a_players_weights_is_refused():
@@ -142,7 +141,7 @@ def test_players_are_restored_after_a_method_changed_them(bench):
                     parameter.add_(1.0)
             return generator
 
-    with pytest.raises(MethodError, match="changed the context's generator"):
+    with pytest.raises(MethodError, match="changed the context's source"):
         run_trial(bench, SMOKE, Vandal(), 0, 0, quiet)
     assert scores(bench, SMOKE, "nothing")["id", "plain"].value >= 1 - 1e-4
 

@@ -77,6 +77,7 @@ class MiniTestbed(Testbed):
                 "curricularface": self.weights.sha256("curricularface.safetensors"),
                 "arcface": self.weights.sha256(ARCFACE_FILE),
                 "features": self.weights.sha256("fid.safetensors"),
+                "real": self.weights.sha256("reals.safetensors"),
             },
             real_description=f"{real.count} rendered photographs of unseen people",
             strangers={judge: (mean, std) for judge, (mean, std) in manifest["strangers"].items()},

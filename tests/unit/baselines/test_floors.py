@@ -24,7 +24,7 @@ def bench() -> trial.Bench:
 def run(bench: trial.Bench, method: Unlearner, generator: Generator, *, person: int = 0, seed: int = 0) -> Generator:
     """Runs with the streams of person 0 and this seed, asking for ``person`` to be forgotten."""
     asked, named = (trial.make_cast(bench, PROTOCOL, index).forgotten for index in (person, 0))
-    context = trial.make_context(bench, PROTOCOL, method, named, seed, lambda step, **scalars: None)
+    context = trial.make_context(bench, PROTOCOL, named, seed, lambda step, **scalars: None)
     return method.unlearn(generator, ForgetRequest((asked,)), context)
 
 

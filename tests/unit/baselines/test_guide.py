@@ -51,7 +51,7 @@ class Stage:
         self.item: ForgetItem = trial.make_cast(self.bench, PROTOCOL, 0).forgotten
         self.reports: list[dict[str, float]] = []
         self.context: Context = trial.make_context(
-            self.bench, PROTOCOL, Guide(), self.item, 0, lambda step, **scalars: self.reports.append(scalars)
+            self.bench, PROTOCOL, self.item, 0, lambda step, **scalars: self.reports.append(scalars)
         )
         self.latent = self.item.latent[None]
 

@@ -62,7 +62,7 @@ class _Commands(click.Group):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As click's, but a wrong option is answered in one line, too."""
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         except click.ClickException as error:
             context = error.ctx if isinstance(error, click.UsageError) else None
             command = context.command_path if context else "guidebench"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 EXIT_MEASURED = 0  # everything asked for is measured
 EXIT_FAILED_TRIALS = 1  # the run finished, some trials failed and say why in their records
-EXIT_BAD_INPUT = 2  # bad input or a missing asset; nothing was started
+EXIT_BAD_INPUT = 2  # bad input, a missing asset, or records that cannot be written
 EXIT_INTERRUPTED = 130  # Ctrl-C; what was measured is kept
 
 

@@ -139,7 +139,7 @@ def _instance(target: Any, spec: str) -> Unlearner:
     if ".py" in spec and any(name == entry.name for entry in BUILT_IN_METHODS):
         raise BadInput(f"method '{spec}' is called '{name}', as one that ships; give it another name")
     try:
-        of_data(dataclasses.asdict(target))  # type: ignore[call-overload]
+        of_data(dataclasses.asdict(target))
     except (TypeError, ValueError) as error:
         raise BadInput(f"method '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
     return target

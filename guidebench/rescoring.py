@@ -20,8 +20,8 @@ def rescore_all(directory: str | Path) -> tuple[int, int]:
     Raises BadInput if there are no records, StorageError if one cannot be written.
     """
     stored, corrupt = scan(directory)
-    for item in corrupt:
-        sys.stderr.write(f"guidebench: {item.path} cannot be read and is left out: {item.reason}\n")
+    for broken in corrupt:
+        sys.stderr.write(f"guidebench: {broken.path} cannot be read and is left out: {broken.reason}\n")
     measured = [item for item in stored if item.record.status == "measured"]
     changed = unreadable = 0
     for item in measured:

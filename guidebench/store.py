@@ -50,7 +50,7 @@ class Record:
     label: str  # name with the fields that were overridden: "guide(alpha_max=20.0)"
     fields: Mapping[str, Any]  # all hyper-parameters
     preset: bool  # whether the method's preset for this testbed was used
-    source_digest: str  # SHA-256 of the file that defines the method
+    source_digest: str  # SHA-256 of the method's files: of its classes, and what they import from beside them
     floor: bool  # a floor or ceiling row: nothing, scramble
     identity: str  # who was forgotten
     seed: int

@@ -130,20 +130,40 @@ def test_seeds_identities_and_samples_are_overridden(tmp_path):
     assert {item["protocol"]["samples"] for item in found} == {40}
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("raise ValueError('no idea')", "the method raised: ValueError: no idea (raising.py:"),
-        ("return None", "must return a guidebench.testbed.Generator, it returned None"),
-        ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
-        ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),
-        ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's source"),
-        ("[p.data.mul_(2) for p in context.recognizer.buffers()]", "changed the context's recognizer"),
-    ],
-    ids=["raising", "none", "nan-loss", "nan-weights", "mutates-source", "mutates-recognizer"],
-)
-def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, body, reason):
-    method = write_method(tmp_path, "raising", body)
+MISBEHAVIOUR = {
+    "raises": ("raise ValueError('no idea')", "the method raised: ValueError: no idea (mine.py:"),
+    "raises-our-errors": (
+        "from guidebench.errors import BadInput\n        raise BadInput('mine')",
+        "the method raised: BadInput: mine",
+    ),
+    "exits": ("raise SystemExit(0)", "the method raised: SystemExit"),
+    "returns-none": ("return None", "must return a guidebench.testbed.Generator, it returned None"),
+    "nan-loss": ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
+    "nan-weights": ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),
+    "nan-later": (
+        "seen, old = [], generator.decode\n"
+        "        def decode(*a, **k): seen.append(1); return old(*a, **k) * (1 if len(seen) < 2 else torch.nan)\n"
+        "        generator.decode = decode",
+        "renders values that are not finite",
+    ),
+    "changes-source": ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's source"),
+    "changes-recognizer": (
+        "[p.data.mul_(2) for p in context.recognizer.buffers()]",
+        "changed the context's recognizer",
+    ),
+    "hooks-source": (
+        "context.source.backbone.register_forward_hook(lambda m, a, out: out * 0)",
+        "changed the context's source",
+    ),
+    "patches-source": ("context.source.synthesize = lambda ws, noise: ws.mean(1)", "changed the context's source"),
+    "changes-request": ("request.forget[0].latent.zero_(), request.forget[0].image.zero_()", "changed the request"),
+}
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOUR)
+def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, name):
+    body, reason = MISBEHAVIOUR[name]
+    method = write_method(tmp_path, "mine", body)
     result = guidebench_run(*SMOKE, "--method", method, "--method", "mean-latent", out=tmp_path / "out")
     assert result.exit_code == 1, result.output
     assert reason in result.stderr and "1 failed" in result.stderr
@@ -151,6 +171,118 @@ def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, bo
     (failure,) = records(tmp_path / "out", "failures")
     assert reason in json.loads((failure / "record.json").read_text())["reason"]
     assert "Traceback" not in result.output
+    frame = guidebench.records(tmp_path / "out")
+    nothing = frame[(frame.method == "nothing") & (frame.metric == "id")]
+    assert len(nothing) == 2 and (nothing.value >= 1 - 1e-4).all()
+
+
+def test_process_wide_switches_of_a_method_reach_no_other_trial(tmp_path):
+    switches = "torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False), torch.set_num_threads(2)"
+    alone = guidebench_run(*SMOKE, "--method", "mean-latent", "--floors", "none", out=tmp_path / "a")
+    method = write_method(tmp_path, "switches", switches)
+    company = guidebench_run(
+        *SMOKE, "--method", method, "--method", "mean-latent", "--floors", "none", out=tmp_path / "b"
+    )
+    assert (alone.exit_code, company.exit_code) == (0, 0), company.output
+    values = [
+        guidebench.records(tmp_path / name).query("method == 'mean-latent'").value.tolist() for name in ("a", "b")
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_generator_is_judged_from_the_testbeds_cameras(tmp_path):
+    body = "import dataclasses\n        generator.rig = dataclasses.replace(generator.rig, radius=99.0)"
+    method = write_method(tmp_path, "far", body)
+    guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out")
+    frame = guidebench.records(tmp_path / "out")
+    assert (frame[frame.metric == "id"].value >= 1 - 1e-4).all()
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["in-process", "worker"])
+def test_what_a_method_prints_stays_out_of_the_results(tmp_path, workers):
+    method = write_method(tmp_path, "talker", "print('hello from a method')")
+    command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--floors", "none", *workers]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert "hello" not in done.stdout and "hello from a method" in done.stderr
+
+
+def test_two_classes_in_one_file_are_two_methods(tmp_path):
+    path = tmp_path / "two.py"
+    path.write_text(
+        "from dataclasses import dataclass\nfrom guidebench.baselines.scramble import Scramble\n"
+        "from guidebench.unlearner import Unlearner\n"
+        "@dataclass(frozen=True)\nclass A(Unlearner):\n    name = 'two'\n"
+        "    def unlearn(self, generator, request, context): return generator\n"
+        "@dataclass(frozen=True)\nclass B(A):\n"
+        "    def unlearn(self, generator, request, context): return Scramble().unlearn(generator, request, context)\n"
+    )
+    for name in ("A", "B"):
+        result = guidebench_run(*SMOKE, "--method", f"{path}:{name}", "--floors", "none", out=tmp_path / "out")
+        assert "1 measured" in result.stderr, result.output
+    both = guidebench_run(*SMOKE, "--method", f"{path}:A", "--method", f"{path}:B", out=tmp_path / "out")
+    assert both.exit_code == 2 and "called 'two'" in both.stderr
+
+
+def test_a_method_is_measured_again_when_a_file_that_it_imports_changes(tmp_path, monkeypatch):
+    (tmp_path / "helper.py").write_text("FACTOR = 1.0\n")
+    method = write_method(tmp_path, "uses", "import helper; [p.mul_(helper.FACTOR) for p in generator.parameters()]")
+    path = Path(method.partition(":")[0])
+    path.write_text("import helper\n" + path.read_text())
+    command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--floors", "none"]
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(guidebench.__file__).parents[1]}")
+    first, again = (
+        subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert "1 measured" in first.stderr and "0 measured, 1 already recorded" in again.stderr
+    (tmp_path / "helper.py").write_text("FACTOR = 0.5\n")
+    changed = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert "1 measured" in changed.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--protocol", "smoke", "--method", "guide", "--workers", "0"],
+        ["run", "--protocol", "smoke", "--method", "guide", "--seeds", ","],
+        ["run", "--protocol", "smoke"],
+        ["report", "x", "--format", "xml"],
+        ["list", "foo"],
+        ["new", "mthod"],
+        ["status"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_options_are_answered_in_one_line(arguments):
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("guidebench: ") and "--help" in result.stderr
+
+
+def test_damaged_records_are_named_and_left_out(tmp_path):
+    guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
+    first, second, third = records(tmp_path)
+    (first / "evidence.npz").write_bytes(b"PK")
+    record = json.loads((second / "record.json").read_text())
+    (second / "record.json").write_text(json.dumps({**record, "protocol": {}}))
+    (tmp_path / "failures" / "smoke" / "guide" / first.name / "1abc").mkdir(parents=True)
+    for command in (["rescore"], ["status"], ["report"], ["scores"]):
+        done = CliRunner().invoke(main, [*command, str(tmp_path)])
+        assert done.exit_code == 0 and "Traceback" not in done.output, done.output
+        assert second.name in done.output
+    assert first.name in CliRunner().invoke(main, ["rescore", str(tmp_path)]).stderr
+    assert guidebench_run(*SMOKE, "--method", "guide", out=tmp_path).exit_code == 0
+
+
+def test_orderings_refuse_records_that_do_not_belong_together(tmp_path):
+    for method in ("mean-latent", "guide"):
+        guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path)
+    guide = next(folder for folder in records(tmp_path) if folder.parent.name == "guide")
+    record = json.loads((guide / "record.json").read_text())
+    record["digests"]["plain"] = "0" * 64
+    (guide / "record.json").write_text(json.dumps(record))
+    done = CliRunner().invoke(main, ["orderings", str(tmp_path)])
+    assert done.exit_code == 2 and "plain" in done.stderr
 
 
 def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):

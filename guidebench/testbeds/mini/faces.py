@@ -1,7 +1,8 @@
 """Mini's people: photographs by the renderer, drawn from seeds, rendered on first use into a cache.
 
 `ffhq` stands for photographs of unseen people from the generator's own domain, `celebahq` for photographs under other
-lighting, expression, background and pose; `development` holds people whom no protocol names, for trying things out.
+lighting, expression, background and pose; `development` holds people
+whom only the protocol of that name forgets, for tuning.
 """
 
 import os

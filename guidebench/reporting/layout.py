@@ -314,27 +314,32 @@ def _best(column: Column, summaries: Sequence[tuple[Row, Summary | None]]) -> se
     """Labels of the best rows among those of the widest, equal coverage; floors do not compete.
 
     Values are compared as shown. Under a judge, values at or below the mean of different people tie where lower is
-    better: forgotten is forgotten. A row without a rival is not marked.
+    better: forgotten is forgotten. A row without a rival is not marked, and neither is any row if one that lost more
+    faces looks better: the eye would take the mark for a verdict on it.
     """
-    competing = [
+    every = [
         (row.label, summary)
         for row, summary in summaries
         if not row.mark and summary is not None and summary.mean is not None
     ]
-    if column.direction == "none" or not competing:
+    if column.direction == "none" or not every:
         return set()
-    widest = max(summary.coverage for _, summary in competing)
-    competing = [(label, summary) for label, summary in competing if summary.coverage == widest]
+    widest = max(summary.coverage for _, summary in every)
+    competing = [(label, summary) for label, summary in every if summary.coverage == widest]
     if len(competing) < 2 or len({summary.units for _, summary in competing}) > 1:
         return set()
     sign = 1 if column.direction == "lower" else -1
     least = column.strangers[0] if column.strangers and sign == 1 else float("-inf")
     values = {
         label: sign * round(max(summary.mean, least), column.digits)
-        for label, summary in competing
+        for label, summary in every
         if summary.mean is not None
     }
-    return {label for label, value in values.items() if value == min(values.values())}
+    rivals = {label for label, _ in competing}
+    best = min(values[label] for label in rivals)
+    if min(values.values()) < best:
+        return set()
+    return {label for label in rivals if values[label] == best}
 
 
 def _claims(
@@ -375,7 +380,8 @@ def _footnotes(records: Sequence[Record], tables: Sequence[Table], superseded: i
         *_judge_notes(records),
         "mean ± std (ddof 1) over identities, seeds averaged within an identity first; [95 % Student-t interval of the "
         "mean]. A value that could not be measured is left out and counted, never zero.",
-        "Bold (plain text: *): best of the rows of equal coverage, floors aside. Values at or below the mean of "
+        "Bold (plain text: *): best of the rows of equal coverage, floors aside; none where a row that lost more faces "
+        "looks better. Values at or below the mean of "
         "different people tie.",
         *_preset_notes(records),
         *_missing_notes(tables),
@@ -392,7 +398,7 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
         people, seeds = len({record.identity for record in own}), sorted({record.seed for record in own})
         sizes = [
             _plural(people, "identity", "identities"),
-            f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+            f"seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}",
             f"{protocol.get('views')} views within ±{protocol.get('yaw_deg'):g}° yaw",
             f"{protocol.get('retain')} others to survive",
         ]

@@ -132,12 +132,18 @@ def test_values_that_are_shown_equal_tie(make_record, make_score):
     assert _best(_build(records), "id") == {"guide", "mine"}
 
 
-@pytest.mark.parametrize("values", [(0.1, 0.1), (0.1, None, 0.1)], ids=["fewer identities", "a missing value"])
-def test_row_of_smaller_coverage_never_wins(make_record, make_score, values):
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [((0.1, 0.1), set()), ((0.1, None, 0.1), set()), ((0.35, 0.35), {"guide"}), ((0.35, None, 0.35), {"guide"})],
+    ids=["fewer identities, better", "a missing value, better", "fewer identities, worse", "a missing value, worse"],
+)
+def test_row_of_smaller_coverage_never_wins_and_takes_the_mark_away_if_it_looks_better(
+    make_record, make_score, values, best
+):
     records = _of(make_record, make_score, "mine", "id", values)
     for name, value in (("guide", 0.3), ("mean-latent", 0.4)):
         records += _of(make_record, make_score, name, "id", [value] * 3)
-    assert _best(_build(records), "id") == {"guide"}
+    assert _best(_build(records), "id") == best
 
 
 def test_row_that_lost_faces_has_smaller_coverage(make_record, make_score):
@@ -145,8 +151,11 @@ def test_row_that_lost_faces_has_smaller_coverage(make_record, make_score):
         make_record("guide", scores=[make_score("id", 0.2)]),
         make_record("other", scores=[make_score("id", 0.3)]),
     ]
-    records += [make_record("mine", scores=[make_score("id", 0.1, n=9, lost_after=2)])]
-    assert _best(_build(records), "id") == {"guide"}
+    worse, better = (
+        [make_record("mine", scores=[make_score("id", value, n=9, lost_after=2)])] for value in (0.25, 0.1)
+    )
+    assert _best(_build(records + worse), "id") == {"guide"}
+    assert _best(_build(records + better), "id") == set()
 
 
 def test_rows_without_a_rival_or_with_other_identities_are_not_bold(make_record, make_score):

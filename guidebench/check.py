@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidebench import digest, registry, seeds, trial
+from guidebench import digest, guard, registry, seeds, trial
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator, Noise
@@ -97,7 +97,7 @@ def _findings(spec: str) -> Iterator[Finding]:
     if not interface.ok:
         return
     try:
-        trial.check_generator(result, bench, _PROTOCOL, item)
+        guard.check_generator(result, source, item, trial.protocol_cameras(_PROTOCOL, source))
     except GuidebenchError as error:
         yield Finding("renders", False, str(error))
         return
@@ -132,7 +132,7 @@ def _attempt(bench: trial.Bench, method: Unlearner, item: ForgetItem, streams_of
     context = trial.make_context(bench, _PROTOCOL, streams_of, 0, progress)
     result, error, players = None, None, None
     try:
-        result, changed = trial.call_method(method, bench.players.generator, item, context)
+        result, changed = guard.call_method(method, bench.players.generator, item, context)
     except MethodError as raised:
         error = str(raised)
     else:

@@ -14,11 +14,12 @@ from pathlib import Path
 import guidebench
 from guidebench import images
 from guidebench.errors import MethodError
+from guidebench.guard import blame_the_method
 from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import FAILURES, RECORDS, Record, Store, save_evidence, scores_to_data, slug
-from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome, blame_the_method
+from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome
 from guidebench.unlearner import Unlearner
 
 _GROUPS = {

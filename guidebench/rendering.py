@@ -15,9 +15,10 @@ import torch
 from guidebench import images, registry, store
 from guidebench.errors import BadInput, MethodError
 from guidebench.executors import resolve_device
+from guidebench.guard import blame_the_method
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.testbed import Noise
-from guidebench.trial import blame_the_method, render_views
+from guidebench.trial import render_views
 
 
 def render_trial(

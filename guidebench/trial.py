@@ -6,29 +6,26 @@ both sets, the feature extractor featurises both sample sets, and those arrays a
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from guidebench import digest, seeds
 from guidebench.cameras import view_yaws
 from guidebench.errors import BadInput, MethodError
+from guidebench.guard import blame_the_method, call_method, changed_parameters, check_generator, finite, frozen
 from guidebench.images import quantise
 from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
 from guidebench.metrics.frechet import fit
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.seeds import Streams
 from guidebench.testbed import Faces, Generator, Judges, Noise, PerCodeNoise, Players, Testbed
-from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest, Unlearner
+from guidebench.unlearner import CameraSampler, Context, ForgetItem, Unlearner
 
 NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
 SAMPLE_BATCH = 16  # images rendered at once for FID; a draw never depends on it
@@ -130,28 +127,6 @@ class Bench:
         if key not in self._source_samples:
             self._source_samples[key] = sample_statistics(self, protocol, self.players.generator, "before")
         return self._source_samples[key]
-
-
-def fingerprints(context: Context, item: ForgetItem) -> dict[str, str]:
-    """Digests of everything that a method is shown and must leave as it is: tensors, hooks and attributes."""
-    modules: dict[str, nn.Module] = {
-        "source": context.source,
-        "inverter": context.inverter,
-        "recognizer": context.recognizer,
-        "perceptual": context.perceptual,
-    }
-    found = {f"context's {name}": _fingerprint(module) for name, module in modules.items()}
-    tensors = {"latent": item.latent} | ({} if item.image is None else {"image": item.image})
-    return found | {"request": digest.of_tensors(tensors)}
-
-
-def _fingerprint(module: nn.Module) -> str:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
-    structure = [
-        [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
-        for name, part in module.named_modules()
-    ]
-    return digest.of_data([digest.of_module(module), structure])
 
 
 def check_player_is_not_judge(players: Mapping[str, str], judges: Mapping[str, str]) -> None:
@@ -289,26 +264,9 @@ def unlearn(
         raise MethodError(
             f"the method changed the {', '.join(changed)}; change only the generator that is passed to unlearn()"
         )
-    generator = check_generator(result, bench, protocol, item)
-    return Unlearned(generator, rows, elapsed, changed_parameters(generator, bench.players.generator))
-
-
-def call_method(method: Unlearner, source: Generator, item: ForgetItem, context: Context) -> tuple[object, list[str]]:
-    """Runs a method on a private copy of ``source``; returns its result and what it changed that it must not change.
-
-    Raises MethodError if it raises. Global random generators are seeded, process-wide torch settings put back, and
-    what it prints goes to stderr.
-    """
-    shown = ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
-    untouched = fingerprints(context, shown)
-    with (
-        seeds.global_seed(*context.streams.prefix, "global"),
-        torch_settings_restored(),
-        contextlib.redirect_stdout(sys.stderr),
-        blame_the_method("the method raised"),
-    ):
-        result = method.unlearn(_frozen(source), ForgetRequest((shown,)), context)
-    return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
+    source = bench.players.generator
+    generator = check_generator(result, source, item, protocol_cameras(protocol, source))
+    return Unlearned(generator, rows, elapsed, changed_parameters(generator, source))
 
 
 def make_context(
@@ -320,74 +278,17 @@ def make_context(
     the method, so that methods which draw alike see the same numbers.
     """
     players = bench.players
-    source = _frozen(players.generator)
+    source = frozen(players.generator)
     return Context(
         source=source,
-        inverter=_frozen(players.inverter),
-        recognizer=_frozen(players.recognizer),
-        perceptual=_frozen(players.perceptual),
+        inverter=frozen(players.inverter),
+        recognizer=frozen(players.recognizer),
+        perceptual=frozen(players.perceptual),
         cameras=CameraSampler(source, protocol.yaw, protocol.pitch),
         streams=Streams((protocol.name, protocol.version, item.identity, seed)),
         device=bench.testbed.device,
         progress=progress,
     )
-
-
-_Module = TypeVar("_Module", bound=nn.Module)
-
-
-def _frozen(module: _Module) -> _Module:
-    return copy.deepcopy(module).eval().requires_grad_(False)
-
-
-@contextlib.contextmanager
-def torch_settings_restored() -> Iterator[None]:
-    """Puts back what a method may switch for the whole process: default dtype, threads, gradient and anomaly mode."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.autograd.set_detect_anomaly(anomaly)
-        torch.set_grad_enabled(True)
-
-
-def check_generator(result: object, bench: Bench, protocol: Protocol, item: ForgetItem) -> Generator:
-    """The result, in eval mode, if it is a generator that renders finite images of the right shape.
-
-    Raises MethodError otherwise.
-    """
-    if not isinstance(result, Generator):
-        kind = "None" if result is None else type(result).__name__
-        raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
-    result.eval().requires_grad_(False)
-    for name, tensor in result.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
-    with torch.no_grad(), blame_the_method("the returned generator cannot render"):
-        cameras = protocol_cameras(protocol, bench.players.generator)
-        image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
-    resolution = bench.players.generator.resolution
-    if tuple(image.shape) != (1, 3, resolution, resolution):
-        raise MethodError(
-            f"the returned generator renders {tuple(image.shape)}, not (1, 3, {resolution}, {resolution})"
-        )
-    _finite(image)
-    return result
-
-
-def changed_parameters(result: Generator, source: Generator) -> int:
-    """How many numbers of the result differ from the original: those of tensors that are new or not equal."""
-    original = dict(source.named_parameters())
-
-    def unchanged(name: str, value: Tensor) -> bool:
-        candidates = (original.get(name), *(old for key, old in original.items() if name.endswith(f".{key}")))
-        return any(old is not None and old.shape == value.shape and torch.equal(old, value) for old in candidates)
-
-    return sum(value.numel() for name, value in result.named_parameters() if not unchanged(name, value))
 
 
 def protocol_cameras(protocol: Protocol, generator: Generator) -> Tensor | None:
@@ -412,7 +313,7 @@ def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Ca
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {judge: [] for judge in bench.judges.recognizers}
     for place, code in enumerate(cast.latents):
         noise = evaluation_noise(protocol, side, "views", [place])
-        images = quantise(_finite(render_views(generator, code, cameras, noise)))
+        images = quantise(finite(render_views(generator, code, cameras, noise)))
         pictures.append(images[shown] if len(images) > 1 else images)
         for judge, recognizer in bench.judges.recognizers.items():
             embeddings = recognizer.embed(images)
@@ -467,14 +368,7 @@ def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) 
             yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
             cameras = original.rig.look_at(yaw, protocol.pitch).to(device)
         noise = evaluation_noise(protocol, side, "fid", indices)
-        yield _finite(generator.render(generator.map(z), cameras, noise=noise))
-
-
-def _finite(images: Tensor) -> Tensor:
-    """The images; raises MethodError if one is not finite: as a PNG it would be a black picture, which is no result."""
-    if not bool(torch.isfinite(images).all()):
-        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
-    return images
+        yield finite(generator.render(generator.map(z), cameras, noise=noise))
 
 
 def sights(bench: Bench, cast: Cast, before: Renders, after: Renders) -> dict[str, Sight]:
@@ -504,24 +398,3 @@ def target_picture(bench: Bench, protocol: Protocol, method: Unlearner, cast: Ca
     with torch.no_grad():
         image = bench.players.generator.render(code.detach()[None], view, noise=Noise.constant())
     return quantise(image)[0].cpu()
-
-
-@contextlib.contextmanager
-def blame_the_method(what: str) -> Iterator[None]:
-    """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
-    try:
-        yield
-    except MethodError:
-        raise
-    except (Exception, SystemExit) as error:  # sys.exit() in a method must not end the run
-        raise MethodError(f"{what}: {_where(error)}") from error
-
-
-def _where(error: BaseException) -> str:
-    """'ValueError: text (file.py:12)': an exception in one line, with the last place of the traceback."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    text = " ".join(str(error).split()) or "no message"
-    place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {text}{place}"

@@ -31,8 +31,9 @@ def gallery(directory: str | Path, out: str | Path, *, protocol: str | None, met
     if len(variants) > 1:
         raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
     record = shown[0].record
+    people = _people(shown, wanted)
     with storage_errors(Path(out)):
-        contact_sheet(_people(shown, wanted), out, title=f"{record.protocol['title']}, testbed {record.testbed}")
+        contact_sheet(people, out, title=f"{record.protocol['title']}, testbed {record.testbed}")
     return Path(out)
 
 
@@ -53,5 +54,8 @@ def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Perso
 def _load(path: Path) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}; measure that trial again with --fresh") from None

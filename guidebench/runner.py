@@ -74,6 +74,10 @@ def run(options: Options) -> Result:
         description = executor.description()
         planned = cases(protocol, choices, description, testbed=options.testbed)
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
+        sys.stderr.write(
+            f"{protocol.name} on testbed {options.testbed}: {len(todo)} of {len(planned)} trials to run, "
+            f"{min(executor.workers, max(1, len(todo)))} at a time on {device}\n"
+        )
         finished = _execute(executor, todo)
     finally:
         executor.close()

@@ -17,7 +17,7 @@ from guidebench.errors import BadInput, MethodError
 from guidebench.executors import resolve_device
 from guidebench.guard import blame_the_method
 from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.testbed import Noise
+from guidebench.testbed import Generator, Noise
 from guidebench.trial import render_views
 
 
@@ -46,18 +46,8 @@ def render_trial(
     players = testbed.players()
     if players.digests["generator"] != record.digests["generator"]:
         raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
-    if not all(math.isfinite(yaw) and abs(yaw) <= 180 for yaw in yaws):
-        raise BadInput(f"--yaw {max(yaws, key=abs)}: give degrees between -180 and 180")
-    if pitch is not None and not abs(pitch) < 1.5:
-        raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
-    method = registry.with_fields(registry.load_method(record.notes["method_spec"]), record.fields)
-    if registry.source_digest(method) != record.source_digest:
-        sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
-    try:
-        with blame_the_method("its generator cannot be loaded"):
-            generator = method.load(copy.deepcopy(players.generator), folder / "generator").eval().requires_grad_(False)
-    except MethodError as error:
-        raise BadInput(f"{folder}: {error}") from None
+    _check_angles(yaws, pitch)
+    generator = _kept_generator(folder, record, players.generator)
     rig = players.generator.rig
     pitch = float(record.protocol.get("pitch", 0.0)) if pitch is None else pitch
     cameras = None
@@ -80,6 +70,24 @@ def render_trial(
     with store.storage_errors(Path(out)):
         sheet(rows, out)
     return Path(out)
+
+
+def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
+    if not all(math.isfinite(yaw) and abs(yaw) <= 180 for yaw in yaws):
+        raise BadInput(f"--yaw {max(yaws, key=abs)}: give degrees between -180 and 180")
+    if pitch is not None and not abs(pitch) < 1.5:
+        raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
+
+
+def _kept_generator(folder: Path, record: store.Record, source: Generator) -> Generator:
+    method = registry.with_fields(registry.load_method(record.notes["method_spec"]), record.fields)
+    if registry.source_digest(method) != record.source_digest:
+        sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
+    try:
+        with blame_the_method("its generator cannot be loaded"):
+            return method.load(copy.deepcopy(source), folder / "generator").eval().requires_grad_(False)
+    except MethodError as error:
+        raise BadInput(f"{folder}: {error}") from None
 
 
 def _forgotten_code(folder: Path) -> torch.Tensor:

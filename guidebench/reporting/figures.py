@@ -105,12 +105,12 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
         kinds.insert(0, ("photo", [person.photo for person in people]))
     names = [person.name for person in people]
     starts = range(0, len(people), columns)
-    stub = max(int(_font(_TITLE).getlength(kind)) for kind, _ in kinds) + 16
+    names_width = max(int(_font(_TITLE).getlength(kind)) for kind, _ in kinds) + 16
     block = _CAPTION + 12 + len(kinds) * (side + _GAP)
     widest = min(columns, len(people))
     top = _MARGIN + (_HEADING + 18 if title else 0)
     size = (
-        2 * _MARGIN + stub + widest * (side + _GAP) - _GAP,
+        2 * _MARGIN + names_width + widest * (side + _GAP) - _GAP,
         top + len(starts) * (block + _CARD_GAP) - _CARD_GAP + _MARGIN,
     )
     canvas = Image.new("RGB", size, "white")
@@ -120,13 +120,13 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
     for number, start in enumerate(starts):
         y = top + number * (block + _CARD_GAP)
         for place, name in enumerate(names[start : start + columns]):
-            middle = _MARGIN + stub + place * (side + _GAP) + side // 2
+            middle = _MARGIN + names_width + place * (side + _GAP) + side // 2
             draw.text((middle, y), _fit(name, _CAPTION, side), fill=_GREY, font=_font(_CAPTION), anchor="ma")
         for line, (kind, pictures) in enumerate(kinds):
             top_of_line = y + _CAPTION + 12 + line * (side + _GAP)
             draw.text((_MARGIN, top_of_line + side // 2), kind, fill=_INK, font=_font(_TITLE), anchor="lm")
             for place, image in enumerate(pictures[start : start + columns]):
-                _paste(canvas, image, (_MARGIN + stub + place * (side + _GAP), top_of_line), side)
+                _paste(canvas, image, (_MARGIN + names_width + place * (side + _GAP), top_of_line), side)
     canvas.save(path)
 
 

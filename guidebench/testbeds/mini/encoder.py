@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.testbed import Inverter
-from guidebench.testbeds.mini.layers import ResidualBlock, conv_block
+from guidebench.testbeds.mini.layers import residual_pyramid
 
 HIDDEN = 256
 
@@ -17,13 +17,7 @@ class EncoderTrunk(nn.Module):
         super().__init__()
         widths = (32, 64, 96, 128)
         self.body = nn.Sequential(
-            conv_block(3, widths[0], stride=2),
-            ResidualBlock(widths[0]),
-            conv_block(widths[0], widths[1], stride=2),
-            ResidualBlock(widths[1]),
-            conv_block(widths[1], widths[2], stride=2),
-            ResidualBlock(widths[2]),
-            conv_block(widths[2], widths[3], stride=2),
+            *residual_pyramid(widths),
             nn.Flatten(),
             nn.Linear(widths[3] * 16, HIDDEN),
             nn.LeakyReLU(0.2),

@@ -1,5 +1,8 @@
 """Convolution blocks that mini's small networks share."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
@@ -21,3 +24,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(x + self.second(self.first(x)))
+
+
+def residual_pyramid(widths: Sequence[int]) -> list[nn.Module]:
+    """Halves the resolution with every width, a residual block between halvings: (n, 3, r, r) to r / 2^len(widths)."""
+    blocks: list[nn.Module] = [conv_block(3, widths[0], stride=2)]
+    for narrow, wide in pairwise(widths):
+        blocks += [ResidualBlock(narrow), conv_block(narrow, wide, stride=2)]
+    return blocks

@@ -17,7 +17,7 @@ from torch.nn import functional
 from guidebench.errors import MissingAsset
 from guidebench.images import from_uint8, to_uint8
 from guidebench.testbed import Embeddings, Recognizer
-from guidebench.testbeds.mini.layers import ResidualBlock, conv_block
+from guidebench.testbeds.mini.layers import ResidualBlock, conv_block, residual_pyramid
 
 EMBEDDING_DIM = 128
 JUDGE_SIZE = 112
@@ -36,16 +36,7 @@ class TrainingRecognizer(Recognizer):
     def __init__(self) -> None:
         super().__init__()
         widths = (24, 48, 80, 112)
-        self.body = nn.Sequential(
-            conv_block(3, widths[0], stride=2),
-            ResidualBlock(widths[0]),
-            conv_block(widths[0], widths[1], stride=2),
-            ResidualBlock(widths[1]),
-            conv_block(widths[1], widths[2], stride=2),
-            ResidualBlock(widths[2]),
-            conv_block(widths[2], widths[3], stride=2),
-            nn.Flatten(),
-        )
+        self.body = nn.Sequential(*residual_pyramid(widths), nn.Flatten())
         self.project = nn.Sequential(nn.Linear(widths[3] * 16, EMBEDDING_DIM), nn.BatchNorm1d(EMBEDDING_DIM))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -379,7 +379,7 @@ def _footnotes(records: Sequence[Record], tables: Sequence[Table], superseded: i
         *_fid_notes(records),
         *_judge_notes(records),
         "mean ± std (ddof 1) over identities, seeds averaged within an identity first; [95 % Student-t interval of the "
-        "mean]. A value that could not be measured is left out and counted, never zero.",
+        "mean, from three identities on]. A value that could not be measured is left out and counted, never zero.",
         "Bold (plain text: *): best of the rows of equal coverage, floors aside; none where a row that lost more faces "
         "looks better. Values at or below the mean of "
         "different people tie.",

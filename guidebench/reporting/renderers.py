@@ -43,7 +43,8 @@ def _mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") ->
 
 
 def _interval(summary: Summary | None, digits: int) -> str:
-    if summary is None or summary.low is None or summary.high is None:
+    """Shown from three identities on: the t interval of two is twelve standard errors to each side and says nothing."""
+    if summary is None or summary.low is None or summary.high is None or summary.n < 3:
         return ""
     return f"[{number(summary.low, digits)}, {number(summary.high, digits)}]"
 

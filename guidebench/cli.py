@@ -63,6 +63,9 @@ class _Commands(click.Group):
         """As click's, but a wrong option is answered in one line, too."""
         try:
             code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(EXIT_BAD_INPUT)
         except click.ClickException as error:
             context = error.ctx if isinstance(error, click.UsageError) else None
             command = context.command_path if context else "guidebench"
@@ -169,7 +172,10 @@ def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int
         found: list[int] = []
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            found += range(int(first), int(last) + 1) if dash else [int(first)]
+            low, high = int(first), int(last) if dash else int(first)
+            if not low <= high < low + 100_000:
+                raise ValueError
+            found += range(low, high + 1)
         return tuple(found)
     except ValueError:
         raise click.BadParameter(f"'{text}': give integers such as 0,1,2 or 0-2") from None

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -31,7 +34,8 @@ def call_method(method: Unlearner, source: Generator, item: ForgetItem, context:
     with (
         seeds.global_seed(*context.streams.prefix, "global"),
         torch_settings_restored(),
-        contextlib.redirect_stdout(sys.stderr),
+        contextlib.redirect_stdout(_ToStderr()),
+        classes_restored(context),
         blame_the_method("the method raised"),
     ):
         result = method.unlearn(frozen(source), ForgetRequest((shown,)), context)
@@ -61,6 +65,11 @@ def _fingerprint(module: nn.Module) -> str:
 
 
 _Module = TypeVar("_Module", bound=nn.Module)
+_GLOBAL_HOOKS = (
+    torch.nn.modules.module._global_forward_hooks,
+    torch.nn.modules.module._global_forward_pre_hooks,
+    torch.nn.modules.module._global_backward_hooks,
+)
 
 
 def frozen(module: _Module) -> _Module:
@@ -68,14 +77,63 @@ def frozen(module: _Module) -> _Module:
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
+class _ToStderr(io.TextIOBase):
+    """Where prints of a method go; closing it closes nothing."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def classes_restored(context: Context) -> Iterator[None]:
+    """Raises MethodError if the classes of the players are patched within the block, and undoes it."""
+    players = (context.source, context.inverter, context.recognizer, context.perceptual)
+    classes = {kind for player in players for part in player.modules() for kind in type(part).__mro__[:-1]}
+    before = {kind: dict(vars(kind)) for kind in classes}
+    try:
+        yield
+    finally:
+        patched = [kind.__name__ for kind, original in before.items() if _undo(kind, original)]
+    if patched:
+        names = ", ".join(sorted(patched))
+        raise MethodError(f"the method patched the classes {names}; change the generator that is passed to unlearn()")
+
+
+def _undo(kind: type, original: dict[str, object]) -> bool:
+    changed = False
+    for name in set(vars(kind)) | set(original):
+        if name.startswith("__") or vars(kind).get(name, kind) is original.get(name, kind):
+            continue
+        changed = True
+        if name in original:
+            setattr(kind, name, original[name])
+        else:
+            delattr(kind, name)
+    return changed
+
+
 @contextlib.contextmanager
 def torch_settings_restored() -> Iterator[None]:
-    """Puts back what a method may switch for the whole process: default dtype, threads, gradient and anomaly mode."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    """Puts back what a method may switch for the whole process: torch's modes and global hooks, the current folder."""
+    dtype, threads, folder = torch.get_default_dtype(), torch.get_num_threads(), Path.cwd()
+    device = torch.get_default_device()
+    hooks = [dict(registered) for registered in _GLOBAL_HOOKS]
     deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
     try:
         yield
     finally:
+        os.chdir(folder)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        for registered, original in zip(_GLOBAL_HOOKS, hooks, strict=True):
+            registered.clear()
+            registered.update(original)
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
@@ -131,9 +189,9 @@ def blame_the_method(what: str) -> Iterator[None]:
     """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
     try:
         yield
-    except MethodError:
+    except (MethodError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # sys.exit() in a method must not end the run
+    except BaseException as error:  # sys.exit() in a method must not end the run
         raise MethodError(f"{what}: {where(error)}") from error
 
 
@@ -142,6 +200,9 @@ def where(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    text = " ".join(str(error).split()) or "no message"
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except Exception:
+        text = "a message that cannot be shown"
     place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})"
     return f"{type(error).__name__}: {text}{place}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 PathLike = str | Path
@@ -38,19 +39,29 @@ def load(path: PathLike, resolution: int) -> Tensor:
     Non-square photographs are cropped to their centre square. EXIF rotation is applied. Raises
     `guidebench.errors.BadInput` if the file is no image.
     """
-    from PIL import ImageOps, UnidentifiedImageError
-
     from guidebench.errors import BadInput
 
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = _open_rgb(path)
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+        OSError,
+        ValueError,
+    ) as error:
         raise BadInput(f"cannot read the image {path}: {error}; give a JPEG or PNG photograph") from None
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.Resampling.BICUBIC)
     return from_uint8(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+
+
+def _open_rgb(path: PathLike) -> Image.Image:
+    with Image.open(path) as opened:
+        return ImageOps.exif_transpose(opened).convert("RGB")
 
 
 def save(image: Tensor, path: PathLike) -> None:

@@ -150,7 +150,7 @@ def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
     """Parses and checks a protocol file; ``origin`` is named in messages."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of absurd numbers and nesting
         raise BadInput(f"{origin} is not valid TOML: {error}") from None
     overlays = data.pop("on", {})
     if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):

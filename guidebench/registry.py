@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from guidebench.digest import of_data
@@ -103,6 +104,9 @@ def _from_file(spec: str) -> Any:
         module_spec = importlib.util.spec_from_file_location(module_name, path)
         assert module_spec is not None and module_spec.loader is not None
         module = importlib.util.module_from_spec(module_spec)
+        _check_helpers(path)
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))  # for the files beside it, at load and later
         sys.modules[module_name] = module  # dataclasses look their module up by name
         try:
             module_spec.loader.exec_module(module)
@@ -193,7 +197,7 @@ def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
         except ValueError:
             raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
         low, high = method.bounds.get(name, (float("-inf"), float("inf")))
-        if not low <= value <= high:  # also refuses NaN
+        if not (low <= value <= high and math.isfinite(value)):
             raise BadInput(f"{where}: must lie between {low:g} and {high:g}")
         return value
     if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
@@ -216,20 +220,47 @@ def source_digest(method: Unlearner) -> str:
     found: dict[Path, None] = {}
     for kind in type(method).__mro__:
         if issubclass(kind, Unlearner) and kind is not Unlearner:
-            _add_sources(sys.modules.get(kind.__module__), found)
+            _add_sources(Path(inspect.getsourcefile(kind) or ""), found)
     return of_data([digest_of_file(path) for path in found])
 
 
-def _add_sources(module: ModuleType | None, found: dict[Path, None]) -> None:
-    path = Path(getattr(module, "__file__", None) or "").resolve()
-    if module is None or not path.is_file() or path in found:
+def _add_sources(path: Path, found: dict[Path, None]) -> None:
+    """Adds a file and the files in its folder that its import statements name, wherever they stand in it."""
+    path = path.resolve()
+    if path in found or not path.is_file():
         return
     found[path] = None
-    for value in list(vars(module).values()):
-        used = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
-        other = Path(getattr(used, "__file__", None) or "").resolve()
-        if other.is_file() and other.parent == path.parent:
-            _add_sources(used, found)
+    for name in sorted(_imported_names(path)):
+        for beside in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
+            _add_sources(beside, found)
+
+
+def _imported_names(path: Path) -> set[str]:
+    """Import statements as paths relative to the file's folder: ``from a.b import c`` gives a, a/b and a/b/c."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names |= {base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)}
+    own = {name for name in names if name and name.partition(".")[0] != "guidebench"}
+    parts = [name.split(".") for name in own]
+    return {"/".join(words[: count + 1]) for words in parts for count in range(len(words))}
+
+
+def _check_helpers(path: Path) -> None:
+    """Raises BadInput if a module beside a method file is loaded already from another folder under the same name."""
+    for name in _imported_names(path):
+        loaded = sys.modules.get(name.replace("/", "."))
+        other = getattr(loaded, "__file__", None)
+        for beside in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
+            if other and beside.is_file() and Path(other).resolve() != beside.resolve():
+                raise BadInput(f"{path} imports {beside.name}, but {other} is loaded under that name; rename it")
 
 
 def testbed_class(name: str) -> type[Testbed]:

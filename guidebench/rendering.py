@@ -44,7 +44,7 @@ def render_trial(
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
     testbed = registry.testbed_class(record.testbed)(device=resolve_device(device))
     players = testbed.players()
-    if players.digests["generator"] != record.digests["generator"]:
+    if players.digests["generator"] != record.digests.get("generator"):
         raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
     _check_angles(yaws, pitch)
     generator = _kept_generator(folder, record, players.generator)
@@ -80,7 +80,11 @@ def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
 
 
 def _kept_generator(folder: Path, record: store.Record, source: Generator) -> Generator:
-    method = registry.with_fields(registry.load_method(record.notes["method_spec"]), record.fields)
+    try:
+        method = registry.load_method(record.notes.get("method_spec", record.method))
+        method = registry.with_fields(method, record.fields)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{folder}: the method has no such fields any more: {error}") from None
     if registry.source_digest(method) != record.source_digest:
         sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
     try:
@@ -94,5 +98,5 @@ def _forgotten_code(folder: Path) -> torch.Tensor:
     try:
         with np.load(folder / "latents.npz", allow_pickle=False) as arrays:
             return torch.from_numpy(arrays["latents"][0])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile) as error:
         raise BadInput(f"{folder}/latents.npz cannot be read: {error}; give a --photo instead") from None

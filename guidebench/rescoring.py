@@ -6,7 +6,6 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from zipfile import BadZipFile
 
 from guidebench.metrics import score_all
 from guidebench.store import load_evidence, scan, scores_to_data, storage_errors
@@ -27,15 +26,16 @@ def rescore_all(directory: str | Path) -> tuple[int, int]:
     for item in measured:
         try:
             scores = scores_to_data(score_all(load_evidence(item.path / "evidence.npz")))
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            record = dataclasses.replace(item.record, scores=scores)
+            text = record.to_json()
+        except Exception as error:  # whatever a damaged file may lead to
             sys.stderr.write(f"guidebench: {item.path}/evidence.npz cannot be read, its scores stay: {error}\n")
             unreadable += 1
             continue
         if scores != list(item.record.scores):
             changed += 1
-            record = dataclasses.replace(item.record, scores=scores)
             with storage_errors(item.path):
                 aside = item.path / "record.json.new"
-                aside.write_text(record.to_json(), encoding="utf-8")
+                aside.write_text(text, encoding="utf-8")
                 os.replace(aside, item.path / "record.json")
     return changed, len(measured) - unreadable

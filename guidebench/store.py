@@ -83,7 +83,10 @@ class Record:
     @classmethod
     def from_json(cls, text: str) -> Record:
         """Raises ValueError if the text is no record of a schema that this version reads."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             given = data.get("schema") if isinstance(data, dict) else type(data).__name__
             raise ValueError(f"record schema {given} is not {SCHEMA}")
@@ -92,9 +95,45 @@ class Record:
             record = cls(**{name: value for name, value in data.items() if name in names})
         except TypeError as error:
             raise ValueError(str(error)) from None
-        if not isinstance(record.protocol, dict) or not isinstance(record.protocol.get("name"), str):
-            raise ValueError("the record's protocol has no name")
+        try:
+            _check_types(record)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"it holds something else than was written: {error}") from None
         return record
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "str | None": (str, type(None)),
+    "Mapping": dict,
+    "Sequence": list,
+}
+
+
+_PROTOCOL_NUMBERS = ("samples", "views", "retain", "probe_photos", "yaw_deg", "pitch")
+
+
+def _check_types(record: Record) -> None:
+    """Raises ValueError if a damaged or edited record holds something of another type than was written."""
+    for item in dataclasses.fields(record):
+        value: Any = getattr(record, item.name)
+        declared = str(item.type).partition("[")[0]
+        if not isinstance(value, _KINDS[declared]) or (isinstance(value, int) and not abs(value) < 2**53):
+            raise ValueError(f"{item.name} is {value!r:.60}")
+    if not isinstance(record.protocol.get("name"), str):
+        raise ValueError("the record's protocol has no name")
+    texts: list[Any] = [*record.judges, *record.digests.values(), *record.notes.values(), *record.versions.values()]
+    numbers: list[Any] = [*record.seconds.values(), *(value for pair in record.strangers.values() for value in pair)]
+    numbers += [record.protocol.get(name, 0) for name in _PROTOCOL_NUMBERS]
+    for score in record.scores:
+        texts += [score.get("metric"), score.get("identity"), score.get("judge") or "", score.get("reason") or ""]
+        numbers += [score.get(name, 0) for name in ("n", "lost_before", "lost_after", "after_request")]
+    wrong = [value for value in texts if not isinstance(value, str)]
+    wrong += [value for value in numbers if type(value) not in (int, float) or not abs(value) < 2**53]
+    if wrong:
+        raise ValueError(f"it holds {wrong[0]!r:.60} where something else was written")
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,8 @@ def unlearn(
 
     def progress(step: int, **scalars: float) -> None:
         values = {name: float(value) for name, value in scalars.items()}
+        if not 0 <= int(step) < 2**53:
+            raise MethodError(f"progress() was given step {step}; count steps from 1")
         rows.append({"step": int(step), **values})
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:

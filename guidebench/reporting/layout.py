@@ -380,8 +380,8 @@ def _footnotes(records: Sequence[Record], tables: Sequence[Table], superseded: i
         *_judge_notes(records),
         "mean ± std (ddof 1) over identities, seeds averaged within an identity first; [95 % Student-t interval of the "
         "mean, from three identities on]. A value that could not be measured is left out and counted, never zero.",
-        "Bold (plain text: *): best of the rows of equal coverage, floors aside; none where a row that lost more faces "
-        "looks better. Values at or below the mean of "
+        "Bold (plain text: *): best of the rows of equal coverage, floors aside; none where a row with fewer values or "
+        "pairs would be better after ties. Values at or below the mean of "
         "different people tie.",
         *_preset_notes(records),
         *_missing_notes(tables),

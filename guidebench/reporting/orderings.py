@@ -79,6 +79,9 @@ def orderings(directory: str | Path, protocol: str | None = None) -> str:
     if frame["protocol_digest"].nunique() > 1:
         names = ", ".join(sorted(frame["protocol"].unique()))
         raise BadInput(f"{directory} holds several protocols ({names}); choose one with --protocol")
+    for label, own in frame.groupby("label"):
+        if own["source_digest"].nunique() > 1:
+            raise BadInput(f"'{label}' was recorded with several versions of its code; use one --out for each")
     found = findings(frame)
     if not found:
         raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")

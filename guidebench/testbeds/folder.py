@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,21 +52,33 @@ class FolderFaces(Faces):
 
 
 def list_people(root: Path) -> dict[str, list[Path]]:
-    """Person -> photograph files, both sorted by name; hidden files and other types are passed over.
+    """Person -> photograph files, by name and number; hidden files and other types are passed over.
 
     Raises BadInput if ``root`` is no folder or no person in it has a photograph.
     """
     if not root.is_dir():
         raise BadInput(f"--photos {root} is no folder; give a folder that holds a folder a person")
     people = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for folder in sorted(folders, key=_natural):
+        if not folder.name.isprintable():
+            raise BadInput(f"--photos {root} holds a folder named {folder.name!r}; give it a name that can be printed")
         files = sorted(
-            path
-            for path in folder.iterdir()
-            if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+            (
+                path
+                for path in folder.iterdir()
+                if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+            ),
+            key=_natural,
         )
         if files:
             people[folder.name] = files
     if not people:
         raise BadInput(f"--photos {root} holds no folder with {', '.join(sorted(_ENDINGS))} files; make one a person")
     return people
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sorts 2.jpg before 10.jpg."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

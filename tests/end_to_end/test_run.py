@@ -156,6 +156,9 @@ MISBEHAVIOUR = {
         "changed the context's source",
     ),
     "patches-source": ("context.source.synthesize = lambda ws, noise: ws.mean(1)", "changed the context's source"),
+    "patches-classes": ("type(generator).decode = lambda self, *a, **k: None", "patched the classes LinearGenerator"),
+    "own-base-exception": ("raise type('Odd', (BaseException,), {'__str__': lambda self: 1 / 0})()", "cannot be shown"),
+    "absurd-step": ("context.progress(2**70, loss=1.0)", "count steps from 1"),
     "changes-request": ("request.forget[0].latent.zero_(), request.forget[0].image.zero_()", "changed the request"),
 }
 
@@ -177,7 +180,11 @@ def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, na
 
 
 def test_process_wide_switches_of_a_method_reach_no_other_trial(tmp_path):
-    switches = "torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False), torch.set_num_threads(2)"
+    switches = (
+        "import os, sys\n        torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False)\n"
+        "        torch.set_num_threads(2), torch.set_default_device('meta'), os.chdir('/'), sys.stdout.close()\n"
+        "        torch.nn.modules.module.register_module_forward_hook(lambda m, a, out: out * 0)"
+    )
     alone = guidebench_run(*SMOKE, "--method", "mean-latent", "--floors", "none", out=tmp_path / "a")
     method = write_method(tmp_path, "switches", switches)
     company = guidebench_run(
@@ -223,21 +230,41 @@ def test_two_classes_in_one_file_are_two_methods(tmp_path):
     assert both.exit_code == 2 and "called 'two'" in both.stderr
 
 
-def test_a_method_is_measured_again_when_a_file_that_it_imports_changes(tmp_path, monkeypatch):
-    (tmp_path / "helper.py").write_text("FACTOR = 1.0\n")
-    method = write_method(tmp_path, "uses", "import helper; [p.mul_(helper.FACTOR) for p in generator.parameters()]")
-    path = Path(method.partition(":")[0])
-    path.write_text("import helper\n" + path.read_text())
-    command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--floors", "none"]
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(guidebench.__file__).parents[1]}")
-    first, again = (
-        subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    )
-    assert "1 measured" in first.stderr and "0 measured, 1 already recorded" in again.stderr
-    (tmp_path / "helper.py").write_text("FACTOR = 0.5\n")
-    changed = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
-    assert "1 measured" in changed.stderr
+def test_a_method_is_measured_again_when_a_file_beside_it_changes(tmp_path):
+    """Files that are imported by name, for a constant, from a package, or within a function."""
+    (tmp_path / "package").mkdir()
+    beside = ["helper.py", "constants.py", "package/__init__.py", "package/inner.py", "late.py"]
+    for name in beside:
+        (tmp_path / name).write_text("VALUE = 1.0\n")
+    body = "import late; [p.mul_(VALUE * late.VALUE) for p in generator.parameters()]"
+    path = Path(write_method(tmp_path, "uses", body).partition(":")[0])
+    path.write_text("import helper\nfrom constants import VALUE\nfrom package import inner\n" + path.read_text())
+    command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", f"{path}:Mine", "--floors", "none"]
+
+    def run():
+        done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+        return done.stderr
+
+    assert "1 measured" in run() and "0 measured, 1 already recorded" in run()
+    for name in beside:
+        registry_sees = f"from guidebench import registry as r; print(r.source_digest(r.load_method('{path}:Mine')))"
+        digests = set()
+        for value in ("1.0", "0.5"):
+            (tmp_path / name).write_text(f"VALUE = {value}\n")
+            digests.add(subprocess.check_output([sys.executable, "-c", registry_sees]))
+        assert len(digests) == 2, name
+
+
+def test_two_helpers_of_one_name_are_refused(tmp_path):
+    methods = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_helper.py").write_text("VALUE = 1\n")
+        path = Path(write_method(tmp_path / folder, folder, "return generator").partition(":")[0])
+        path.write_text("import same_helper\n" + path.read_text())
+        methods += ["--method", f"{path}:Mine"]
+    result = guidebench_run(*SMOKE, *methods, out=tmp_path / "out")
+    assert result.exit_code == 2 and "is loaded under that name; rename it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -415,8 +442,10 @@ def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path):
     method = write_method(
         tmp_path,
         "killer",
-        f"import os, pathlib\n        flag = pathlib.Path({str(flag)!r})\n"
-        "        if not flag.exists(): flag.touch(); os.kill(os.getpid(), 9)",
+        "import os\n"
+        f"        try: os.close(os.open({str(flag)!r}, os.O_CREAT | os.O_EXCL))  # one worker alone gets there first\n"
+        "        except FileExistsError: return generator\n"
+        "        os.kill(os.getpid(), 9)",
     )
     result = guidebench_run(
         *SMOKE, "--method", method, "--identities", "3", "--workers", "2", "--floors", "none", out=tmp_path / "out"

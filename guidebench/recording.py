@@ -18,7 +18,7 @@ from guidebench.guard import blame_the_method
 from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.store import FAILURES, RECORDS, Record, Store, save_evidence, scores_to_data, slug
+from guidebench.store import FAILURES, RECORDS, Record, Store, folder_name, save_evidence, scores_to_data
 from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome
 from guidebench.unlearner import Unlearner
 
@@ -34,8 +34,7 @@ def write_outcome(
     store: Store, bench: Bench, case: Case, method: Unlearner, outcome: Outcome, *, keep_generator: bool
 ) -> tuple[Path, str | None]:
     """Writes a measured trial. Returns its folder and, if the generator could not be kept, why."""
-    folder_name = _folder_name(case)
-    target = store.path(case.protocol.name, case.label, folder_name)
+    target = _folder(store, case)
     record = _record(store, bench, case, "measured", outcome=outcome)
     warning = None
     with store.building(target) as folder:
@@ -58,7 +57,7 @@ def write_outcome(
 
 def write_failure(store: Store, bench: Bench, case: Case, reason: str, progress: list[dict[str, float]]) -> Path:
     """Writes a failed attempt, which the next run tries again. Returns its folder."""
-    failures = store.path(case.protocol.name, case.label, _folder_name(case), kind=FAILURES)
+    failures = _folder(store, case, kind=FAILURES)
     target = store.next_attempt(failures)
     record = _record(store, bench, case, "failed", reason=reason)
     with store.building(target) as folder:
@@ -69,12 +68,13 @@ def write_failure(store: Store, bench: Bench, case: Case, reason: str, progress:
 
 def is_measured(store: Store, case: Case) -> bool:
     """Whether a case has its record already."""
-    record = store.measured(store.path(case.protocol.name, case.label, _folder_name(case), kind=RECORDS))
+    record = store.measured(_folder(store, case))
     return record is not None and record.key == case.key
 
 
-def _folder_name(case: Case) -> str:
-    return f"{slug(case.identity)}-s{case.seed}-{case.key[:12]}"
+def _folder(store: Store, case: Case, *, kind: str = RECORDS) -> Path:
+    name = folder_name(case.identity, case.seed, case.key)
+    return store.path(case.protocol.name, case.label, name, kind=kind)
 
 
 def _record(
@@ -87,7 +87,7 @@ def _record(
     reason: str | None = None,
 ) -> Record:
     judges, testbed = bench.judges, bench.testbed
-    failures = store.path(case.protocol.name, case.label, _folder_name(case), kind=FAILURES)
+    failures = _folder(store, case, kind=FAILURES)
     return Record(
         key=case.key,
         status=status,

@@ -73,8 +73,8 @@ class Record:
     schema: int = SCHEMA
 
     def folder_name(self) -> str:
-        """IDENTITY-sSEED-KEY: readable, and unique through the key."""
-        return f"{slug(self.identity)}-s{self.seed}-{self.key[:12]}"
+        """See `folder_name`."""
+        return folder_name(self.identity, self.seed, self.key)
 
     def to_json(self) -> str:
         """The text of record.json."""
@@ -150,6 +150,11 @@ class Corrupt:
 
     path: Path
     reason: str
+
+
+def folder_name(identity: str, seed: int, key: str) -> str:
+    """IDENTITY-sSEED-KEY: readable, and unique through the key."""
+    return f"{slug(identity)}-s{seed}-{key[:12]}"
 
 
 def slug(text: str) -> str:

@@ -243,7 +243,6 @@ class Testbed(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
-    paper_weights: ClassVar[bool] = False  # True: its figures stand beside the paper's published ones
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
 
     def __init__(self, *, device: torch.device | str = "cpu", cache: Path | None = None) -> None:

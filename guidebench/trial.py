@@ -88,12 +88,12 @@ class Outcome:
 class Bench:
     """A testbed, loaded once a process, with the evidence about its original generator that trials share."""
 
-    def __init__(self, testbed: Testbed, faces: Faces | None = None) -> None:
-        """faces: photographs to use instead of the testbed's own. Raises BadInput if a judge is also a player."""
+    def __init__(self, testbed: Testbed) -> None:
+        """Raises BadInput if a judge is also a player."""
         self.testbed = testbed
         self.players: Players = testbed.players()
         self.judges: Judges = testbed.judges()
-        self.faces: Faces = faces or testbed.faces()
+        self.faces: Faces = testbed.faces()  # may be replaced by photographs of one's own
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
         self._casts: dict[tuple[str, int], tuple[Cast, Renders]] = {}

@@ -65,11 +65,6 @@ class GeneratorConfig:
         """Rows of a latent code: one for the constant's layer, two a level, one shared by the last outputs."""
         return 2 * len(self.channels)
 
-    @property
-    def plane_resolution(self) -> int:
-        """Pixels a side of the tri-planes."""
-        return self.base_resolution * 2 ** (len(self.channels) - 1)
-
 
 class ScaledLinear(nn.Module):
     """A linear layer with StyleGAN's run-time weight scaling; `rate` multiplies its effective learning rate."""

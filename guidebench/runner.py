@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guidebench import protocol as protocols
 from guidebench import registry
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, unknown_name
 from guidebench.executors import Executor, Finished, Setup, resolve_device, start_executor
 from guidebench.plan import Case, MethodChoice, cases
 from guidebench.progress import Progress
@@ -148,10 +148,8 @@ def choose_methods(options: Options) -> list[MethodChoice]:
         choices.append(MethodChoice(spec, own, floor=spec in registry.FLOORS))
     for name in settings:
         if name not in used:
-            known = sorted(
-                {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
-            )
-            raise BadInput(f"--set {name}=…: no chosen method has this field; they have: {', '.join(known) or 'none'}")
+            known = {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
+            raise unknown_name("field", name, known, command=f"guidebench show {options.methods[0]}")
     if options.floors == "none":
         return choices
     named = {choice.spec for choice in choices}

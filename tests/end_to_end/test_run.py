@@ -336,7 +336,10 @@ def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
         (["--protocol", "celebahq-mult", "--method", "guide"], ["'celebahq-multi'", "guidebench list protocols"]),
         (["--protocol", "smoke", "--method", "giude"], ["'guide'", "guidebench list methods"]),
         (["--protocol", "smoke", "--method", "guide", "--testbed", "linaer"], ["'linear'", "guidebench list testbeds"]),
-        (["--protocol", "smoke", "--method", "guide", "--set", "alpa_max=3"], ["alpa_max", "alpha_max"]),
+        (
+            ["--protocol", "smoke", "--method", "guide", "--set", "alpa_max=3"],
+            ["did you mean 'alpha_max'", "guidebench show guide"],
+        ),
         (["--protocol", "smoke", "--method", "guide", "--set", "steps=many"], ["steps=many", "an integer"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr=-1"], ["lr=-1", "between"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr=nan"], ["lr=nan", "between"]),

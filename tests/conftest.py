@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,6 +57,17 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("no reference arrays; name their folder in GUIDEBENCH_REFERENCE")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def recipe() -> ModuleType:
+    """tests/recipe_weights.py: weights and images that are functions of their names, as the reference arrays used."""
+    spec = importlib.util.spec_from_file_location("recipe_weights", ROOT / "tests" / "recipe_weights.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.self_check()
+    return module
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPT
 if TYPE_CHECKING:
     from guidebench.protocol import Protocol
     from guidebench.runner import Options, Result
+    from guidebench.suites import Suite
 
 _METHOD_HELP = "A registered method, or path/to/file.py:Class. Repeat for several."
+_FORMATS = ("markdown", "latex", "csv", "json", "terminal")
 
 
 @contextlib.contextmanager
@@ -96,10 +99,10 @@ def main() -> None:
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["methods", "protocols", "testbeds", "metrics"]), required=False)
+@click.argument("kind", type=click.Choice(["methods", "protocols", "suites", "testbeds", "metrics"]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List methods, protocols, testbeds and metrics."""
+    """List methods, protocols, suites, testbeds and metrics."""
     rooms = _rooms() if kind is None else {kind: _rooms()[kind]}
     if as_json:
         click.echo(json.dumps(rooms if kind is None else rooms[kind], indent=1, ensure_ascii=False))
@@ -112,11 +115,12 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 
 def _rooms() -> dict[str, dict[str, str]]:
-    from guidebench import metrics, protocol, registry
+    from guidebench import metrics, protocol, registry, suites
 
     return {
         "methods": {name: entry.summary for name, entry in registry.methods().items()},
         "protocols": {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
+        "suites": {name: suites.load(name).summary for name in suites.names()},
         "testbeds": {name: summary for name, (_, summary) in registry.TESTBEDS.items()},
         "metrics": {name: metric.summary for name, metric in metrics.METRICS.items()},
     }
@@ -124,12 +128,14 @@ def _rooms() -> dict[str, dict[str, str]]:
 
 @main.command()
 @click.argument("name")
-@click.option("--testbed", default=None, help="Show a protocol with this testbed's overlay.")
+@click.option("--testbed", default=None, help="Show a protocol or suite with this testbed's overlay.")
 def show(name: str, testbed: str | None) -> None:
-    """Show every number of a protocol, or every field of a method."""
-    from guidebench import protocol, registry
+    """Show every number of a protocol, the rows of a suite, or every field of a method."""
+    from guidebench import protocol, registry, suites
 
-    if name in protocol.names() or name.endswith(".toml"):
+    if name in suites.names() or (name.endswith(".toml") and suites.is_suite_file(name)):
+        _show_suite(suites.load(name).resolve(testbed or registry.DEFAULT_TESTBED))
+    elif name in protocol.names() or name.endswith(".toml"):
         _show_protocol(protocol.load(name).resolve(testbed or registry.DEFAULT_TESTBED), testbed)
     elif name in registry.methods() or ".py" in name:
         _show_method(name)
@@ -137,8 +143,28 @@ def show(name: str, testbed: str | None) -> None:
         from guidebench.errors import unknown_name
 
         raise unknown_name(
-            "protocol or method", name, [*protocol.names(), *registry.methods()], command="guidebench list"
+            "protocol, suite or method",
+            name,
+            [*protocol.names(), *suites.names(), *registry.methods()],
+            command="guidebench list",
         )
+
+
+def _show_suite(suite: Suite) -> None:
+    click.echo(f"# suite {suite.name} on testbed {suite.testbed}: {suite.title}")
+    if suite.citation:
+        click.echo(f"# {suite.citation}")
+    for protocol in suite.protocols:
+        trials = len(suite.rows) * protocol.identities * len(protocol.seeds)
+        seeds = ", ".join(map(str, protocol.seeds))
+        click.echo(f"# {protocol.name}: {protocol.identities} identities, seeds {seeds}, {trials} trials and floors")
+    click.echo(f"metrics = {json.dumps(suite.metrics)}")
+    if suite.against:
+        click.echo(f"against = {json.dumps(suite.against, ensure_ascii=False)}")
+    width = max(len(row.title) for row in suite.rows)
+    for row in suite.rows:
+        settings = "".join(f" --set {field}={value}" for field, value in row.settings.items())
+        click.echo(f"  {row.title:{width}}  {row.method}{settings}")
 
 
 def _show_protocol(resolved: Protocol, testbed: str | None) -> None:
@@ -181,29 +207,41 @@ def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int
         raise click.BadParameter(f"'{text}': give integers such as 0,1,2 or 0-2") from None
 
 
+def _measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that measures: fields of `guidebench.runner.Common`."""
+    options = (
+        click.option("--testbed", default="mini", show_default=True, help="See `guidebench list testbeds`."),
+        click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs", show_default=True),
+        click.option("--identities", type=int, help="How many people to forget, one trial each."),
+        click.option("--samples", type=int, help="Random samples for FID_pre and ΔFID_real."),
+        click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Repetitions of every trial."),
+        click.option("--conventions", type=click.Choice(["corrected", "published"]), help="How things are measured."),
+        click.option(
+            "--floors",
+            type=click.Choice(["few", "all", "none"]),
+            default="few",
+            show_default=True,
+            help="Floor and ceiling rows: on 2 identities, on all, or not.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option(
+            "--workers", type=click.IntRange(1, 256), help="Processes on a CPU (default: one a core, at most 8)."
+        ),
+        click.option("--fresh", is_flag=True, help="Measure again what is recorded already."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.option("--protocol", required=True, help="A registered protocol, or a TOML file of your own.")
 @click.option("--method", "methods", multiple=True, required=True, help=_METHOD_HELP)
-@click.option("--testbed", default="mini", show_default=True, help="What it runs on; `guidebench list testbeds`.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs", show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of matching methods.")
-@click.option("--identities", type=int, help="How many people to forget, one trial each.")
-@click.option("--samples", type=int, help="Random samples for FID_pre and ΔFID_real.")
-@click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Repetitions of every trial.")
-@click.option("--conventions", type=click.Choice(["corrected", "published"]), help="How things are measured.")
 @click.option(
     "--photos", type=click.Path(path_type=Path), help="Photographs of your own: a folder that holds a folder a person."
 )
-@click.option(
-    "--floors",
-    type=click.Choice(["few", "all", "none"]),
-    default="few",
-    show_default=True,
-    help="Floor and ceiling rows: on 2 identities, on all, or not.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes on a CPU (default: one a core, at most 8).")
-@click.option("--fresh", is_flag=True, help="Measure again what is recorded already.")
+@_measuring
 @click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`.")
 def run(**options: Any) -> None:
     """Run methods under a protocol and print the table. What is recorded is skipped."""
@@ -217,12 +255,63 @@ def run(**options: Any) -> None:
         sys.exit(EXIT_FAILED_TRIALS)
 
 
+@main.command()
+@click.argument("name")
+@click.option("--method", "methods", multiple=True, help=f"A row beside the suite's. {_METHOD_HELP}")
+@_measuring
+@click.option("--format", "style", type=click.Choice(_FORMATS), default="terminal", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would run, how long it takes, and what is missing.")
+@click.pass_context
+def reproduce(context: click.Context, name: str, style: str, dry_run: bool, **options: Any) -> None:
+    """Make a table of the paper: run what is missing of a suite and print it in the paper's layout.
+
+    NAME is a suite (`guidebench list suites`), or a TOML file of your own.
+    """
+    from guidebench import forecast, runner, suites
+
+    chosen = runner.Common(**options)
+    suite = suites.load(name).resolve(chosen.testbed, **chosen.overrides)
+    choices = runner.with_floors(suites.with_own(suite.choices, chosen.methods), chosen.floors)
+    if dry_run:
+        found = forecast.forecast(suite.protocols, choices, chosen)
+        click.echo("\n".join(forecast.lines_of(found, {label: title for title, label in suite.labels.items()})))
+        return
+    result = runner.measure(suite.protocols, choices, chosen)
+    runner.say(result, chosen.out)
+    click.echo(f"the same table again: {_same_command(context)}", err=True)
+    click.echo(_table_of_suite(suite, result, chosen.out, style))
+    if result.failed:
+        sys.exit(EXIT_FAILED_TRIALS)
+
+
+def _table_of_suite(suite: Suite, result: Result, out: Path, style: str) -> str:
+    """The suite's own trials in its layout, whatever else is recorded beside them."""
+    from guidebench.reporting import tables
+
+    return tables.report(out, style, layout="paper", table=suite.table, against=suite.against_label, keys=result.keys)
+
+
+def _same_command(context: click.Context) -> str:
+    """What was typed, without what concerns this once only, as text for a shell."""
+    words = [context.command_path, context.params["name"]]
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if not isinstance(option, click.Option) or not given or option.name in ("fresh", "workers"):
+            continue
+        value = context.params[option.name or ""]
+        values = value if option.multiple else [",".join(map(str, value)) if isinstance(value, tuple) else value]
+        for each in values:
+            words += [option.opts[0], str(each)]
+    return " ".join(words[:1] + [shlex.quote(word) for word in words[1:]])
+
+
 def _table_of_run(result: Result, options: Options) -> str:
     """The run's protocol with everything recorded of it; if older records do not fit, only what this run asked for."""
     from guidebench.errors import BadInput
     from guidebench.reporting import tables
 
-    digest = result.protocol.digest()
+    (protocol,) = result.protocols
+    digest = protocol.digest()
     try:
         return tables.summary(options.out, digest, testbed=options.testbed)
     except BadInput as error:
@@ -247,7 +336,7 @@ def status(directory: Path, as_json: bool) -> None:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["markdown", "latex", "csv", "json", "terminal"]),
+    type=click.Choice(_FORMATS),
     default="markdown",
     show_default=True,
 )

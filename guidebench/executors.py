@@ -332,14 +332,19 @@ class _Throttled:
 def start_executor(setup: Setup, *, workers: int | None, instant: bool) -> Executor:
     """In this process if trials are instant and nobody asked for workers; else as many as asked for.
 
-    workers: None: one on a GPU; on a CPU one a core, at most 8.
+    workers: None: see `default_workers`.
     """
     if instant and workers is None:
         return InProcess(setup)
-    if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = min(cores, 8) if setup.device == "cpu" else 1
-    return Pool(setup, workers)
+    return Pool(setup, workers or default_workers(setup.device))
+
+
+def default_workers(device: str) -> int:
+    """How many processes run if nobody says: one on a GPU; on a CPU one a core, at most 8."""
+    if device != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def resolve_device(name: str) -> str:

@@ -36,6 +36,10 @@ class MethodChoice:
         changed = ",".join(f"{name}={getattr(method, name)}" for name in sorted(self.settings))
         return f"{method.name}({changed})" if changed else method.name
 
+    def identities(self, protocol: Protocol) -> int:
+        """How many of a protocol's identities it runs on."""
+        return min(protocol.identities, FLOOR_IDENTITIES) if self.few else protocol.identities
+
 
 @dataclass(frozen=True)
 class Description:
@@ -93,29 +97,37 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
 
 
 def cases(
-    protocol: Protocol,
+    protocols: Sequence[Protocol],
     choices: Sequence[MethodChoice],
     description: Description,
     *,
     testbed: str,
 ) -> list[Case]:
-    """All trials of a protocol: methods by identity and seed, floors last.
+    """All trials, protocol by protocol: methods by identity and seed, floors last.
 
     Raises BadInput if two methods would stand under one name.
     """
-    found = []
+    check_labels(choices, testbed)
+    return [case for protocol in protocols for case in _cases_of(protocol, choices, description, testbed)]
+
+
+def check_labels(choices: Sequence[MethodChoice], testbed: str) -> None:
+    """Raises BadInput if two methods would stand under one name."""
     labels = [choice.label(testbed) for choice in choices]
     for label in labels:
         if labels.count(label) > 1:
             raise BadInput(f"two of the chosen methods are called '{label}'; give one of them another name")
+
+
+def _cases_of(
+    protocol: Protocol, choices: Sequence[MethodChoice], description: Description, testbed: str
+) -> list[Case]:
+    found = []
     for choice in sorted(choices, key=lambda item: item.floor):
         method, preset = choice.build(testbed)
         fields = dataclasses.asdict(method)  # type: ignore[call-overload]
         source = registry.source_digest(method)
-        count = protocol.identities
-        if choice.few:
-            count = min(count, FLOOR_IDENTITIES)
-        for index in range(count):
+        for index in range(choice.identities(protocol)):
             identity = description.identities[protocol.digest()][index]
             manifest = description.manifests[protocol.digest()]
             for seed in protocol.seeds:

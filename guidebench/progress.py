@@ -22,6 +22,7 @@ class Progress:
         self._total, self._workers = len(cases), workers
         self._done = self._failed = 0
         self._waiting = [case.label for case in cases]
+        self._several_protocols = len({case.protocol.name for case in cases}) > 1
         self._running: dict[str, tuple[Case, float, int, dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {}
         self._started = self._last = time.monotonic()
@@ -63,7 +64,9 @@ class Progress:
 
     def _finished_line(self, event: Finished) -> str:
         case = event.case
-        text = f"[{self._done}/{self._total}] {case.label} on {case.identity}, seed {case.seed}: {event.seconds:.1f} s"
+        under = f"{case.protocol.name}: " if self._several_protocols else ""
+        trial = f"{under}{case.label} on {case.identity}, seed {case.seed}"
+        text = f"[{self._done}/{self._total}] {trial}: {event.seconds:.1f} s"
         return text if event.reason is None else f"{text}, FAILED: {event.reason}"
 
     def _status(self, now: float) -> str:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from guidebench import protocol as protocols
 from guidebench import registry
-from guidebench.errors import BadInput, unknown_name
+from guidebench.errors import BadInput, MissingAsset, unknown_name
 from guidebench.executors import Executor, Finished, Setup, resolve_device, start_executor
 from guidebench.plan import Case, MethodChoice, cases
 from guidebench.progress import Progress
@@ -21,32 +22,43 @@ from guidebench.store import Store
 from guidebench.testbeds.folder import SOURCE, list_people
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `guidebench run` was asked for."""
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command that measures is asked for."""
 
-    protocol: str
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()  # registered names or path/to/file.py:Class
     testbed: str = registry.DEFAULT_TESTBED
     out: Path = Path("runs")
-    settings: tuple[str, ...] = ()  # FIELD=VALUE
     identities: int | None = None
     samples: int | None = None
     seeds: tuple[int, ...] | None = None
     conventions: str | None = None
-    photos: Path | None = None
     floors: str = "few"  # few, all or none
     device: str = "auto"
     workers: int | None = None
     fresh: bool = False
+    photos: Path | None = None
     keep_generators: bool = False
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What was given of a protocol's fields; None: not given."""
+        return {name: getattr(self, name) for name in ("identities", "samples", "seeds", "conventions")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    """What `guidebench run` was asked for."""
+
+    protocol: str
+    settings: tuple[str, ...] = ()  # FIELD=VALUE
 
 
 @dataclass(frozen=True)
 class Result:
     """What a run did."""
 
-    protocol: Protocol
+    protocols: tuple[Protocol, ...]
     keys: frozenset[str]  # of all trials that were asked for
     measured: int  # trials measured now
     skipped: int  # trials that were recorded already
@@ -55,27 +67,31 @@ class Result:
 
 
 def run(options: Options) -> Result:
-    """Runs everything that is not recorded yet.
+    """Runs everything of one protocol that is not recorded yet; see `measure`."""
+    return measure((resolve_protocol(options),), choose_methods(options), options)
+
+
+def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], options: Common) -> Result:
+    """Runs every trial of all protocols that is not recorded yet, on one set of workers.
 
     Raises BadInput, MissingAsset or StorageError before or while running; trials that are measured stay recorded.
     """
     started = time.perf_counter()
-    protocol = resolve_protocol(options)
     testbed = registry.testbed_class(options.testbed)
-    choices = choose_methods(options)
     for choice in choices:
         choice.build(options.testbed)  # refuses bad settings before anything starts
+    device = resolve_device(options.device)
+    refuse_missing(options.testbed, testbed(device=device).missing())
     store = Store(options.out)
     store.clean()
-    device = resolve_device(options.device)
-    setup = Setup(options.testbed, device, options.out, (protocol,), options.photos, options.keep_generators)
+    setup = Setup(options.testbed, device, options.out, asked, options.photos, options.keep_generators)
     executor = start_executor(setup, workers=options.workers, instant=testbed.instant)
     try:
-        description = executor.description()
-        planned = cases(protocol, choices, description, testbed=options.testbed)
+        planned = cases(asked, choices, executor.description(), testbed=options.testbed)
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
+        names = ", ".join(protocol.name for protocol in asked)
         sys.stderr.write(
-            f"{protocol.name} on testbed {options.testbed}: {len(todo)} of {len(planned)} trials to run, "
+            f"{names} on testbed {options.testbed}: {len(todo)} of {len(planned)} trials to run, "
             f"{min(executor.workers, max(1, len(todo)))} at a time on {device}\n"
         )
         finished = _execute(executor, todo)
@@ -83,13 +99,19 @@ def run(options: Options) -> Result:
         executor.close()
     failed = [event for event in finished if event.reason is not None]
     return Result(
-        protocol=protocol,
+        protocols=asked,
         keys=frozenset(case.key for case in planned),
         measured=len(finished) - len(failed),
         skipped=len(planned) - len(todo),
         failed=failed,
         seconds=time.perf_counter() - started,
     )
+
+
+def refuse_missing(testbed: str, missing: Sequence[str]) -> None:
+    """Raises MissingAsset if a testbed lacks something."""
+    if missing:
+        raise MissingAsset(f"testbed {testbed} lacks {len(missing)} of its files: {'; '.join(missing)}")
 
 
 def _execute(executor: Executor, todo: Sequence[Case]) -> list[Finished]:
@@ -107,14 +129,7 @@ def _execute(executor: Executor, todo: Sequence[Case]) -> list[Finished]:
 
 def resolve_protocol(options: Options) -> Protocol:
     """The protocol with the testbed's overlay and the command line's overrides; ``--photos`` sets its source."""
-    file = protocols.load(options.protocol)
-    overrides = {
-        "identities": options.identities,
-        "samples": options.samples,
-        "seeds": options.seeds,
-        "conventions": options.conventions,
-    }
-    resolved = file.resolve(options.testbed, **overrides)
+    resolved = protocols.load(options.protocol).resolve(options.testbed, **options.overrides)
     if options.photos is None:
         return resolved
     people = list_people(options.photos)
@@ -150,12 +165,17 @@ def choose_methods(options: Options) -> list[MethodChoice]:
         if name not in used:
             known = {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
             raise unknown_name("field", name, known, command=f"guidebench show {options.methods[0]}")
-    if options.floors == "none":
-        return choices
+    return with_floors(choices, options.floors)
+
+
+def with_floors(choices: Sequence[MethodChoice], floors: str) -> list[MethodChoice]:
+    """The methods and the floors that are not among them: on few identities, on all, or none."""
+    if floors == "none":
+        return list(choices)
     named = {choice.spec for choice in choices}
-    few = options.floors == "few"
+    few = floors == "few"
     added = [floor for floor in registry.FLOORS if floor not in named]
-    return choices + [MethodChoice(floor, {}, floor=True, few=few) for floor in added]
+    return [*choices, *(MethodChoice(floor, {}, floor=True, few=few) for floor in added)]
 
 
 def parse_settings(settings: Sequence[str]) -> Mapping[str, str]:

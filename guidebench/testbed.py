@@ -250,6 +250,10 @@ class Testbed(ABC):
         self.device = torch.device(device)
         self.cache = cache
 
+    def missing(self) -> Sequence[str]:
+        """What must be fetched or built before anything can run: a line each, with what to do. Default: nothing."""
+        return ()
+
     @abstractmethod
     def players(self) -> Players:
         """Builds the players on the testbed's device (each call may build anew; the engine calls it once)."""

@@ -7,8 +7,11 @@ from guidebench import progress
 from guidebench.executors import Finished, Started, Stepped
 
 
-def case(identity, label="guide"):
-    return SimpleNamespace(key=identity + label, label=label, identity=identity, seed=0, fields={"steps": 50})
+def case(identity, label="guide", under="ffhq"):
+    protocol = SimpleNamespace(name=under)
+    return SimpleNamespace(
+        key=under + identity + label, protocol=protocol, label=label, identity=identity, seed=0, fields={"steps": 50}
+    )
 
 
 class Terminal(io.StringIO):

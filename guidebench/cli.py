@@ -17,6 +17,7 @@ import guidebench
 from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, GuidebenchError
 
 if TYPE_CHECKING:
+    from guidebench.catalogue import Asset
     from guidebench.protocol import Protocol
     from guidebench.runner import Options, Result
     from guidebench.suites import Suite
@@ -452,3 +453,88 @@ def new_method(name: str, folder: Path) -> None:
 
     written = scaffold.new_method(name, folder)
     click.echo(f"wrote {written.path}; now: guidebench check {written.spec}")
+
+
+@main.group("assets")
+def assets_group() -> None:
+    """List, check, add and fetch the pretrained files that some testbeds need."""
+
+
+_TESTBED_OF_ASSETS = click.option("--testbed", help="Only what this testbed needs or can use.")
+
+
+@assets_group.command("list")
+@_TESTBED_OF_ASSETS
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def assets_list(testbed: str | None, as_json: bool) -> None:
+    """Say of every file what it is, its licence, where it comes from, and whether it is here."""
+    from guidebench import assets
+
+    states = [assets.inspect(asset) for asset in _assets((), testbed)]
+    if as_json:
+        click.echo(json.dumps([state.as_data() for state in states], indent=1, ensure_ascii=False))
+        return
+    click.echo("\n".join([f"folder: {assets.folder()}", *assets.summary(states)]))
+    if any(state.status != "present" for state in states):
+        click.echo(f"next: guidebench assets fetch{f' --testbed {testbed}' if testbed else ''}")
+
+
+@assets_group.command("verify")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@_TESTBED_OF_ASSETS
+def assets_verify(ids: tuple[str, ...], testbed: str | None) -> None:
+    """Hash files anew: those named, those of a testbed, or all that are here. Exit code 2: one is wrong or missing."""
+    from guidebench import assets
+
+    states = [assets.inspect(asset, anew=True) for asset in _assets(ids, testbed)]
+    for state in states:
+        if ids or testbed or state.status != "missing":
+            click.echo(state.line)
+    missing = set(ids) | ({state.asset.id for state in assets.unmet(testbed)} if testbed else set())
+    if any(state.status == "wrong" or (state.status == "missing" and state.asset.id in missing) for state in states):
+        sys.exit(EXIT_BAD_INPUT)
+
+
+@assets_group.command("add")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--as", "as_id", metavar="ID", help="Which file it is, where its name does not tell.")
+@click.option("--link", is_flag=True, help="Link to the file instead of copying it.")
+def assets_add(files: tuple[Path, ...], as_id: str | None, link: bool) -> None:
+    """Check files that you have and copy them to where testbeds look. An ArcFace pack may be a zip or a folder."""
+    from guidebench import placing
+    from guidebench.errors import BadInput
+
+    if as_id and len(files) > 1:
+        raise BadInput(f"--as {as_id} names one file, {len(files)} are given; add them one by one")
+    for file in files:
+        click.echo(placing.add(file, as_id=as_id, link=link).line)
+
+
+@assets_group.command("fetch")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@_TESTBED_OF_ASSETS
+def assets_fetch(ids: tuple[str, ...], testbed: str | None) -> None:
+    """Download what is absent, and say how to get what cannot be downloaded. Exit code 2 if something needed remains.
+
+    GUIDEBENCH_MIRROR=http://host/folder fetches everything from there instead.
+    """
+    from guidebench import placing
+
+    unsettled = 0
+    for settled, line in placing.fetch_all(_assets(ids, testbed)):
+        click.echo(line if settled else f"guidebench: {line}", err=not settled)
+        unsettled += not settled
+    if unsettled:
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _assets(ids: tuple[str, ...], testbed: str | None) -> list[Asset]:
+    """The assets that a command is about: those named, those of a testbed, or all."""
+    from guidebench import catalogue
+    from guidebench.errors import BadInput
+
+    if ids and testbed:
+        raise BadInput("give names of assets or --testbed, not both")
+    if ids:
+        return [catalogue.named(asset_id) for asset_id in dict.fromkeys(ids)]
+    return catalogue.needed_by(testbed) if testbed else list(catalogue.ASSETS)

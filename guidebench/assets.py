@@ -1,0 +1,279 @@
+"""The assets folder: finds the pretrained files of a testbed and says whether they are what they should be.
+
+`guidebench.catalogue` says what the files are, `guidebench.placing` puts them here. Beside the files lies
+``assets.json``: the digest of every file that was looked at, with sizes and times by which an unchanged file is known
+again, so that hundreds of megabytes are hashed once. Where the catalogue knows no digest, the first one that was seen
+counts from then on, and another one is reported as wrong. No file is interpreted beyond its first and last bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+
+from guidebench import digest as digests
+from guidebench.catalogue import Asset, in_words, named, needed_by
+from guidebench.errors import BadInput, MissingAsset
+
+LOCK = "assets.json"
+_LEGACY_TORCH = b"\x80\x02"  # files of torch before 1.6 start with a pickle of protocol 2
+
+
+@dataclass(frozen=True)
+class State:
+    """What lies in the folder for an asset."""
+
+    asset: Asset
+    status: Literal["present", "missing", "wrong"]
+    detail: str = ""  # wrong: why
+    sha256: str | None = None  # None: nothing is there, or it was not hashed because its format is wrong
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or should."""
+        return folder() / self.asset.file
+
+    @property
+    def line(self) -> str:
+        """One line for `guidebench assets verify`."""
+        told = {"present": f"SHA-256 {self.sha256} ({self.authority})", "missing": "", "wrong": self.detail}
+        return f"{self.status:8} {self.asset.id:20} {self.asset.file}  {told[self.status]}".rstrip()
+
+    def as_data(self) -> dict[str, Any]:
+        """For `guidebench assets list --json`: the asset's fields with what lies in the folder."""
+        data = asdict(self.asset)
+        data["about_bytes"], data["published_sha256"] = data.pop("size"), data.pop("sha256")
+        return {**data, "state": self.status, "detail": self.detail, "sha256": self.sha256, "path": str(self.path)}
+
+    @property
+    def authority(self) -> str:
+        """Who says that this is the right digest."""
+        if len(self.asset.sha256) == 64:
+            return "as published"
+        return f"starts as published: {self.asset.sha256}" if self.asset.sha256 else "as recorded when it was added"
+
+
+def folder() -> Path:
+    """Where assets lie: $GUIDEBENCH_ASSETS, else below $GUIDEBENCH_HOME, else in the user's data folder."""
+    if own := os.environ.get("GUIDEBENCH_ASSETS"):
+        return Path(own).expanduser()
+    if home := os.environ.get("GUIDEBENCH_HOME"):
+        return Path(home) / "assets"
+    return platformdirs.user_data_path("guidebench") / "assets"
+
+
+def find(asset_id: str) -> Path:
+    """The file (ONNX pack: the folder) of an asset, of the right digest.
+
+    Raises MissingAsset, naming the command that helps, if it is absent or wrong; BadInput if there is no such asset.
+    """
+    return _sound(asset_id).path
+
+
+def digest(asset_id: str) -> str:
+    """SHA-256 of an asset's file; of an ONNX pack: of its files' names and digests. Raises as `find`."""
+    sha256 = _sound(asset_id).sha256
+    assert sha256 is not None  # what is present was hashed
+    return sha256
+
+
+def path_or_none(asset_id: str) -> Path | None:
+    """As `find`, but None if the asset is absent; one that is wrong raises all the same."""
+    return None if inspect(named(asset_id)).status == "missing" else find(asset_id)
+
+
+def missing(testbed: str) -> list[str]:
+    """What a testbed cannot run without and does not find: a line each, with the command that helps."""
+    return [complaint(state) for state in unmet(testbed)]
+
+
+def unmet(testbed: str) -> list[State]:
+    """The required assets of a testbed that are absent or wrong; of two that can stand in for another, the first."""
+    states = {asset.id: inspect(asset) for asset in needed_by(testbed)}
+    lacking: dict[str, State] = {}
+    for state in states.values():
+        asset, other = state.asset, states.get(state.asset.instead)
+        if state.status == "present" or asset.without or (other and other.status == "present"):
+            continue
+        if asset.instead not in lacking:
+            lacking[asset.id] = state
+    return list(lacking.values())
+
+
+def complaint(state: State) -> str:
+    """What is wrong with an asset and what to do about it, in one line."""
+    asset = state.asset
+    if state.status == "wrong":
+        return f"{state.path} {state.detail}; {remedy(asset)}"
+    return f"{asset.file} ({asset.role}) is not in {folder()}; {remedy(asset)}"
+
+
+def remedy(asset: Asset) -> str:
+    """How to get an asset, ending with the exact command."""
+    if asset.urls:
+        return f"`{command(asset)}`"
+    return f"get it from {asset.origin}; licence: {asset.licence}; then `{command(asset)}`"
+
+
+def command(asset: Asset) -> str:
+    """The command that puts an asset into the folder."""
+    return f"guidebench assets fetch {asset.id}" if asset.urls else f"guidebench assets add {asset.file}"
+
+
+def inspect(asset: Asset, *, anew: bool = False) -> State:
+    """What lies in the folder for an asset. anew: hash it even if it seems not to have changed since the last time."""
+    path = folder() / asset.file
+    if not path.exists():
+        return State(asset, "missing")
+    try:
+        seen = _seen(path)
+        entry = _entries().get(asset.id, {})
+        if not anew and entry.get("files") == seen:
+            sha256 = str(entry["sha256"])
+        elif problem := format_problem(asset, path):
+            return State(asset, "wrong", problem)
+        else:
+            sha256 = digest_of(path)
+    except OSError as error:
+        return State(asset, "wrong", f"cannot be read: {error.strerror or error}")
+    if problem := digest_problem(asset, sha256, recorded=entry.get("sha256")):
+        return State(asset, "wrong", problem, sha256)
+    if entry.get("files") != seen:
+        record(asset, sha256)
+    return State(asset, "present", "", sha256)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file; of a folder: of its files' names and digests."""
+    if path.is_dir():
+        return digests.of_data({item.name: digests.of_file(item) for item in _files(path)})
+    return digests.of_file(path)
+
+
+def digest_problem(asset: Asset, sha256: str, *, recorded: str | None = None) -> str:
+    """Why a digest is not the one that an asset must have, or "". recorded: what counts if none is published."""
+    wanted = asset.sha256 or recorded or ""
+    if sha256.startswith(wanted):
+        return ""
+    if asset.sha256:
+        return f"is another file: its SHA-256 is {sha256}, published is {wanted}{'…' if len(wanted) < 64 else ''}"
+    return f"has changed since it was added: its SHA-256 is {sha256}, recorded is {wanted}"
+
+
+def format_problem(asset: Asset, path: Path) -> str:
+    """Why a file cannot be what it should be, from its first and last bytes, or ""."""
+    if asset.format == "onnx-pack":
+        return _pack_problem(asset, path)
+    if path.is_dir():
+        return "is a folder, not a file"
+    with open(path, "rb") as stream:
+        first = stream.read(512)
+        stream.seek(max(0, path.stat().st_size - 1))
+        last = stream.read(1)
+    if not first:
+        return "is empty"
+    if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not the file; sites answer so when they want a confirmation first"
+    if first.startswith(b"version https://git-lfs"):
+        return "is a pointer of git-lfs, not the file"
+    if first.startswith(b"PK"):
+        whole = asset.format in ("torch", "numpy") and zipfile.is_zipfile(path)
+        return "" if whole else "is a zip archive that is cut short or should have been unpacked"
+    sound = {
+        "pickle": first.startswith(b"\x80") and last == b".",  # a pickle ends with its STOP
+        "torch": first.startswith(_LEGACY_TORCH),
+        "numpy": first.startswith(b"\x93NUMPY"),
+    }
+    return "" if sound[asset.format] else f"is no whole {asset.format} file"
+
+
+def record(asset: Asset, sha256: str) -> None:
+    """Writes down an asset's digest with the size and time of its file. A folder that cannot be written is left alone.
+
+    Two processes that write at once may lose one another's entry, which costs the loser hashing its file again.
+    """
+    root = folder()
+    aside = root / f".{LOCK}-{os.getpid()}"
+    with contextlib.suppress(OSError):
+        entries = {**_entries(), asset.id: {"sha256": sha256, "files": _seen(root / asset.file)}}
+        aside.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
+        os.replace(aside, root / LOCK)
+
+
+def recorded_digest(asset: Asset) -> str | None:
+    """The digest in the lock file, if the asset has ever been looked at."""
+    return _entries().get(asset.id, {}).get("sha256")
+
+
+def free_bytes(path: Path) -> int:
+    """Free space where a file or folder is, or would be made."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _sound(asset_id: str) -> State:
+    state = inspect(named(asset_id))
+    if state.status != "present":
+        raise MissingAsset(complaint(state))
+    return state
+
+
+def _entries() -> dict[str, dict[str, Any]]:
+    """What the lock file says by asset id. Raises BadInput if it cannot be understood."""
+    path = folder() / LOCK
+    try:
+        entries = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise BadInput(f"{path} is damaged; delete it, and `guidebench assets verify` hashes all files again")
+    return entries
+
+
+def _seen(path: Path) -> dict[str, list[int]]:
+    """File name -> [size in bytes, time of change in ns], by which an unchanged file is known again."""
+    states = {item.name: item.stat() for item in (_files(path) if path.is_dir() else [path])}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def _files(pack: Path) -> list[Path]:
+    return sorted(path for path in pack.iterdir() if path.is_file())
+
+
+def _pack_problem(asset: Asset, path: Path) -> str:
+    if not path.is_dir():
+        return "is a file, not an unpacked folder"
+    return members_problem(asset, {item.name: item.stat().st_size for item in _files(path)})
+
+
+def members_problem(asset: Asset, sizes: dict[str, int]) -> str:
+    """Why files of these names and sizes are not an ONNX pack, or ""."""
+    lacking = [name for name in asset.members if not sizes.get(name)]
+    return f"lacks {' and '.join(lacking)}" if lacking else ""
+
+
+def summary(states: Iterable[State]) -> list[str]:
+    """The lines of `guidebench assets list`."""
+    lines = []
+    for state in states:
+        asset = state.asset
+        lines += [
+            f"{state.status:8} {asset.id:20} {asset.file} (about {in_words(asset.size)}; {asset.needed})",
+            f"{'':8} {asset.role}",
+            f"{'':8} {'fetch' if asset.urls else 'by hand'}: {asset.origin}; licence: {asset.licence}",
+        ]
+        if state.detail:
+            lines.append(f"{'':8} {state.detail}")
+    return lines

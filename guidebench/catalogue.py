@@ -1,0 +1,221 @@
+"""Files that a testbed needs and nobody may ship with it: what each is, whose it is, where it comes from.
+
+Sizes are rounded; those of networks follow from their number of parameters where the file itself was not at hand. A
+digest stands here only if it was computed from the file, or if the file's publisher writes its first digits into the
+file's name. Where there is none, the digest of the first file is recorded when it is added (`guidebench.assets`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from guidebench.errors import unknown_name
+
+Format = Literal["pickle", "torch", "numpy", "onnx-pack"]
+
+_GUIDE = "the Google Drive folder that the README of https://github.com/KU-VGI/GUIDE links"
+_INSIGHTFACE_PYTORCH = "https://github.com/TreB1eN/InsightFace_Pytorch"
+_INSIGHTFACE = "https://github.com/deepinsight/insightface"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file, or one folder of ONNX files, that is placed by hand or fetched."""
+
+    id: str
+    file: str  # its name in the assets folder; for an ONNX pack the name of a folder
+    role: str  # what it is and what it is for
+    licence: str
+    size: int  # bytes, about; of the download
+    origin: str  # where a person finds it
+    format: Format
+    urls: tuple[str, ...] = ()  # tried in this order; none: a person has to place it
+    sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
+    testbeds: tuple[str, ...] = ("eg3d-ffhq",)
+    without: str = ""  # what happens without it; "": it is required
+    instead: str = ""  # id of an asset that does as well
+    also: tuple[str, ...] = ()  # other names under which the same file is published
+    members: tuple[str, ...] = ()  # ONNX pack: the files that it must hold
+
+    @property
+    def needed(self) -> str:
+        """In words, whether a testbed can do without it."""
+        if self.instead:
+            return f"this or {self.instead}"
+        return f"optional: {self.without}" if self.without else "required"
+
+
+def _mtcnn(name: str, size: int, sha256: str) -> Asset:
+    return Asset(
+        f"mtcnn-{name}",
+        f"{name}.npy",
+        f"MTCNN {name[0].upper()}-Net: finds faces for the CurricularFace judge",
+        "MIT",
+        size,
+        _INSIGHTFACE_PYTORCH,
+        "numpy",
+        urls=(f"{_INSIGHTFACE_PYTORCH}/raw/350ff7a/mtcnn_pytorch/src/weights/{name}.npy",),
+        sha256=sha256,
+    )
+
+
+def _arcface(pack: str, size: int, members: tuple[str, str], instead: str) -> Asset:
+    return Asset(
+        f"arcface-{pack}",
+        pack,
+        "ArcFace with its face detector (insightface pack): the second judge of identity",
+        "non-commercial research only (insightface model packs)",
+        size,
+        f"{_INSIGHTFACE} (its releases, {pack}.zip)",
+        "onnx-pack",
+        urls=tuple(f"{_INSIGHTFACE}/releases/download/{tag}/{pack}.zip" for tag in ("v0.7", "model-zoo")),
+        instead=f"arcface-{instead}",
+        members=members,
+    )
+
+
+ASSETS: tuple[Asset, ...] = (
+    Asset(
+        "eg3d-ffhq",
+        "ffhqrebalanced512-128.pkl",
+        "EG3D trained on FFHQ at 512 px: the generator",
+        "NVIDIA source code licence (non-commercial)",
+        350_000_000,
+        "the EG3D models of NVIDIA NGC, https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
+        "pickle",
+    ),
+    Asset(
+        "eg3d-w-avg",
+        "w_avg_ffhqrebalanced512-128.pt",
+        "the average latent code as GUIDE's script loads it",
+        "none stated",
+        30_000,
+        _GUIDE,
+        "torch",
+        without="the generator's own average, mapping.w_avg, is used",
+    ),
+    Asset(
+        "goae",
+        "encoder_FFHQ.pt",
+        "GOAE encoder: inverts photographs",
+        "none stated",
+        456_000_000,
+        _GUIDE,
+        "torch",
+    ),
+    Asset(
+        "ir-se50",
+        "model_ir_se50.pth",
+        "IR-SE-50 ArcFace: the recogniser that methods train with",
+        "MIT (code); its training photographs have terms of their own",
+        175_000_000,
+        f"{_INSIGHTFACE_PYTORCH} (links in its README)",
+        "torch",
+    ),
+    Asset(
+        "curricularface",
+        "CurricularFace_Backbone.pth",
+        "CurricularFace, IR-101: the first judge of identity",
+        "as its repository says; its training photographs have terms of their own",
+        261_000_000,
+        "https://github.com/HuangYG123/CurricularFace (links in its README)",
+        "torch",
+    ),
+    _mtcnn("pnet", 41_271, "03e19e5c473932ab38f5a6308fe6210624006994a687e858d1dcda53c66f18cb"),
+    _mtcnn("rnet", 604_651, "5660aad67688edc9e8a3dd4e47ed120932835e06a8a711a423252a6f2c747083"),
+    _mtcnn("onet", 2_345_483, "313141c3646bebb73cb8350a2d5fee4c7f044fb96304b46ccc21aeea8b818f83"),
+    Asset(
+        "vgg16",
+        "vgg16-397923af.pth",
+        "VGG16 trained on ImageNet: the network under LPIPS",
+        "BSD-3-Clause (torchvision)",
+        553_000_000,
+        "https://github.com/pytorch/vision (its model weights)",
+        "torch",
+        urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
+        sha256="397923af",  # torchvision names its files by the first digits
+    ),
+    Asset(
+        "lpips-lin",
+        "vgg.pth",
+        "the linear weights of LPIPS 0.1 on VGG16",
+        "BSD-2-Clause",
+        7_289,
+        "https://github.com/richzhang/PerceptualSimilarity (also inside the lpips package)",
+        "torch",
+        urls=("https://github.com/richzhang/PerceptualSimilarity/raw/082bb24/lpips/weights/v0.1/vgg.pth",),
+        sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",  # of lpips 0.1.4
+    ),
+    Asset(
+        "fid-inception",
+        "pt_inception-2015-12-05-6726825d.pth",
+        "Inception of 2015: the features of FID",
+        "Apache-2.0",
+        96_000_000,
+        "https://github.com/toshas/torch-fidelity (release v0.2.0)",
+        "torch",
+        urls=(
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+        ),
+        sha256="6726825d",  # named by its first digits
+        also=("weights-inception-2015-12-05-6726825d.pth",),
+    ),
+    _arcface("buffalo_l", 280_000_000, ("det_10g.onnx", "w600k_r50.onnx"), "antelopev2"),
+    _arcface("antelopev2", 350_000_000, ("scrfd_10g_bnkps.onnx", "glintr100.onnx"), "buffalo_l"),
+    Asset(
+        "ffhq-real",
+        "ffhq-real.npz",
+        "FID features or statistics of real FFHQ photographs",
+        "yours to make; FFHQ itself: CC BY-NC-SA 4.0",
+        34_000_000,
+        "your own copy of FFHQ, cropped as for EG3D",
+        "numpy",
+        without="ΔFID_real is not measured",
+    ),
+)
+
+
+def named(asset_id: str) -> Asset:
+    """The asset of this id; raises BadInput with the closest match otherwise."""
+    for asset in ASSETS:
+        if asset.id == asset_id:
+            return asset
+    raise unknown_name("asset", asset_id, [asset.id for asset in ASSETS], command="guidebench assets list")
+
+
+def needed_by(testbed: str) -> list[Asset]:
+    """What a testbed needs or can use, in the order of the catalogue; nothing for one that ships everything.
+
+    Raises BadInput if neither a testbed nor an asset goes by that name.
+    """
+    from guidebench.registry import TESTBEDS
+
+    known = set(TESTBEDS) | {name for asset in ASSETS for name in asset.testbeds}
+    if testbed not in known:
+        raise unknown_name("testbed", testbed, known, command="guidebench list testbeds")
+    return [asset for asset in ASSETS if testbed in asset.testbeds]
+
+
+def in_words(size: int) -> str:
+    """Bytes as a person says them: 350 MB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"
+
+
+def markdown_table(assets: Sequence[Asset] = ASSETS) -> str:
+    """The table of docs/assets.md."""
+    lines = ["| id | file | what it is | needed | licence | about | where it comes from | SHA-256 |"]
+    lines.append("|---" * 8 + "|")
+    for asset in assets:
+        how = "`fetch`" if asset.urls else "by hand"
+        known = "recorded when added"
+        if asset.sha256:
+            known = f"`{asset.sha256[:12]}…`" if len(asset.sha256) > 12 else f"`{asset.sha256}…` (no more is known)"
+        cells = [f"`{asset.id}`", f"`{asset.file}`", asset.role, asset.needed, asset.licence, in_words(asset.size)]
+        lines.append("| " + " | ".join([*cells, f"{how}: {asset.origin}", known]) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,304 @@
+"""Puts pretrained files into the assets folder: fetched from where they are published, or added by hand.
+
+Whatever arrives is built under a temporary name in the assets folder, checked there and renamed, so a file that was
+good is never replaced by one that is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TextIO
+
+from guidebench import assets, catalogue
+from guidebench.catalogue import Asset, in_words, named
+from guidebench.errors import BadInput, GuidebenchError, MissingAsset
+
+MIRROR = "GUIDEBENCH_MIRROR"
+_ASIDE = ".arriving-"
+_STALE_SECONDS = 24 * 3600.0  # a temporary folder as old as this was left behind by a process that was killed
+_CHUNK = 1 << 18  # bytes
+_TIMEOUT_SECONDS = 30.0  # without a byte
+_SHORTEST_PREFIX = 8  # hexadecimal digits by which a file may be recognised
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A file that is in the folder now."""
+
+    asset: Asset
+    sha256: str
+    replaced: str | None = None  # digest of the other file that lay here before
+    linked: bool = False
+
+    @property
+    def line(self) -> str:
+        """What was done, in one line."""
+        known = "as published" if self.asset.sha256 else "no digest is published; recorded, and checked from now on"
+        if self.asset.sha256 and len(self.asset.sha256) < 64:
+            known = f"starts as published, {self.asset.sha256}"
+        before = f"; replaces a file of SHA-256 {self.replaced}" if self.replaced else ""
+        verb = "linked" if self.linked else "placed"
+        return f"{verb} {self.asset.id} at {assets.folder() / self.asset.file}: SHA-256 {self.sha256} ({known}){before}"
+
+
+def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed:
+    """Copies (or links) a file into the assets folder; an ONNX pack may be a zip archive or a folder.
+
+    as_id: what it is, if its name does not tell. Raises BadInput in one line if it is not that.
+    """
+    source = source.expanduser()
+    if not source.exists():
+        raise BadInput(
+            f"{source} does not exist; `guidebench assets list` shows what is needed and where it comes from"
+        )
+    try:
+        asset = named(as_id) if as_id else recognise(source)
+        if link and source.resolve() == (assets.folder() / asset.file).resolve():
+            raise BadInput(f"{source} is what {assets.folder() / asset.file} is already; nothing to link")
+        with _arriving(asset) as aside:
+            if link:
+                aside.symlink_to(source.resolve())
+            elif asset.format == "onnx-pack":
+                _unpack(asset, source, aside, given=str(source))
+            else:
+                _check_format(asset, source, given=str(source))  # before copying hundreds of megabytes
+                shutil.copyfile(source, aside)
+            return _install(asset, aside, given=str(source), linked=link)
+    except OSError as error:
+        raise _disk_trouble(error, source) from None
+
+
+def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
+    """Downloads an asset; progress goes to ``stream`` (default: stderr).
+
+    Raises BadInput in one line if it cannot be had, is not what it should be, or does not fit on the disk. Whatever lay
+    in the folder before stays then, and nothing half-loaded remains.
+    """
+    addresses = _addresses(asset)
+    if not addresses:
+        raise MissingAsset(f"{asset.file} has no address to fetch it from: {assets.remedy(asset)}")
+    try:
+        with _arriving(asset) as aside:
+            download = aside.with_name("download")
+            address = _download_from_any(asset, addresses, download, stream or sys.stderr)
+            if asset.format == "onnx-pack":
+                _unpack(asset, download, aside, given=address)
+            else:
+                os.chmod(download, 0o644)  # temporary files are private, assets may be shared
+                os.replace(download, aside)
+            return _install(asset, aside, given=address)
+    except OSError as error:
+        raise _disk_trouble(error, assets.folder()) from None
+
+
+def fetch_all(wanted: Sequence[Asset]) -> Iterator[tuple[bool, str]]:
+    """Fetches what is absent or wrong, one after another: whether each is settled, and a line that says so.
+
+    What has no address is not settled and its line is an instruction, unless nobody needs it. Of two assets that can
+    stand in for another one is enough.
+    """
+    for place, asset in enumerate(wanted):
+        state = assets.inspect(asset)
+        if state.status == "present":
+            yield True, f"have {asset.id} at {state.path}"
+        elif _has_stand_in(asset, wanted[:place]):
+            continue
+        elif not _addresses(asset):
+            yield bool(asset.without), f"{assets.complaint(state)} ({asset.needed})"
+        else:
+            try:
+                yield True, fetch(asset).line
+            except GuidebenchError as error:
+                yield False, str(error)
+
+
+def _has_stand_in(asset: Asset, earlier: Sequence[Asset]) -> bool:
+    """Whether another asset that does as well is there, or was dealt with before."""
+    if not asset.instead or not earlier:  # the only one that was asked for is meant
+        return False
+    other = named(asset.instead)
+    return other in earlier or assets.inspect(other).status == "present"
+
+
+def recognise(source: Path) -> Asset:
+    """Which asset a file or folder is, by its name and else by its digest; raises BadInput if it is none."""
+    name = re.sub(r" ?\(\d+\)(?=\.[^.]*$|$)", "", source.name)  # "encoder_FFHQ (1).pt", as browsers name a second one
+    for asset in catalogue.ASSETS:
+        names = {asset.file, *asset.also}
+        if asset.format == "onnx-pack":
+            names.add(_published_name(asset))
+        if name in names:
+            return asset
+    if source.is_file():
+        sha256 = assets.digest_of(source)
+        for asset in catalogue.ASSETS:
+            if len(asset.sha256) >= _SHORTEST_PREFIX and sha256.startswith(asset.sha256):
+                return asset
+    raise BadInput(
+        f"{source} is no known file by name or digest; `guidebench assets list` shows all, --as ID says which it is"
+    )
+
+
+@contextlib.contextmanager
+def _arriving(asset: Asset) -> Iterator[Path]:
+    """A temporary path for an asset in a folder of its own beside the final one; removed when the block ends."""
+    root = assets.folder()
+    root.mkdir(parents=True, exist_ok=True)
+    for old in root.glob(f"{_ASIDE}*"):
+        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=root) as aside:
+        yield Path(aside) / asset.file
+
+
+def _install(asset: Asset, aside: Path, *, given: str, linked: bool = False) -> Placed:
+    """Checks what lies at a temporary path and renames it to where the asset belongs."""
+    _check_format(asset, aside, given=given)
+    sha256 = assets.digest_of(aside)
+    if problem := assets.digest_problem(asset, sha256):
+        raise BadInput(f"{given} {problem}; not taken as {asset.id}")
+    target = assets.folder() / asset.file
+    before = assets.recorded_digest(asset) if target.exists() else None
+    if asset.format == "onnx-pack" and (target.exists() or target.is_symlink()):
+        os.replace(target, aside.with_name("before"))  # removed together with the temporary folder
+    os.replace(aside, target)
+    assets.record(asset, sha256)
+    return Placed(asset, sha256, before if before != sha256 else None, linked)
+
+
+def _check_format(asset: Asset, path: Path, *, given: str) -> None:
+    if problem := assets.format_problem(asset, path):
+        raise BadInput(f"{given} {problem}; not taken as {asset.id}, which comes from {asset.origin}")
+
+
+def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
+    """The ONNX files of a zip archive or a folder, however deep they lie, side by side in a new folder."""
+    target.mkdir()
+    if source.is_dir():
+        for path in sorted(source.rglob("*.onnx")):
+            shutil.copyfile(path, _free(target / path.name, given))
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                name = PurePosixPath(member.filename).name
+                if name.endswith(".onnx") and not name.startswith("."):
+                    with archive.open(member) as packed, open(_free(target / name, given), "wb") as out:
+                        shutil.copyfileobj(packed, out, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise BadInput(f"{given} is no whole zip archive ({error}); get it again from {asset.origin}") from None
+
+
+def _free(path: Path, given: str) -> Path:
+    if path.exists():
+        raise BadInput(f"{given} holds several files named {path.name}; give the folder of one pack")
+    return path
+
+
+def _addresses(asset: Asset) -> tuple[str, ...]:
+    """Where to fetch an asset from: a mirror that the user names, which may hold every file, or its own addresses."""
+    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    if not mirror:
+        return asset.urls
+    if not mirror.startswith(("http://", "https://")):
+        raise BadInput(f"{MIRROR}={mirror} is no address; give it as http://host/folder")
+    return (f"{mirror}/{_published_name(asset)}",)
+
+
+def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, stream: TextIO) -> str:
+    """Downloads from the first address that answers, and returns it; raises BadInput naming why each did not."""
+    problems = []
+    for address in addresses:
+        problem = _download(asset, address, target, stream)
+        if not problem:
+            return address
+        problems.append(f"{address} {problem}")
+    raise MissingAsset(
+        f"cannot fetch {asset.id}: {'; '.join(problems)}. `guidebench assets fetch {asset.id}` tries again, "
+        f"`guidebench assets add {_published_name(asset)}` takes a file from elsewhere"
+    )
+
+
+def _published_name(asset: Asset) -> str:
+    return f"{asset.file}.zip" if asset.format == "onnx-pack" else asset.file
+
+
+def _download(asset: Asset, address: str, target: Path, stream: TextIO) -> str:
+    """One attempt; returns why it failed, or "". Trouble with the disk raises OSError."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")  # it announces every file that comes without a digest
+    progress = _Progress(asset, stream)
+    downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=_CHUNK, timeout=_TIMEOUT_SECONDS)
+    try:
+        # The digest is checked by _install: pooch knows whole ones only, and some are known by their first digits.
+        pooch.retrieve(address, None, fname=target.name, path=target.parent, downloader=downloader)
+    except requests.HTTPError as error:
+        return f"answers {error.response.status_code} {error.response.reason}" if error.response is not None else "fails"
+    except requests.ConnectTimeout:
+        return "cannot be reached: no answer"
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+        cut = "cut the connection before the whole file had arrived"
+        return "cannot be reached (offline?)" if progress.total is None else cut
+    except requests.RequestException as error:
+        return f"failed: {' '.join(str(error).split())}"
+    finally:
+        progress.end()
+    return ""
+
+
+class _Progress:
+    """What pooch tells its progress bar, as one live line on a terminal and a line every 15 seconds elsewhere."""
+
+    total: int | None = None  # bytes, set by pooch when the server has answered; 0: it did not say how many
+
+    def __init__(self, asset: Asset, stream: TextIO) -> None:
+        self.done = 0  # bytes; counted in whole chunks
+        self._asset, self._stream = asset, stream
+        self._live = stream.isatty()
+        self._last = time.monotonic()
+
+    def update(self, size: int) -> None:
+        """``size`` more bytes have arrived."""
+        self.done = min(self.done + size, self.total or sys.maxsize)
+        now = time.monotonic()
+        if now - self._last > (0.2 if self._live else 15.0):
+            self._last = now
+            start, end = ("\r\x1b[2K", "") if self._live else ("", "\n")
+            of_all = f" of {in_words(self.total)}" if self.total else ""
+            self._stream.write(f"{start}fetching {self._asset.id}: {in_words(self.done)}{of_all}{end}")
+            self._stream.flush()
+
+    def reset(self) -> None:
+        """Pooch starts its bar anew before it fills it to the end."""
+        self.done = 0
+
+    def close(self) -> None:
+        """Everything has arrived."""
+
+    def end(self) -> None:
+        """Removes the live line, whatever came of the download."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+def _disk_trouble(error: OSError, source: Path) -> BadInput:
+    root = assets.folder()
+    if error.errno == errno.ENOSPC:
+        free = in_words(assets.free_bytes(root))
+        return BadInput(f"no space left in {root} ({free} free); free some or name another folder in GUIDEBENCH_ASSETS")
+    return BadInput(f"cannot place {error.filename or source} in {root}: {error.strerror or error}")

@@ -294,7 +294,7 @@ def _table_of_suite(suite: Suite, result: Result, out: Path, style: str) -> str:
 
 def _same_command(context: click.Context) -> str:
     """What was typed, without what concerns this once only, as text for a shell."""
-    words = [context.command_path, context.params["name"]]
+    words = ["guidebench", str(context.info_name), context.params["name"]]
     for option in context.command.params:
         given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
         if not isinstance(option, click.Option) or not given or option.name in ("fresh", "workers"):
@@ -303,7 +303,7 @@ def _same_command(context: click.Context) -> str:
         values = value if option.multiple else [",".join(map(str, value)) if isinstance(value, tuple) else value]
         for each in values:
             words += [option.opts[0], str(each)]
-    return " ".join(words[:1] + [shlex.quote(word) for word in words[1:]])
+    return shlex.join(words)
 
 
 def _table_of_run(result: Result, options: Options) -> str:

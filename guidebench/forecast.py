@@ -101,7 +101,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
     recorded = None if missing else _recorded(testbed, asked, choices, keys)
     sources = {
         str(options.out): _timings_of(records, options.testbed),
-        "the reference results": reference_timings(options.testbed),
+        "the reference results that ship": reference_timings(options.testbed),
     }
     lines = []
     for protocol in asked:
@@ -210,9 +210,11 @@ def _total(found: Forecast) -> str:
 
 
 def in_words(seconds: float | None) -> str:
-    """A duration to two or three digits: ``38 s``, ``12 min``, ``3.4 h``."""
+    """A duration to two digits: ``0.2 s``, ``38 s``, ``12 min``, ``3.4 h``."""
     if seconds is None:
         return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -51,3 +51,15 @@ def test_a_terminal_gets_one_line_that_is_rewritten(monkeypatch):
     text = follow(Terminal(), monkeypatch)
     assert text.count("\n") == 2  # only finished trials stay
     assert "\r\x1b[2K0/3 trials | guide a step 20/50 loss 0.250" in text
+
+
+def test_finished_lines_name_the_protocol_where_there_are_several():
+    cases, stream = [case("a", under="ffhq"), case("a", under="random")], io.StringIO()
+    shown = progress.Progress(cases, workers=1, stream=stream)
+    for item in cases:
+        shown.hear(Started(item))
+        shown.hear(Finished(item, None, 2.0))
+    assert stream.getvalue().splitlines() == [
+        "[1/2] ffhq: guide on a, seed 0: 2.0 s",
+        "[2/2] random: guide on a, seed 0: 2.0 s",
+    ]

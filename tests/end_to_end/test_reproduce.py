@@ -1,0 +1,242 @@
+"""`guidebench reproduce` as a user runs it, on the analytic testbed: shared trials, own rows, resume, forecasts."""
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import guidebench
+from guidebench.cli import main
+from guidebench.testbeds.linear import LinearTestbed
+
+OWN = """
+from dataclasses import dataclass
+import time
+from guidebench.unlearner import Unlearner
+
+@dataclass(frozen=True)
+class Mine(Unlearner):
+    name = "mine"
+    seconds: float = 0.0
+
+    def unlearn(self, generator, request, context):
+        time.sleep(self.seconds)
+        return generator
+"""
+
+
+def reproduce(suite, *arguments, out, testbed="linear"):
+    return CliRunner().invoke(main, ["reproduce", suite, "--testbed", testbed, *arguments, "--out", str(out)])
+
+
+def records(out):
+    return [json.loads(path.read_text()) for path in sorted(Path(out).glob("records/**/record.json"))]
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    return f"{tmp_path / 'mine.py'}:Mine"
+
+
+@pytest.fixture
+def slow_suite(tmp_path, own):
+    """Six trials of half a second each."""
+    path = tmp_path / "slow.toml"
+    path.write_text(
+        'protocols = ["smoke", "celebahq"]\nmetrics = ["id"]\nidentities = 3\n'
+        'rows = [{ title = "Slow", method = "mine.py:Mine", set = { seconds = 0.5 } }]\n'
+    )
+    return path
+
+
+def test_trials_that_tables_share_are_measured_once(tmp_path):
+    """Table 3's α_max = 0 is Table 2's baseline; both have the same floors."""
+    second = reproduce("table-2", "--identities", "1", out=tmp_path)
+    assert second.exit_code == 0, second.output
+    assert "6 measured in" in second.stderr
+    third = reproduce("table-3", "--identities", "1", out=tmp_path)
+    assert "4 measured, 3 already recorded" in third.stderr
+    assert "0 measured, 6 already recorded" in reproduce("table-2", "--identities", "1", out=tmp_path).stderr
+    assert len(records(tmp_path)) == 10
+
+
+def test_a_worker_process_measures_every_protocol(tmp_path):
+    result = reproduce("table-1", "--identities", "1", "--floors", "none", "--workers", "1", out=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "random, ffhq, celebahq on testbed linear: 12 of 12 trials to run, 1 at a time" in result.stderr
+    assert [len(list((tmp_path / "records" / name).iterdir())) for name in ("random", "ffhq", "celebahq")] == [4, 4, 4]
+
+
+def test_rows_stand_under_their_titles_with_the_values_of_their_records(tmp_path):
+    result = reproduce("table-4", "--identities", "1", "--format", "markdown", out=tmp_path)
+    assert result.exit_code == 0, result.output
+    by_label = {
+        record["label"]: next(score["value"] for score in record["scores"] if score["metric"] == "fid_pre")
+        for record in records(tmp_path)
+    }
+    titles = {"local loss": "mean-latent", "+ global loss": "mean-latent(global_loss=True)"}
+    shown = {}
+    for line in result.stdout.splitlines():
+        cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        title = cells[0].partition(" [")[0]
+        if title in titles:
+            shown[title] = float(re.match(r"-?[\d.]+", cells[1])[0])
+    assert shown == {title: pytest.approx(by_label[label], abs=0.00501) for title, label in titles.items()}
+    assert abs(shown["local loss"] - shown["+ global loss"]) > 0.02  # else the rows could be exchanged unnoticed
+
+
+def test_a_method_of_ones_own_is_a_row_beside_the_papers(tmp_path, own):
+    result = reproduce("table-2", "--identities", "1", "--method", own, out=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert [line for line in result.stdout.splitlines() if line.startswith("mine")]
+    assert "7 measured in" in result.stderr
+
+
+def test_other_records_of_the_directory_stay_out_of_the_table(tmp_path, own):
+    arguments = ["--protocol", "celebahq-multi", "--testbed", "linear", "--floors", "none", "--identities", "1"]
+    CliRunner().invoke(main, ["run", *arguments, "--samples", "99", "--method", own, "--out", str(tmp_path / "out")])
+    result = reproduce("table-2", "--identities", "1", "--seeds", "1", out=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert not [line for line in result.stdout.splitlines() if line.startswith("mine")]
+
+
+def test_the_command_that_makes_the_table_again_is_told(tmp_path):
+    out = tmp_path / "my runs"
+    result = reproduce("table-4", "--identities", "1", "--seeds", "0-1", "--fresh", "--floors", "none", out=out)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("the same table again: ")]
+    assert line.endswith(f"reproduce table-4 --testbed linear --out '{out}' --identities 1 --seeds 0,1 --floors none")
+    assert f"{out}/records/" in result.stderr
+
+
+def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "guidebench", "reproduce", str(slow_suite), "--testbed", "linear"]
+    command += ["--floors", "none", "--workers", "1", "--out", str(out)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
+    )
+    deadline = time.monotonic() + 60
+    while not records(out):
+        assert time.monotonic() < deadline and process.poll() is None, "no record appeared"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted; what was measured is kept" in error
+    kept = len(records(out))
+    assert 1 <= kept < 6
+    again = reproduce(str(slow_suite), "--floors", "none", out=out)
+    assert again.exit_code == 0, again.output
+    assert f"{6 - kept} measured, {kept} already recorded" in again.stderr
+
+
+def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path):
+    """Two workers halve the time that the median of a row's measured trials gives for the rest of them."""
+    reproduce("table-4", "--identities", "2", "--floors", "none", out=tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    result = reproduce("table-4", "--dry-run", "--floors", "none", "--workers", "2", out=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    seconds = {}
+    for record in records(tmp_path):
+        seconds.setdefault(record["label"], []).append(record["seconds"]["total"])
+    left = sum(1 * statistics.median(of_row) / 2 for of_row in seconds.values())
+    assert f"2 trials to run, 2 at a time: {left:.1f} s" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "+ global loss" in line)
+    assert re.split(r"\s{2,}", row)[:5] == ["celebahq", "+ global loss", "3", "2", "1"]
+    assert f"2 trials of this row in {tmp_path}" in row
+    assert "missing assets of testbed linear: none" in result.stdout
+
+
+def test_a_forecast_into_the_blue_makes_no_directory_and_no_number_up(tmp_path):
+    result = reproduce("table-3", "--dry-run", out=tmp_path / "out")
+    assert result.exit_code == 0 and not (tmp_path / "out").exists()
+    assert "19 trials to run, 1 at a time: unknown" in result.stdout  # five rows on 3 identities, two floors on 2
+
+
+def test_on_mini_a_forecast_stands_on_the_reference_results(tmp_path):
+    """The ladder on 10 people and 3 seeds, floors on 2: 132 trials of known seconds."""
+    result = reproduce("table-2", "--dry-run", "--workers", "2", testbed="mini", out=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    total = re.search(r"^132 trials to run, 2 at a time: (\d+) min$", result.stdout, re.MULTILINE)
+    assert total is not None
+    scores = (Path(guidebench.__file__).parents[1] / "reports/mini/scores.csv").read_text().splitlines()
+    trials = {line.rsplit(",", 1)[1]: line.split(",") for line in scores[1:]}
+    by_label = {}
+    for fields in trials.values():
+        by_label.setdefault(fields[3], []).append(float(fields[-3]))
+    assert int(total[1]) == round(sum(len(each) * statistics.median(each) for each in by_label.values()) / 2 / 60)
+    assert result.stdout.count("in the reference results that ship") == 6
+
+
+@pytest.fixture
+def without_weights(monkeypatch):
+    """A testbed whose files are missing: nothing of it can be loaded."""
+
+    def no_players(self):
+        raise AssertionError("loaded in spite of missing files")
+
+    monkeypatch.setattr(LinearTestbed, "missing", lambda self: ("weights.pkl: place it in DIR", "faces: place them"))
+    monkeypatch.setattr(LinearTestbed, "players", no_players)
+
+
+def test_missing_assets_are_refused_in_one_line(tmp_path, without_weights):
+    result = reproduce("table-4", out=tmp_path / "out")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "testbed linear lacks 2 of its files: weights.pkl: place it in DIR; faces: place them" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_forecast_lists_missing_assets_with_what_to_do(tmp_path, without_weights):
+    result = reproduce("table-4", "--dry-run", "--floors", "none", out=tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-3:] == [
+        "missing assets of testbed linear:",
+        "  weights.pkl: place it in DIR",
+        "  faces: place them",
+    ]
+    assert "6 trials to run" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["table-9"], ["unknown suite 'table-9'", "did you mean 'table-", "guidebench list suites"]),
+        (["absent.toml"], ["cannot read the suite file absent.toml"]),
+        (["table-2", "--method", "gide"], ["unknown method 'gide'", "did you mean 'guide'"]),
+        (["table-2", "--identities", "999"], ["999", "identities"]),
+        (["table-2", "--identities", "0"], ["identities = 0"]),
+        (["table-2", "--seeds", "x"], ["'x'", "integers"]),
+        (["table-2", "--testbed", "maxi"], ["unknown testbed 'maxi'"]),
+        (["table-2", "--format", "html"], ["html"]),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
+def test_bad_input_is_answered_in_one_line_with_exit_code_2(tmp_path, arguments, words, dry):
+    testbed = [] if "--testbed" in arguments else ["--testbed", "linear"]
+    result = CliRunner().invoke(main, ["reproduce", *arguments, *testbed, *dry, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert [word for word in words if word not in line] == []
+
+
+def test_own_suites_are_shown_as_suites(slow_suite):
+    result = CliRunner().invoke(main, ["show", str(slow_suite), "--testbed", "linear"])
+    assert result.exit_code == 0, result.output
+    assert "# suite slow on testbed linear" in result.stdout
+    assert re.search(r"^  Slow  .*mine\.py:Mine --set seconds=0\.5$", result.stdout, re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -341,18 +342,41 @@ def status(directory: Path, as_json: bool) -> None:
     default="markdown",
     show_default=True,
 )
-@click.option("--layout", type=click.Choice(["auto", "table-1", "table-2", "full"]), default="auto", show_default=True)
+@click.option(
+    "--layout",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="auto: the paper's columns; table-1 to table-4, or a suite's TOML file; full: every metric, interval and "
+    "test; compare: two methods.",
+)
+@click.option("--against", metavar="METHOD", help="The row that others are compared with (default: mean-latent).")
 @click.option("--testbed", help="Only records of this testbed.")
 @click.option("--conventions", help="Only records of these conventions.")
 @click.option("--protocol", help="Only records of this protocol.")
 @click.option("--method", multiple=True, help="Only records of this method. Repeat for several.")
 @click.option("--published/--no-published", default=None, help="Show published numbers beside, never merged.")
 def report(directory: Path, style: str, **filters: Any) -> None:
-    """Print tables from records, in the layout of the paper's Tables 1 and 2."""
+    """Print tables from records: those of the paper, or everything that was measured."""
     from guidebench.reporting import tables
 
     filters["method"] = filters["method"] or None
     click.echo(tables.report(directory, style, **filters))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("method")
+@click.argument("against", default="mean-latent")
+@click.option("--format", "style", type=click.Choice(_FORMATS), default="terminal", show_default=True)
+@click.option("--testbed", help="Only records of this testbed.")
+@click.option("--conventions", help="Only records of these conventions.")
+@click.option("--protocol", help="Only records of this protocol.")
+def compare(directory: Path, style: str, **options: Any) -> None:
+    """Say whether METHOD is better than AGAINST (default: mean-latent), and how sure that is, from records alone."""
+    from guidebench.reporting import tables
+
+    click.echo(tables.report(directory, style, layout="compare", **options))
 
 
 _SCORE_COLUMNS = (
@@ -538,3 +562,23 @@ def _assets(ids: tuple[str, ...], testbed: str | None) -> list[Asset]:
     if ids:
         return [catalogue.named(asset_id) for asset_id in dict.fromkeys(ids)]
     return catalogue.needed_by(testbed) if testbed else list(catalogue.ASSETS)
+
+
+@main.command()
+@click.option("--testbed", default="mini", show_default=True, help="What you want to run on.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def doctor(testbed: str, device: str, out: Path, as_json: bool) -> None:
+    """Say whether this machine can run a testbed, and the next command. Exit code 2 if it cannot."""
+    from guidebench import doctor as doctor_
+
+    findings = doctor_.examine(testbed, device=device, out=out)
+    able, command = doctor_.can_run(findings), doctor_.next_command(findings, testbed)
+    if as_json:
+        found = {"can_run": able, "next": command, "findings": [dataclasses.asdict(item) for item in findings]}
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join([*(finding.line for finding in findings), f"next: {command}"]))
+    if not able:
+        sys.exit(EXIT_BAD_INPUT)

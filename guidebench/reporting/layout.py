@@ -1,36 +1,65 @@
-"""From records to tables: which rows, which columns, what is bold and what the footnotes must say."""
+"""From records to tables: which rows, which columns, what is bold, and how each row differs from the reference."""
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import statistics
 from guidebench.reporting.frame import from_records
+from guidebench.reporting.paper import PaperTable
 from guidebench.reporting.published import Claim, PublishedTable
-from guidebench.reporting.statistics import Summary
+from guidebench.reporting.statistics import ALPHA, Paired, Summary
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
     from guidebench.store import Record, StoredRecord
 
-LAYOUTS = ("auto", "table-1", "table-2", "full")
+KINDS = ("auto", "paper", "full", "compare")  # layouts beside those that suites define
+TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 MULTI_IMAGE = "celebahq-multi"  # the protocol of the paper's Table 2
-PAPER_COLUMNS = {
-    "table-1": ("id", "fid_pre", "delta_fid_real"),
-    "table-2": ("id", "id_others", "fid_pre", "delta_fid_real"),
-}
 PROTOCOL_ORDER = ("random", "ffhq", "celebahq", MULTI_IMAGE)
 METHOD_ORDER = ("nothing", "scramble", "mean-latent", "extrapolated", "extrapolated-adj", "guide")
 FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling"}
-SECONDS = {"seconds_unlearn": "unlearn, s", "seconds_total": "trial, s"}  # columns of the full layout, from every trial
-RATE_FIELDS = ("steps", "lr", "learning_rate")  # what a preset changes
+DEFAULT_AGAINST = "mean-latent"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A column of the full layout that comes from every trial, not from a metric."""
+
+    title: str
+    digits: int
+    unit: float = 1.0  # what a recorded number is divided by
+
+
+COSTS = {
+    "seconds_unlearn": Cost("unlearn, s", 1),
+    "seconds_total": Cost("trial, s", 1),
+    "peak_memory_bytes": Cost("peak memory, MiB", 0, 2**20),
+    "trainable": Cost("trained numbers, M", 2, 1e6),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A resolved layout."""
+
+    kind: Literal["paper", "full", "compare"]
+    table: PaperTable | None = None  # of the paper layout
+    against: str | None = None  # the row that the table compares the others with
+
+    @property
+    def name(self) -> str:
+        """The table's name, or the kind."""
+        return self.table.name if self.table else self.kind
 
 
 @dataclass(frozen=True)
@@ -61,11 +90,35 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A row minus the reference row in one column, on the identities and seeds that both have."""
+
+    difference: Paired
+    family: int = 0  # tests that Holm corrects for; 0: not tested
+    p: float | None = None  # sign-flip permutation, two-sided; None: not tested, or no identity in common
+    exact: bool = True  # whether p counts all sign patterns
+    adjusted: float | None = None  # Holm
+    attainable: float | None = None  # the smallest adjusted p that the numbers of identities allow
+    wilcoxon: float | None = None  # not adjusted; full layout only
+
+    @property
+    def too_small(self) -> bool:
+        """Whether no data of this size could separate the methods."""
+        return self.attainable is not None and self.attainable > ALPHA
+
+    @property
+    def separated(self) -> bool:
+        """Whether the adjusted p says that the methods differ."""
+        return self.adjusted is not None and not self.too_small and self.adjusted < ALPHA
+
+
+@dataclass(frozen=True)
 class Cell:
     """What one row holds in one column; without a summary nothing was measured there."""
 
     summary: Summary | None = None
     best: bool = False
+    contrast: Contrast | None = None  # None: a floor, the reference itself, or nothing to compare
 
 
 @dataclass(frozen=True)
@@ -73,8 +126,10 @@ class Row:
     """A method."""
 
     label: str
+    title: str  # what is shown: the label, or the paper's name of the row
     method: str
     mark: str  # "floor", "ceiling" or ""
+    section: int  # 0: floors, 1: the rows that the table names, 2: others; a rule stands between them
     notes: tuple[str, ...]  # failed trials, fewer identities, no preset, …
     cells: tuple[Cell, ...]
 
@@ -86,11 +141,33 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    detailed: frozenset[Group]  # under which protocols cells show intervals
 
     @property
     def groups(self) -> list[Group]:
         """The protocols, in column order."""
         return list(dict.fromkeys(column.group for column in self.columns))
+
+    def placed(self) -> Iterable[tuple[Row, Column, Cell]]:
+        """Every cell with its row and column."""
+        for row in self.rows:
+            for column, cell in zip(self.columns, row.cells, strict=True):
+                yield row, column, cell
+
+
+@dataclass(frozen=True)
+class Family:
+    """The tests under one protocol that Holm corrects together."""
+
+    group: Group
+    judge: str | None  # the first judge; None: the columns have none
+    metrics: tuple[str, ...]  # titles
+    labels: tuple[str, ...]  # the methods, without the reference
+
+    @property
+    def size(self) -> int:
+        """Methods times metric columns."""
+        return len(self.metrics) * len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -108,14 +185,18 @@ class ClaimedTable:
 class Report:
     """Everything that a renderer writes."""
 
-    layout: str
+    kind: str  # "paper", "full" or "compare"
+    layout: str  # the table's name, or the kind
     testbed: str
     conventions: str
     caption: str  # what every table made on this testbed must say
     tables: tuple[Table, ...]
-    claims: tuple[ClaimedTable, ...]
-    footnotes: tuple[str, ...]
-    lost: tuple[str, ...]  # footnotes on undetected faces, for formats whose cells do not say it
+    against: str | None  # label of the row that the others are compared with
+    families: tuple[Family, ...]
+    claims: tuple[ClaimedTable, ...] = ()
+    footnotes: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()  # footnotes on the tests
+    lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells do not say it
 
 
 @dataclass(frozen=True)
@@ -135,92 +216,239 @@ class Variant:
         return cls(record.label, record.method, record.source_digest, fields, record.training_seen)
 
 
-def resolve_layout(layout: str, records: Sequence[StoredRecord]) -> str:
-    """The layout that "auto" stands for: table-2 if all records are of the multi-image protocol, else table-1."""
-    if layout not in LAYOUTS:
-        raise BadInput(f"unknown layout '{layout}'; give one of {', '.join(LAYOUTS)}")
-    names = {str(stored.record.protocol["name"]) for stored in records}
-    if layout == "auto":
-        return "table-2" if names == {MULTI_IMAGE} else "table-1"
-    if layout == "table-2" and not any(stored.record.protocol.get("probe_photos") for stored in records):
+# Which layout ---------------------------------------------------------------------------------------------------
+
+
+def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | None = None) -> Choice:
+    """What a layout's name stands for.
+
+    "auto" and "paper" are the columns of Table 2 if all records are of the multi-image protocol, else those of Table
+    1, with whatever protocols and methods there are. A suite's name such as "table-3", its file, or ``table`` is that
+    table with its own protocols only. Raises BadInput for an unknown name, or if the records hold none of these
+    protocols.
+    """
+    from guidebench import suites
+
+    names = sorted({str(stored.record.protocol["name"]) for stored in records}, key=_protocol_place)
+    against = None
+    if table is None and layout in ("auto", "paper"):
+        columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
+        return Choice("paper", PaperTable(columns, TITLES[columns], suites.load(columns).metrics, tuple(names)))
+    if table is None and layout in ("full", "compare"):
+        return Choice("full" if layout == "full" else "compare")
+    if table is None:
+        if layout not in suites.names() and not layout.endswith(".toml"):
+            raise unknown_name("layout", layout, [*KINDS, *suites.names()], command="guidebench report --help")
+        suite = suites.load(layout).resolve(records[0].record.testbed)
+        table, against = suite.table, suite.against_label
+    if not set(names) & set(table.protocols):
         raise BadInput(
-            f"layout table-2 needs a protocol with several photos a person; the records hold "
-            f"{', '.join(sorted(names))}; "
-            f"`guidebench run --protocol {MULTI_IMAGE}` measures one"
+            f"layout {table.name} is a table of {', '.join(table.protocols)}; the records hold {', '.join(names)}; "
+            f"`guidebench reproduce {table.name}` measures what it needs"
         )
-    return layout
+    return Choice("paper", table, against)
+
+
+def _protocol_place(name: str) -> tuple[int, str]:
+    return PROTOCOL_ORDER.index(name) if name in PROTOCOL_ORDER else len(PROTOCOL_ORDER), name
+
+
+# Records to a report ---------------------------------------------------------------------------------------------
 
 
 def build(
     records: Sequence[StoredRecord],
     metrics: Mapping[str, Metric],
     *,
-    layout: str,
+    choice: Choice,
+    against: str | None = None,
     claims: Sequence[PublishedTable] = (),
     superseded: int = 0,
+    unreadable: Sequence[str] = (),
 ) -> Report:
     """The report of unmixed records in a resolved layout.
 
     metrics: titles and directions by name; a recorded metric without one is shown in the full layout, undirected.
-    superseded: failures that were left out, for the footnotes.
+    against: label or name of the row that others are compared with; None: mean-latent, where it is there.
+    superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against`` is absent or not one.
     """
-    if layout == "table-2":
-        records = [stored for stored in records if stored.record.protocol.get("probe_photos")]
+    from guidebench.reporting import footnotes
+
+    if choice.table:
+        records = [item for item in records if item.record.protocol["name"] in choice.table.protocols]
     plain = [stored.record for stored in records]
-    frame = from_records(records)
-    tables = _full(plain, frame, metrics) if layout == "full" else _paper(plain, frame, metrics, layout)
+    reference = _reference(plain, against, choice.against or DEFAULT_AGAINST)
+    rows = _Rows(plain, from_records(records), choice.table, reference)
+    if choice.table:
+        tables = [_paper(plain, rows, metrics, choice.table)]
+    else:
+        tables = _full(plain, rows, metrics)
     first = plain[0]
-    return Report(
-        layout=layout,
+    labels = _unique_labels(rows.variants)
+    shown = labels[reference] if reference else None
+    tables, families = _with_tests(tables, judges_of(plain), shown, wilcoxon=choice.kind == "full")
+    if choice.table:
+        tables = [replace(table, detailed=frozenset(table.groups) - _answered(table)) for table in tables]
+    report = Report(
+        kind=choice.kind,
+        layout=choice.name,
         testbed=first.testbed,
         conventions=first.conventions,
         caption=str(first.notes.get("caption", "")),
         tables=tuple(tables),
-        claims=tuple(_claims(claims, plain, metrics, layout)),
-        footnotes=tuple(_footnotes(plain, tables, superseded)),
-        lost=tuple(_lost_notes(tables)),
+        against=shown,
+        families=tuple(families),
+        claims=tuple(_claims(claims, plain, metrics, choice.name)),
+    )
+    return replace(
+        report,
+        footnotes=tuple(footnotes.notes(plain, report, superseded, unreadable)),
+        tests=tuple(footnotes.test_notes(report)),
+        lost=tuple(footnotes.lost_notes(tables)),
     )
 
 
-def _groups(records: Iterable[Record]) -> list[Group]:
+def _reference(records: Sequence[Record], against: str | None, default: str) -> Variant | None:
+    """The row to compare with: of this label, or else the only one of a method of this name."""
+    variants = {Variant.of(record): None for record in records}
+    wanted = against or default
+    found = [variant for variant in variants if variant.label == wanted]
+    found = found or [variant for variant in variants if variant.method == wanted]
+    if len(found) == 1:
+        return found[0]
+    if against is None:
+        return None
+    if found:
+        labels = ", ".join(sorted(_unique_labels(found).values()))
+        raise BadInput(f"'{against}' stands for {len(found)} rows ({labels}); name one, or report each by itself")
+    known = sorted({variant.label for variant in variants})
+    close = difflib.get_close_matches(against, known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ";"
+    raise BadInput(f"no row '{against}' to compare with{hint} the records hold {', '.join(known)}")
+
+
+class _Rows:
+    """The rows of a report: their order, their titles, and their scores."""
+
+    def __init__(
+        self, records: Sequence[Record], frame: pd.DataFrame, table: PaperTable | None, reference: Variant | None
+    ) -> None:
+        self._named = dict(table.rows) if table else {}
+        self._records = {
+            variant: [r for r in records if Variant.of(r) == variant] for variant in map(Variant.of, records)
+        }
+        self.variants = sorted(self._records, key=self._order)
+        self.frame = frame
+        self._frames = {
+            variant: frame[frame["key"].isin([record.key for record in own])] for variant, own in self._records.items()
+        }
+        self._reference = reference
+
+    def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
+        place = list(self._named).index(variant.label) if variant.label in self._named else 0
+        return self._section(variant), place, row_order(variant)
+
+    def _section(self, variant: Variant) -> int:
+        if self._records[variant][0].floor:
+            return 0
+        return 1 if variant.label in self._named or not self._named else 2
+
+    def table(
+        self, title: str, columns: Sequence[Column], records: Sequence[Record], detailed: Iterable[Group]
+    ) -> Table:
+        """A table of the rows that some of ``records`` belong to."""
+        there = {Variant.of(record) for record in records}
+        labels = _unique_labels(self.variants)
+        groups = list(dict.fromkeys(column.group for column in columns))
+        rows = []
+        for variant in (variant for variant in self.variants if variant in there):
+            own = [record for record in records if Variant.of(record) == variant]
+            shown = self._named.get(variant.label, variant.label)
+            rows.append(
+                Row(
+                    label=labels[variant],
+                    title=labels[variant].replace(variant.label, shown, 1),
+                    method=variant.method,
+                    mark=FLOOR_MARKS.get(variant.method, "floor") if own[0].floor else "",
+                    section=self._section(variant),
+                    notes=_row_notes(own, records, groups),
+                    cells=tuple(self._cell(variant, column) for column in columns),
+                )
+            )
+        return Table(title, tuple(columns), tuple(_with_best(columns, rows)), frozenset(detailed))
+
+    def _cell(self, variant: Variant, column: Column) -> Cell:
+        scores = _scores(self._frames[variant], column)
+        summary = statistics.summarise(scores)
+        if column.metric in COSTS:  # a machine's load is no sample of anything
+            return Cell(summary and replace(summary, low=None, high=None, bca=None))
+        compared = self._reference not in (None, variant) and not self._records[variant][0].floor
+        if summary is None or not compared or column.direction == "none":
+            return Cell(summary)
+        reference = _scores(self._frames[self._reference], column)  # type: ignore[index]
+        if reference.empty:
+            return Cell(summary)
+        return Cell(summary, contrast=Contrast(statistics.difference(scores, reference, column.direction)))
+
+
+def _scores(frame: pd.DataFrame, column: Column) -> pd.DataFrame:
+    own = frame[frame["protocol"] == column.group.protocol]
+    if column.metric not in COSTS:
+        return statistics.select(own, column.metric, column.judge)
+    trials = own[own["status"] == "measured"].drop_duplicates("key")
+    trials = trials[trials[column.metric].notna()]
+    value = trials[column.metric] / COSTS[column.metric].unit
+    return trials.assign(value=value, n=1, lost_before=0, lost_after=0)
+
+
+def groups_of(records: Iterable[Record]) -> list[Group]:
+    """The protocols of records, in the order of tables."""
     titles = {str(record.protocol["name"]): str(record.protocol.get("title", "")) for record in records}
-    known = {name: place for place, name in enumerate(PROTOCOL_ORDER)}
-    names = sorted(titles, key=lambda name: (known.get(name, len(known)), name))
-    return [Group(name, titles[name] or name) for name in names]
+    return [Group(name, titles[name] or name) for name in sorted(titles, key=_protocol_place)]
 
 
-def _judges(records: Iterable[Record]) -> list[str]:
+def judges_of(records: Iterable[Record]) -> list[str]:
+    """The judges of records; the first leads."""
     return list(dict.fromkeys(judge for record in records for judge in record.judges))
 
 
-def _paper(records: Sequence[Record], frame: pd.DataFrame, metrics: Mapping[str, Metric], layout: str) -> list[Table]:
-    """One table in the paper's layout; each judge has its column."""
+def _paper(records: Sequence[Record], rows: _Rows, metrics: Mapping[str, Metric], table: PaperTable) -> Table:
+    """A table of the paper; each judge has its column."""
+    present = {group.protocol: group for group in groups_of(records)}
     columns = []
-    for group in _groups(records):
-        for name in PAPER_COLUMNS[layout]:
-            judges: list[str | None] = [*_judges(records)] if metrics[name].judged else [None]
-            columns += [_column(group, name, judge, records, metrics, digits=2) for judge in judges]
-    title = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}[layout]
-    return [_table(title, columns, records, frame)]
+    for group in (present[name] for name in table.protocols if name in present):
+        for name in table.metrics:
+            if name not in metrics:
+                raise unknown_name("metric", name, metrics, command="guidebench list metrics")
+            judges: list[str | None] = [*judges_of(records)] if metrics[name].judged else [None]
+            columns += [_column(group, name, judge, records, metrics, digits=table.digits) for judge in judges]
+    return rows.table(table.title, columns, records, detailed=())
 
 
-def _full(records: Sequence[Record], frame: pd.DataFrame, metrics: Mapping[str, Metric]) -> list[Table]:
+def _full(records: Sequence[Record], rows: _Rows, metrics: Mapping[str, Metric]) -> list[Table]:
     """Per protocol: a table per judge with all its metrics, then one of image quality and cost."""
     tables = []
-    for group in _groups(records):
+    for group in groups_of(records):
         own = [record for record in records if record.protocol["name"] == group.protocol]
-        own_frame = frame[frame["protocol"] == group.protocol]
-        for judge in (*_judges(own), None):
-            found = own_frame["judge"].isna() if judge is None else own_frame["judge"] == judge
-            present = set(own_frame.loc[found & own_frame["metric"].notna(), "metric"])
+        frame = rows.frame[rows.frame["protocol"] == group.protocol]
+        for judge in (*judges_of(own), None):
+            found = frame["judge"].isna() if judge is None else frame["judge"] == judge
+            present = set(frame.loc[found & frame["metric"].notna(), "metric"])
             names = [name for name in metrics if name in present] + sorted(present - set(metrics))
             columns = [_column(group, name, judge, own, metrics, digits=2 if judge is None else 3) for name in names]
             if judge is None:
-                columns += [Column(group, name, None, title, title, "none", 1) for name, title in SECONDS.items()]
+                columns += _cost_columns(group, frame)
             if columns:
                 title = f"{group.title}: {f'judge {judge}' if judge else 'images and cost'}"
-                tables.append(_table(title, columns, own, own_frame))
+                tables.append(rows.table(title, columns, own, detailed=(group,)))
     return tables
+
+
+def _cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
+    there = [name for name in COSTS if name in frame.columns and frame[name].notna().any()]
+    return [
+        Column(group, name, None, COSTS[name].title, COSTS[name].title, "none", COSTS[name].digits) for name in there
+    ]
 
 
 def _column(
@@ -240,31 +468,8 @@ def _column(
     )
 
 
-def _table(title: str, columns: Sequence[Column], records: Sequence[Record], frame: pd.DataFrame) -> Table:
-    variants = sorted({Variant.of(record) for record in records}, key=_row_order)
-    labels = _unique_labels(variants)
-    groups = list(dict.fromkeys(column.group for column in columns))
-    rows = []
-    for variant in variants:
-        own = [record for record in records if Variant.of(record) == variant]
-        own_frame = frame[frame["key"].isin([record.key for record in own])]
-        mark = FLOOR_MARKS.get(variant.method, "floor") if own[0].floor else ""
-        notes = _row_notes(own, records, groups)
-        cells = tuple(Cell(_summary(own_frame, column)) for column in columns)
-        rows.append(Row(labels[variant], variant.method, mark, notes, cells))
-    return Table(title, tuple(columns), tuple(_with_best(columns, rows)))
-
-
-def _summary(frame: pd.DataFrame, column: Column) -> Summary | None:
-    own = frame[frame["protocol"] == column.group.protocol]
-    if column.metric not in SECONDS:
-        return statistics.summarise(statistics.select(own, column.metric, column.judge))
-    measured = own[own["status"] == "measured"].drop_duplicates("key")
-    seconds = statistics.summarise(measured.assign(value=measured[column.metric], n=1, lost_before=0, lost_after=0))
-    return seconds and replace(seconds, low=None, high=None)  # a machine's load is no sample of anything
-
-
-def _row_order(variant: Variant) -> tuple[int, str, str, str]:
+def row_order(variant: Variant) -> tuple[int, str, str, str]:
+    """Sorts rows: the ladder first, then by name."""
     place = METHOD_ORDER.index(variant.method) if variant.method in METHOD_ORDER else len(METHOD_ORDER)
     return place, variant.method, variant.label, variant.source_digest
 
@@ -299,6 +504,9 @@ def _row_notes(own: Sequence[Record], records: Sequence[Record], groups: Sequenc
     if not own[0].training_seen:
         notes.append("training not seen")
     return tuple(notes)
+
+
+# Best rows -------------------------------------------------------------------------------------------------------
 
 
 def _with_best(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
@@ -342,6 +550,86 @@ def _best(column: Column, summaries: Sequence[tuple[Row, Summary | None]]) -> se
     return {label for label in rivals if values[label] == best}
 
 
+# Tests -----------------------------------------------------------------------------------------------------------
+
+
+def _with_tests(
+    tables: Sequence[Table], judges: Sequence[str], against: str | None, *, wilcoxon: bool
+) -> tuple[list[Table], list[Family]]:
+    """Adds p values to the contrasts under the first judge and in the columns without one, a family a protocol.
+
+    A family has (methods - 1) × metric columns members: one that cannot be tested, because nothing was measured or no
+    identity is shared, counts with p = 1.
+    """
+    places = [
+        ((number, row.label, column), row, cell)
+        for number, table in enumerate(tables)
+        for row, column, cell in table.placed()
+    ]
+    families: list[Family] = []
+    tested: dict[tuple[int, str, Column], Contrast | None] = {}
+    for group in dict.fromkeys(group for table in tables for group in table.groups):
+        own = [(place, row, cell) for place, row, cell in places if place[2].group == group]
+        labels = dict.fromkeys(row.label for _, row, cell in own if cell.summary and not row.mark)
+        labels.pop(against or "", None)
+        family = {
+            place: cell.contrast
+            for place, row, cell in own
+            if row.label in labels and place[2].direction != "none" and place[2].judge in (None, *judges[:1])
+        }
+        if not any(family.values()):
+            continue
+        columns = dict.fromkeys(column for _, _, column in family)
+        judge = next((column.judge for column in columns if column.judge), None)
+        families.append(Family(group, judge, tuple(column.title for column in columns), tuple(labels)))
+        tested |= dict(zip(family, _tested(list(family.values()), wilcoxon=wilcoxon), strict=True))
+
+    def cells(number: int, row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
+        return tuple(
+            replace(cell, contrast=tested.get((number, row.label, column), cell.contrast))
+            for column, cell in zip(columns, row.cells, strict=True)
+        )
+
+    return [
+        replace(table, rows=tuple(replace(row, cells=cells(number, row, table.columns)) for row in table.rows))
+        for number, table in enumerate(tables)
+    ], families
+
+
+def _answered(table: Table) -> set[Group]:
+    """The protocols under which some test has identities enough: a mark says there what an interval says elsewhere."""
+    return {
+        column.group
+        for _, column, cell in table.placed()
+        if cell.contrast and cell.contrast.p and not cell.contrast.too_small
+    }
+
+
+def _tested(contrasts: Sequence[Contrast | None], *, wilcoxon: bool) -> list[Contrast | None]:
+    """One family with raw, adjusted and attainable p values."""
+    values = [list(item.difference.values.values()) if item else [] for item in contrasts]
+    flips = [statistics.sign_flip(own) if own else None for own in values]
+    ranks = [statistics.wilcoxon(own) if wilcoxon else None for own in values]
+    adjusted = statistics.holm([flip.p if flip else 1.0 for flip in flips])
+    attainable = statistics.holm([statistics.smallest_p(len(own)) for own in values])
+    return [
+        item
+        and replace(
+            item,
+            family=len(contrasts),
+            p=flip.p if flip else None,
+            exact=flip.exact if flip else True,
+            adjusted=own if flip else None,
+            attainable=least,
+            wilcoxon=rank.p if rank else None,
+        )
+        for item, flip, rank, own, least in zip(contrasts, flips, ranks, adjusted, attainable, strict=True)
+    ]
+
+
+# Published -------------------------------------------------------------------------------------------------------
+
+
 def _claims(
     published: Sequence[PublishedTable], records: Sequence[Record], metrics: Mapping[str, Metric], layout: str
 ) -> list[ClaimedTable]:
@@ -367,158 +655,3 @@ def _claims(
             )
         )
     return claimed
-
-
-def _footnotes(records: Sequence[Record], tables: Sequence[Table], superseded: int) -> list[str]:
-    """Everything a reader needs to repeat or doubt a number, one line each."""
-    first = records[0]
-    switches = first.notes.get("conventions", "")
-    return [
-        f"Testbed: {first.testbed}. Conventions: {first.conventions}{f' ({switches})' if switches else ''}.",
-        *_protocol_notes(records),
-        *_fid_notes(records),
-        *_judge_notes(records),
-        "mean ± std (ddof 1) over identities, seeds averaged within an identity first; [95 % Student-t interval of the "
-        "mean, from three identities on]. A value that could not be measured is left out and counted, never zero.",
-        "Bold (plain text: *): best of the rows of equal coverage, floors aside; none where a row with fewer values or "
-        "pairs would be better after ties. Values at or below the mean of "
-        "different people tie.",
-        *_preset_notes(records),
-        *_missing_notes(tables),
-        *_failure_notes(records, superseded),
-        *_version_notes(records),
-    ]
-
-
-def _protocol_notes(records: Sequence[Record]) -> list[str]:
-    notes = []
-    for group in _groups(records):
-        own = [record for record in records if record.protocol["name"] == group.protocol]
-        protocol = own[0].protocol
-        people, seeds = len({record.identity for record in own}), sorted({record.seed for record in own})
-        sizes = [
-            _plural(people, "identity", "identities"),
-            f"seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}",
-            f"{protocol.get('views')} views within ±{protocol.get('yaw_deg'):g}° yaw",
-            f"{protocol.get('retain')} others to survive",
-        ]
-        if protocol.get("probe_photos"):
-            sizes.insert(2, f"{protocol['probe_photos']} probe photos a person")
-        notes.append(
-            f"Protocol {group.protocol} v{protocol.get('version')} ({own[0].protocol_digest[:12]}): {', '.join(sizes)}."
-        )
-    return notes
-
-
-def _fid_notes(records: Sequence[Record]) -> list[str]:
-    first = records[0]
-    samples = sorted({int(record.protocol["samples"]) for record in records if "samples" in record.protocol})
-    parts = [f"{' or '.join(f'{count:,}' for count in samples)} samples a generator"]
-    parts += [first.notes["features"]] if first.notes.get("features") else []
-    parts += [f"real images: {first.notes['real']}"] if first.notes.get("real") else []
-    return [f"FID: guidebench's Fréchet distance in float64; {'; '.join(parts)}."]
-
-
-def _judge_notes(records: Sequence[Record]) -> list[str]:
-    notes = []
-    for judge in _judges(records):
-        strangers = next((record.strangers[judge] for record in records if judge in record.strangers), None)
-        known = f", different people {strangers[0]:.3f} ± {strangers[1]:.3f}" if strangers else ""
-        digest = next(
-            (value for record in records for name, value in record.digests.items() if name.split("/")[-1] == judge),
-            None,
-        )
-        notes.append(f"Judge {judge}{known}{f', weights {digest[:12]}' if digest else ''}.")
-    return notes
-
-
-def _preset_notes(records: Sequence[Record]) -> list[str]:
-    """Steps and learning rate of every method, grouped, and where they come from."""
-    rates: dict[str, list[str]] = {}
-    for record in sorted(records, key=lambda record: _row_order(Variant.of(record))):
-        if record.floor:
-            continue
-        values = ", ".join(
-            f"{name} {record.fields[name]:g}" for name in RATE_FIELDS if _is_number(record.fields.get(name))
-        )
-        origin = f"preset for {record.testbed}" if record.preset else f"class defaults, no preset for {record.testbed}"
-        labels = rates.setdefault(f"{values} ({origin})" if values else f"({origin})", [])
-        if record.label not in labels:
-            labels.append(record.label)
-    return [f"{', '.join(labels)}: {rate}." for rate, labels in rates.items()]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _cells(tables: Sequence[Table]) -> Iterable[tuple[Row, Column, Summary]]:
-    for table in tables:
-        for row in table.rows:
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell.summary is not None:
-                    yield row, column, cell.summary
-
-
-def _missing_notes(tables: Sequence[Table]) -> list[str]:
-    """Which metrics have no value in how many trials of a row, with one of the reasons."""
-    metrics: dict[tuple[str, str, int, int], list[str]] = {}
-    reasons: dict[tuple[str, str, int, int], str] = {}
-    for row, column, summary in _cells(tables):
-        if summary.missing:
-            place = (row.label, column.group.protocol, summary.missing, summary.missing + len(summary.units))
-            metrics.setdefault(place, []).append(column.title)
-            reasons.setdefault(place, summary.reason or "no reason given")
-    return [
-        f"No value: {label} ({protocol}), {', '.join(dict.fromkeys(titles))} in {missing} of {trials} trials, such as: "
-        f"{reasons[label, protocol, missing, trials]}."
-        for (label, protocol, missing, trials), titles in metrics.items()
-    ]
-
-
-def _lost_notes(tables: Sequence[Table]) -> list[str]:
-    """How many faces were not found before, and how many more after, in each row."""
-    lost: dict[tuple[str, str], list[str]] = {}
-    several = len({column.judge for table in tables for column in table.columns if column.judge}) > 1
-    for row, column, summary in _cells(tables):
-        if summary.lost_before or summary.lost_after:
-            judge = f" {column.judge}" if several else ""
-            counts = f"{column.title}{judge} {summary.lost_before}/{summary.lost_after}"
-            lost.setdefault((row.label, column.group.protocol), []).append(counts)
-    return [
-        f"Faces lost before/after: {label} ({protocol}): {', '.join(counts)}."
-        for (label, protocol), counts in lost.items()
-    ]
-
-
-def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
-    reasons = Counter(
-        (record.label, record.reason or "no reason given") for record in records if record.status == "failed"
-    )
-    notes = [
-        f"Failed: {label}, {_plural(count, 'trial')}: {reason}" for (label, reason), count in sorted(reasons.items())
-    ]
-    if superseded:
-        notes.append(f"Left out: {_plural(superseded, 'failure')} of code that was changed and measured later.")
-    return notes
-
-
-def _version_notes(records: Sequence[Record]) -> list[str]:
-    names = [name for name in ("guidebench", "numerics", "torch", "python") if any(name in r.versions for r in records)]
-    versions = [
-        f"{name} {', '.join(sorted({str(r.versions[name]) for r in records if name in r.versions}))}" for name in names
-    ]
-    commits = sorted(
-        {
-            record.commit[:12] + ("+dirty" if record.commit.endswith("+dirty") else "")
-            for record in records
-            if record.commit
-        }
-    )
-    devices = sorted({record.device for record in records})
-    notes = f"Made with {', '.join(versions)}" if versions else "Made"
-    return [notes + (f", commit {', '.join(commits)}" if commits else "") + f", on {'; '.join(devices)}."]
-
-
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

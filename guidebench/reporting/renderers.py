@@ -11,21 +11,15 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from guidebench.reporting.layout import Cell, ClaimedTable, Column, Report, Row, Table
+from guidebench.reporting.layout import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
 from guidebench.reporting.statistics import Summary
+from guidebench.reporting.text import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
 
 WIDTH = 120  # characters of a terminal line
-NONE = "–"  # measured, but without a value; what was not measured is left blank
 STRANGERS = "different people"
 
 
-# Numbers ----------------------------------------------------------------------------------------------------
-
-
-def number(value: float, digits: int) -> str:
-    """A number with fixed decimals; a zero has no sign."""
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+# Cells ------------------------------------------------------------------------------------------------------
 
 
 def exact(value: float | None) -> float | None:
@@ -33,20 +27,17 @@ def exact(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.10g}")
 
 
-def _mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> str:
-    if summary is None:
-        return ""
-    if summary.mean is None:
-        return NONE
-    mean = number(summary.mean, digits)
-    return mean if summary.std is None else f"{mean}{plus_minus}{number(summary.std, digits)}"
+def _mark(cell: Cell, column: Column, table: Table) -> str:
+    """Where cells show no interval, a mark says that a row differs from the reference."""
+    separated = cell.contrast is not None and cell.contrast.separated
+    return "†" if separated and column.group not in table.detailed else ""
 
 
-def _interval(summary: Summary | None, digits: int) -> str:
-    """Shown from three identities on: the t interval of two is twelve standard errors to each side and says nothing."""
-    if summary is None or summary.low is None or summary.high is None or summary.n < 3:
-        return ""
-    return f"[{number(summary.low, digits)}, {number(summary.high, digits)}]"
+def _intervals(cell: Cell, column: Column, table: Table) -> list[str]:
+    """The intervals of a cell's mean, under the protocols where they are shown."""
+    if column.group not in table.detailed:
+        return []
+    return [text for text in (interval(cell.summary, column.digits), bca(cell.summary, column.digits)) if text]
 
 
 def _coverage(summary: Summary | None) -> str:
@@ -77,12 +68,12 @@ def _title(column: Column, judges: int) -> str:
 
 
 def _label(row: Row) -> str:
-    return f"{row.label} ({row.mark})" if row.mark else row.label
+    return f"{row.title} ({row.mark})" if row.mark else row.title
 
 
 def _label_and_notes(row: Row) -> str:
     rest = "; ".join(part for part in (row.mark, *row.notes) if part)
-    return f"{row.label} ({rest})" if rest else row.label
+    return f"{row.title} ({rest})" if rest else row.title
 
 
 def _heading(report: Report) -> str:
@@ -95,12 +86,30 @@ def _heading(report: Report) -> str:
 def markdown(report: Report) -> str:
     """GitHub-flavoured markdown: a table each, footnotes as a list."""
     parts = [f"*{_markdown_text(report.caption)}*"] if report.caption else []
-    for table in report.tables:
+    for table in _shown(report):
         parts += [f"### {table.title} ({_heading(report)})", _markdown_table(table)]
-    parts.append("\n".join(f"- {_markdown_text(note)}" for note in report.footnotes + report.lost))
+    for text in _texts(report):
+        parts += [
+            f"### {text.title}",
+            *([_markdown_text(text.lead)] if text.lead else []),
+            _pipes([text.heads, *text.rows]),
+        ]
+    parts.append("\n".join(f"- {_markdown_text(note)}" for note in report.footnotes + report.tests + report.lost))
     for claimed in report.claims:
         parts += [f"### Published, not measured here: {claimed.source.title}", _markdown_claims(claimed)]
     return "\n\n".join(parts)
+
+
+def _shown(report: Report) -> tuple[Table, ...]:
+    """The measured tables; a comparison says all of them in one."""
+    return () if report.kind == "compare" else report.tables
+
+
+def _texts(report: Report) -> list[TextTable]:
+    """What is said of differences; in a table of the paper a mark says it."""
+    if report.kind == "compare":
+        return comparison(report)
+    return differences(report) if report.kind == "full" else []
 
 
 def _markdown_table(table: Table) -> str:
@@ -108,7 +117,7 @@ def _markdown_table(table: Table) -> str:
     heads = [f"{f'{column.group.title}: ' if several else ''}{_title(column, judges)}" for column in table.columns]
     rows = [["method", *heads]]
     for row in table.rows:
-        cells = [_markdown_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+        cells = [_markdown_cell(cell, column, table) for cell, column in zip(row.cells, table.columns, strict=True)]
         rows.append([_label_and_notes(row), *cells])
     if _has_strangers(table):
         rows.append(
@@ -117,11 +126,13 @@ def _markdown_table(table: Table) -> str:
     return _pipes(rows)
 
 
-def _markdown_cell(cell: Cell, column: Column) -> str:
-    text = _mean_std(cell.summary, column.digits)
-    text = f"**{text}**" if cell.best else text
-    rest = (_interval(cell.summary, column.digits), f"({_coverage(cell.summary)})" if _coverage(cell.summary) else "")
-    return " ".join(part for part in (text, *rest) if part)
+def _markdown_cell(cell: Cell, column: Column, table: Table) -> str:
+    text = mean_std(cell.summary, column.digits)
+    text = (f"**{text}**" if cell.best else text) + _mark(cell, column, table)
+    coverage = _coverage(cell.summary)
+    return " ".join(
+        [*([text] if text else []), *_intervals(cell, column, table), *([f"({coverage})"] if coverage else [])]
+    )
 
 
 def _markdown_claims(claimed: ClaimedTable) -> str:
@@ -177,6 +188,7 @@ _LATEX = {
     "–": "--",
     "—": "---",
     "…": r"\ldots{}",
+    "†": r"$^\dagger$",
     "’": "'",
     "“": "``",
     "”": "''",
@@ -204,17 +216,21 @@ _LATEX_STACK = rf"\providecommand{{{_STACK}}}[2][c]{{\begin{{tabular}}[t]{{@{{}}
 def latex(report: Report) -> str:
     """Floating tables in the paper's layout; needs \\usepackage{booktabs} and nothing else."""
     parts = [r"% needs \usepackage{booktabs}" + "\n" + _LATEX_STACK]
-    for place, table in enumerate(report.tables):
-        notes = report.footnotes + report.lost if place == len(report.tables) - 1 else ()
-        parts.append(_latex_table(table, report, notes))
+    tables, texts = _shown(report), _texts(report)
+    notes = report.footnotes + report.tests + report.lost
+    for place, table in enumerate(tables):
+        parts.append(_latex_table(table, report, notes if place == len(tables) - 1 and not texts else ()))
+    for place, text in enumerate(texts):
+        parts.append(_latex_text(text, report, notes if place == len(texts) - 1 else ()))
     parts += [_latex_claims(claimed) for claimed in report.claims]
     return "\n\n".join(parts)
 
 
 def _latex_table(table: Table, report: Report, notes: Sequence[str]) -> str:
-    body = [_latex_row(row, table) for row in table.rows if row.mark]
-    body += [r"\midrule"] if body and len(body) < len(table.rows) else []
-    body += [_latex_row(row, table) for row in table.rows if not row.mark]
+    body = []
+    for place, row in enumerate(table.rows):
+        body += [r"\midrule"] if place and row.section != table.rows[place - 1].section else []
+        body.append(_latex_row(row, table))
     if _has_strangers(table):
         cells = (f"${_strangers(column, chr(92) + 'pm ')}$" if column.strangers else "" for column in table.columns)
         body += [r"\midrule", rf"\textit{{{STRANGERS}}} & " + " & ".join(cells) + r" \\"]
@@ -236,20 +252,27 @@ def _latex_row(row: Row, table: Table) -> str:
     if row.notes:
         notes = r"\\".join(rf"{{\scriptsize {escape(note)}}}" for note in row.notes)
         label = rf"{_STACK}[l]{{{label}\\{notes}}}"
-    cells = [_latex_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+    cells = [_latex_cell(cell, column, table) for cell, column in zip(row.cells, table.columns, strict=True)]
     return " & ".join([label, *cells]) + r" \\[4pt]"
 
 
-def _latex_cell(cell: Cell, column: Column) -> str:
-    summary = cell.summary
-    text = _mean_std(summary, column.digits, r" \pm ")
+def _latex_cell(cell: Cell, column: Column, table: Table) -> str:
+    text = mean_std(cell.summary, column.digits, r" \pm ")
     if text in ("", NONE):
         text = "--" if text else ""
     else:
-        text = rf"$\mathbf{{{text}}}$" if cell.best else f"${text}$"
-    small = [_interval(summary, column.digits).replace("[", "{[}").replace("]", "{]}"), _coverage(summary)]
-    lines = [text, *(rf"{{\scriptsize {line}}}" for line in small if line)]
+        mark = r"^\dagger" if _mark(cell, column, table) else ""
+        text = rf"$\mathbf{{{text}}}{mark}$" if cell.best else f"${text}{mark}$"
+    small = [escape(line) for line in (*_intervals(cell, column, table), _coverage(cell.summary)) if line]
+    lines = [text, *(rf"{{\scriptsize {line}}}" for line in small)]
     return text if len(lines) == 1 else rf"{_STACK}{{{(chr(92) * 2).join(lines)}}}"
+
+
+def _latex_text(text: TextTable, report: Report, notes: Sequence[str]) -> str:
+    body = [" & ".join(escape(cell) for cell in row) + r" \\" for row in text.rows]
+    heads = [escape(head) for head in text.heads]
+    caption = f"{escape(text.title)} ({escape(_heading(report))}). {escape(text.lead)}".strip()
+    return _latex_float(caption, heads[0], [], heads[1:], body, notes)
 
 
 def _latex_claims(claimed: ClaimedTable) -> str:
@@ -282,8 +305,7 @@ def _latex_float(
         rf"\caption{{{caption}}}",
         rf"\begin{{tabular}}{{l{'c' * len(heads)}}}",
         r"\toprule",
-        " & ".join(["", *groups]) + r" \\",
-        "".join(rules),
+        *([" & ".join(["", *groups]) + r" \\", "".join(rules)] if groups else []),
         " & ".join([corner, *heads]) + r" \\",
         r"\midrule",
         *body,
@@ -313,7 +335,20 @@ CSV_COLUMNS = (
         "direction",
     ),
     *("mean", "std", "ci95_low", "ci95_high", "identities_with_value", "identities_scored", "scores_without_value"),
-    *("pairs", "lost_before", "lost_after", "strangers_mean", "strangers_std", "best", "notes"),
+    *(
+        "bca95_low",
+        "bca95_high",
+        "pairs",
+        "lost_before",
+        "lost_after",
+        "strangers_mean",
+        "strangers_std",
+        "best",
+        "notes",
+    ),
+    *("against", "difference", "difference_std", "difference_ci95_low", "difference_ci95_high"),
+    *("difference_bca95_low", "difference_bca95_high", "effect", "identities_paired", "identities_better"),
+    *("trials_unpaired", "p", "p_exact", "p_adjusted", "p_attainable", "family", "p_wilcoxon"),
     *("published_mean", "published_std", "published_different", "caption"),
 )
 
@@ -327,7 +362,9 @@ def as_csv(report: Report) -> str:
         for row in table.rows:
             for cell, column in zip(row.cells, table.columns, strict=True):
                 if cell.summary is not None:
-                    writer.writerow(_csv_cell(report, table, row, cell.summary, column, cell.best))
+                    writer.writerow(
+                        _csv_cell(report, table, row, cell.summary, column, cell.best) | _csv_contrast(report, cell)
+                    )
     for claimed in report.claims:
         for line in _csv_claims(claimed):
             writer.writerow(line)
@@ -352,6 +389,7 @@ def _csv_cell(report: Report, table: Table, row: Row, summary: Summary, column: 
         "std": exact(summary.std),
         "ci95_low": exact(summary.low),
         "ci95_high": exact(summary.high),
+        **_csv_pair("bca95", summary.bca),
         "identities_with_value": summary.n,
         "identities_scored": summary.identities,
         "scores_without_value": summary.missing,
@@ -363,6 +401,35 @@ def _csv_cell(report: Report, table: Table, row: Row, summary: Summary, column: 
         "best": str(best).lower(),
         "notes": "; ".join(row.notes),
         "caption": report.caption,
+    }
+
+
+def _csv_pair(name: str, pair: tuple[float, float] | None) -> dict[str, float | None]:
+    return {f"{name}_{end}": exact(value) for end, value in zip(("low", "high"), pair or (None, None), strict=True)}
+
+
+def _csv_contrast(report: Report, cell: Cell) -> dict[str, Any]:
+    contrast = cell.contrast
+    if contrast is None:
+        return {}
+    found = contrast.difference
+    return {
+        "against": report.against,
+        "difference": exact(found.mean),
+        "difference_std": exact(found.std),
+        "difference_ci95_low": exact(found.low),
+        "difference_ci95_high": exact(found.high),
+        **_csv_pair("difference_bca95", found.bca),
+        "effect": exact(found.effect),
+        "identities_paired": found.n,
+        "identities_better": found.wins,
+        "trials_unpaired": found.missing,
+        "p": exact(contrast.p),
+        "p_exact": str(contrast.exact).lower() if contrast.p is not None else "",
+        "p_adjusted": exact(contrast.adjusted),
+        "p_attainable": exact(contrast.attainable),
+        "family": contrast.family or "",
+        "p_wilcoxon": exact(contrast.wilcoxon),
     }
 
 
@@ -395,7 +462,18 @@ def as_json(report: Report) -> str:
         "conventions": report.conventions,
         "caption": report.caption,
         "tables": [_json_table(table) for table in report.tables],
-        "footnotes": list(report.footnotes + report.lost),
+        "against": report.against,
+        "families": [
+            {
+                "protocol": family.group.protocol,
+                "judge": family.judge,
+                "metrics": list(family.metrics),
+                "methods": list(family.labels),
+                "size": family.size,
+            }
+            for family in report.families
+        ],
+        "footnotes": list(report.footnotes + report.tests + report.lost),
         "published": [_json_claims(claimed) for claimed in report.claims],
     }
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
@@ -416,6 +494,7 @@ def _json_table(table: Table) -> dict[str, Any]:
     rows = [
         {
             "label": row.label,
+            "title": row.title,
             "method": row.method,
             "mark": row.mark or None,
             "notes": list(row.notes),
@@ -429,9 +508,26 @@ def _json_table(table: Table) -> dict[str, Any]:
 def _json_cell(cell: Cell) -> dict[str, Any] | None:
     if cell.summary is None:
         return None
-    data = dataclasses.asdict(cell.summary)
-    rounded = {name: exact(data[name]) for name in ("mean", "std", "low", "high")}
-    return {**data, **rounded, "units": len(cell.summary.units), "best": cell.best}
+    units = sorted(cell.summary.units)
+    data = _rounded(dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset())))
+    return {**data, "units": units, "best": cell.best, "contrast": _json_contrast(cell.contrast)}
+
+
+def _json_contrast(contrast: Contrast | None) -> dict[str, Any] | None:
+    if contrast is None:
+        return None
+    data: dict[str, Any] = _rounded(dataclasses.asdict(contrast))
+    data["difference"]["effect"] = exact(contrast.difference.effect)
+    return {**data, "too_small": contrast.too_small, "separated": contrast.separated}
+
+
+def _rounded(data: Any) -> Any:
+    """JSON-like data with floats of ten digits."""
+    if isinstance(data, float):
+        return exact(data)
+    if isinstance(data, dict):
+        return {name: _rounded(value) for name, value in data.items()}
+    return [_rounded(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _json_claims(claimed: ClaimedTable) -> dict[str, Any]:
@@ -456,24 +552,47 @@ Lines = list[str]  # the lines of one cell
 _LABEL_WIDTH = 26
 
 
-def terminal(report: Report, width: int = WIDTH) -> str:
+def terminal(report: Report, width: int = WIDTH, *, tests: Report | None = None) -> str:
     """Aligned plain text of at most ``width`` columns: mean ± std, and below it the interval, coverage, lost faces.
 
     A table that is too wide goes on in further blocks, a protocol starts a new one. Bold is an asterisk. A method
-    without a trial under a protocol is left out of that protocol's blocks.
+    without a trial under a protocol is left out of that protocol's blocks. tests: whose differences are told, in brief;
+    None tells those of the report itself.
     """
     parts = [_heading(report)]
     parts += [textwrap.fill(report.caption, width)] if report.caption else []
-    for table in report.tables:
+    for table in _shown(report):
         shown = set()
         for places in _chunks(table, width):
             group = table.columns[places[0]].group
             parts.append(_block(table, table.title + (" (continued)" if group in shown else ""), places))
             shown.add(group)
-    parts.append("\n".join(_wrapped(note, width) for note in report.footnotes))
+    parts += [_terminal_text(text, width) for text in (differences(tests, brief=True) if tests else _texts(report))]
+    notes = report.footnotes + (tests or report).tests
+    parts.append("\n".join(_wrapped(note, width) for note in notes))
     for claimed in report.claims:
         parts.append(_terminal_claims(claimed, width))
     return "\n\n".join(parts)
+
+
+def _terminal_text(text: TextTable, width: int) -> str:
+    """Columns as wide as they need; where they do not fit, every column is wrapped at its widest word."""
+    rows = [text.heads, *text.rows]
+    needed = [max(len(row[place]) for row in rows) for place in range(len(text.heads))]
+    least = [max(len(word) for row in rows for word in (row[place].split() or [""])) for place in range(len(needed))]
+    excess = sum(needed) + 2 * (len(needed) - 1) - width
+    for place in sorted(range(len(needed)), key=lambda place: least[place] - needed[place]):
+        cut = min(max(excess, 0), needed[place] - least[place])
+        needed[place] -= cut
+        excess -= cut
+    lines = []
+    for row in rows:
+        cells = [textwrap.wrap(cell, size) for cell, size in zip(row, needed, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            padded = [f"{part:>{size}}" for part, size in zip(parts[1:], needed[1:], strict=True)]
+            lines.append("  ".join([f"{parts[0]:<{needed[0]}}", *padded]).rstrip())
+        lines += ["-" * (sum(needed) + 2 * (len(needed) - 1))] if row is text.heads else []
+    return "\n".join([text.title, *(textwrap.wrap(text.lead, width)), *lines])
 
 
 def _wrapped(note: str, width: int) -> str:
@@ -499,15 +618,14 @@ def _column_lines(table: Table, place: int) -> list[Lines]:
     column = table.columns[place]
     judges = _judge_count(table)
     head = [f"{column.title} {column.arrow}".rstrip()] + ([column.judge] if column.judge and judges > 1 else [])
-    cells = [_terminal_cell(row.cells[place], column) for row in table.rows]
+    cells = [_terminal_cell(row.cells[place], column, table) for row in table.rows]
     return [head, *cells, [_strangers(column)]]
 
 
-def _terminal_cell(cell: Cell, column: Column) -> Lines:
+def _terminal_cell(cell: Cell, column: Column, table: Table) -> Lines:
     summary = cell.summary
-    lines = [_mean_std(summary, column.digits) + ("*" if cell.best else " ")]
-    if _interval(summary, column.digits):
-        lines.append(_interval(summary, column.digits) + " ")
+    lines = [mean_std(summary, column.digits) + _mark(cell, column, table) + ("*" if cell.best else " ")]
+    lines += [f"{line} " for line in _intervals(cell, column, table)]
     if _coverage(summary):
         lines.append(f"{_coverage(summary)} ")
     if summary is not None and (summary.lost_before or summary.lost_after):
@@ -545,9 +663,12 @@ def _block(table: Table, title: str, places: Sequence[int]) -> str:
         return [line(first, second, rest) for first, second, *rest in spread]
 
     text = [heading, rule, *lines(["method"], "n", [column[0] for column in columns]), rule]
+    section = None
     for place, row in enumerate(table.rows, start=1):
         summaries = [row.cells[number].summary for number in places]
         if any(summaries) or row.notes:
+            text += [rule] if section not in (None, row.section) else []
+            section = row.section
             n = max((summary.n for summary in summaries if summary), default=0)
             text += lines(_terminal_label(row), str(n), [column[place] for column in columns])
     if any(table.columns[place].strangers for place in places):

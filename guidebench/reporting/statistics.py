@@ -1,10 +1,10 @@
-"""Means, intervals and paired differences over identities. A missing value is counted, never taken for zero."""
+"""Means, intervals, paired differences and their test, over identities. A missing value is counted, never zero."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,11 @@ import pandas as pd
 from guidebench.errors import BadInput
 
 CONFIDENCE = 0.95
+ALPHA = 0.05  # an adjusted p below this separates two methods
+BCA_FROM = 30  # identities from which the bootstrap interval is worth its place: it is too short on few values
+EXACT_UP_TO = 20  # differences whose 2^n signs are all enumerated
+RESAMPLES = 99_999  # sign patterns drawn for more differences: p is known to 0.0014 at 0.05
+_BOOTSTRAPS = 9_999
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Summary:
     n: int  # identities with a value
     identities: int  # identities with a value or a reason why there is none
     missing: int  # scores without a value
+    bca: tuple[float, float] | None = None  # bootstrap 95 % interval of the mean, from `BCA_FROM` identities on
     pairs: int = 0  # pairs or samples behind the values
     lost_before: int = 0  # pairs in which no face was found before unlearning
     lost_after: int = 0  # pairs in which a face was found before, none after
@@ -42,11 +48,29 @@ class Paired:
     """How much two methods differ on the same identities and seeds: first minus second."""
 
     mean: float | None
-    low: float | None  # Student-t 95 % interval
+    std: float | None  # ddof 1 over identities
+    low: float | None  # Student-t 95 % interval of the mean
     high: float | None
+    bca: tuple[float, float] | None  # bootstrap 95 % interval, from `BCA_FROM` identities on
     n: int  # identities compared
     wins: int  # identities for which the first method is better
     missing: int  # trials of either method without a counterpart or a value
+    values: Mapping[str, float] = field(default_factory=dict)  # identity -> its difference
+
+    @property
+    def effect(self) -> float | None:
+        """Mean over standard deviation of the differences (Cohen's d_z); None if they do not vary."""
+        if self.mean is None or self.std is None or self.std <= 1e-12 * abs(self.mean):
+            return None
+        return self.mean / self.std
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """The outcome of a sign-flip permutation test."""
+
+    p: float  # two-sided
+    exact: bool  # False: `RESAMPLES` sign patterns were drawn
 
 
 def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -59,6 +83,86 @@ def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     mean = float(np.mean(values))
     return mean - half, mean + half
+
+
+def bca_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Bias-corrected and accelerated bootstrap 95 % interval of the mean (Efron 1987), the same at every call.
+
+    None below `BCA_FROM` values, or if all are equal.
+    """
+    if len(values) < BCA_FROM or len(set(values)) < 2:
+        return None
+    from scipy.stats import bootstrap
+
+    draws = np.random.default_rng(0)
+    found = bootstrap(
+        (np.asarray(values),),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        n_resamples=_BOOTSTRAPS,
+        batch=1_000,
+        method="BCa",
+        random_state=draws,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def sign_flip(differences: Sequence[float] | np.ndarray) -> SignFlip:
+    """Two-sided paired permutation test: how often random signs give a sum at least as far from zero as the one found.
+
+    If the methods were exchangeable, each difference could as well have the other sign (Fisher 1935). Up to
+    `EXACT_UP_TO` differences all 2^n patterns are counted; beyond, `RESAMPLES` are drawn, the same ones at every call,
+    and the pattern found counts as one more (Phipson & Smyth 2010). Sums that agree to rounding tie.
+    Raises ValueError without a difference.
+    """
+    found = np.asarray(differences, dtype=np.float64)
+    if not len(found):
+        raise ValueError("a permutation test needs at least one difference")
+    rounding = 1e-12 * float(np.abs(found).sum())
+    least = abs(float(found.sum())) - rounding
+    if len(found) <= EXACT_UP_TO:
+        sums = found[:1]  # the first sign stays: flipping all signs changes no distance from zero
+        for value in found[1:]:
+            sums = np.concatenate([sums + value, sums - value])
+        return SignFlip(float(np.mean(np.abs(sums) >= least)), exact=True)
+    draws = np.random.default_rng(0)
+    reached = 0
+    for start in range(0, RESAMPLES, 10_000):
+        signs = draws.integers(0, 2, size=(min(10_000, RESAMPLES - start), len(found)), dtype=np.int8)
+        reached += int(np.count_nonzero(np.abs(signs @ (2 * found) - found.sum()) >= least))
+    return SignFlip((reached + 1) / (RESAMPLES + 1), exact=False)
+
+
+def smallest_p(n: int) -> float:
+    """The smallest p that `sign_flip` can give for ``n`` differences: one pattern and its mirror image."""
+    return min(1.0, 2.0 ** (1 - n)) if n <= EXACT_UP_TO else 1 / (RESAMPLES + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values (1979), in the order given.
+
+    The r-th smallest of m is multiplied by m - r + 1, made at least as large as those before it, and cut at 1. All
+    adjusted values grow with every raw one, so `holm` of the smallest raw values gives the smallest adjusted ones.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def wilcoxon(differences: Sequence[float]) -> SignFlip | None:
+    """Wilcoxon's two-sided signed-rank test (1945): `sign_flip` of the signed ranks, so that ties stay exact.
+
+    Differences of 0 are left out; None without any other.
+    """
+    found = np.asarray([value for value in differences if value != 0], dtype=np.float64)
+    if not len(found):
+        return None
+    from scipy.stats import rankdata
+
+    return sign_flip(np.sign(found) * rankdata(np.abs(found)))
 
 
 def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:
@@ -84,48 +188,67 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         n=len(means),
         identities=scores["identity"].nunique(),
         missing=len(scores) - len(valued),
+        bca=bca_interval(means),
         pairs=int(valued["n"].sum()),
         lost_before=int(scores["lost_before"].sum()),
         lost_after=int(scores["lost_after"].sum()),
         reason=None if len(valued) == len(scores) else str(scores.loc[scores["value"].isna(), "reason"].iloc[0]),
-        units=frozenset(zip(valued["identity"], (int(seed) for seed in valued["seed"]), strict=True)),
+        units=frozenset(_units(scores)),
+    )
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lower") -> Paired:
+    """One method's scores minus another's, from what `select` gave for each, over the trials that both have.
+
+    Differences are averaged over the seeds of an identity, then over identities. direction: "lower" or "higher" is
+    better, for counting wins. Both must hold at most one score an identity and seed.
+    """
+    left, right = _units(first), _units(second)
+    both = {unit: left[unit] - right[unit] for unit in left if unit in right}
+    by_identity = pd.Series(both, dtype=float).groupby(level=0).mean().to_dict() if both else {}
+    means = [float(value) for value in by_identity.values()]
+    low, high = t_interval(means)
+    sign = 1 if direction == "higher" else -1
+    every = {unit for scores in (first, second) for unit in zip(scores["identity"], scores["seed"], strict=True)}
+    return Paired(
+        mean=float(np.mean(means)) if means else None,
+        std=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        low=low,
+        high=high,
+        bca=bca_interval(means),
+        n=len(means),
+        wins=sum(sign * value > 0 for value in means),
+        missing=len(every) - len(both),
+        values=dict(zip(map(str, by_identity), means, strict=True)),
     )
 
 
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:
-    """Method ``a`` minus method ``b`` (labels as in tables) over the trials that both have.
+    """`difference` of two methods, given by their labels as in tables.
 
-    Differences are averaged over the seeds of an identity, then over identities. direction: "lower" or "higher" is
-    better, for counting wins. Raises BadInput if a label is absent or the frame holds several protocols or testbeds.
+    Raises BadInput if a label is absent or the frame holds several protocols, testbeds, or versions of a method.
     """
     scores = select(frame, metric, judge)
     for column in ("protocol_digest", "testbed"):
         if scores[column].nunique() > 1:
             raise BadInput(f"paired differences need one {column}, got {scores[column].nunique()}; filter the frame")
-    first, second = (_values(scores, label, metric) for label in (a, b))
-    both = {unit: first[unit] - second[unit] for unit in first if unit in second}
-    by_identity = pd.Series(both, dtype=float).groupby(level=0).mean().tolist() if both else []
-    low, high = t_interval(by_identity)
-    sign = 1 if direction == "higher" else -1
-    trials = set(zip(scores["label"], scores["identity"], scores["seed"], strict=True))
-    every = {(identity, seed) for label, identity, seed in trials if label in (a, b)}
-    return Paired(
-        mean=float(np.mean(by_identity)) if by_identity else None,
-        low=low,
-        high=high,
-        n=len(by_identity),
-        wins=sum(sign * difference > 0 for difference in by_identity),
-        missing=len(every) - len(both),
-    )
+    return difference(_of_label(scores, a, metric), _of_label(scores, b, metric), direction)
 
 
-def _values(scores: pd.DataFrame, label: str, metric: str) -> Mapping[tuple[str, int], float]:
-    """(identity, seed) -> value of one method."""
+def _of_label(scores: pd.DataFrame, label: str, metric: str) -> pd.DataFrame:
     own = scores[scores["label"] == label]
     if own.empty:
         known = ", ".join(sorted(scores["label"].unique())) or "no method"
         raise BadInput(f"no {metric} of '{label}' in these records; they hold {known}")
     if own.duplicated(["identity", "seed"]).any():
         raise BadInput(f"'{label}' was recorded with several versions of its code; filter by source_digest")
-    own = own[own["value"].notna()]
-    return {(row.identity, int(row.seed)): float(row.value) for row in own.itertuples()}
+    return own
+
+
+def _units(scores: pd.DataFrame) -> Mapping[tuple[str, int], float]:
+    """(identity, seed) -> value, where there is one."""
+    valued = scores[scores["value"].notna()]
+    return {
+        (str(identity), int(seed)): float(value)
+        for identity, seed, value in zip(valued["identity"], valued["seed"], valued["value"], strict=True)
+    }

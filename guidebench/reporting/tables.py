@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import frame, mixing, renderers
 from guidebench.reporting import layout as layouts
 from guidebench.reporting import published as claims
+from guidebench.reporting.paper import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
-    from guidebench.store import StoredRecord
 
 FORMATS = tuple(renderers.RENDERERS)
 
@@ -23,6 +24,9 @@ def report(
     format: str = "markdown",
     *,
     layout: str = "auto",
+    table: PaperTable | None = None,
+    against: str | None = None,
+    keys: Collection[str] | None = None,
     testbed: str | None = None,
     conventions: str | None = None,
     protocol: str | None = None,
@@ -32,18 +36,37 @@ def report(
 ) -> str:
     """The tables of all records below ``directory`` as text.
 
-    format: one of `FORMATS`. layout: "table-1", "table-2", "full", or "auto" (table-2 if all records are of
-    celebahq-multi, else table-1). testbed, conventions, protocol (a name, name@digest, or a digest's beginning) and
-    method (names or labels) choose records. published: show published numbers in tables of their own; None shows those
-    that were made with the testbed's own networks. metrics: titles and directions, None for the registered ones.
+    format: one of `FORMATS`. layout: see `layout.resolve`; "compare" needs two methods, or one and ``against``. table:
+    a table of a paper, instead of a layout by name. against: label of the row that the others are compared with; None
+    is mean-latent where it is there. keys: take only records with these trial keys. testbed, conventions, protocol (a
+    name, name@digest, or a digest's beginning) and method (names or labels) choose records. published: show the
+    published numbers that were made with the records' testbed in tables of their own; None shows them where there are
+    any, True insists. metrics: titles and directions, None for the registered ones.
 
     Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
     """
     if format not in renderers.RENDERERS:
         raise unknown_name("format", format, FORMATS, command="guidebench report --help")
-    chosen = mixing.Filter(testbed, conventions, protocol, method)
-    found = chosen.apply(frame.read(directory).records, directory)
-    return renderers.RENDERERS[format](_build(found, directory, layout, published, metrics))
+    methods = [method] if isinstance(method, str) else list(method or [])
+    if layout == "compare" and table is None:
+        methods, against = _pair(methods, against)
+    elif methods and against:
+        methods.append(against)
+    found = _load(directory, mixing.Filter(testbed, conventions, protocol, methods or None), keys)
+    choice = layouts.resolve(layout, found.records, table)
+    return renderers.RENDERERS[format](_build(found, directory, choice, against, published, metrics))
+
+
+def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
+    """The two methods of a comparison; the second is the reference."""
+    named = [*methods, *([against] if against else [])]
+    named += [layouts.DEFAULT_AGAINST] if len(named) == 1 else []
+    if len(named) != 2 or named[0] == named[1]:
+        raise BadInput(
+            f"a comparison needs two methods, got {', '.join(named) or 'none'}; give "
+            "`guidebench compare DIRECTORY METHOD [AGAINST]`"
+        )
+    return named, named[1]
 
 
 def summary(
@@ -55,41 +78,70 @@ def summary(
     width: int = renderers.WIDTH,
     metrics: Mapping[str, Metric] | None = None,
 ) -> str:
-    """The full terminal table of one protocol, for the end of a run.
+    """The full terminal table of one protocol, for the end of a run; tests only of the paper's columns.
 
     testbed, keys: take only records of this testbed, or with these trial keys; other records of the directory with the
     same protocol join the table. width: columns of the terminal. Raises BadInput as `report`.
     """
-    records = frame.read(directory).records
-    found = [
+    found = _load(directory, mixing.Filter(), keys)
+    records = [
         stored
-        for stored in records
-        if stored.record.protocol_digest == protocol_digest
-        and (testbed is None or stored.record.testbed == testbed)
-        and (keys is None or stored.record.key in keys)
+        for stored in found.records
+        if stored.record.protocol_digest == protocol_digest and (testbed is None or stored.record.testbed == testbed)
     ]
-    if not found:
+    if not records:
         raise BadInput(
             f"no records of protocol {protocol_digest[:12]} in {directory}; `guidebench report {directory}` shows all"
         )
-    return renderers.terminal(_build(found, directory, "full", None, metrics), width=width)
+    found = replace(found, records=records)
+    full = _build(found, directory, layouts.Choice("full"), None, None, metrics)
+    paper = _build(found, directory, layouts.resolve("paper", records), None, False, metrics)
+    return renderers.terminal(full, width=width, tests=paper)
+
+
+def _load(directory: str | Path, chosen: mixing.Filter, keys: Collection[str] | None) -> frame.Loaded:
+    found = frame.read(directory)
+    records = [stored for stored in found.records if keys is None or stored.record.key in keys]
+    if not records:
+        raise BadInput(
+            f"none of the trials asked for is recorded in {directory}; `guidebench status {directory}` shows all"
+        )
+    return replace(found, records=chosen.apply(records, directory))
 
 
 def _build(
-    records: Sequence[StoredRecord],
+    found: frame.Loaded,
     directory: str | Path,
-    layout: str,
+    choice: layouts.Choice,
+    against: str | None,
     with_published: bool | None,
     metrics: Mapping[str, Metric] | None,
 ) -> layouts.Report:
     from guidebench.metrics import METRICS
 
-    kept, superseded = mixing.without_superseded(records)
+    if choice.table:  # other protocols of the directory have no place in it
+        names = choice.table.protocols
+        found = replace(found, records=[s for s in found.records if s.record.protocol["name"] in names])
+    kept, superseded = mixing.without_superseded(found.records)
     mixing.check_unmixed(kept, directory)
-    resolved = layouts.resolve_layout(layout, kept)
-    shown = [] if with_published is False else claims.load()
-    if with_published is None:
-        shown = [table for table in shown if table.testbed == kept[0].record.testbed]
+    testbed = kept[0].record.testbed
+    shown = [] if with_published is False else [table for table in claims.load() if table.testbed == testbed]
+    if with_published and not shown:
+        beds = ", ".join(sorted({table.testbed for table in claims.load()}))
+        raise BadInput(
+            f"published numbers stand only beside records of the testbed that they were made on ({beds}); these are of "
+            f"{testbed}; leave out --published"
+        )
     return layouts.build(
-        kept, METRICS if metrics is None else metrics, layout=resolved, claims=shown, superseded=superseded
+        kept,
+        METRICS if metrics is None else metrics,
+        choice=choice,
+        against=against,
+        claims=shown,
+        superseded=superseded,
+        unreadable=[f"{_below(item.path, directory)}: {item.reason}" for item in found.corrupt],
     )
+
+
+def _below(path: Path, directory: str | Path) -> str:
+    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path)

@@ -12,8 +12,9 @@ from guidebench.reporting import layout, tables
 from guidebench.store import StoredRecord, scan
 
 
-def _build(records, name="table-2", **options):
-    return layout.build([StoredRecord(record, "path") for record in records], METRICS, layout=name, **options)
+def _build(records, name="auto", **options):
+    stored = [StoredRecord(record, "path") for record in records]
+    return layout.build(stored, METRICS, choice=layout.resolve(name, stored), **options)
 
 
 def _best(report, metric, judge="alpha"):

@@ -1,0 +1,250 @@
+"""What a report must say below its tables: everything a reader needs to repeat or doubt a number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from guidebench.reporting.layout import Cell, Column, Report, Row, Table, Variant, groups_of, judges_of, row_order
+from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
+
+if TYPE_CHECKING:
+    from guidebench.store import Record
+
+RATE_FIELDS = ("steps", "lr", "learning_rate")  # what a preset changes
+
+
+def notes(records: Sequence[Record], report: Report, superseded: int, unreadable: Sequence[str]) -> list[str]:
+    """The footnotes, one line each.
+
+    superseded: failures that were left out. unreadable: record folders that were left out, with the reason.
+    """
+    first = records[0]
+    switches = first.notes.get("conventions", "")
+    return [
+        f"Testbed: {first.testbed}. Conventions: {first.conventions}{f' ({switches})' if switches else ''}.",
+        *_protocol_notes(records),
+        *_fid_notes(records),
+        *_judge_notes(records),
+        *_value_notes(report),
+        *_preset_notes(records),
+        *_missing_notes(report.tables),
+        *_failure_notes(records, superseded),
+        *(f"Left out, cannot be read: {line}." for line in unreadable),
+        *_version_notes(records),
+    ]
+
+
+def _value_notes(report: Report) -> list[str]:
+    """What ±, brackets and bold mean."""
+    detailed = any(table.detailed for table in report.tables)
+    many = any(cell.summary and cell.summary.bca for _, _, cell in _cells(report.tables))
+    interval = "; [95 % Student-t interval of the mean, from three identities on" if detailed else ""
+    interval += f"; from {BCA_FROM} on beside it the BCa bootstrap interval" if detailed and many else ""
+    lines = [
+        f"mean ± std (ddof 1) over identities, seeds averaged within an identity first{interval and interval + ']'}. "
+        "A value that could not be measured is left out and counted, never zero."
+    ]
+    if any(column.judge is None and column.direction != "none" for table in report.tables for column in table.columns):
+        lines.append(
+            "FID and what else comes from random samples: every trial uses the one shared set of latent codes; std, "
+            "intervals and p are conditional on it."
+        )
+    if report.kind != "compare":
+        lines.append(
+            "Bold (plain text: *): best mean of the rows of equal coverage, floors aside; none where a row with fewer "
+            "values or pairs would be better after ties. Values at or below the mean of different people tie. "
+            "It is no test."
+        )
+    return lines
+
+
+def test_notes(report: Report) -> list[str]:
+    """Which test, against what, corrected for how many; or why there is none."""
+    if report.against is None:
+        return ["No tests: no single row mean-latent to compare with; --against METHOD names another."]
+    if not report.families:
+        return []
+    contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
+    mark = f"† differs from {report.against}: adjusted p < {_decimal(ALPHA)}. " if report.kind != "compare" else ""
+    lines = [
+        f"{mark}Test: paired sign-flip permutation, two-sided, on the differences of identity means to "
+        f"{report.against}, on the same identities, seeds and random numbers; all 2^n sign patterns. p adjusted by "
+        "Holm within a protocol."
+    ]
+    if any(not contrast.exact for contrast in contrasts):
+        lines.append(f"≈ p: n > {EXACT_UP_TO}, {RESAMPLES:,} random sign patterns instead of all.")
+    for family in report.families:
+        own = [
+            cell.contrast
+            for _, column, cell in _cells(report.tables)
+            if column.group == family.group and cell.contrast and cell.contrast.family
+        ]
+        small = sorted({contrast.difference.n for contrast in own if contrast.too_small})
+        least = min(contrast.attainable for contrast in own if contrast.attainable is not None)
+        too_small = (
+            f"; n = {' or '.join(map(str, small))} is too small for p: no data could give an adjusted p below "
+            f"{least:.2g}"
+            if small
+            else ""
+        )
+        judge = f" under {family.judge}" if family.judge else ""
+        lines.append(
+            f"Tests under {family.group.protocol}: m = {family.size} = {_plural(len(family.labels), 'method')} "
+            f"({', '.join(family.labels)}) × {_plural(len(family.metrics), 'column')} ({', '.join(family.metrics)})"
+            f"{judge}{too_small}."
+        )
+    return [*lines, *_unpaired_notes(report)]
+
+
+def _unpaired_notes(report: Report) -> list[str]:
+    """Trials that a comparison leaves out for lack of a counterpart."""
+    left: dict[tuple[str, str, int], list[str]] = {}
+    for row, column, cell in _cells(report.tables):
+        if cell.contrast and cell.contrast.family and cell.contrast.difference.missing:
+            place = (row.label, column.group.protocol, cell.contrast.difference.missing)
+            left.setdefault(place, []).append(column.title)
+    return [
+        f"Not compared: {label} ({protocol}), {', '.join(titles)}: {_plural(count, 'trial')} that {label} or "
+        f"{report.against} has no value for."
+        for (label, protocol, count), titles in left.items()
+    ]
+
+
+def _decimal(value: float) -> str:
+    return f"{value:g}".lstrip("0")
+
+
+def _protocol_notes(records: Sequence[Record]) -> list[str]:
+    notes = []
+    for group in groups_of(records):
+        own = [record for record in records if record.protocol["name"] == group.protocol]
+        protocol = own[0].protocol
+        people, seeds = len({record.identity for record in own}), sorted({record.seed for record in own})
+        sizes = [
+            _plural(people, "identity", "identities"),
+            f"seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}",
+            f"{protocol.get('views')} views within ±{protocol.get('yaw_deg'):g}° yaw",
+            f"{protocol.get('retain')} others to survive",
+        ]
+        if protocol.get("probe_photos"):
+            sizes.insert(2, f"{protocol['probe_photos']} probe photos a person")
+        notes.append(
+            f"Protocol {group.protocol} v{protocol.get('version')} ({own[0].protocol_digest[:12]}): {', '.join(sizes)}."
+        )
+    return notes
+
+
+def _fid_notes(records: Sequence[Record]) -> list[str]:
+    first = records[0]
+    samples = sorted({int(record.protocol["samples"]) for record in records if "samples" in record.protocol})
+    parts = [f"{' or '.join(f'{count:,}' for count in samples)} samples a generator"]
+    parts += [first.notes["features"]] if first.notes.get("features") else []
+    parts += [f"real images: {first.notes['real']}"] if first.notes.get("real") else []
+    return [f"FID: guidebench's Fréchet distance in float64; {'; '.join(parts)}."]
+
+
+def _judge_notes(records: Sequence[Record]) -> list[str]:
+    notes = []
+    for judge in judges_of(records):
+        strangers = next((record.strangers[judge] for record in records if judge in record.strangers), None)
+        known = f", different people {strangers[0]:.3f} ± {strangers[1]:.3f}" if strangers else ""
+        digest = next(
+            (value for record in records for name, value in record.digests.items() if name.split("/")[-1] == judge),
+            None,
+        )
+        notes.append(f"Judge {judge}{known}{f', weights {digest[:12]}' if digest else ''}.")
+    return notes
+
+
+def _preset_notes(records: Sequence[Record]) -> list[str]:
+    """Steps and learning rate of every method, grouped, and where they come from."""
+    rates: dict[str, list[str]] = {}
+    for record in sorted(records, key=lambda record: row_order(Variant.of(record))):
+        if record.floor:
+            continue
+        values = ", ".join(
+            f"{name} {record.fields[name]:g}" for name in RATE_FIELDS if _is_number(record.fields.get(name))
+        )
+        origin = f"preset for {record.testbed}" if record.preset else f"class defaults, no preset for {record.testbed}"
+        labels = rates.setdefault(f"{values} ({origin})" if values else f"({origin})", [])
+        if record.label not in labels:
+            labels.append(record.label)
+    return [f"{', '.join(labels)}: {rate}." for rate, labels in rates.items()]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cells(tables: Sequence[Table]) -> Iterable[tuple[Row, Column, Cell]]:
+    return (placed for table in tables for placed in table.placed())
+
+
+def _summaries(tables: Sequence[Table]) -> Iterable[tuple[Row, Column, Summary]]:
+    return ((row, column, cell.summary) for row, column, cell in _cells(tables) if cell.summary is not None)
+
+
+def _missing_notes(tables: Sequence[Table]) -> list[str]:
+    """Which metrics have no value in how many trials of a row, with one of the reasons."""
+    metrics: dict[tuple[str, str, int, int], list[str]] = {}
+    reasons: dict[tuple[str, str, int, int], str] = {}
+    for row, column, summary in _summaries(tables):
+        if summary.missing:
+            place = (row.label, column.group.protocol, summary.missing, summary.missing + len(summary.units))
+            metrics.setdefault(place, []).append(column.title)
+            reasons.setdefault(place, summary.reason or "no reason given")
+    return [
+        f"No value: {label} ({protocol}), {', '.join(dict.fromkeys(titles))} in {missing} of {trials} trials, such as: "
+        f"{reasons[label, protocol, missing, trials]}."
+        for (label, protocol, missing, trials), titles in metrics.items()
+    ]
+
+
+def lost_notes(tables: Sequence[Table]) -> list[str]:
+    """How many faces were not found before, and how many more after, in each row."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    several = len({column.judge for table in tables for column in table.columns if column.judge}) > 1
+    for row, column, summary in _summaries(tables):
+        if summary.lost_before or summary.lost_after:
+            judge = f" {column.judge}" if several else ""
+            counts = f"{column.title}{judge} {summary.lost_before}/{summary.lost_after}"
+            lost.setdefault((row.label, column.group.protocol), []).append(counts)
+    return [
+        f"Faces lost before/after: {label} ({protocol}): {', '.join(counts)}."
+        for (label, protocol), counts in lost.items()
+    ]
+
+
+def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
+    reasons = Counter(
+        (record.label, record.reason or "no reason given") for record in records if record.status == "failed"
+    )
+    notes = [
+        f"Failed: {label}, {_plural(count, 'trial')}: {reason}" for (label, reason), count in sorted(reasons.items())
+    ]
+    if superseded:
+        notes.append(f"Left out: {_plural(superseded, 'failure')} of code that was changed and measured later.")
+    return notes
+
+
+def _version_notes(records: Sequence[Record]) -> list[str]:
+    names = [name for name in ("guidebench", "numerics", "torch", "python") if any(name in r.versions for r in records)]
+    versions = [
+        f"{name} {', '.join(sorted({str(r.versions[name]) for r in records if name in r.versions}))}" for name in names
+    ]
+    commits = sorted(
+        {
+            record.commit[:12] + ("+dirty" if record.commit.endswith("+dirty") else "")
+            for record in records
+            if record.commit
+        }
+    )
+    devices = sorted({record.device for record in records})
+    notes = f"Made with {', '.join(versions)}" if versions else "Made"
+    return [notes + (f", commit {', '.join(commits)}" if commits else "") + f", on {'; '.join(devices)}."]
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

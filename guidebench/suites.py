@@ -18,7 +18,7 @@ from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
     from guidebench.plan import MethodChoice
-    from guidebench.reporting.layout import PaperTable
+    from guidebench.reporting.paper import PaperTable
 
 LIST_COMMAND = "guidebench list suites"
 _KINDS = {
@@ -29,6 +29,7 @@ _KINDS = {
     "metrics": (list, "a list of metrics"),
     "rows": (list, "a list of tables such as { title = …, method = …, set = { … } }"),
     "against": (str, "the title of a row"),
+    "digits": (int, "an integer"),
     "seeds": (list, "a list of integers"),
     "identities": (int, "an integer"),
 }
@@ -62,6 +63,7 @@ class Suite:
     rows: tuple[SuiteRow, ...]
     metrics: tuple[str, ...]  # columns under each protocol
     against: str | None  # title of the row that the others are compared with
+    digits: int  # decimals shown
 
     @property
     def choices(self) -> list[MethodChoice]:
@@ -81,7 +83,7 @@ class Suite:
     @property
     def table(self) -> PaperTable:
         """How the suite's table is laid out."""
-        from guidebench.reporting.layout import PaperTable
+        from guidebench.reporting.paper import PaperTable
 
         return PaperTable(
             name=self.name,
@@ -89,6 +91,7 @@ class Suite:
             metrics=self.metrics,
             protocols=tuple(protocol.name for protocol in self.protocols),
             rows=tuple((label, title) for title, label in self.labels.items()),
+            digits=self.digits,
         )
 
     def _choice(self, row: SuiteRow) -> MethodChoice:
@@ -119,6 +122,7 @@ class SuiteFile:
     rows: tuple[SuiteRow, ...]
     metrics: tuple[str, ...]
     against: str | None
+    digits: int
     sizes: Mapping[str, Any]
     overlays: Mapping[str, Mapping[str, Any]]  # testbed -> sizes
 
@@ -139,6 +143,7 @@ class SuiteFile:
             rows=self.rows,
             metrics=self.metrics,
             against=self.against,
+            digits=self.digits,
         )
 
 
@@ -204,6 +209,7 @@ def parse(text: str, *, origin: str, name: str, folder: Path = Path()) -> SuiteF
         rows=rows,
         metrics=_metrics(data["metrics"], origin),
         against=data.get("against"),
+        digits=_digits(data.get("digits", 2), origin),
         sizes=_sizes(data, origin),
         overlays=_overlays(overlays, origin),
     )
@@ -280,6 +286,12 @@ def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
             raise BadInput(f"{origin}: {unknown_name('metric', name, METRICS, command='guidebench list metrics')}")
     _no_twice(values, f"{origin}: metrics name")
     return tuple(values)
+
+
+def _digits(value: int, origin: str) -> int:
+    if not 0 <= value <= 9:
+        raise BadInput(f"{origin}: digits = {value} is not allowed; give 0 to 9")
+    return value
 
 
 def _texts(values: Sequence[Any], where: str) -> Sequence[str]:

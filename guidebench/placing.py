@@ -247,7 +247,7 @@ def _download(asset: Asset, address: str, target: Path, stream: TextIO) -> str:
         # The digest is checked by _install: pooch knows whole ones only, and some are known by their first digits.
         pooch.retrieve(address, None, fname=target.name, path=target.parent, downloader=downloader)
     except requests.HTTPError as error:
-        return f"answers {error.response.status_code} {error.response.reason}" if error.response is not None else "fails"
+        return f"answers {str(error).partition(' for url')[0]}"
     except requests.ConnectTimeout:
         return "cannot be reached: no answer"
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):

@@ -11,27 +11,35 @@ stratified depths (n, rays, s, 1), then the positions of the importance samples 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from guidebench.cameras import LABEL_WIDTH, CameraRig
 from guidebench.errors import BadInput
-from guidebench.networks import volume_rendering
+from guidebench.networks import checkpoints, volume_rendering
+from guidebench.networks.loading import load_strictly
 from guidebench.networks.stylegan2 import (
     FullyConnected,
     MappingNetwork,
     SynthesisBlock,
     SynthesisNetwork,
+    built,
+    constructor_arguments,
     fir_kernel,
     mapping_settings,
     noise_maps,
+    stored_network,
     synthesis_settings,
 )
 from guidebench.testbed import Generator, Noise
@@ -39,10 +47,13 @@ from guidebench.testbed import Generator, Noise
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
 FOV_DEGREES = 18.837  # of EG3D's face models
-RAYS_AT_ONCE = 4096
+RAYS_AT_ONCE = {"cpu": 1024}  # rays of a code that are rendered together: on a CPU, few enough for its caches
 
 # With the truncated constants of the published camera helper: 4.263391. FFHQ's labels hold 4.2647.
 _FOCAL = 1 / (math.tan(FOV_DEGREES * 3.14159 / 360) * 1.414)
+
+_METADATA = "guidebench.eg3d"  # key of the arguments in a saved file
+_UNUSED_BUFFERS = {"dataset_label_std", "superresolution.resample_filter"}  # stored with some snapshots, read by none
 
 
 @dataclass(frozen=True)
@@ -141,9 +152,9 @@ class PointDecoder(nn.Module):
             FullyConnected(64, 1 + PLANE_CHANNELS, rate=rate),
         )
 
-    def forward(self, sampled: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 3, m, 32) features of the three planes -> colours (n, m, 32) in [-0.001, 1.001], densities (n, m)."""
-        out = self.net(sampled.mean(dim=1))
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean features of the planes (n, m, 32) -> colours (n, m, 32) in [-0.001, 1.001], densities (n, m)."""
+        out = self.net(features)
         # Sigmoids that reach a little beyond [0, 1] do not saturate there (Mip-NeRF, arXiv 2103.13415, App. A).
         return torch.sigmoid(out[..., 1:]) * 1.002 - 0.001, out[..., 0]
 
@@ -226,7 +237,7 @@ class TriPlaneGenerator(Generator):
         }
         self.options = options
         self.neural_rendering_resolution = neural_rendering_resolution
-        self.rays_at_once = RAYS_AT_ONCE  # rays of a code that are rendered together; memory grows with it
+        self.rays_at_once: int | None = None  # None: RAYS_AT_ONCE of the device, or all
         self.recompute = True  # with gradients: render rays again in the backward pass instead of keeping their samples
 
         synthesis = SynthesisNetwork(
@@ -314,7 +325,8 @@ class TriPlaneGenerator(Generator):
     def query(self, features: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """What is at points (n, m, 3) in space: colour features (n, m, 32) and densities before softplus (n, m)."""
         planes = features.unflatten(1, (3, PLANE_CHANNELS))
-        return self.decoder(volume_rendering.sample_planes(planes, points, box_warp=self.options.box_warp))
+        sampled = volume_rendering.sample_planes(planes, points, box_warp=self.options.box_warp)
+        return self.decoder(sampled.mean(dim=1).transpose(1, 2))
 
     def _sample_noise(self, count: int, rays: int, device: torch.device, noise: Noise) -> tuple[Tensor, Tensor]:
         """Jitter (n, rays, s) and importance positions (n, rays, s'); constant noise spreads the latter evenly."""
@@ -333,10 +345,11 @@ class TriPlaneGenerator(Generator):
         Code by code and chunk by chunk, so that neither memory nor a code's numbers depend on the batch.
         """
         recompute = self.recompute and torch.is_grad_enabled() and features.requires_grad
+        many = self.rays_at_once or RAYS_AT_ONCE.get(features.device.type, origins.shape[1])
         parts = []
         # unbind: slices would each write a gradient as large as the batch.
         for planes, *rays in zip(features.unbind(0), origins, directions, depths, positions, strict=True):
-            chunks = zip(*(tensor.split(self.rays_at_once) for tensor in rays), strict=True)
+            chunks = zip(*(tensor.split(many) for tensor in rays), strict=True)
             for chunk in chunks:
                 if recompute:
                     part = checkpoint(self._render_chunk, planes, *chunk, use_reentrant=False, preserve_rng_state=False)
@@ -370,3 +383,42 @@ class TriPlaneGenerator(Generator):
         points = origins[:, None] + depths[..., None] * directions[:, None]
         colours, densities = self.query(planes[None], points.flatten(0, 1)[None])
         return colours.view(*depths.shape, -1), densities.view(depths.shape)
+
+
+def load(path: str | Path, *, digest: str | None = None) -> TriPlaneGenerator:
+    """The generator of an EG3D or GUIDE snapshot, or of a file that `save` wrote, frozen and in eval mode.
+
+    A snapshot's "G_ema" is taken, with the rendering settings that the stored object holds. digest: the SHA-256 that
+    the file must have. Raises `BadInput`, naming the file and the first wrong keys, if it holds anything else.
+    """
+    content = checkpoints.read(path, digest=digest)
+    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+        arguments, tensors = _saved_arguments(path), content
+    else:
+        stored = stored_network(content, path, entry="G_ema", class_name="TriPlaneGenerator")
+        names = ("rendering_kwargs", "neural_rendering_resolution")
+        arguments = {name: checkpoints.attribute(stored, name) for name in names}
+        arguments["init_kwargs"] = constructor_arguments(stored)
+        tensors = checkpoints.tensors(stored)
+    generator = built(path, lambda: TriPlaneGenerator.from_arguments(**arguments))
+    wanted = generator.state_dict().keys()
+    tensors = {key: tensor for key, tensor in tensors.items() if key in wanted or key not in _UNUSED_BUFFERS}
+    return load_strictly(generator, tensors, path).eval().requires_grad_(False)
+
+
+def save(generator: TriPlaneGenerator, path: str | Path) -> None:
+    """Writes a safetensors file that `load` reads: the state dict, and the arguments as JSON in the metadata."""
+    arguments = {**generator.arguments, "neural_rendering_resolution": generator.neural_rendering_resolution}
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in generator.state_dict().items()}
+    save_file(tensors, path, metadata={_METADATA: json.dumps(arguments)})
+
+
+def _saved_arguments(path: str | Path) -> dict[str, Any]:
+    """The arguments that `save` wrote. Raises `BadInput` if the file has none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(json.loads((file.metadata() or {})[_METADATA]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        raise BadInput(
+            f"{path} holds tensors without the arguments of an EG3D generator; give a snapshot or a saved generator"
+        ) from None

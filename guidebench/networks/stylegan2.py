@@ -13,17 +13,21 @@ sample, cheaper for a batch). There are no custom operators; the leaky ReLU's ga
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.errors import BadInput
+from guidebench.networks import checkpoints
+from guidebench.networks.loading import load_strictly
 from guidebench.testbed import Noise
 
 Architecture = Literal["skip", "orig", "resnet"]
+Network = TypeVar("Network", bound=nn.Module)
 
 _SLOPE = 0.2  # of the leaky ReLU
 _ACTIVATION_GAIN = math.sqrt(2)  # keeps the variance through the leaky ReLU
@@ -167,14 +171,15 @@ class SynthesisLayer(nn.Module):
             x = _upsampling_convolution(x, weight, self.resample_filter)
         else:
             x = functional.conv2d(x, weight, padding=1)
-        scale = scale.to(x.dtype)[:, :, None, None]
-        if noise is None:
-            x = torch.addcmul(shift, x, scale)
-        else:
-            x = torch.addcmul((noise * (self.noise_strength * gain)).to(x.dtype), x, scale).add_(shift)
-        x = functional.leaky_relu_(x, _SLOPE)
-        limit = None if self.clamp is None else self.clamp * gain / _ACTIVATION_GAIN
-        return x if limit is None else x.clamp(-limit, limit)
+        # In place, since fresh memory costs more than the arithmetic; no convolution keeps its output for its gradient.
+        x.mul_(scale.to(x.dtype)[:, :, None, None])
+        if noise is not None:
+            x.add_((noise * (self.noise_strength * gain)).to(x.dtype))
+        x = functional.leaky_relu_(x.add_(shift), _SLOPE)
+        if self.clamp is None:
+            return x
+        limit = self.clamp * gain / _ACTIVATION_GAIN
+        return x.clamp(-limit, limit) if x.requires_grad else x.clamp_(-limit, limit)
 
 
 class ToRGB(nn.Module):
@@ -422,3 +427,43 @@ def _settings(
         if allowed is not None and value not in allowed:
             raise BadInput(f"the generator's {what} argument {name} = {value!r} is not supported, only {allowed[0]!r}")
     return {name: value for name, value in stored.items() if name in known}
+
+
+def load(path: str | Path, *, entry: str = "G_ema", digest: str | None = None) -> StyleGAN2Generator:
+    """The generator of a StyleGAN2-ADA snapshot, frozen and in eval mode.
+
+    entry: "G_ema" is the averaged generator that samples are drawn from, "G" the one in training. digest: the SHA-256
+    that the file must have. Raises `BadInput`, naming the file, if it holds anything else.
+    """
+    stored = stored_network(checkpoints.read(path, digest=digest), path, entry=entry, class_name="Generator")
+    generator = built(path, lambda: StyleGAN2Generator(**constructor_arguments(stored)))
+    return load_strictly(generator, checkpoints.tensors(stored), path).eval().requires_grad_(False)
+
+
+def stored_network(content: Any, path: str | Path, *, entry: str, class_name: str) -> checkpoints.StandIn:
+    """The object of that class under ``entry`` of a snapshot. Raises `BadInput` if it is not there or another one."""
+    entries = content if isinstance(content, dict) else {}
+    stored = entries.get(entry)
+    if not isinstance(stored, checkpoints.StandIn):
+        held = ", ".join(map(str, list(entries)[:6])) or "none"
+        raise BadInput(f"{path} is no snapshot with a network '{entry}' (its entries: {held}); give another file")
+    if stored.name.rpartition(".")[2] != class_name:
+        raise BadInput(f"{path} holds a {stored.name} under '{entry}' instead of a {class_name}; give another file")
+    return stored
+
+
+def constructor_arguments(stored: checkpoints.StandIn) -> dict[str, Any]:
+    """What a stored generator was constructed with, by name; the published classes share the first five."""
+    positional, by_name = checkpoints.init_arguments(stored)
+    names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    return {**dict(zip(names, positional, strict=False)), **by_name}
+
+
+def built(path: str | Path, construct: Callable[[], Network]) -> Network:
+    """``construct()``, with the file named in the `BadInput` of arguments that do not fit."""
+    try:
+        return construct()
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise BadInput(f"{path} was made with arguments that do not fit this network: {error}") from None

@@ -57,14 +57,14 @@ def project_onto_planes(points: Tensor) -> Tensor:
 
 
 def sample_planes(planes: Tensor, points: Tensor, *, box_warp: float) -> Tensor:
-    """Bilinear features (n, 3, m, c) of planes (n, 3, c, h, w) at points (n, m, 3); zero outside the planes.
+    """Bilinear features (n, 3, c, m) of planes (n, 3, c, h, w) at points (n, m, 3); zero outside the planes.
 
     box_warp: side of the cube that the planes cover, centred at the origin.
     """
     n, _, c, h, w = planes.shape
     grid = project_onto_planes(points * (2 / box_warp)).flatten(0, 1)[:, None]
     sampled = functional.grid_sample(planes.reshape(n * 3, c, h, w), grid, padding_mode="zeros", align_corners=False)
-    return sampled.view(n, 3, c, -1).transpose(2, 3)
+    return sampled.view(n, 3, c, -1)
 
 
 def segment_weights(densities: Tensor, depths: Tensor) -> Tensor:

@@ -57,6 +57,13 @@ def _value_notes(report: Report) -> list[str]:
             "values or pairs would be better after ties. Values at or below the mean of different people tie. "
             "It is no test."
         )
+    if report.kind == "paper" and any(
+        cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)
+    ):
+        lines.append(
+            f"† differs from {report.against}: adjusted p < {ALPHA:g}. `--layout full` tells every difference with its "
+            "interval, p and effect size."
+        )
     return lines
 
 
@@ -67,25 +74,24 @@ def test_notes(report: Report) -> list[str]:
     if not report.families:
         return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
-    mark = f"† differs from {report.against}: adjusted p < {_decimal(ALPHA)}. " if report.kind != "compare" else ""
     lines = [
-        f"{mark}Test: paired sign-flip permutation, two-sided, on the differences of identity means to "
-        f"{report.against}, on the same identities, seeds and random numbers; all 2^n sign patterns. p adjusted by "
-        "Holm within a protocol."
+        f"Test: exact paired sign-flip permutation, two-sided, of identity means against {report.against} on the same "
+        "identities, seeds and random numbers; p adjusted by Holm."
     ]
     if any(not contrast.exact for contrast in contrasts):
-        lines.append(f"≈ p: n > {EXACT_UP_TO}, {RESAMPLES:,} random sign patterns instead of all.")
+        lines.append(
+            f"p after ≈: more than {EXACT_UP_TO} identities, {RESAMPLES:,} random sign patterns instead of all 2^n."
+        )
     for family in report.families:
         own = [
             cell.contrast
             for _, column, cell in _cells(report.tables)
             if column.group == family.group and cell.contrast and cell.contrast.family
         ]
-        small = sorted({contrast.difference.n for contrast in own if contrast.too_small})
+        small = sorted({contrast.difference.n for contrast in own if contrast.too_small} - {0})
         least = min(contrast.attainable for contrast in own if contrast.attainable is not None)
         too_small = (
-            f"; n = {' or '.join(map(str, small))} is too small for p: no data could give an adjusted p below "
-            f"{least:.2g}"
+            f"; n = {' or '.join(map(str, small))} is too small for p: adjusted, it could not fall below {least:.2g}"
             if small
             else ""
         )
@@ -110,10 +116,6 @@ def _unpaired_notes(report: Report) -> list[str]:
         f"{report.against} has no value for."
         for (label, protocol, count), titles in left.items()
     ]
-
-
-def _decimal(value: float) -> str:
-    return f"{value:g}".lstrip("0")
 
 
 def _protocol_notes(records: Sequence[Record]) -> list[str]:

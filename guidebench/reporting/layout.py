@@ -44,7 +44,7 @@ COSTS = {
     "seconds_unlearn": Cost("unlearn, s", 1),
     "seconds_total": Cost("trial, s", 1),
     "peak_memory_bytes": Cost("peak memory, MiB", 0, 2**20),
-    "trainable": Cost("trained numbers, M", 2, 1e6),
+    "trainable": Cost("trained numbers, k", 1, 1e3),
 }
 
 
@@ -558,8 +558,8 @@ def _with_tests(
 ) -> tuple[list[Table], list[Family]]:
     """Adds p values to the contrasts under the first judge and in the columns without one, a family a protocol.
 
-    A family has (methods - 1) × metric columns members: one that cannot be tested, because nothing was measured or no
-    identity is shared, counts with p = 1.
+    A family has (methods - 1) × metric columns members, columns in which nothing can be compared aside. A member that
+    cannot be tested, because nothing was measured or no identity is shared, counts with p = 1.
     """
     places = [
         ((number, row.label, column), row, cell)
@@ -577,9 +577,12 @@ def _with_tests(
             for place, row, cell in own
             if row.label in labels and place[2].direction != "none" and place[2].judge in (None, *judges[:1])
         }
-        if not any(family.values()):
+        columns = dict.fromkeys(
+            column for (_, _, column), contrast in family.items() if contrast and contrast.difference.n
+        )
+        family = {place: contrast for place, contrast in family.items() if place[2] in columns}
+        if not family:
             continue
-        columns = dict.fromkeys(column for _, _, column in family)
         judge = next((column.judge for column in columns if column.judge), None)
         families.append(Family(group, judge, tuple(column.title for column in columns), tuple(labels)))
         tested |= dict(zip(family, _tested(list(family.values()), wilcoxon=wilcoxon), strict=True))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guidebench.reporting.layout import Cell, Column, Contrast, Group, Report, Row
-from guidebench.reporting.statistics import ALPHA, Paired, Summary
+from guidebench.reporting.layout import Cell, Column, Contrast, Report, Row
+from guidebench.reporting.statistics import Paired, Summary
 
 NONE = "–"  # measured, but without a value; what was not measured is left blank
 TOO_SMALL = "n too small for p"
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ def p_value(p: float | None, *, exact: bool = True) -> str:
 
 
 def adjusted_p(contrast: Contrast) -> str:
-    """The adjusted p, why there is none, or blank outside the family of tests."""
-    if not contrast.family:
-        return ""
-    return TOO_SMALL if contrast.too_small else p_value(contrast.adjusted, exact=contrast.exact)
+    """The adjusted p, or why there is none."""
+    if contrast.too_small and contrast.difference.n:
+        return TOO_SMALL
+    return p_value(contrast.adjusted, exact=contrast.exact)
 
 
 def finding(column: Column, row: Cell, reference: Cell) -> str:
@@ -74,115 +75,116 @@ def finding(column: Column, row: Cell, reference: Cell) -> str:
     """
     contrast = row.contrast
     if contrast is None or contrast.difference.mean is None or contrast.difference.low is None:
-        return "not measured"
+        return NOT_MEASURED
     means = [cell.summary.mean for cell in (row, reference) if cell.summary and cell.summary.mean is not None]
     if column.direction == "lower" and column.strangers and max(means) <= column.strangers[0]:
-        return "tie: both at different people"
+        return "both forgotten"
     if contrast.too_small:
         return TOO_SMALL
     by_interval = contrast.difference.low > 0 or (contrast.difference.high or 0.0) < 0
     if not (contrast.separated if contrast.family else by_interval and contrast.difference.n > 2):
         return "not separable"
-    verdict = "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
-    return verdict if contrast.family else f"{verdict} by the interval"
+    return "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Contrasts that one table shows."""
+
+    title: str  # protocol and judge
+    tested: bool
+    placed: tuple[tuple[Row, Column, Cell, Contrast], ...]
 
 
 def differences(report: Report, *, brief: bool = False) -> list[TextTable]:
-    """Per protocol: every row against the reference in every column; brief: only the tested ones, fewer columns."""
-    heads = ["method", "metric", "difference [95 % interval]", "n"]
-    heads += ["adjusted p"] if brief else ["better for", "effect", "p", "adjusted p", "Wilcoxon p"]
+    """Every row against the reference in every column: what is tested, then each further judge.
+
+    brief: only what is tested, in fewer columns.
+    """
+    heads = ("method", "metric", "difference [95 % interval]", "better for", "effect", "p", "adjusted p", "Wilcoxon p")
     tables = []
-    for group in dict.fromkeys(family.group for family in report.families):
-        rows = []
-        for row, column, cell in _placed(report, group):
-            if cell.contrast is not None and (cell.contrast.family or not brief):
-                cells = _brief(cell.contrast, column) if brief else _whole(cell.contrast, column)
-                rows.append((row.title, _metric(report, column), *cells))
-        title = f"{group.title}: differences to {report.against}"
-        tables += [TextTable(title, tuple(heads), tuple(rows))] if rows else []
+    for block in _blocks(report):
+        if block.tested or not brief:
+            rows = [(row.title, column.title, *_told(contrast, column)) for row, column, _, contrast in block.placed]
+            shown = (0, 1, 2, 3, 6) if brief else range(len(heads)) if block.tested else range(5)
+            texts = [tuple(line[place] for place in shown) for line in (heads, *rows)]
+            tables.append(TextTable(f"{block.title}: differences to {report.against}", texts[0], tuple(texts[1:])))
     return tables
 
 
-def _brief(contrast: Contrast, column: Column) -> tuple[str, ...]:
-    found = contrast.difference
-    return _difference(found, column.digits), str(found.n), adjusted_p(contrast)
-
-
-def _whole(contrast: Contrast, column: Column) -> tuple[str, ...]:
+def _told(contrast: Contrast, column: Column) -> tuple[str, ...]:
     found = contrast.difference
     return (
         _difference(found, column.digits),
-        str(found.n),
         f"{found.wins} of {found.n}",
         _effect(found),
-        p_value(contrast.p, exact=contrast.exact) if contrast.family else "",
+        p_value(contrast.p, exact=contrast.exact),
         adjusted_p(contrast),
-        p_value(contrast.wilcoxon) if contrast.family else "",
+        p_value(contrast.wilcoxon),
     )
 
 
 def comparison(report: Report) -> list[TextTable]:
-    """Per protocol: two methods side by side in every metric, with what may be said of them."""
+    """Two methods side by side in every metric, with what may be said of them: what is tested, then further judges."""
+    references = {
+        column: cell for table in report.tables for row, column, cell in table.placed() if row.label == report.against
+    }
     tables = []
-    for group in dict.fromkeys(group for table in report.tables for group in table.groups):
-        placed = _placed(report, group)
-        references = {column: cell for row, column, cell in placed if row.label == report.against}
-        compared = [(row.title, column, cell) for row, column, cell in placed if cell.contrast]
-        if not compared:
-            continue
-        name = compared[0][0]
-        heads = ("metric", name, str(report.against), "difference [95 % interval]", "effect", "n")
-        heads_of_verdict = (f"{name} better for", "adjusted p", "found")
-        rows = [_compared(report, column, cell, references[column]) for _, column, cell in compared]
-        verdicts = [
-            (column.title, finding(column, cell, references[column]))
-            for _, column, cell in compared
-            if cell.contrast and cell.contrast.family
-        ]
-        title = f"{group.title}: {name} against {report.against}"
-        tables.append(TextTable(title, heads + heads_of_verdict, tuple(rows), _lead(name, verdicts)))
+    for block in _blocks(report):
+        name, against = block.placed[0][0].title, str(report.against)
+        rows = [_compared(column, cell, contrast, references[column]) for _, column, cell, contrast in block.placed]
+        by = "adjusted p" if block.tested else "by"
+        heads = ("metric", name, against, "difference [95 % interval]", "effect", "better for", by, "found")
+        verdicts = [(column.title, row[-1]) for (_, column, _, _), row in zip(block.placed, rows, strict=True)]
+        tables.append(TextTable(f"{block.title}: {name} against {against}", heads, tuple(rows), _lead(name, verdicts)))
     return tables
 
 
-def _compared(report: Report, column: Column, cell: Cell, reference: Cell) -> tuple[str, ...]:
-    assert cell.contrast is not None
-    found = cell.contrast.difference
+def _compared(column: Column, cell: Cell, contrast: Contrast, reference: Cell) -> tuple[str, ...]:
+    found = contrast.difference
+    verdict = finding(column, cell, reference)
+    by = p_value(contrast.adjusted, exact=contrast.exact) if contrast.family else "interval"
     return (
-        f"{_metric(report, column)} {column.arrow}",
+        f"{column.title} {column.arrow}",
         mean_std(cell.summary, column.digits),
         mean_std(reference.summary, column.digits),
         _difference(found, column.digits),
         _effect(found),
-        str(found.n),
         f"{found.wins} of {found.n}",
-        adjusted_p(cell.contrast),
-        finding(column, cell, reference),
+        NONE if verdict in (TOO_SMALL, NOT_MEASURED) else by,
+        verdict,
     )
 
 
-def _lead(name: str, found: Sequence[tuple[str, str]]) -> str:
+_VERDICTS = ("better", "worse", "both forgotten", "not separable", TOO_SMALL, NOT_MEASURED)
+
+
+def _lead(name: str, verdicts: Sequence[tuple[str, str]]) -> str:
     """The answer in one sentence."""
-    by_verdict: dict[str, list[str]] = {}
-    for title, verdict in found:
-        by_verdict.setdefault(verdict, []).append(title)
-    order = ("better", "worse")
-    verdicts = sorted(
-        by_verdict, key=lambda verdict: (order.index(verdict) if verdict in order else len(order), verdict)
-    )
-    said = "; ".join(f"{verdict}: {', '.join(by_verdict[verdict])}" for verdict in verdicts)
-    return f"{name} is {said} (adjusted p < {ALPHA:g})." if said else ""
+    said = {verdict: [title for title, found in verdicts if found == verdict] for verdict in _VERDICTS}
+    parts = [f"{verdict} in {', '.join(titles)}" for verdict, titles in said.items() if titles]
+    return f"{name}: {'; '.join(parts)}."
 
 
-def _placed(report: Report, group: Group) -> list[tuple[Row, Column, Cell]]:
-    """The cells under a protocol, a row's together."""
+def _blocks(report: Report) -> list[_Block]:
+    """Contrasts by protocol and judge, a row's together; those of a family of tests first, under its judge."""
     order = [row.label for table in report.tables for row in table.rows]
-    placed = [placed for table in report.tables for placed in table.placed() if placed[1].group == group]
-    return sorted(placed, key=lambda place: order.index(place[0].label))
-
-
-def _metric(report: Report, column: Column) -> str:
-    judges = {column.judge for table in report.tables for column in table.columns if column.judge}
-    return f"{column.title} ({column.judge})" if column.judge and len(judges) > 1 else column.title
+    placed = [
+        (row, column, cell, cell.contrast)
+        for table in report.tables
+        for row, column, cell in table.placed()
+        if cell.contrast and (cell.contrast.family or cell.contrast.difference.n)
+    ]
+    placed.sort(key=lambda place: order.index(place[0].label))
+    blocks = []
+    for family in report.families:
+        own = [place for place in placed if place[1].group == family.group]
+        judges = [family.judge, *(column.judge for _, column, _, contrast in own if not contrast.family)]
+        for judge in dict.fromkeys(judges):
+            tested = judge == family.judge
+            there = tuple(place for place in own if (place[3].family if tested else place[1].judge == judge))
+            blocks.append(_Block(f"{family.group.title}{f', judge {judge}' if judge else ''}", tested, there))
+    return blocks
 
 
 def _difference(found: Paired, digits: int) -> str:

@@ -31,7 +31,7 @@ from guidebench.networks.pickles import (
 OLD_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _OLD_TORCH_VERSION = 1001
 _MOST_DIMENSIONS = 32
-_MOST_NUMBERS = 2**48  # in one tensor or array
+_MOST_NUMBERS = 2**40  # in one tensor or array; also with the widest type, the bytes fit a 64-bit integer
 
 _STORED_TYPES = {
     "Bool": torch.bool,
@@ -149,7 +149,7 @@ def _tensor(machine: Machine, arguments: tuple[Any, ...]) -> Tensor:
     """A view of a storage: (storage, offset, size, stride, …); the rest concerns gradients."""
     match arguments:
         case (Tensor() as storage, int(offset), tuple(size), tuple(stride), *_) if len(size) == len(stride):
-            count = _checked_count(size)
+            count = checked_count(size)
         case _:
             raise damaged("holds a tensor without size")
     if storage.ndim != 1 or not storage.is_contiguous():
@@ -163,7 +163,7 @@ def _tensor(machine: Machine, arguments: tuple[Any, ...]) -> Tensor:
     return storage.as_strided(size, stride, storage.storage_offset() + offset) if count else storage.new_empty(size)
 
 
-def _checked_count(shape: tuple[Any, ...]) -> int:
+def checked_count(shape: tuple[Any, ...]) -> int:
     """How many numbers a shape holds. Raises Unreadable for sizes that are no sizes, or beyond all memory."""
     if len(shape) > _MOST_DIMENSIONS or any(type(length) is not int or length < 0 for length in shape):
         raise damaged("holds numbers in an impossible shape")
@@ -215,7 +215,7 @@ def _fill_array(machine: Machine, array: np.ndarray, state: Any) -> None:
             dtype = kind.resolved()
         case _:
             raise damaged("holds an array without shape or type")
-    count = _checked_count(shape)
+    count = checked_count(shape)
     if array.size:
         raise damaged("fills an array twice")
     if dtype.hasobject != isinstance(data, list):
@@ -224,10 +224,7 @@ def _fill_array(machine: Machine, array: np.ndarray, state: Any) -> None:
     if count * (1 if dtype.hasobject else dtype.itemsize) != len(numbers):
         raise damaged(f"holds an array of {count:,} numbers in {len(numbers):,} bytes")
     machine.meter.allocate(count * dtype.itemsize)
-    try:
-        array.__setstate__((1, shape, dtype, bool(columns), numbers))  # type: ignore[arg-type]  # stub: numpy.bool
-    except ValueError as error:  # numpy's limits on shapes
-        raise damaged(f"holds an array that numpy cannot hold ({error})") from None
+    array.__setstate__((1, shape, dtype, bool(columns), numbers))  # type: ignore[arg-type]  # stub: numpy.bool
 
 
 def array_type(code: Any) -> ArrayType:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import math
 import re
 import stat
 import struct
@@ -267,7 +266,7 @@ def _numpy(machine: Machine) -> Any:
         return content.tolist()
     shape = tuple(int(part) for part in header[3].split(b",") if part.strip())
     numbers = machine.take(len(machine.data) - machine.position)
-    if math.prod(shape) * dtype.itemsize != len(numbers):
+    if builders.checked_count(shape) * dtype.itemsize != len(numbers):
         raise damaged(f"holds {len(numbers):,} bytes for an array of shape {shape}")
     array = np.frombuffer(bytearray(numbers), dtype)
     return array.reshape(shape, order="F" if header[2] == b"True" else "C")

@@ -29,8 +29,8 @@ _PIP = f"{shlex.quote(sys.executable)} -m pip"
 REPAIR_PACKAGES = f"{_PIP} install -c constraints.txt ."  # in the clone
 REPAIR_ONNXRUNTIME = f"{_PIP} install --force-reinstall --no-deps onnxruntime-gpu"
 REPAIR_LIBRARIES = "apt-get install -y --no-install-recommends libgl1 libglib2.0-0"
-SCARCE_BYTES = 1_000_000_000  # below this a note; a thousand records of mini take about as much
-TOO_FEW_BYTES = 50_000_000  # below this no run gets far
+SCARCE_BYTES = 1_000_000_000  # free space below which there is a note
+TOO_FEW_BYTES = 50_000_000  # and below which a run would soon stop
 _FIRST_RUN = {
     "mini": "guidebench run --protocol celebahq-multi --method guide",
     "linear": "guidebench run --protocol smoke --method guide --testbed linear",
@@ -44,7 +44,7 @@ class Finding:
     level: Literal["ok", "FAIL", "note"]
     name: str  # what was looked at
     detail: str  # what was found
-    repair: str = ""  # the command that repairs it
+    repair: str = ""  # the command that repairs it; every FAIL has one
 
     @property
     def line(self) -> str:
@@ -54,25 +54,24 @@ class Finding:
 
 
 def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> list[Finding]:
-    """Looks at everything that a run of a testbed on a device, with records below ``out``, relies on."""
-    needed_by(testbed)  # raises BadInput for an unknown testbed before anything slow
-    findings = [_python(), *_versions()]
+    """Looks at everything that a run of a testbed on a device, with records below ``out``, relies on.
+
+    Raises BadInput if there is no such testbed. Without a working PyTorch nothing else is looked at.
+    """
+    wanted = needed_by(testbed)
     torch = _import("torch")
-    computing = (
-        list(_device(device, repair=f"guidebench doctor --testbed {testbed} --device cpu"))
-        if torch.level == "ok"
-        else []
-    )
-    on_cuda = any(finding.level == "ok" and finding.detail.startswith("cuda") for finding in computing)
+    findings = [_python(), *_versions(), torch]
+    if torch.level == "FAIL":
+        return findings
+    computing, on_cuda = _device(device, repair=f"guidebench doctor --testbed {testbed} --device cpu")
     return [
         *findings,
-        torch,
         *computing,
         _import("torchvision", compat.import_torchvision),
         _import("torch-fidelity", compat.import_torch_fidelity),
         _import("opencv-python", lambda: importlib.import_module("cv2")),
         _import("insightface"),
-        _onnxruntime(needs_cuda=on_cuda and bool(needed_by(testbed))),
+        _onnxruntime(needs_cuda=on_cuda and bool(wanted)),
         _folder("cache", _cache_folder(), repair="export GUIDEBENCH_HOME=FOLDER"),
         _folder("records", out, repair=f"guidebench doctor --testbed {testbed} --out FOLDER"),
         *_testbed(testbed),
@@ -87,7 +86,7 @@ def can_run(findings: Sequence[Finding]) -> bool:
 def next_command(findings: Sequence[Finding], testbed: str) -> str:
     """The first repair that is needed, or else the first run."""
     for finding in findings:
-        if finding.level == "FAIL" and finding.repair:
+        if finding.level == "FAIL":
             return finding.repair
     without_photographs = f"guidebench run --protocol random --identities 1 --method guide --testbed {testbed}"
     return _FIRST_RUN.get(testbed, without_photographs)
@@ -139,8 +138,8 @@ def _import(name: str, load: Callable[[], object] | None = None) -> Finding:
     return Finding("ok", name, _version(name) or "can be imported")
 
 
-def _device(asked: str, *, repair: str) -> Iterator[Finding]:
-    """Which device a run takes, and whether it computes."""
+def _device(asked: str, *, repair: str) -> tuple[list[Finding], bool]:
+    """Which device a run takes and whether it computes; and whether that is CUDA."""
     import torch
 
     from guidebench.executors import resolve_device
@@ -149,24 +148,19 @@ def _device(asked: str, *, repair: str) -> Iterator[Finding]:
     try:
         device = torch.device(resolve_device(asked))
         torch.zeros(1, device=device).add(1).item()
-    except BadInput as error:
-        yield Finding("FAIL", "device", f"{error} ({build})", repair)
-        return
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        yield Finding(
-            "FAIL", "device", f"{asked} does not compute: {reason} ({build})", "guidebench doctor --device cpu"
-        )
-        return
+    except (BadInput, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        return [Finding("FAIL", "device", f"{asked} cannot be used ({build}): {reason}", repair)], False
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        place = device.index or 0
-        yield Finding("ok", "device", f"cuda:{place}, {properties.name}, {in_words(properties.total_memory)} ({build})")
-        return
-    yield Finding("ok", "device", f"cpu, {os.cpu_count()} cores ({build})")
+        told = f"{device}, {properties.name}, {in_words(properties.total_memory)} ({build})"
+        return [Finding("ok", "device", told)], True
+    found = [Finding("ok", "device", f"cpu, {os.cpu_count()} cores ({build})")]
     if asked == "auto" and _has_nvidia_driver():
         why = "sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES" if torch.version.cuda else "is a CPU build"
-        yield Finding("note", "device", f"this machine has an NVIDIA driver, but PyTorch {torch.__version__} {why}")
+        told = f"this machine has an NVIDIA driver, but PyTorch {torch.__version__} {why}"
+        found.append(Finding("note", "device", told))
+    return found, False
 
 
 def _has_nvidia_driver() -> bool:
@@ -224,18 +218,18 @@ def _testbed(name: str) -> Iterator[Finding]:
     if name == "mini":
         yield _mini_weights()
     wanted, unmet = needed_by(name), assets.unmet(name)
+    if unmet:
+        detail = f"{len(unmet)} of the files that {name} requires are not in {assets.folder()} or wrong"
+        yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {name}")
+    elif wanted:
+        yield Finding("ok", "assets", f"all that {name} requires is in {assets.folder()}")
     for asset in wanted:
         state = assets.inspect(asset)
         what = f"{asset.file} ({asset.role}) {state.detail or 'is missing'}"
         if state in unmet or state.status == "wrong":
-            yield Finding("FAIL", asset.id, what)
+            yield Finding("FAIL", asset.id, what, f"guidebench assets fetch {asset.id}")
         elif asset.without and state.status == "missing":
             yield Finding("note", asset.id, f"{what}; {asset.needed}")
-    if unmet:
-        detail = f"{len(unmet)} required files are not in {assets.folder()}"
-        yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {name}")
-    elif wanted:
-        yield Finding("ok", "assets", f"all that {name} requires is in {assets.folder()}")
     if name not in registry.TESTBEDS:
         detail = f"{name} is not part of this version of guidebench"
         yield Finding("FAIL", "testbed", detail, f"git pull && {REPAIR_PACKAGES}")

@@ -8,7 +8,6 @@ with recorded outputs. The paper's refinement of features is not part of it: GUI
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -159,18 +158,21 @@ def load(path: str | Path, w_avg: Tensor, *, digest: str | None = None) -> GoaeI
     weights alone; names may begin with ``encoder.``. w_avg: the generator's average code. digest: SHA-256 that the
     file must have, None: any. Raises `guidebench.errors.BadInput` in one line.
     """
-    content = read(path, digest=digest)
+    tensors = encoder_tensors(read(path, digest=digest), path)
+    return GoaeInverter(load_strictly(GOAEEncoder(), tensors, path), w_avg)
+
+
+def encoder_tensors(content: object, path: str | Path) -> dict[str, Tensor]:
+    """The encoder's tensors in what a file holds, without a leading ``encoder.``; tensors of other parts are dropped.
+
+    Raises `guidebench.errors.BadInput`, naming ``path``, if the content is no state dict and holds none.
+    """
     if isinstance(content, dict):
         content = content.get("state_dict", content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise BadInput(f"{path} holds no weights of GOAE's encoder; give its .pt file, or its state dict alone")
-    return GoaeInverter(load_strictly(GOAEEncoder(), without_prefix(content), path), w_avg)
-
-
-def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys without a leading ``encoder.``; where some have it, the tensors of other parts are dropped."""
-    prefixed = {key.removeprefix("encoder."): value for key, value in tensors.items() if key.startswith("encoder.")}
-    return prefixed or dict(tensors)
+    prefixed = {key.removeprefix("encoder."): value for key, value in content.items() if key.startswith("encoder.")}
+    return prefixed or content
 
 
 def dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -1,6 +1,6 @@
 """Takes lpips.npz, inception.npz and goae.npz out of the reference arrays: python make_inversion.py REFERENCE_FOLDER.
 
-Nothing is computed here but norms: every number was recorded from the released code, run with recipe weights (README.md).
+Nothing is computed here but norms: each number was recorded from the released code, with recipe weights (README.md).
 """
 
 import json

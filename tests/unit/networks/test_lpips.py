@@ -111,7 +111,7 @@ def test_both_images_get_a_gradient(network: LPIPS, recipe: ModuleType) -> None:
 
 
 def test_an_image_without_gradient_costs_no_graph(network: LPIPS, recipe: ModuleType) -> None:
-    """The wanted image of a loss is only looked at: what is kept for the backward pass is half of both images' share."""
+    """The wanted image of a loss is only looked at: what is kept for the backward pass is half of what both need."""
 
     def kept(a: Tensor, b: Tensor) -> int:
         sizes: list[int] = []

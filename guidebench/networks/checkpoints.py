@@ -178,7 +178,12 @@ def _parse(data: memoryview, source: str) -> Any:
         return builders.old_torch_file(machine)
     if start.startswith(b"\x80"):
         return _pickle(machine)
-    raise Unreadable(f"is no checkpoint: {_known_stranger(start, data)}; give the path of a weight file")
+    raise _foreign(_known_stranger(start, data))
+
+
+def _foreign(what: str) -> Unreadable:
+    """The error for a file of a kind that is not read."""
+    return Unreadable(f"is no checkpoint: {what}; give the path of a weight file")
 
 
 def _known_stranger(start: bytes, data: memoryview) -> str:
@@ -237,14 +242,14 @@ def _main_entry(archive: zipfile.ZipFile, size: int) -> zipfile.ZipInfo:
     """The entry that holds the pickle, once the archive is known to hold no more than it weighs."""
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise refused("is a compressed archive, which torch never writes")
+        raise _foreign("it is a compressed archive, which torch never writes")
     if sum(entry.file_size for entry in entries) > size:
         raise refused("is an archive that claims to hold more than its size")
     mains = [entry for entry in entries if re.fullmatch(r"[^/]+/data\.pkl", entry.filename)]
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise refused("is a TorchScript program")
+        raise _foreign("it is a TorchScript program")
     if len(mains) != 1:
-        raise refused("is an archive, but not one of torch's")
+        raise _foreign("it is an archive, but not one of torch's")
     return mains[0]
 
 
@@ -253,11 +258,11 @@ def _numpy(machine: Machine) -> Any:
     machine.take(6)
     version = bytes(machine.take(2))
     if version not in (b"\1\0", b"\2\0"):
-        raise refused("is a numpy file of unknown version")
+        raise _foreign("it is a numpy file of an unknown version")
     length = machine.number("<H" if version == b"\1\0" else "<I")
     header = _NUMPY_HEADER.fullmatch(machine.take(length))
     if header is None:
-        raise refused("is a numpy file of an unknown kind")
+        raise _foreign("it is a numpy file of an unknown kind")
     dtype = builders.array_type(header[1].decode("latin-1")).resolved()
     if dtype.hasobject:
         content = _pickle(machine)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_OPERATIONS = 2_000_000  # per file; EG3D's snapshots need some 50 thousand, an empty set costs 216 bytes
+MAX_OPERATIONS = 1_000_000  # per file; a snapshot of EG3D needs some 100 thousand, and an empty set costs 216 bytes
 MEMORY_PER_BYTE = 4  # bytes that may be allocated for tensors, arrays and re-encoded text per byte of the file
 MEMORY_FLOOR = 2**20  # and this much for any file, however small
 _MAX_INTEGER_BYTES = 64  # a generator's state has 16

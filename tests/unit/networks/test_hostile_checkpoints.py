@@ -358,7 +358,7 @@ from guidebench.errors import BadInput
 from guidebench.networks import checkpoints
 
 now = 1024 * int(re.search(r"VmSize:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
-resource.setrlimit(resource.RLIMIT_AS, (now + 600 * 2**20, now + 600 * 2**20))
+resource.setrlimit(resource.RLIMIT_AS, (now + 400 * 2**20, now + 400 * 2**20))
 answers = {}
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     start = time.perf_counter()
@@ -374,8 +374,8 @@ print(json.dumps(answers))
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux to limit a process's memory")
 def test_bombs_are_refused_within_little_memory_and_time(tmp_path):
-    """600 MiB beyond the imports: two million sets need 430, everything else a few. Ten seconds is twenty times more
-    than the slowest takes. A list a hundred thousand deep is data: it may be read, and must not overflow the stack."""
+    """400 MiB beyond the imports: a million sets need 216, everything else a few. Ten seconds is ten times what the
+    slowest takes. A list a hundred thousand deep is data: it may be read, and must not overflow the stack."""
     files = {**bombs(), "deep": pickled(b"]" * 100_000 + b"a" * 99_999)}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)

@@ -1,0 +1,280 @@
+"""Five optimisation steps of GUIDE on the small tri-plane generator, against the recorded run of the released code.
+
+The recorded draws are fed to our method; loss curves, their parts, gradients and weights must come out as recorded.
+Tolerances are those that the README of the reference arrays recommends.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from guidebench import losses
+from guidebench.baselines.guide import Draws, Guide
+from guidebench.networks import eg3d
+from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.networks.irse import IRSE50, FixedCropRecognizer
+from guidebench.networks.lpips import LPIPS
+from guidebench.seeds import Streams
+from guidebench.testbed import Inverter, Noise
+from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
+
+pytestmark = [pytest.mark.reference, pytest.mark.timeout(600)]
+STEPS, NEAR, AWAY = 5, 2, 2
+NOISE_SIZES = [4] + [size for power in range(3, 9) for size in (2**power, 2**power)]  # of one pass of the backbone
+RAYS, DEPTHS = 32 * 32, 12
+
+
+class RecordedNoise(Noise):
+    """Hands out recorded draws: for each code of a batch, its tensors in the order in which they were drawn."""
+
+    def __init__(self, codes: Sequence[Sequence[Tensor]]) -> None:
+        super().__init__(torch.Generator())
+        self._left = [list(draws) for draws in codes]
+
+    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        found = torch.cat([draws.pop(0) for draws in self._left])
+        assert found.shape == tuple(shape), "the network asks for other draws than were recorded"
+        return found
+
+    uniform = normal
+
+
+@dataclass(frozen=True)
+class Recorded(Guide):
+    """GUIDE with the recorded draws, and the average code of the recorded run, which has a row for each layer."""
+
+    steps: int = STEPS
+    average: Any = field(default=None, compare=False)
+    recorded: Sequence[Draws] = ()
+
+    def target_code(self, latent: Tensor, average: Tensor) -> Tensor:
+        return super().target_code(latent, self.average)
+
+    def draw(self, context: Context, step: int) -> Draws:
+        return self.recorded[step - 1]
+
+
+def randn(rng: torch.Generator, sizes: Sequence[int]) -> list[Tensor]:
+    return [torch.randn(1, 1, size, size, generator=rng) for size in sizes]
+
+
+def rendered(rng: torch.Generator) -> list[Tensor]:
+    """The draws of one render: noise maps, jitter of the stratified depths, positions on the inverse CDF."""
+    draws = randn(rng, NOISE_SIZES)
+    return [
+        *draws,
+        torch.rand(1, RAYS, DEPTHS, 1, generator=rng),
+        torch.rand(RAYS, DEPTHS, generator=rng),
+    ]
+
+
+def noises(rng: torch.Generator, z: Tensor) -> tuple[tuple[Noise, Noise], tuple[Noise, Noise]]:
+    """The noise of one step, drawn in the recorded order. z: (4, 512), to see that the stream is where it should be."""
+    torch.randn(1, generator=rng), torch.randn(1, generator=rng)  # the camera helper's two, of spread 0
+    planes: tuple[list[list[Tensor]], list[list[Tensor]]] = ([], [])
+    renders: tuple[list[list[Tensor]], list[list[Tensor]]] = ([], [])
+    for code in range(1 + NEAR + AWAY):
+        if code:
+            assert torch.equal(torch.randn(1, 512, generator=rng), z[code - 1 : code])
+        if code <= NEAR:
+            for side in (0, 1):
+                planes[side].append(randn(rng, NOISE_SIZES))
+        for side in (0, 1):
+            renders[side].append(rendered(rng))
+    return (
+        (RecordedNoise(renders[0]), RecordedNoise(renders[1])),
+        (RecordedNoise(planes[0]), RecordedNoise(planes[1])),
+    )
+
+
+def recorded_draws(io: dict[str, np.ndarray], source: TriPlaneGenerator, *, random: bool) -> list[Draws]:
+    rng = torch.Generator()
+    rng.set_state(torch.from_numpy(io["torch_rng_state"]))
+    steps = []
+    for step in range(STEPS):
+        z = torch.from_numpy(io["z"][step])
+        constant = (Noise.constant(), Noise.constant())
+        render, features = noises(rng, z) if random else (constant, constant)
+        with torch.no_grad():
+            codes = source.map(z, condition=torch.from_numpy(io["conditioning_params"]).expand(len(z), -1))
+        draws = Draws(
+            camera=torch.from_numpy(io["camera_params"][step]),
+            towards=codes[:NEAR],
+            alpha=torch.from_numpy(io["alpha"][step]).float(),
+            others=codes[NEAR:],
+            render_noise=render,
+            feature_noise=features,
+        )
+        steps.append(draws)
+    return steps
+
+
+@pytest.fixture(scope="module")
+def recognizer(reference: Path, recipe: ModuleType) -> FixedCropRecognizer:
+    keys = json.loads((reference / "ir_se50_keys.json").read_text())
+    network = IRSE50()
+    state = {
+        key: torch.from_numpy(recipe.recipe_tensor(key, value.shape, "dev-eg3d-128-ir-se50", prelu=keys["prelu"]))
+        for key, value in network.state_dict().items()
+    }
+    network.load_state_dict(state)
+    return FixedCropRecognizer(network.eval().requires_grad_(False))
+
+
+@pytest.fixture(scope="module")
+def perceptual(recipe: ModuleType) -> LPIPS:
+    network, salt = LPIPS(), "dev-eg3d-128-lpips"
+    state = {}
+    for key, value in network.state_dict().items():
+        if key.startswith("lin"):
+            drawn = recipe.recipe_tensor(f"{key}.model.1.weight", (1, len(value), 1, 1), salt, family="lpips_lin")
+        else:
+            drawn = recipe.recipe_tensor(key, value.shape, salt, family="cnn", gain=math.sqrt(2))
+        state[key] = torch.from_numpy(drawn).view(value.shape)
+    network.load_state_dict(state)
+    return network
+
+
+class Watch:
+    """Writes down the terms of every step, and what the optimiser saw."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rows: dict[str, list[Any]] = {name: [] for name in ("mse", "lpips", "id", "grad_total_norm")}
+        self.scalars: list[dict[str, float]] = []
+        self.first_gradients: dict[str, float] = {}
+        for name, term in (("feature_distance", "mse"), ("perceptual", "lpips"), ("identity", "id")):
+            monkeypatch.setattr(losses, name, self._noting(getattr(losses, name), self.rows[term]))
+
+    @staticmethod
+    def _noting(distance: Callable[..., Tensor], rows: list[Any]) -> Callable[..., Tensor]:
+        def noted(*arguments: Any) -> Tensor:
+            found = distance(*arguments)
+            rows.append(found.detach().double().numpy())
+            return found
+
+        return noted
+
+    def progress(self, generator: TriPlaneGenerator) -> Callable[..., None]:
+        """To be called after each optimisation step, when the gradients are still there."""
+
+        def report(step: int, **scalars: float) -> None:
+            gradients = {
+                name: float(parameter.grad.double().norm())
+                for name, parameter in generator.named_parameters()
+                if parameter.grad is not None
+            }
+            self.scalars.append(scalars)
+            self.rows["grad_total_norm"].append(math.sqrt(sum(norm**2 for norm in gradients.values())))
+            self.first_gradients = self.first_gradients or gradients
+
+        return report
+
+
+class NoInverter(Inverter):
+    def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        raise AssertionError("the method has no business with the inverter here")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Five steps of our method, and what was recorded of the released code's."""
+
+    recorded: dict[str, np.ndarray]
+    facts: dict[str, Any]
+    watch: Watch
+    source: TriPlaneGenerator
+    generator: TriPlaneGenerator
+
+
+@pytest.fixture(scope="module", params=["const", "random"])
+def run(request: Any, reference: Path, recognizer: FixedCropRecognizer, perceptual: LPIPS) -> Iterator[Run]:
+    with np.load(reference / f"guide_loop_{request.param}_io.npz") as arrays:
+        recorded = {name: arrays[name] for name in arrays.files}
+    facts = json.loads((reference / f"guide_loop_{request.param}.json").read_text())
+    source = eg3d.load(reference / "eg3d_tiny128.pkl").eval().requires_grad_(False)
+    source.neural_rendering_resolution = facts["neural_rendering_resolution"]
+    generator = copy.deepcopy(source)
+    method = Recorded(
+        noise="constant" if request.param == "const" else "random",
+        average=torch.from_numpy(recorded["w_avg"]),
+        recorded=recorded_draws(recorded, source, random=request.param == "random"),
+    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        watch = Watch(monkeypatch)
+        context = Context(
+            source=source,
+            inverter=NoInverter(),
+            recognizer=recognizer,
+            perceptual=perceptual,
+            cameras=CameraSampler(source, math.pi / 12, -0.2),
+            streams=Streams(("unused",)),
+            device=torch.device("cpu"),
+            progress=watch.progress(generator),
+        )
+        item = ForgetItem("recorded", None, torch.from_numpy(recorded["w_u"])[0])
+        method.unlearn(generator, ForgetRequest((item,)), context)
+    yield Run(recorded, facts, watch, source, generator)
+
+
+def test_the_forgotten_code_and_the_cameras_are_the_recorded_ones(run: Run) -> None:
+    """The released code looks up a pivot that its checkpoints do not hold, so that its cameras aim at the origin."""
+    rig = dataclasses.replace(run.source.rig, pivot=tuple(run.recorded["cam_pivot"].tolist()))
+    cameras = rig.look_at(torch.from_numpy(run.recorded["angle_y"]), -0.2)
+    np.testing.assert_allclose(cameras, run.recorded["camera_params"][:, 0], atol=1e-6)
+    found = run.source.map(torch.from_numpy(run.recorded["z_u"]))
+    np.testing.assert_allclose(found, run.recorded["w_u"], atol=1e-5)
+
+
+def test_the_loss_curves_are_the_recorded_ones(run: Run) -> None:
+    for name, theirs in (
+        ("loss", "loss"),
+        ("local", "loss_local"),
+        ("adjacency", "loss_adj"),
+        ("global", "loss_global"),
+    ):
+        found = [scalars[name] for scalars in run.watch.scalars]
+        np.testing.assert_allclose(found, run.recorded[theirs], atol=1e-4, rtol=0, err_msg=name)
+
+
+def test_every_term_of_the_losses_is_the_recorded_one(run: Run) -> None:
+    """Forgotten code, adjacent codes and, for LPIPS alone, global codes: one column each."""
+    rows = {name: np.array(run.watch.rows[name]) for name in ("mse", "lpips", "id")}
+    np.testing.assert_allclose(rows["mse"], run.recorded["mse"], rtol=1e-4)
+    np.testing.assert_allclose(rows["lpips"], run.recorded["lpips"], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(rows["id"], run.recorded["id"], atol=1e-4, rtol=0)
+
+
+def test_the_gradients_are_the_recorded_ones(run: Run) -> None:
+    """Of every trained tensor in the first step, and of all together in each.
+
+    A noise strength is one number; its gradient sums thousands that cancel, and is as exact as the total allows.
+    """
+    assert set(run.watch.first_gradients) == set(run.facts["trainable"]) and len(run.facts["trainable"]) == 94
+    rounding = 1e-5 * run.recorded["grad_total_norm"][0]
+    for name, norm in run.facts["grad_norm_step1"].items():
+        assert run.watch.first_gradients[name] == pytest.approx(norm, rel=1e-3, abs=rounding), name
+    np.testing.assert_allclose(run.watch.rows["grad_total_norm"], run.recorded["grad_total_norm"], rtol=1e-3)
+
+
+def test_the_weights_change_as_recorded_and_only_those_of_the_backbone(run: Run, recipe: ModuleType) -> None:
+    """Within 2 %, or within a hundredth of one step of Adam where a number has come back to where it started."""
+    before, after = run.source.state_dict(), run.generator.state_dict()
+    trained = set(run.facts["trainable"])
+    assert {name for name in before if not torch.equal(before[name], after[name])} == trained
+    for name, fact in run.facts["final"].items():
+        np.testing.assert_allclose(recipe.digest(after[name].numpy()), fact["final"], atol=1e-5, err_msg=name)
+        change = float((after[name] - before[name]).double().square().mean().sqrt())
+        assert change == pytest.approx(fact["delta_rms"], rel=0.02, abs=1e-2 * run.facts["lr"]), name

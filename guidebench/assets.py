@@ -132,9 +132,9 @@ def command(asset: Asset) -> str:
 def inspect(asset: Asset, *, anew: bool = False) -> State:
     """What lies in the folder for an asset. anew: hash it even if it seems not to have changed since the last time."""
     path = folder() / asset.file
-    if not path.exists():
-        return State(asset, "missing")
     try:
+        if not path.exists():
+            return State(asset, "missing")
         seen = _seen(path)
         entry = _entries().get(asset.id, {})
         if not anew and entry.get("files") == seen:

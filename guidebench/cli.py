@@ -545,7 +545,8 @@ def assets_fetch(ids: tuple[str, ...], testbed: str | None) -> None:
     from guidebench import placing
 
     unsettled = 0
-    for settled, line in placing.fetch_all(_assets(ids, testbed)):
+    chosen = _assets(ids, testbed)
+    for settled, line in placing.fetch_all(chosen if ids else placing.enough_of(chosen)):
         click.echo(line if settled else f"guidebench: {line}", err=not settled)
         unsettled += not settled
     if unsettled:

@@ -30,6 +30,7 @@ _ASIDE = ".arriving-"
 _STALE_SECONDS = 24 * 3600.0  # a temporary folder as old as this was left behind by a process that was killed
 _CHUNK = 1 << 18  # bytes
 _TIMEOUT_SECONDS = 30.0  # without a byte
+_LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 15.0  # how often progress is shown at most: on a terminal, elsewhere
 _SHORTEST_PREFIX = 8  # hexadecimal digits by which a file may be recognised
 
 
@@ -83,8 +84,8 @@ def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed
 def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
     """Downloads an asset; progress goes to ``stream`` (default: stderr).
 
-    Raises BadInput in one line if it cannot be had, is not what it should be, or does not fit on the disk. Whatever lay
-    in the folder before stays then, and nothing half-loaded remains.
+    Raises MissingAsset if it cannot be had, BadInput if it is not what it should be or does not fit on the disk, in one
+    line. Whatever lay in the folder before stays then, and nothing half-loaded remains.
     """
     addresses = _addresses(asset)
     if not addresses:
@@ -106,15 +107,12 @@ def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
 def fetch_all(wanted: Sequence[Asset]) -> Iterator[tuple[bool, str]]:
     """Fetches what is absent or wrong, one after another: whether each is settled, and a line that says so.
 
-    What has no address is not settled and its line is an instruction, unless nobody needs it. Of two assets that can
-    stand in for another one is enough.
+    What has no address is not settled and its line is an instruction, unless a testbed can do without it.
     """
-    for place, asset in enumerate(wanted):
+    for asset in wanted:
         state = assets.inspect(asset)
         if state.status == "present":
             yield True, f"have {asset.id} at {state.path}"
-        elif _has_stand_in(asset, wanted[:place]):
-            continue
         elif not _addresses(asset):
             yield bool(asset.without), f"{assets.complaint(state)} ({asset.needed})"
         else:
@@ -124,12 +122,15 @@ def fetch_all(wanted: Sequence[Asset]) -> Iterator[tuple[bool, str]]:
                 yield False, str(error)
 
 
-def _has_stand_in(asset: Asset, earlier: Sequence[Asset]) -> bool:
-    """Whether another asset that does as well is there, or was dealt with before."""
-    if not asset.instead or not earlier:  # the only one that was asked for is meant
-        return False
-    other = named(asset.instead)
-    return other in earlier or assets.inspect(other).status == "present"
+def enough_of(offered: Sequence[Asset]) -> list[Asset]:
+    """Of assets that can stand in for one another only what is there, or the first if none is; all others."""
+    here = {asset.id for asset in offered if asset.instead and assets.inspect(asset).status == "present"}
+    enough: list[Asset] = []
+    for asset in offered:
+        chosen_before = any(other.id == asset.instead for other in enough)
+        if asset.id in here or not (asset.instead in here or chosen_before):
+            enough.append(asset)
+    return enough
 
 
 def recognise(source: Path) -> Asset:
@@ -218,7 +219,7 @@ def _addresses(asset: Asset) -> tuple[str, ...]:
 
 
 def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, stream: TextIO) -> str:
-    """Downloads from the first address that answers, and returns it; raises BadInput naming why each did not."""
+    """Downloads from the first address that answers, and returns it; raises MissingAsset naming why each did not."""
     problems = []
     for address in addresses:
         problem = _download(asset, address, target, stream)
@@ -275,7 +276,7 @@ class _Progress:
         """``size`` more bytes have arrived."""
         self.done = min(self.done + size, self.total or sys.maxsize)
         now = time.monotonic()
-        if now - self._last > (0.2 if self._live else 15.0):
+        if now - self._last >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
             self._last = now
             start, end = ("\r\x1b[2K", "") if self._live else ("", "\n")
             of_all = f" of {in_words(self.total)}" if self.total else ""

@@ -474,6 +474,34 @@ def test_fetch_downloads_what_it_can_and_instructs_for_the_rest(small, server, f
     assert again.exit_code == 0 and len(server.asked) == asked, again.output
 
 
+def test_a_pack_that_is_named_is_fetched_even_if_the_other_is_here(small, server, given, folder):
+    placing.add(given("one-pack.zip", NESTED_PACK))
+    server.serve("/two.zip", NESTED_PACK)
+    assert placing.enough_of(list(small.values())) == [asset for name, asset in small.items() if name != "two"]
+    assert guidebench("assets", "fetch", "one", "two").exit_code == 0
+    assert left_in(folder) == ["one-pack", "two-pack"]
+    assert placing.enough_of(list(small.values())) == list(small.values())
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "plain"])
+def test_progress_is_a_live_line_on_a_terminal_and_silent_for_quick_downloads_elsewhere(
+    stream, small, server, monkeypatch
+):
+    monkeypatch.setattr(placing, "_LIVE_SECONDS", 0.0)
+    server.serve("/whole.pth", TORCH)
+    placing.fetch(small["whole"], stream=stream)
+    if stream.isatty():
+        assert "fetching whole: 262 kB of 700 kB" in stream.getvalue()
+        assert stream.getvalue().endswith("\r\x1b[2K")  # the line is taken away
+    else:
+        assert stream.getvalue() == ""
+
+
 def test_one_failure_does_not_stop_the_next_download(small, server, folder):
     server.serve("/prefix.pth", TORCH)
     done = guidebench("assets", "fetch", "whole", "prefix")

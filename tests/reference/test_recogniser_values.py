@@ -1,6 +1,7 @@
 """The recognisers against embeddings, losses and gradients recorded from the released code, with drawn weights.
 
-The reference asks for 1e-5; another order of summation moves float32 embeddings by 1e-7, so 1e-6 is asked here.
+The reference asks for 1e-5. Other instruction sets (SSE4.1, AVX2) and thread counts move float32 embeddings by up to
+8e-7 and gradients, in which PReLUs change sides, by 5e-4 of their norm: 2e-6 and 2e-3 are asked here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from guidebench.networks.irse import IR101, IRSE50, FixedCropRecognizer, fixed_c
 from guidebench.networks.loading import load_strictly
 
 pytestmark = pytest.mark.reference
-TOLERANCE = 1e-6
+TOLERANCE = 2e-6
+GRADIENT_TOLERANCE = 2e-3
 IMAGES = "dev-images"
 
 
@@ -95,16 +97,18 @@ def test_the_identity_loss_and_its_parts_are_the_recorded_ones(size, ir_se50, re
     one, other = recognizer(first), recognizer(second)
     np.testing.assert_allclose(one, recorded[f"idloss_feats_a_{size}"], **near())
     np.testing.assert_allclose(other, recorded[f"idloss_feats_b_{size}"], **near())
-    assert (1 - (one * other).sum(dim=1)).mean().item() == pytest.approx(recorded[f"idloss_{size}"].item(), abs=1e-6)
+    assert (1 - (one * other).sum(dim=1)).mean().item() == pytest.approx(
+        recorded[f"idloss_{size}"].item(), abs=TOLERANCE
+    )
 
 
 def test_the_gradient_of_the_identity_loss_is_the_recorded_one(ir_se50, recorded, recipe):
-    """Of the first pair, at every 4th pixel; summation order moves it by 1e-6 of its norm."""
+    """Of the first pair, at every 4th pixel."""
     recognizer = FixedCropRecognizer(ir_se50)
     first, second = (image(recipe, f"idloss_{side}_256", 2, 3, 256, 256)[:1] for side in "ab")
     loss = 1 - (recognizer(first.requires_grad_()) * recognizer.embed(second).vectors).sum()
     loss.backward()
     gradient, expected = first.grad[..., ::4, ::4].numpy(), recorded["idloss_grad_256"]
     assert loss.item() == pytest.approx(recorded["idloss_single_256"].item(), abs=TOLERANCE)
-    assert np.linalg.norm(gradient - expected) <= 1e-5 * np.linalg.norm(expected)
-    assert first.grad.abs().mean().item() == pytest.approx(recorded["idloss_grad_absmean_256"].item(), rel=1e-5)
+    assert np.linalg.norm(gradient - expected) <= GRADIENT_TOLERANCE * np.linalg.norm(expected)
+    assert first.grad.abs().mean().item() == pytest.approx(recorded["idloss_grad_absmean_256"].item(), rel=1e-4)

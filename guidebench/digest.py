@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 
@@ -39,6 +40,15 @@ def of_tensors(tensors: Mapping[str, Tensor]) -> str:
         tensor = tensors[name].detach().cpu().contiguous()
         state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         state.update(tensor.numpy().tobytes())
+    return state.hexdigest()
+
+
+def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest of named numpy arrays: names, dtypes, shapes and contents, independent of order and memory layout."""
+    state = hashlib.sha256()
+    for name in sorted(arrays):
+        state.update(f"{name}|{arrays[name].dtype.str}|{arrays[name].shape}|".encode())
+        state.update(arrays[name].tobytes())
     return state.hexdigest()
 
 

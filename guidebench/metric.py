@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,36 @@ class FrechetStatistics:
     mean: np.ndarray  # (d,) float64
     covariance: np.ndarray  # (d, d) float64, ddof 1
     count: int  # number of images
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> FrechetStatistics:
+        """Mean and covariance of features (n, d), in float64. Raises ValueError with fewer than two rows."""
+        rows = np.asarray(features, dtype=np.float64)
+        if len(rows) < 2:
+            raise ValueError(f"a covariance needs at least two feature vectors, got {len(rows)}")
+        return cls(rows.mean(axis=0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1), len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What the feature extractor says about a generator's random samples."""
+
+    features: np.ndarray | None  # (n, d) float32; None in evidence of record schema 1, which kept statistics only
+    kept: FrechetStatistics | None = None  # what such evidence kept
+
+    @cached_property
+    def statistics(self) -> FrechetStatistics:
+        """The Gaussian of the features, fitted in float64."""
+        if self.features is not None:
+            return FrechetStatistics.of(self.features)
+        if self.kept is None:
+            raise ValueError("samples need features or statistics")
+        return self.kept
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return self.statistics.count if self.features is None else len(self.features)
 
 
 @dataclass(frozen=True)
@@ -39,6 +70,8 @@ class Sight:
     after_found: np.ndarray  # (S, V) bool
     photo: np.ndarray | None  # (S, d): the photographs themselves; None under Random
     photo_found: np.ndarray | None  # (S,) bool
+    neighbours: np.ndarray | None = None  # (k, d): frontal renders of codes around w_u, after; None: not asked for
+    neighbours_found: np.ndarray | None = None  # (k,) bool
 
 
 @dataclass(frozen=True)
@@ -48,9 +81,22 @@ class Evidence:
     subjects: tuple[Subject, ...]
     sights: dict[str, Sight]  # by judge
     frontal: int  # index of the view that faces the camera
-    source: FrechetStatistics  # samples of the original generator
-    after: FrechetStatistics  # samples of the unlearned generator: same latents, same cameras
+    source: Samples  # of the original generator
+    after: Samples  # of the unlearned generator: same latents, same cameras
     real: FrechetStatistics | None  # real images
+
+    @property
+    def forgotten(self) -> str:
+        """Who was forgotten."""
+        return next(subject.identity for subject in self.subjects if subject.role == "forget")
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What one trial contributes to metrics over several trials: the forgotten person's renders after unlearning."""
+
+    identity: str
+    faces: dict[str, tuple[np.ndarray, np.ndarray]]  # judge -> (V, d) unit rows, (V,) found
 
 
 @dataclass(frozen=True)
@@ -68,7 +114,7 @@ class Score:
     after_request: int = 0  # place in the scenario
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """A named column of a table."""
 
@@ -78,5 +124,18 @@ class Metric:
     direction: Direction  # which way is better
     unit: str
     summary: str  # one line: what it means
-    compute: Callable[[Evidence], Sequence[Score]] = field(repr=False)
     judged: bool = True  # one column per judge
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialMetric(Metric):
+    """A metric of one trial: its scores stand in the record."""
+
+    compute: Callable[[Evidence], Sequence[Score]] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossMetric(Metric):
+    """A metric of all identities that one method forgot under one seed: computed when records are read."""
+
+    compute: Callable[[Sequence[Afterwards]], Sequence[Score]] = field(repr=False)

@@ -25,6 +25,7 @@ _BOUNDS = {
     "probe_photos": (0, 10_000),
     "retain": (0, 100_000),
     "views": (1, 1_000),
+    "neighbours": (0, 10_000),
     "samples": (2, 10_000_000),
 }
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
@@ -49,7 +50,8 @@ class Protocol:
     views: int = 11  # renders a latent code, yaw evenly spaced
     yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
     pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras
-    samples: int = 5000  # random latent codes for FID_pre and ΔFID_real
+    neighbours: int = 8  # latent codes around the forgotten one, rendered after unlearning: ID_neighbour; 0: none
+    samples: int = 5000  # random latent codes for FID_pre, ΔFID_real, KID_pre, precision and recall
     seeds: tuple[int, ...] = (0,)  # repetitions of every trial
     conventions: str = "corrected"  # see docs/conventions.md
     summary: str = ""  # one line for `guidebench list protocols`

@@ -14,11 +14,12 @@ from pathlib import Path
 import guidebench
 from guidebench import images
 from guidebench.errors import MethodError
+from guidebench.evidence import save_evidence
 from guidebench.guard import blame_the_method
 from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.store import FAILURES, RECORDS, Record, Store, folder_name, save_evidence, scores_to_data
+from guidebench.store import FAILURES, RECORDS, Record, Store, folder_name, scores_to_data, unfinished_prefix
 from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome
 from guidebench.unlearner import Unlearner
 
@@ -38,7 +39,7 @@ def write_outcome(
     record = _record(store, bench, case, "measured", outcome=outcome)
     warning = None
     with store.building(target) as folder:
-        save_evidence(outcome.evidence, folder / "evidence.npz")
+        save_evidence(outcome.evidence, folder / "evidence.npz", store.shared, aside=unfinished_prefix())
         _save_latents(outcome, folder / "latents.npz")
         _save_progress(outcome.unlearned.progress, folder / "progress.csv")
         (folder / "pictures").mkdir()
@@ -113,6 +114,7 @@ def _record(
             "conventions": CONVENTION_SWITCHES[case.protocol.conventions],
             "features": judges.features.description,
             "real": judges.real_description,
+            **({"memory": outcome.unlearned.memory.note} if outcome else {}),
         },
         scores=scores_to_data(score_all(outcome.evidence)) if outcome else [],
         seconds={name: round(value, 3) for name, value in outcome.seconds.items()} if outcome else {},
@@ -124,6 +126,7 @@ def _record(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         reason=reason,
         attempts=store.attempts(failures),
+        peak_memory_bytes=outcome.unlearned.memory.bytes if outcome else None,
     )
 
 
@@ -187,6 +190,7 @@ def _save_latents(outcome: Outcome, path: Path) -> None:
         role=np.array([subject.role for subject in outcome.cast.subjects]),
         photo=np.array([subject.photo for subject in outcome.cast.subjects]),
         latents=outcome.cast.latents.cpu().numpy(),
+        neighbours=outcome.cast.neighbours.cpu().numpy(),
     )
 
 

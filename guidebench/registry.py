@@ -43,6 +43,7 @@ BUILT_IN_METHODS = (
     MethodEntry("extrapolated", "guidebench.baselines.guide:Extrapolated", "+ target extrapolated through w_avg (UFO)"),
     MethodEntry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
     MethodEntry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
+    MethodEntry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
     MethodEntry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
     MethodEntry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
 )

@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from guidebench.evidence import load_evidence
 from guidebench.metrics import score_all
-from guidebench.store import load_evidence, scan, scores_to_data, storage_errors
+from guidebench.store import scan, scores_to_data, storage_errors
 
 
 def rescore_all(directory: str | Path) -> tuple[int, int]:

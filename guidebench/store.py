@@ -4,6 +4,7 @@
       records/PROTOCOL/METHOD/IDENTITY-sSEED-KEY/     a measured trial
         record.json  evidence.npz  latents.npz  progress.csv  pictures/  [generator/]
       failures/PROTOCOL/METHOD/IDENTITY-sSEED-KEY/N/  attempt N that failed: record.json with the reason, progress.csv
+      shared/                                         evidence that trials have in common; see guidebench/evidence.py
 
 A record is complete or absent: `kill -9` at any moment loses at most the trial in flight. What is recorded is skipped
 by the next run; a failed trial is tried again and its attempts are kept.
@@ -25,13 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from guidebench import digest
 from guidebench.errors import BadInput, StorageError
-from guidebench.metric import Evidence, FrechetStatistics, Score, Sight, Subject
+from guidebench.evidence import SHARED
+from guidebench.metric import Score
 
-SCHEMA = 1  # raised when record.json changes in a way that readers must know
+SCHEMA = 2  # raised when record.json changes in a way that readers must know; older ones are read, see `_upgraded`
 RECORDS, FAILURES = "records", "failures"
 _ASIDE = ".building-"  # prefix of a folder that is not finished; host and process that build it follow
 
@@ -70,6 +70,7 @@ class Record:
     reason: str | None = None  # why it failed
     attempts: Sequence[Mapping[str, str]] = field(default_factory=list)  # earlier failures: created, reason
     training_seen: bool = True  # False: a checkpoint that other code unlearned
+    peak_memory_bytes: int | None = None  # most memory during unlearning; None: not known, see notes["memory"]
     schema: int = SCHEMA
 
     def folder_name(self) -> str:
@@ -87,9 +88,10 @@ class Record:
             data = json.loads(text)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        if not isinstance(data, dict) or data.get("schema") not in range(1, SCHEMA + 1):
             given = data.get("schema") if isinstance(data, dict) else type(data).__name__
-            raise ValueError(f"record schema {given} is not {SCHEMA}")
+            raise ValueError(f"record schema {given} is none of 1 to {SCHEMA}")
+        data = _upgraded(data)
         names = {item.name for item in dataclasses.fields(cls)}
         try:
             record = cls(**{name: value for name, value in data.items() if name in names})
@@ -102,17 +104,28 @@ class Record:
         return record
 
 
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """The content of a record of an older schema as one of this schema; keys, digests and scores stay as written."""
+    if data["schema"] == 1 and isinstance(data.get("protocol"), dict) and isinstance(data.get("notes"), dict):
+        data = data | {
+            "protocol": {**data["protocol"], "neighbours": 0},
+            "notes": {**data["notes"], "memory": "not measured in record schema 1"},
+        }
+    return data | {"schema": SCHEMA}
+
+
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
     "bool": bool,
     "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
     "Mapping": dict,
     "Sequence": list,
 }
 
 
-_PROTOCOL_NUMBERS = ("samples", "views", "retain", "probe_photos", "yaw_deg", "pitch")
+_PROTOCOL_NUMBERS = ("identities", "samples", "views", "retain", "probe_photos", "neighbours", "yaw_deg", "pitch")
 
 
 def _check_types(record: Record) -> None:
@@ -212,11 +225,20 @@ class Store:
     def clean(self) -> None:
         """Removes what killed processes left unfinished; folders that a living process still builds are let alone."""
         mine = f"{_ASIDE}{slug(platform.node())}-"
-        for kind in (RECORDS, FAILURES):
+        for kind in (RECORDS, FAILURES, SHARED):
             for leftover in (self.root / kind).glob(f"**/{mine}*"):
                 builder = leftover.name.removeprefix(mine).partition("-")[0]
-                if not (builder.isdigit() and _alive(int(builder))):
+                if builder.isdigit() and _alive(int(builder)):
+                    continue
+                if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+
+    @property
+    def shared(self) -> Path:
+        """Where evidence lies that trials have in common."""
+        return self.root / SHARED
 
     def path(self, protocol: str, label: str, folder_name: str, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
@@ -249,7 +271,7 @@ class Store:
         """
         with storage_errors(self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{slug(platform.node())}-{os.getpid()}-", dir=target.parent))
+            aside = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
             try:
                 yield aside
                 _sync(aside)
@@ -283,6 +305,11 @@ def storage_errors(root: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {root}: {error.strerror or error}; choose another --out") from None
 
 
+def unfinished_prefix() -> str:
+    """How names of what this process has not finished writing begin; `Store.clean` removes those of dead processes."""
+    return f"{_ASIDE}{slug(platform.node())}-{os.getpid()}-"
+
+
 def _numbers(failures: Path) -> list[int]:
     return [int(item.name) for item in failures.glob("*") if item.name.isdecimal()]
 
@@ -308,50 +335,3 @@ def _sync(folder: Path) -> None:
 def scores_to_data(scores: list[Score]) -> list[dict[str, Any]]:
     """Scores as JSON-like data."""
     return [dataclasses.asdict(score) for score in scores]
-
-
-def save_evidence(evidence: Evidence, path: Path) -> None:
-    """Writes evidence.npz; embeddings as float32, Fréchet statistics as float64."""
-    arrays: dict[str, np.ndarray] = {
-        "identity": np.array([subject.identity for subject in evidence.subjects]),
-        "role": np.array([subject.role for subject in evidence.subjects]),
-        "photo": np.array([subject.photo for subject in evidence.subjects]),
-        "frontal": np.array(evidence.frontal),
-        "judges": np.array(list(evidence.sights)),
-    }
-    for judge, sight in evidence.sights.items():
-        for item in dataclasses.fields(Sight):
-            value = getattr(sight, item.name)
-            if value is not None:
-                arrays[f"{judge}/{item.name}"] = value if value.dtype == bool else value.astype(np.float32)
-    for name in ("source", "after", "real"):
-        statistics: FrechetStatistics | None = getattr(evidence, name)
-        if statistics is not None:
-            arrays[f"{name}/mean"] = statistics.mean
-            arrays[f"{name}/covariance"] = statistics.covariance
-            arrays[f"{name}/count"] = np.array(statistics.count)
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def load_evidence(path: Path) -> Evidence:
-    """Reads what `save_evidence` wrote; pickled content is refused by numpy."""
-    with np.load(path, allow_pickle=False) as arrays:
-        names = zip(arrays["identity"], arrays["role"], arrays["photo"], strict=True)
-        subjects = tuple(Subject(str(identity), str(role), int(photo)) for identity, role, photo in names)  # type: ignore[arg-type]
-        sights = {
-            str(judge): Sight(*(arrays.get(f"{judge}/{item.name}") for item in dataclasses.fields(Sight)))
-            for judge in arrays["judges"]
-        }
-        statistics = {
-            name: FrechetStatistics(arrays[f"{name}/mean"], arrays[f"{name}/covariance"], int(arrays[f"{name}/count"]))
-            for name in ("source", "after", "real")
-            if f"{name}/mean" in arrays
-        }
-        return Evidence(
-            subjects=subjects,
-            sights=sights,
-            frontal=int(arrays["frontal"]),
-            source=statistics["source"],
-            after=statistics["after"],
-            real=statistics.get("real"),
-        )

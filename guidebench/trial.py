@@ -20,8 +20,8 @@ from guidebench.cameras import view_yaws
 from guidebench.errors import BadInput, MethodError
 from guidebench.guard import blame_the_method, call_method, changed_parameters, check_generator, finite, frozen
 from guidebench.images import quantise
-from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
-from guidebench.metrics.frechet import fit
+from guidebench.memory import Peak, peak_memory
+from guidebench.metric import Evidence, Samples, Sight, Subject
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.seeds import Streams
 from guidebench.testbed import Faces, Generator, Judges, Noise, PerCodeNoise, Players, Testbed
@@ -29,6 +29,7 @@ from guidebench.unlearner import CameraSampler, Context, ForgetItem, Unlearner
 
 NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
 SAMPLE_BATCH = 16  # images rendered at once for FID; a draw never depends on it
+NEIGHBOURHOOD = 15.0  # farthest neighbour of a forgotten code: GUIDE's α_max, over all num_ws × w_dim numbers
 _REMEMBERED = 4  # identities whose renders before unlearning are kept in memory
 
 CONVENTION_SWITCHES = {  # what the resolved conventions are on the testbeds that exist, for the footnote of a table
@@ -46,6 +47,7 @@ class Cast:
     subjects: tuple[Subject, ...]
     latents: Tensor  # (S, num_ws, w_dim)
     photos: Tensor | None  # (S, 3, r, r); None under Random
+    neighbours: Tensor  # (k, num_ws, w_dim): codes around the forgotten one, see `neighbours_of`
 
     @property
     def forgotten(self) -> ForgetItem:
@@ -70,6 +72,7 @@ class Unlearned:
     progress: list[dict[str, float]]  # one row a progress report: step and the method's scalars
     seconds: float
     trainable: int  # parameters that differ from the original's
+    memory: Peak
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Bench:
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
         self._casts: dict[tuple[str, int], tuple[Cast, Renders]] = {}
-        self._source_samples: dict[str, FrechetStatistics] = {}
+        self._source_samples: dict[str, Samples] = {}
 
     def manifest(self, protocol: Protocol) -> str:
         """Digest of the identities: of the photo set, or of the generator that samples them."""
@@ -121,11 +124,11 @@ class Bench:
             self._casts[key] = (cast, render_cast(self, protocol, self.players.generator, cast, "before"))
         return self._casts[key]
 
-    def source_samples(self, protocol: Protocol) -> FrechetStatistics:
-        """Statistics of the original generator's samples; remembered."""
+    def source_samples(self, protocol: Protocol) -> Samples:
+        """The original generator's samples; remembered."""
         key = protocol.digest()
         if key not in self._source_samples:
-            self._source_samples[key] = sample_statistics(self, protocol, self.players.generator, "before")
+            self._source_samples[key] = featurised_samples(self, protocol, self.players.generator, "before")
         return self._source_samples[key]
 
 
@@ -179,12 +182,13 @@ def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, s
     evaluation = time.perf_counter()
     with blame_the_method("the returned generator cannot be evaluated"):
         after = render_cast(bench, protocol, unlearned.generator, cast, "after")
-        samples = sample_statistics(bench, protocol, unlearned.generator, "after")
+        neighbours = embed_neighbours(bench, protocol, unlearned.generator, cast)
+        samples = featurised_samples(bench, protocol, unlearned.generator, "after")
     with blame_the_method("the method's target() fails"):
         target = target_picture(bench, protocol, method, cast)
     evidence = Evidence(
         subjects=cast.subjects,
-        sights=sights(bench, cast, before, after),
+        sights=sights(bench, cast, before, after, neighbours),
         frontal=next(iter(before.embeddings.values()))[1].shape[1] // 2,
         source=source,
         after=samples,
@@ -222,7 +226,7 @@ def make_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
         rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
     with torch.no_grad():
         latents = torch.cat([bench.players.inverter.invert(photo[None], rng=rng) for photo in photos])
-    return Cast(tuple(subjects), latents, photos)
+    return Cast(tuple(subjects), latents, photos, neighbours_of(bench, protocol, forgotten.identity, latents[0]))
 
 
 def _sampled_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
@@ -237,7 +241,27 @@ def _sampled_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
     subjects = [Subject(f"random-{index:04d}", "forget", 0)]
     subjects += [Subject(f"random-retain-{place:04d}", "retain", 0) for place in range(protocol.retain)]
     with torch.no_grad():
-        return Cast(tuple(subjects), generator.map(z.to(bench.testbed.device)), None)
+        latents = generator.map(z.to(bench.testbed.device))
+    return Cast(tuple(subjects), latents, None, neighbours_of(bench, protocol, subjects[0].identity, latents[0]))
+
+
+@torch.no_grad()
+def neighbours_of(bench: Bench, protocol: Protocol, identity: str, latent: Tensor) -> Tensor:
+    """Codes around the forgotten one, where its person may live on: w_u + α_i · (w_i - w_u) / ‖w_i - w_u‖.
+
+    Form and range of α are those of GUIDE's Eq. 5: α_i = NEIGHBOURHOOD · i/k for i = 1 … k, w_i are random codes of an
+    evaluation stream of this identity, the norm is over all num_ws × w_dim numbers.
+    latent: (num_ws, w_dim). Returns (k, num_ws, w_dim).
+    """
+    count, generator = protocol.neighbours, bench.players.generator
+    if count == 0:
+        return latent.new_empty(0, *latent.shape)
+    names = (protocol.name, protocol.version, "eval/neighbour/latent", identity)
+    z = seeds.normals(range(1, count + 1), generator.z_dim, *names)
+    step = generator.map(z.to(bench.testbed.device)) - latent
+    alpha = NEIGHBOURHOOD * torch.arange(1, count + 1, device=step.device) / count
+    length = torch.linalg.vector_norm(step, dim=(1, 2)).clamp_min(torch.finfo(step.dtype).tiny)
+    return latent + (alpha / length)[:, None, None] * step
 
 
 def unlearn(
@@ -260,7 +284,8 @@ def unlearn(
 
     context = make_context(bench, protocol, item, seed, progress)
     started = time.perf_counter()
-    result, changed = call_method(method, bench.players.generator, item, context)
+    with peak_memory(bench.testbed.device) as memory:
+        result, changed = call_method(method, bench.players.generator, item, context)
     elapsed = time.perf_counter() - started
     if changed:
         raise MethodError(
@@ -268,7 +293,7 @@ def unlearn(
         )
     source = bench.players.generator
     generator = check_generator(result, source, item, protocol_cameras(protocol, source))
-    return Unlearned(generator, rows, elapsed, changed_parameters(generator, source))
+    return Unlearned(generator, rows, elapsed, changed_parameters(generator, source), memory)
 
 
 def make_context(
@@ -301,6 +326,12 @@ def protocol_cameras(protocol: Protocol, generator: Generator) -> Tensor | None:
     return labels.to(generator.w_avg.device)
 
 
+def frontal_camera(protocol: Protocol, generator: Generator) -> Tensor | None:
+    """(1, 25) label of the protocol's middle view, or None for a 2-D generator."""
+    cameras = protocol_cameras(protocol, generator)
+    return None if cameras is None else cameras[protocol.views // 2 : protocol.views // 2 + 1]
+
+
 def picture_views(protocol: Protocol) -> list[int]:
     """The views that picture sheets show: leftmost, frontal, rightmost."""
     return sorted({0, protocol.views // 2, protocol.views - 1})
@@ -327,6 +358,23 @@ def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Ca
     return Renders(embedded, torch.stack(pictures).cpu())
 
 
+@torch.no_grad()
+def embed_neighbours(
+    bench: Bench, protocol: Protocol, generator: Generator, cast: Cast
+) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """Judge -> (k, d) vectors and (k,) found of the neighbours' frontal renders; None if the protocol asks for none."""
+    if len(cast.neighbours) == 0:
+        return None
+    view = frontal_camera(protocol, bench.players.generator)
+    renders = []
+    for place, code in enumerate(cast.neighbours):
+        noise = evaluation_noise(protocol, "after", "neighbours", [place])
+        renders.append(quantise(finite(render_views(generator, code, view, noise))))
+    images = torch.cat(renders)
+    embedded = {judge: recognizer.embed(images) for judge, recognizer in bench.judges.recognizers.items()}
+    return {judge: (found.vectors.cpu().numpy(), found.found.cpu().numpy()) for judge, found in embedded.items()}
+
+
 def render_views(generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise) -> Tensor:
     """One latent code (num_ws, w_dim) from all cameras (V, 25) -> (V, 3, r, r); features are synthesised once."""
     features = generator.synthesize(code[None], noise=noise)
@@ -349,13 +397,13 @@ def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Seque
 
 
 @torch.no_grad()
-def sample_statistics(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> FrechetStatistics:
+def featurised_samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> Samples:
     """Features of random samples: the same z for every generator, each mapped by its own mapping network; yaw uniform.
 
     (The methods of the field leave the mapping as it is, so that their latent codes are the same, too.)
     """
     batches = (bench.judges.features.features(images) for images in _samples(bench, protocol, generator, side))
-    return fit(batches)
+    return Samples(np.concatenate(list(batches)).astype(np.float32))
 
 
 def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> Iterator[Tensor]:
@@ -373,7 +421,13 @@ def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) 
         yield finite(generator.render(generator.map(z), cameras, noise=noise))
 
 
-def sights(bench: Bench, cast: Cast, before: Renders, after: Renders) -> dict[str, Sight]:
+def sights(
+    bench: Bench,
+    cast: Cast,
+    before: Renders,
+    after: Renders,
+    neighbours: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+) -> dict[str, Sight]:
     """Puts together what each judge saw of renders and photographs."""
     result = {}
     for judge, recognizer in bench.judges.recognizers.items():
@@ -386,6 +440,8 @@ def sights(bench: Bench, cast: Cast, before: Renders, after: Renders) -> dict[st
             *after.embeddings[judge],
             photo=None if photo is None else photo.vectors.cpu().numpy(),
             photo_found=None if photo is None else photo.found.cpu().numpy(),
+            neighbours=None if neighbours is None else neighbours[judge][0],
+            neighbours_found=None if neighbours is None else neighbours[judge][1],
         )
     return result
 
@@ -395,8 +451,7 @@ def target_picture(bench: Bench, protocol: Protocol, method: Unlearner, cast: Ca
     code = method.target(cast.forgotten, bench.players.generator)
     if code is None:
         return None
-    cameras = protocol_cameras(protocol, bench.players.generator)
-    view = None if cameras is None else cameras[protocol.views // 2 : protocol.views // 2 + 1]
+    view = frontal_camera(protocol, bench.players.generator)
     with torch.no_grad():
         image = bench.players.generator.render(code.detach()[None], view, noise=Noise.constant())
     return quantise(image)[0].cpu()

@@ -1,15 +1,19 @@
-"""The metrics that a record holds, by name. Each is a pure function of `guidebench.metric.Evidence`."""
+"""The metrics by name. Those of one trial are pure functions of `guidebench.metric.Evidence`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guidebench.metric import Evidence, Metric, Score
-from guidebench.metrics import frechet, identity
+from guidebench.metric import CrossMetric, Evidence, Metric, Score, TrialMetric
+from guidebench.metrics import collapse, frechet, identity, samples
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*identity.METRICS, *frechet.METRICS)}
+TRIAL_METRICS: dict[str, TrialMetric] = {
+    metric.name: metric for metric in (*identity.METRICS, *frechet.METRICS, *samples.METRICS)
+}
+CROSS_METRICS: dict[str, CrossMetric] = {metric.name: metric for metric in collapse.METRICS}
+METRICS: dict[str, Metric] = {**TRIAL_METRICS, **CROSS_METRICS}  # every column of a table
 
 
-def score_all(evidence: Evidence, metrics: Iterable[Metric] = tuple(METRICS.values())) -> list[Score]:
+def score_all(evidence: Evidence, metrics: Iterable[TrialMetric] = tuple(TRIAL_METRICS.values())) -> list[Score]:
     """Every metric's scores of one trial, in the order of the registry."""
     return [score for metric in metrics for score in metric.compute(evidence)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from guidebench.metric import Evidence, FrechetStatistics, Metric, Score
+from guidebench.metric import Evidence, FrechetStatistics, Score, TrialMetric
 
 
 def fit(features: Iterable[np.ndarray]) -> FrechetStatistics:
@@ -19,10 +19,7 @@ def fit(features: Iterable[np.ndarray]) -> FrechetStatistics:
     Batches may come in any sizes: the features are gathered, so that the result does not depend on them. Raises
     ValueError with fewer than two rows.
     """
-    rows = np.concatenate([np.asarray(batch, dtype=np.float64) for batch in features])
-    if len(rows) < 2:
-        raise ValueError(f"a covariance needs at least two feature vectors, got {len(rows)}")
-    return FrechetStatistics(rows.mean(axis=0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1), len(rows))
+    return FrechetStatistics.of(np.concatenate([np.asarray(batch, dtype=np.float64) for batch in features]))
 
 
 def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
@@ -56,31 +53,27 @@ def _too_few(*sets: FrechetStatistics) -> str | None:
     return None
 
 
-def _forgotten(evidence: Evidence) -> str:
-    return next(subject.identity for subject in evidence.subjects if subject.role == "forget")
-
-
 def _fid_pre(evidence: Evidence) -> list[Score]:
-    reason = _too_few(evidence.source, evidence.after)
-    value = None if reason else frechet_distance(evidence.source, evidence.after)
-    return [Score("fid_pre", None, _forgotten(evidence), value, reason, evidence.after.count)]
+    source, after = evidence.source.statistics, evidence.after.statistics
+    reason = _too_few(source, after)
+    value = None if reason else frechet_distance(source, after)
+    return [Score("fid_pre", None, evidence.forgotten, value, reason, after.count)]
 
 
 def _delta_fid_real(evidence: Evidence) -> list[Score]:
+    source, after = evidence.source.statistics, evidence.after.statistics
+    value = None
     if evidence.real is None:
         reason: str | None = "the testbed has no statistics of real images"
-        value = None
     else:
-        reason = _too_few(evidence.source, evidence.after, evidence.real)
-        value = None
+        reason = _too_few(source, after, evidence.real)
         if reason is None:
-            after = frechet_distance(evidence.real, evidence.after)
-            value = after - frechet_distance(evidence.real, evidence.source)
-    return [Score("delta_fid_real", None, _forgotten(evidence), value, reason, evidence.after.count)]
+            value = frechet_distance(evidence.real, after) - frechet_distance(evidence.real, source)
+    return [Score("delta_fid_real", None, evidence.forgotten, value, reason, after.count)]
 
 
-METRICS: Sequence[Metric] = (
-    Metric(
+METRICS: Sequence[TrialMetric] = (
+    TrialMetric(
         name="fid_pre",
         title="FID_pre",
         latex=r"FID\textsubscript{pre}",
@@ -90,7 +83,7 @@ METRICS: Sequence[Metric] = (
         compute=_fid_pre,
         judged=False,
     ),
-    Metric(
+    TrialMetric(
         name="delta_fid_real",
         title="ΔFID_real",
         latex=r"$\Delta$FID\textsubscript{real}",

@@ -1,8 +1,8 @@
 """Cosine similarities of face embeddings before and after unlearning (GUIDE, arXiv 2405.09879, §4.1).
 
-Rules for missing faces: a pair counts if a face is found on both sides; a value is the mean over counted pairs if at
-least half of all pairs count, else it is null with a reason. A missing face is never a similarity of 0, which would be
-a nearly perfect result.
+Rules for missing faces: a pair counts if a face is found on both sides; a value is the mean (for neighbours: the
+largest) over counted pairs if at least half of all pairs count, else it is null with a reason. A missing face is never
+a similarity of 0, which would be a nearly perfect result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from guidebench.metric import Evidence, Metric, Score, Sight
+from guidebench.metric import Evidence, Score, Sight, TrialMetric
 
 COVERAGE = 0.5  # smallest share of pairs with both faces found for which a mean is given
 
@@ -26,12 +26,15 @@ def paired_cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.clip((first.astype(np.float64) * second).sum(axis=-1), -1.0, 1.0)
 
 
-def mean_over_found(
-    similarity: np.ndarray, found_before: np.ndarray, found_after: np.ndarray
+Reduce = Callable[[np.ndarray], np.floating]  # the similarities of counted pairs -> one number
+
+
+def over_found(
+    similarity: np.ndarray, found_before: np.ndarray, found_after: np.ndarray, reduce: Reduce = np.mean
 ) -> tuple[float | None, str | None, int, int, int]:
     """Value, reason, counted pairs, lost before and lost after under the rules of this module.
 
-    similarity, found_before, found_after: equal shapes, one entry a pair.
+    similarity, found_before, found_after: equal shapes, one entry a pair. reduce: the mean, or the worst case.
     """
     counted = found_before & found_after
     total, n = counted.size, int(counted.sum())
@@ -40,25 +43,26 @@ def mean_over_found(
     if n < COVERAGE * total or n == 0:
         reason = f"faces found on both sides in {n} of {total} pairs; {lost_before} lost before, {lost_after} after"
         return None, reason, n, lost_before, lost_after
-    return float(similarity[counted].mean()), None, n, lost_before, lost_after
+    return float(reduce(similarity[counted])), None, n, lost_before, lost_after
 
 
 Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # vectors and found masks of both sides of pairs
 
 
-def _scores(metric: str, evidence: Evidence, sides: Callable[[Sight], Sides | None]) -> list[Score]:
+def _scores(
+    metric: str, evidence: Evidence, sides: Callable[[Sight], Sides | None], reduce: Reduce = np.mean
+) -> list[Score]:
     """One score a judge; none if the protocol gives no such pairs."""
-    forgotten = next(subject.identity for subject in evidence.subjects if subject.role == "forget")
     scores = []
     for judge, sight in evidence.sights.items():
         pairs = sides(sight)
         if pairs is None or pairs[1].size == 0:
             continue
         first, found_first, second, found_second = pairs
-        value, reason, n, lost_before, lost_after = mean_over_found(
-            paired_cosine(first, second), found_first, found_second
+        value, reason, n, lost_before, lost_after = over_found(
+            paired_cosine(first, second), found_first, found_second, reduce
         )
-        scores.append(Score(metric, judge, forgotten, value, reason, n, lost_before, lost_after))
+        scores.append(Score(metric, judge, evidence.forgotten, value, reason, n, lost_before, lost_after))
     return scores
 
 
@@ -100,6 +104,20 @@ def _photo_after(evidence: Evidence) -> list[Score]:
     return _scores("id_photo", evidence, sides)
 
 
+def _neighbour(evidence: Evidence) -> list[Score]:
+    """The frontal render before against the frontal renders of codes around it after: the most similar counts."""
+    (row,) = _rows(evidence, "forget")
+
+    def sides(sight: Sight) -> Sides | None:
+        if sight.neighbours is None or sight.neighbours_found is None:
+            return None
+        before = np.broadcast_to(sight.before[row, evidence.frontal], sight.neighbours.shape)
+        found = np.broadcast_to(sight.before_found[row, evidence.frontal], sight.neighbours_found.shape)
+        return before, found, sight.neighbours, sight.neighbours_found
+
+    return _scores("id_neighbour", evidence, sides, np.max)
+
+
 def _inversion(evidence: Evidence) -> list[Score]:
     """The person's photographs against the frontal views of their inversions, before unlearning."""
     rows = _rows(evidence, "forget", "probe")
@@ -113,8 +131,8 @@ def _inversion(evidence: Evidence) -> list[Score]:
     return _scores("inversion", evidence, sides)
 
 
-METRICS: Sequence[Metric] = (
-    Metric(
+METRICS: Sequence[TrialMetric] = (
+    TrialMetric(
         name="id",
         title="ID",
         latex=r"ID",
@@ -123,7 +141,7 @@ METRICS: Sequence[Metric] = (
         summary="the forgotten photograph's renders, before against after unlearning",
         compute=_before_after("id", "forget"),
     ),
-    Metric(
+    TrialMetric(
         name="id_others",
         title="ID_others",
         latex=r"ID\textsubscript{others}",
@@ -132,7 +150,7 @@ METRICS: Sequence[Metric] = (
         summary="other photographs of the forgotten person, before against after",
         compute=_before_after("id_others", "probe"),
     ),
-    Metric(
+    TrialMetric(
         name="id_retain",
         title="ID_retain",
         latex=r"ID\textsubscript{retain}",
@@ -141,7 +159,7 @@ METRICS: Sequence[Metric] = (
         summary="other people, unseen by the method, before against after",
         compute=_before_after("id_retain", "retain"),
     ),
-    Metric(
+    TrialMetric(
         name="id_photo",
         title="ID_photo",
         latex=r"ID\textsubscript{photo}",
@@ -150,7 +168,16 @@ METRICS: Sequence[Metric] = (
         summary="the real photograph against the renders after unlearning",
         compute=_photo_after,
     ),
-    Metric(
+    TrialMetric(
+        name="id_neighbour",
+        title="ID_neighbour",
+        latex=r"ID\textsubscript{neighbour}",
+        direction="lower",
+        unit="cosine",
+        summary="does the person live on next door: the most similar render of the codes around the forgotten one",
+        compute=_neighbour,
+    ),
+    TrialMetric(
         name="inversion",
         title="Inversion",
         latex=r"Inversion",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,7 @@ COLUMNS = {
     "seconds_total": "seconds of the trial",
     "steps": "progress reports of the method",
     "trainable": "parameters that the method left changed",
+    "peak_memory_bytes": "most memory during unlearning, see docs/records.md; missing where it cannot be known",
     "device": "what it ran on, in words",
     "guidebench": "version that wrote the record",
     "commit": "commit of the checkout; missing outside one",
@@ -64,6 +67,7 @@ _TYPES = {
     "seconds_unlearn": "Float64",
     "seconds_evaluate": "Float64",
     "seconds_total": "Float64",
+    "peak_memory_bytes": "Int64",
     "preset": "bool",
     "floor": "bool",
     "training_seen": "bool",
@@ -115,9 +119,57 @@ def read(directory: str | Path) -> Loaded:
 
 
 def from_records(records: Iterable[StoredRecord]) -> pd.DataFrame:
-    """One row per score of these records; a record without scores is one row without a metric."""
-    rows = [row for stored in records for row in _rows(stored)]
+    """One row per score of these records; a record without scores is one row without a metric.
+
+    Scores over several trials (`guidebench.metric.CrossMetric`) are computed here, from the evidence of these records.
+    """
+    records = list(records)
+    across = cross_scores(records)
+    rows = [row for stored, scores in zip(records, across, strict=True) for row in _rows(stored, scores)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
+
+
+def cross_scores(records: Sequence[StoredRecord]) -> list[list[dict[str, Any]]]:
+    """For each record its scores over all identities that the same method forgot under the same seed.
+
+    A record whose evidence cannot be read gets null with the reason, and the others are compared without it: their n
+    says with how many pairs. Where a protocol forgets one identity only there is nothing to compare and no score.
+    """
+    from guidebench.evidence import UnreadableEvidence, load_faces_after
+    from guidebench.metric import Afterwards, Score
+    from guidebench.metrics import CROSS_METRICS
+
+    found: list[list[dict[str, Any]]] = [[] for _ in records]
+    for company in _companies([stored.record for stored in records]):
+        everybody, unreadable = [], {}
+        for identity, place in company.items():
+            try:
+                everybody.append(Afterwards(identity, load_faces_after(Path(records[place].path) / "evidence.npz")))
+            except UnreadableEvidence as error:
+                unreadable[identity] = f"its evidence cannot be read: {error}"
+        for metric in CROSS_METRICS.values():
+            scores = list(metric.compute(everybody))
+            for identity, reason in unreadable.items():
+                judges = records[company[identity]].record.judges if metric.judged else [None]
+                scores += [Score(metric.name, judge, identity, None, reason) for judge in judges]
+            for score in scores:
+                found[company[score.identity]].append(dataclasses.asdict(score))
+    return found
+
+
+def _companies(records: Sequence[Record]) -> list[dict[str, int]]:
+    """Identity -> place in ``records``, for each set of measured trials that agree in all but the identity."""
+    companies: dict[str, dict[str, int]] = defaultdict(dict)
+    for place, record in enumerate(records):
+        if record.status == "measured":
+            shared = [record.protocol_digest, record.testbed, record.manifest, record.digests, record.seed]
+            method = [record.label, record.source_digest, record.fields, record.versions.get("numerics")]
+            companies[json.dumps([*shared, *method], sort_keys=True)][record.identity] = place
+    return [
+        company
+        for company in companies.values()
+        if len(company) > 1 or any(records[place].protocol.get("identities", 1) > 1 for place in company.values())
+    ]
 
 
 def _problem(record: Record) -> str | None:
@@ -142,7 +194,7 @@ def _problem(record: Record) -> str | None:
     return None
 
 
-def _rows(stored: StoredRecord) -> list[dict[str, Any]]:
+def _rows(stored: StoredRecord, across: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     record = stored.record
     trial = {
         **{name: getattr(record, name) for name in COLUMNS if hasattr(record, name)},
@@ -158,9 +210,10 @@ def _rows(stored: StoredRecord) -> list[dict[str, Any]]:
         "attempts": len(record.attempts),
         "path": str(stored.path),
     }
-    if not record.scores:
+    scores = [*record.scores, *across]
+    if not scores:
         return [trial]
-    return [trial | _of_strangers(record.strangers.get(score["judge"])) | dict(score) for score in record.scores]
+    return [trial | _of_strangers(record.strangers.get(score["judge"])) | dict(score) for score in scores]
 
 
 def _of_strangers(strangers: Sequence[float] | None) -> dict[str, float]:

@@ -1,16 +1,15 @@
 """Records are complete or absent, whatever happens while they are written."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from guidebench import store
 from guidebench.errors import BadInput, StorageError
-from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
 from guidebench.store import Record, Store
 
 
@@ -154,21 +153,18 @@ def test_a_really_full_device_is_recognised(tmp_path):
         s.flush()
 
 
-def test_evidence_survives_its_file(tmp_path):
-    rng = np.random.default_rng(0)
-    statistics = FrechetStatistics(rng.normal(size=3), np.eye(3), 7)
-    sight = Sight(
-        before=rng.normal(size=(2, 3, 4)).astype(np.float32),
-        before_found=np.ones((2, 3), bool),
-        after=rng.normal(size=(2, 3, 4)).astype(np.float32),
-        after_found=np.zeros((2, 3), bool),
-        photo=None,
-        photo_found=None,
-    )
-    subjects = (Subject("anna", "forget", 0), Subject("bert", "retain", 0))
-    store.save_evidence(Evidence(subjects, {"judge": sight}, 1, statistics, statistics, None), tmp_path / "e.npz")
-    back = store.load_evidence(tmp_path / "e.npz")
-    assert back.subjects == subjects and back.frontal == 1 and back.real is None
-    assert np.array_equal(back.sights["judge"].after, sight.after) and back.sights["judge"].photo is None
-    assert not back.sights["judge"].after_found.any() and back.sights["judge"].after_found.dtype == bool
-    assert np.array_equal(back.source.mean, statistics.mean) and back.source.count == 7
+def test_a_record_of_schema_1_is_read_as_one_of_today():
+    """It knew no neighbours and no memory; its key and scores stay."""
+    old = json.loads(record(protocol={"name": "p", "views": 3}, scores=[]).to_json())
+    del old["peak_memory_bytes"]
+    found = Record.from_json(json.dumps(old | {"schema": 1}))
+    assert found.schema == store.SCHEMA == 2 and found.key == record().key
+    assert found.protocol == {"name": "p", "views": 3, "neighbours": 0}
+    assert found.peak_memory_bytes is None and "schema 1" in found.notes["memory"]
+    assert Record.from_json(found.to_json()) == found
+
+
+def test_peak_memory_is_a_whole_number_or_missing():
+    assert Record.from_json(record(peak_memory_bytes=5).to_json()).peak_memory_bytes == 5
+    with pytest.raises(ValueError, match="peak_memory_bytes"):
+        Record.from_json(record(peak_memory_bytes="much").to_json())

@@ -9,10 +9,12 @@ from guidebench import protocol as protocols
 from guidebench import registry, trial
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics import score_all
+from guidebench.testbed import Noise
 from guidebench.testbeds.linear import LinearTestbed
 from guidebench.trial import Bench, run_trial
 from guidebench.unlearner import Context, Unlearner
 
+IMAGE_METRICS = ("fid_pre", "delta_fid_real", "kid_pre", "precision", "recall")
 SMOKE = protocols.load("smoke").resolve("linear")
 
 
@@ -69,7 +71,9 @@ def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
         run_trial(bench, SMOKE, registry.load_method("nothing"), index, seed, quiet).evidence
         for index, seed in ((0, 0), (1, 5))
     )
-    assert (first.after.mean == second.after.mean).all() and (first.source.covariance == second.after.covariance).all()
+    assert (first.after.features == second.after.features).all() and (
+        first.source.features == second.after.features
+    ).all()
 
 
 def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(bench):
@@ -93,7 +97,7 @@ def test_too_few_people_to_retain_is_said(bench):
 def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
     protocol = protocols.load("random").resolve("linear", samples=40)
     found = scores(bench, protocol, "mean-latent")
-    assert {metric for metric, _ in found} == {"id", "id_retain", "fid_pre", "delta_fid_real"}
+    assert {metric for metric, _ in found} == {"id", "id_retain", "id_neighbour", *IMAGE_METRICS}
 
 
 def test_the_context_holds_players_and_no_judge(bench):
@@ -152,6 +156,50 @@ def test_changed_parameters_are_counted(bench):
     outcome = run_trial(bench, SMOKE, method, 0, 0, quiet)
     assert outcome.unlearned.trainable == sum(item.numel() for item in source.parts()["backbone"].parameters())
     assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).unlearned.trainable == 0
+
+
+def test_neighbours_lie_at_growing_distances_in_directions_of_their_own(bench):
+    """α_i = 15 i/k, so the last of them is as far as GUIDE's adjacency loss reaches."""
+    cast = trial.make_cast(bench, SMOKE, 0)
+    away = torch.linalg.vector_norm(cast.neighbours - cast.latents[0], dim=(1, 2))
+    expected = torch.arange(1, 9) * 15 / 8
+    assert torch.allclose(away, expected, rtol=1e-4)  # float32 sums over 48 numbers
+    assert not torch.equal(cast.neighbours, trial.make_cast(bench, SMOKE, 1).neighbours)
+    none = trial.make_cast(bench, dataclasses.replace(SMOKE, neighbours=0), 0)
+    assert none.neighbours.shape == (0, *cast.latents[0].shape)
+
+
+def test_neighbours_are_rendered_from_the_front_after_unlearning(bench):
+    """Under `nothing` the evidence is what the original shows of them; without neighbours there is no score."""
+    outcome = run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet)
+    generator, sight = bench.players.generator, outcome.evidence.sights["plain"]
+    camera = trial.protocol_cameras(SMOKE, generator)[1:2].expand(8, -1)
+    images = generator.render(outcome.cast.neighbours, camera, noise=Noise.constant())
+    expected = bench.judges.recognizers["plain"].embed(images)
+    assert torch.allclose(torch.from_numpy(sight.neighbours), expected.vectors, atol=1e-5)  # another batch size
+    assert (sight.neighbours_found == expected.found.numpy()).all()
+    without = scores(bench, dataclasses.replace(SMOKE, neighbours=0), "nothing")
+    assert not any(metric == "id_neighbour" for metric, _ in without)
+
+
+def test_peak_memory_is_measured_or_says_why_not(bench):
+    @dataclasses.dataclass(frozen=True)
+    class Hungry(Unlearner):
+        name = "hungry"
+        mebibytes: int = 1
+
+        def unlearn(self, generator, request, context):
+            torch.ones(self.mebibytes * 2**18)
+            return generator
+
+    small, large = (run_trial(bench, SMOKE, Hungry(size), 0, 0, quiet).unlearned.memory for size in (1, 200))
+    if small.bytes is None:
+        assert "not known" in small.note
+        pytest.skip(small.note)
+    # Half of the difference: what an allocator had free before may be used again.
+    assert large.bytes - small.bytes > 100 * 2**20 and "process" in large.note
+    again = run_trial(bench, SMOKE, Hungry(1), 0, 0, quiet).unlearned.memory
+    assert again.bytes < large.bytes - 100 * 2**20  # the peak is this trial's, not the process' so far
 
 
 def test_the_key_depends_on_everything_that_decides_the_numbers(bench):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guidebench.compat import import_torch_fidelity
-from guidebench.metric import Evidence, FrechetStatistics, Sight, Subject
+from guidebench.metric import Evidence, FrechetStatistics, Samples, Sight, Subject
 from guidebench.metrics import score_all
 from guidebench.metrics.frechet import fit, frechet_distance
 
@@ -58,7 +58,9 @@ def evidence(count, real):
     statistics = gaussian(np.zeros(4), np.eye(4), count)
     sight = Sight(np.ones((1, 1, 1)), np.ones((1, 1), bool), np.ones((1, 1, 1)), np.ones((1, 1), bool), None, None)
     moved = dataclasses.replace(statistics, mean=np.array([2.0, 0, 0, 0]))
-    return Evidence((Subject("anna", "forget", 0),), {"judge": sight}, 0, statistics, moved, real)
+    return Evidence(
+        (Subject("anna", "forget", 0),), {"judge": sight}, 0, Samples(None, statistics), Samples(None, moved), real
+    )
 
 
 def test_delta_fid_real_is_a_difference_and_may_be_negative():
@@ -74,6 +76,13 @@ def test_too_few_samples_give_a_reason_instead_of_a_number():
     scores = {score.metric: score for score in score_all(evidence(7, None))}
     assert scores["fid_pre"].value is None and "--samples 8" in scores["fid_pre"].reason
     assert scores["delta_fid_real"].value is None and "real images" in scores["delta_fid_real"].reason
+
+
+def test_statistics_of_samples_are_the_fit_of_their_features_in_float64():
+    features = np.random.default_rng(2).normal(size=(50, 3)).astype(np.float32)
+    statistics, fitted = Samples(features).statistics, fit([features[:20], features[20:]])
+    assert statistics.covariance.dtype == np.float64 and statistics.count == 50
+    assert np.array_equal(statistics.mean, fitted.mean) and np.array_equal(statistics.covariance, fitted.covariance)
 
 
 def test_one_vector_has_no_covariance():

@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from guidebench.evidence import save_evidence
+from guidebench.metric import Evidence, Samples, Sight, Subject
 from guidebench.protocol import Protocol
-from guidebench.store import FAILURES, RECORDS, Record, Store
+from guidebench.store import FAILURES, RECORDS, Record, Store, unfinished_prefix
 
 PROTOCOLS = {
     "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, samples=400),
@@ -35,6 +38,9 @@ LEVELS: Mapping[str, tuple[float, float, float, float, float]] = {
     "guide": (0.02, 0.20, 0.90, 8.0, 4.0),
     "mine": (-0.06, 0.30, 0.85, 9.0, -1.0),
 }
+
+# cosine of the faces of two forgotten people afterwards
+LIKENESS: Mapping[str, float] = {"nothing": 0.1, "mean-latent": 0.9, "guide": 0.6}
 
 MakeRecord = Callable[..., Record]
 WriteRecord = Callable[[Path, Record], Path]
@@ -134,8 +140,23 @@ def save_record(out: Path, record: Record) -> Path:
     if kind == FAILURES:
         path = store.next_attempt(path)
     with store.building(path) as folder:
+        if kind == RECORDS:
+            save_evidence(_evidence(record), folder / "evidence.npz", store.shared, aside=unfinished_prefix())
         (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     return path
+
+
+def _evidence(record: Record) -> Evidence:
+    """Faces after unlearning, pairwise `LIKENESS` alike: each is that much one common face, the rest its own."""
+    likeness = LIKENESS.get(record.method, 0.3)
+    place = "abc".find(record.identity) + 1
+    face = np.sqrt(likeness) * np.eye(5)[4] + np.sqrt(1 - likeness) * np.eye(5)[place]
+    faces, found = np.tile(face, (1, 11, 1)), np.full((1, 11), record.method != "scramble")
+    sight = Sight(faces, np.ones_like(found), faces, found, None, None)
+    samples = Samples(np.zeros((2, 2), np.float32))
+    return Evidence(
+        (Subject(record.identity, "forget", 0),), dict.fromkeys(STRANGERS, sight), 5, samples, samples, None
+    )
 
 
 def fill(out: Path) -> Path:
@@ -165,6 +186,12 @@ def write_record() -> WriteRecord:
 @pytest.fixture
 def make_score() -> Callable[..., dict[str, Any]]:
     return judged
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """A copy of the committed record set, to be changed at will; `make_records.py` says what is in it."""
+    return Path(shutil.copytree(Path(__file__).parent / "records", tmp_path / "committed"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_frame_has_the_documented_columns_and_one_row_per_score(runs):
     loaded = frame.load(runs)
     assert list(loaded.columns) == list(frame.COLUMNS)
     own = loaded[(loaded.method == "guide") & (loaded.protocol == "ffhq") & (loaded.identity == "b")]
-    assert len(own) == 2 * 2 + 2  # two judges x (id, id_retain), two Fréchet distances
+    assert len(own) == 2 * 3 + 2  # two judges x (id, id_retain, target_similarity), two Fréchet distances
     row = own[(own.metric == "id") & (own.judge == "alpha")].iloc[0]
     assert row.value == pytest.approx(0.04)
     assert (row.n, row.strangers_mean, row.seconds_unlearn, row.numerics) == (11, 0.10, 20.0, "1")
@@ -78,10 +79,63 @@ def test_empty_and_absent_directories_say_what_to_run(tmp_path):
 
 
 def test_trial_without_scores_still_counts(tmp_path, make_record, write_record):
-    write_record(tmp_path, replace(make_record(), scores=[]))
+    record = make_record()
+    write_record(tmp_path, replace(record, scores=[], protocol={**record.protocol, "identities": 1}))
     loaded = frame.load(tmp_path)
     assert len(loaded) == 1
     assert loaded.metric.isna().all()
+
+
+def collapse(directory, **wanted):
+    rows = frame.load(directory).query("metric == 'target_similarity'")
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.sort_values("identity")
+
+
+def test_target_similarity_compares_the_identities_of_one_method(runs):
+    """All faces of a method are equally alike, see the record builder; 11 views with each of two others."""
+    for method, likeness in (("mean-latent", 0.9), ("guide", 0.6)):
+        found = collapse(runs, method=method, protocol="ffhq", judge="beta")
+        assert list(found.identity) == ["a", "b", "c"]
+        assert found.value.tolist() == pytest.approx([likeness] * 3, abs=1e-6)  # embeddings are float32
+        assert (found.n == 22).all() and (found.strangers_mean == 0.05).all()
+    lost = collapse(runs, method="scramble", protocol="ffhq", judge="alpha")
+    assert lost.value.isna().all() and lost.reason.str.contains("0 of 11 pairs").all()
+
+
+def test_target_similarity_leaves_out_failed_trials_and_other_seeds(runs, make_record, write_record):
+    assert list(collapse(runs, method="mine", protocol="ffhq", judge="alpha").identity) == ["a", "c"]
+    write_record(runs, make_record("guide", "a", seed=1, protocol="ffhq"))
+    found = collapse(runs, method="guide", protocol="ffhq", judge="alpha")
+    assert (found[found.seed == 0].n == 22).all()
+    alone = found[found.seed == 1]
+    assert alone.value.isna().all() and alone.reason.str.contains("only one identity").all()
+
+
+def test_a_record_without_evidence_has_no_target_similarity_and_says_why(runs):
+    (path,) = {
+        row.path
+        for row in frame.load(runs).query("method == 'guide' and protocol == 'ffhq' and identity == 'b'").itertuples()
+    }
+    Path(path, "evidence.npz").unlink()
+    found = collapse(runs, method="guide", protocol="ffhq", judge="alpha").set_index("identity")
+    assert found.value.isna().to_dict() == {"a": False, "b": True, "c": False}
+    assert found.reason["b"] == "its evidence cannot be read: evidence.npz does not exist"
+    assert found.n.to_dict() == {"a": 11, "b": 0, "c": 11}
+
+
+def test_a_protocol_that_forgets_one_person_has_no_target_similarity(tmp_path, make_record, write_record):
+    record = make_record()
+    write_record(tmp_path, replace(record, protocol={**record.protocol, "identities": 1}))
+    assert collapse(tmp_path).empty
+
+
+def test_peak_memory_is_a_column(tmp_path, make_record, write_record):
+    write_record(tmp_path, replace(make_record(identity="a"), peak_memory_bytes=3 * 2**30))
+    write_record(tmp_path, make_record(identity="b"))
+    column = frame.load(tmp_path).groupby("identity").peak_memory_bytes.first()
+    assert column["a"] == 3 * 2**30 and column.isna()["b"]
 
 
 def test_reporting_loads_no_torch(runs):

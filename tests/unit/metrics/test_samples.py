@@ -1,0 +1,108 @@
+"""KID, precision and recall through torch-fidelity, against values worked out here."""
+
+import numpy as np
+import pytest
+
+from guidebench.metric import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.metrics import samples, score_all
+
+
+def evidence(source, after):
+    sight = Sight(np.ones((1, 1, 1)), np.ones((1, 1), bool), np.ones((1, 1, 1)), np.ones((1, 1), bool), None, None)
+    return Evidence((Subject("anna", "forget", 0),), {"judge": sight}, 0, Samples(source), Samples(after), None)
+
+
+def of(found):
+    return {score.metric: score for score in score_all(found) if score.metric in ("kid_pre", "precision", "recall")}
+
+
+def test_the_kernel_distance_of_two_points_against_two_points_by_hand():
+    """d = 1, kernel (xy + 1)³. Each set is one value twice over, so every subset of two is {a, a} against {b, b}:
+    k(a, a) + k(b, b) - 2 k(a, b) with a = 1, b = 2 is 8 + 125 - 54 = 79."""
+    assert samples.kernel_distance(np.full((4, 1), 1.0), np.full((4, 1), 2.0)) == pytest.approx(79)
+
+
+def test_the_kernel_distance_is_the_unbiased_estimate_within_subsets():
+    """Against the definition in numpy, on torch-fidelity's subsets: means over pairs i ≠ j within, all pairs across."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(12, 3)), 0.5 + rng.normal(size=(12, 3))
+
+    def kernel(a, b):
+        return (a @ b.T / 3 + 1) ** 3
+
+    draws, expected = np.random.RandomState(samples.KID_SEED), []
+    for _ in range(samples.KID_SUBSETS):
+        a, b = (rows[draws.choice(12, 6, replace=False)] for rows in (first, second))
+        within = [(kernel(rows, rows).sum() - np.trace(kernel(rows, rows))) / 30 for rows in (a, b)]
+        expected.append(sum(within) - 2 * kernel(a, b).mean())
+    assert samples.kernel_distance(first, second) == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_the_kernel_distance_is_the_one_that_torch_fidelity_gives():
+    from guidebench.compat import import_torch_fidelity
+
+    import_torch_fidelity()
+    import torch
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    rng = np.random.default_rng(7)
+    first, second = rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) * 1.1
+    theirs = kid_features_to_metric(
+        torch.from_numpy(first), torch.from_numpy(second), kid_subset_size=150, verbose=False
+    )["kernel_inception_distance_mean"]
+    assert samples.kernel_distance(first, second) == pytest.approx(theirs, rel=1e-12)
+
+
+def test_equal_sets_have_full_precision_and_recall_and_far_ones_none():
+    rows = np.random.default_rng(1).normal(size=(50, 4))
+    assert samples.precision_recall(rows, rows.copy()) == (1.0, 1.0)
+    assert samples.precision_recall(rows, rows + 100) == (0.0, 0.0)
+
+
+def test_precision_concerns_the_samples_after_and_recall_those_before():
+    """After: one of two clusters is left. All that is left is genuine (precision 1), half is lost (recall 1/2)."""
+    rng = np.random.default_rng(2)
+    kept, lost = rng.normal(size=(60, 2)), 1000 + rng.normal(size=(60, 2))
+    source = np.concatenate([kept, lost])
+    assert samples.precision_recall(source, np.concatenate([kept, kept + 1e-6])) == (1.0, 0.5)
+
+
+def test_an_untouched_generator_scores_best_and_a_destroyed_one_worst():
+    rng = np.random.default_rng(3)
+    source = rng.normal(size=(200, 5)).astype(np.float32)
+    nothing, destroyed = of(evidence(source, source)), of(evidence(source, source + 1000))
+    assert nothing["kid_pre"].value < 0.1 < 100 < destroyed["kid_pre"].value
+    assert (nothing["precision"].value, nothing["recall"].value) == (1.0, 1.0)
+    assert (destroyed["precision"].value, destroyed["recall"].value) == (0.0, 0.0)
+    assert nothing["kid_pre"].n == 200
+
+
+def test_the_same_evidence_gives_the_same_numbers_whatever_was_drawn_before():
+    rng = np.random.default_rng(4)
+    source, after = rng.normal(size=(150, 5)), 0.2 + rng.normal(size=(150, 5))
+    first = samples.kernel_distance(source, after)
+    np.random.rand(7)
+    assert samples.kernel_distance(source, after) == first
+
+
+def test_too_few_samples_give_a_reason_instead_of_a_number():
+    rows = np.random.default_rng(5).normal(size=(samples.LEAST - 1, 2))
+    for score in of(evidence(rows, rows)).values():
+        assert score.value is None and "99 samples are too few; give --samples 100" in score.reason
+
+
+def test_evidence_without_features_gives_a_reason_instead_of_a_number():
+    rows = np.random.default_rng(6).normal(size=(200, 2))
+    older = Samples(None, FrechetStatistics.of(rows))
+    for score in of(evidence(rows, rows)).values():
+        assert score.value is not None
+    found = evidence(rows, rows)
+    for score in of(Evidence(found.subjects, found.sights, 0, older, older, None)).values():
+        assert score.value is None and "schema 1" in score.reason and score.n == 200
+
+
+def test_sets_that_are_too_small_for_the_definition_are_refused():
+    with pytest.raises(ValueError, match="at least four"):
+        samples.kernel_distance(np.zeros((3, 2)), np.zeros((9, 2)))
+    with pytest.raises(ValueError, match="more than 3"):
+        samples.precision_recall(np.zeros((9, 2)), np.zeros((3, 2)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Timing:
     """How long one trial took."""
 
-    protocol: str
+    protocol: str  # its digest, so that runs of other sizes are not taken for this one; its name if no more is known
     label: str
     seconds: float
 
@@ -107,7 +107,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
     for protocol in asked:
         for choice in choices:
             label = choice.label(options.testbed)
-            seconds, basis = typical_seconds(protocol.name, label, sources)
+            seconds, basis = typical_seconds({protocol.name, protocol.digest()}, label, sources)
             trials = choice.identities(protocol) * len(protocol.seeds)
             done = None if recorded is None else recorded[protocol.name, label]
             lines.append(Line(protocol.name, label, trials, done, seconds, basis))
@@ -140,7 +140,7 @@ def _recorded(
 
 def _timings_of(records: Sequence[Record], testbed: str) -> list[Timing]:
     return [
-        Timing(str(record.protocol["name"]), record.label, record.seconds["total"])
+        Timing(record.protocol_digest, record.label, record.seconds["total"])
         for record in records
         if record.testbed == testbed and "total" in record.seconds
     ]
@@ -156,16 +156,18 @@ def reference_timings(testbed: str) -> list[Timing]:
     return list(trials.values())
 
 
-def typical_seconds(protocol: str, label: str, sources: Mapping[str, Sequence[Timing]]) -> tuple[float | None, str]:
+def typical_seconds(
+    protocol: Set[str], label: str, sources: Mapping[str, Sequence[Timing]]
+) -> tuple[float | None, str]:
     """The median seconds of the trials that are most like these, and which trials those are; None where there are none.
 
-    sources: timings by what they are called, in order of trust: a poor match of the first goes before a good one of
-    the next, which another machine may have made.
+    protocol: name and digest. sources: timings by what they are called, in order of trust: a poor match of the first
+    goes before a good one of the next, which another machine may have made.
     """
     method = label.partition("(")[0]
     likeness: Mapping[str, Callable[[Timing], bool]] = {
-        "of this row": lambda timing: (timing.protocol, timing.label) == (protocol, label),
-        f"of {method}": lambda timing: (timing.protocol, timing.method) == (protocol, method),
+        "of this row": lambda timing: timing.protocol in protocol and timing.label == label,
+        f"of {method}": lambda timing: timing.protocol in protocol and timing.method == method,
         f"of {method} under other protocols": lambda timing: timing.method == method,
         "of any row": lambda timing: True,
     }
@@ -173,7 +175,8 @@ def typical_seconds(protocol: str, label: str, sources: Mapping[str, Sequence[Ti
         for words, is_like in likeness.items():
             found = [timing.seconds for timing in timings if is_like(timing)]
             if found:
-                return statistics.median(found), f"{len(found)} trials {words} in {source}"
+                trials = "1 trial" if len(found) == 1 else f"{len(found)} trials"
+                return statistics.median(found), f"{trials} {words} in {source}"
     return None, "nothing measured"
 
 

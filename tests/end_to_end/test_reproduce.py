@@ -245,3 +245,10 @@ def test_own_suites_are_shown_as_suites(slow_suite):
     assert result.exit_code == 0, result.output
     assert "# suite slow on testbed linear" in result.stdout
     assert re.search(r"^  Slow  .*mine\.py:Mine --set seconds=0\.5$", result.stdout, re.MULTILINE)
+
+
+def test_trials_of_other_sizes_are_not_taken_for_this_row(tmp_path):
+    few = ("--identities", "1", "--floors", "none")
+    reproduce("table-4", *few, "--samples", "40", out=tmp_path)
+    shown = reproduce("table-4", *few, "--dry-run", out=tmp_path).stdout
+    assert shown.count("2 trials of mean-latent under other protocols") == 2 and "of this row" not in shown

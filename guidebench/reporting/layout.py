@@ -278,6 +278,9 @@ def build(
         records = [item for item in records if item.record.protocol["name"] in choice.table.protocols]
     plain = [stored.record for stored in records]
     reference = _reference(plain, against, choice.against or DEFAULT_AGAINST)
+    if choice.kind == "compare":
+        records = _shared(records, reference)
+        plain = [stored.record for stored in records]
     rows = _Rows(plain, from_records(records), choice.table, reference)
     if choice.table:
         tables = [_paper(plain, rows, metrics, choice.table)]
@@ -287,6 +290,9 @@ def build(
     labels = _unique_labels(rows.variants)
     shown = labels[reference] if reference else None
     tables, families = _with_tests(tables, judges_of(plain), shown, wilcoxon=choice.kind == "full")
+    if choice.kind == "compare" and not families:
+        names = " and ".join(sorted(labels.values()))
+        raise BadInput(f"{names} have values for no identity and seed in common; `guidebench scores` lists all values")
     if choice.table:
         tables = [replace(table, detailed=frozenset(table.groups) - _answered(table)) for table in tables]
     report = Report(
@@ -325,6 +331,26 @@ def _reference(records: Sequence[Record], against: str | None, default: str) -> 
     close = difflib.get_close_matches(against, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ";"
     raise BadInput(f"no row '{against}' to compare with{hint} the records hold {', '.join(known)}")
+
+
+def _shared(records: Sequence[StoredRecord], reference: Variant | None) -> list[StoredRecord]:
+    """The records of the protocols that the reference and the one method beside it were both run under."""
+    others = {Variant.of(item.record) for item in records} - {reference}
+    if len(others) != 1:
+        labels = ", ".join(sorted(_unique_labels(list(others)).values()))
+        raise BadInput(
+            f"a comparison needs one method beside the reference, got {len(others)} ({labels}); name its label"
+        )
+    if all(item.record.floor for item in records if Variant.of(item.record) in others):
+        raise BadInput(f"'{others.pop().label}' is a floor or ceiling, which is not tested; name a method first")
+    names = [
+        {item.record.protocol["name"] for item in records if Variant.of(item.record) == one}
+        for one in (reference, *others)
+    ]
+    if not names[0] & names[1]:
+        said = " and ".join(", ".join(sorted(own)) for own in names)
+        raise BadInput(f"the two methods were run under different protocols: {said}; run both under one")
+    return [item for item in records if item.record.protocol["name"] in names[0] & names[1]]
 
 
 class _Rows:

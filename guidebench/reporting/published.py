@@ -13,7 +13,7 @@ from typing import Any
 from guidebench.errors import BadInput
 
 METRICS = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
-LAYOUTS = ("table-1", "table-2", "full")
+LAYOUTS = ("table-1", "table-2", "table-3", "table-4", "full")
 _NUMBER = r"-?\d+\.\d+"
 _CELL = re.compile(rf"({_NUMBER})(?: ± (\d+\.\d+))?")
 _TABLE_KEYS = ("title", "citation", "testbed", "judge", "layouts", "different", "rows")

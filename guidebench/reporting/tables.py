@@ -125,22 +125,23 @@ def _build(
     kept, superseded = mixing.without_superseded(found.records)
     mixing.check_unmixed(kept, directory)
     testbed = kept[0].record.testbed
-    shown = [] if with_published is False else [table for table in claims.load() if table.testbed == testbed]
-    if with_published and not shown:
-        beds = ", ".join(sorted({table.testbed for table in claims.load()}))
-        raise BadInput(
-            f"published numbers stand only beside records of the testbed that they were made on ({beds}); these are of "
-            f"{testbed}; leave out --published"
-        )
-    return layouts.build(
+    published = claims.load()
+    report = layouts.build(
         kept,
         METRICS if metrics is None else metrics,
         choice=choice,
         against=against,
-        claims=shown,
+        claims=[] if with_published is False else [table for table in published if table.testbed == testbed],
         superseded=superseded,
         unreadable=[f"{_below(item.path, directory)}: {item.reason}" for item in found.corrupt],
     )
+    if with_published and not report.claims:
+        beds = ", ".join(sorted({table.testbed for table in published}))
+        raise BadInput(
+            f"published numbers stand only beside records of the testbed that they were made on ({beds}), and none belong "
+            f"beside these of {testbed} in layout {choice.name}; leave out --published"
+        )
+    return report
 
 
 def _below(path: Path, directory: str | Path) -> str:

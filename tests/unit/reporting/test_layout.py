@@ -9,12 +9,13 @@ import pytest
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import layout, tables
+from guidebench.reporting.paper import PaperTable
 from guidebench.store import StoredRecord, scan
 
 
-def _build(records, name="auto", **options):
+def _build(records, name="auto", table=None, **options):
     stored = [StoredRecord(record, "path") for record in records]
-    return layout.build(stored, METRICS, choice=layout.resolve(name, stored), **options)
+    return layout.build(stored, METRICS, choice=layout.resolve(name, stored, table), **options)
 
 
 def _best(report, metric, judge="alpha"):
@@ -40,13 +41,17 @@ def test_rows_stand_in_the_order_of_the_ladder_then_by_name(make_record):
     assert [row.mark for row in report.tables[0].rows][:3] == ["floor", "ceiling", ""]
 
 
-def test_columns_are_the_papers(runs):
+def test_auto_has_the_columns_of_the_paper_under_whatever_protocols_there_are(runs):
     records = [stored.record for stored in scan(runs)[0]]
-    (first,) = _build(records, "table-1").tables
+    (first,) = _build(records, "auto").tables
     assert [group.title for group in first.groups] == ["FFHQ", "CelebAHQ (multi-image)"]
     one = [("id", "alpha"), ("id", "beta"), ("fid_pre", None), ("delta_fid_real", None)]
     assert [(column.metric, column.judge) for column in first.columns] == one * 2
-    (second,) = _build(records, "table-2").tables
+
+
+def test_a_table_of_the_paper_has_its_own_protocols_rows_and_names(runs):
+    """Table 2 is of celebahq-multi; `mine` is no row of it and follows after a rule."""
+    (second,) = _build([stored.record for stored in scan(runs)[0]], "table-2").tables
     assert [group.protocol for group in second.groups] == ["celebahq-multi"]
     assert [column.metric for column in second.columns] == [
         *["id"] * 2,
@@ -54,6 +59,24 @@ def test_columns_are_the_papers(runs):
         "fid_pre",
         "delta_fid_real",
     ]
+    assert [(row.label, row.title, row.section) for row in second.rows] == [
+        ("nothing", "nothing", 0),
+        ("scramble", "scramble", 0),
+        ("mean-latent", "Baseline", 1),
+        ("guide", "+ global loss (GUIDE)", 1),
+        ("mine", "mine", 2),
+    ]
+
+
+def test_a_table_of_ones_own_decides_columns_order_names_and_decimals(make_record):
+    table = PaperTable("own", "My table", ("fid_pre",), ("ffhq",), (("mine", "Ours"), ("guide", "Theirs")), digits=4)
+    records = [make_record(name, protocol=where) for name in ("guide", "mine") for where in ("ffhq", "celebahq-multi")]
+    report = _build(records, table=table)
+    assert report.layout == "own"
+    assert [row.title for row in report.tables[0].rows] == ["Ours", "Theirs"]
+    assert [(column.group.protocol, column.digits) for column in report.tables[0].columns] == [("ffhq", 4)]
+    with pytest.raises(BadInput, match="unknown metric 'fid_prae'; did you mean 'fid_pre'"):
+        _build(records, table=PaperTable("own", "My table", ("fid_prae",), ("ffhq",)))
 
 
 def test_full_layout_shows_every_metric_and_the_seconds(runs):
@@ -63,13 +86,14 @@ def test_full_layout_shows_every_metric_and_the_seconds(runs):
         "CelebAHQ (multi-image): judge beta",
         "CelebAHQ (multi-image): images and cost",
     ]
-    assert [column.metric for column in report.tables[3].columns] == ["id", "id_others", "id_retain"]
+    assert [column.metric for column in report.tables[3].columns][:3] == ["id", "id_others", "id_retain"]
     cost = report.tables[5]
     assert [column.metric for column in cost.columns] == [
         "fid_pre",
         "delta_fid_real",
         "seconds_unlearn",
         "seconds_total",
+        "trainable",
     ]
     assert cost.rows[0].cells[2].summary.mean == 20.0
 
@@ -78,20 +102,20 @@ def test_metric_of_a_plug_in_is_shown_without_a_direction(make_record, make_scor
     records = _of(make_record, make_score, "guide", "novel", [0.1, 0.2]) + _of(
         make_record, make_score, "mine", "novel", [0, 0]
     )
-    column = _build(records, "full").tables[0].columns[0]
+    (column,) = (column for column in _build(records, "full").tables[0].columns if column.metric == "novel")
     assert (column.title, column.arrow) == ("novel", "")
     assert _best(_build(records, "full"), "novel") == set()
 
 
 def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record):
     multi, single = (StoredRecord(make_record(protocol=name), "path") for name in ("celebahq-multi", "ffhq"))
-    assert layout.resolve_layout("auto", [multi]) == "table-2"
-    assert layout.resolve_layout("auto", [multi, single]) == "table-1"
-    assert layout.resolve_layout("auto", [single]) == "table-1"
-    with pytest.raises(BadInput, match="needs a protocol with several photos a person; the records hold ffhq"):
-        layout.resolve_layout("table-2", [single])
-    with pytest.raises(BadInput, match="unknown layout 'table-3'; give one of auto, table-1"):
-        layout.resolve_layout("table-3", [single])
+    assert layout.resolve("auto", [multi]).name == "table-2"
+    assert layout.resolve("paper", [multi, single]).name == "table-1"
+    assert layout.resolve("auto", [single]).name == "table-1"
+    with pytest.raises(BadInput, match="table-2 is a table of celebahq-multi; the records hold ffhq; `guidebench repr"):
+        layout.resolve("table-2", [single])
+    with pytest.raises(BadInput, match="unknown layout 'tabel-2'; did you mean 'table-2'"):
+        layout.resolve("tabel-2", [single])
 
 
 def test_directions_come_from_the_metrics(make_record):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -69,29 +68,43 @@ def test_wrong_file_is_refused_naming_table_row_and_key(tmp_path, old, new, mess
         published.load(path)
 
 
-def test_published_numbers_are_shown_on_demand_or_beside_their_own_testbed(runs, tmp_path, make_record, write_record):
+@pytest.fixture
+def paper(tmp_path, make_record, write_record):
+    """Records that the networks of the paper could have made."""
+    for protocol in ("ffhq", "celebahq-multi"):
+        for method in ("mean-latent", "guide"):
+            write_record(tmp_path / "paper", make_record(method, protocol=protocol, testbed="eg3d-ffhq"))
+    return tmp_path / "paper"
+
+
+def test_published_numbers_stand_beside_their_own_testbed_only(runs, paper):
     assert "Published" not in tables.report(runs)
-    assert "Published, not measured here: GUIDE, Table 1" in tables.report(runs, published=True)
-    write_record(tmp_path / "paper", replace(make_record(), testbed="eg3d-ffhq"))
-    assert "0.17 ± 0.08" in tables.report(tmp_path / "paper")
-    assert "0.17 ± 0.08" not in tables.report(tmp_path / "paper", published=False)
+    with pytest.raises(BadInput, match=r"the testbed that they were made on \(eg3d-ffhq\), .* these of mini"):
+        tables.report(runs, published=True)
+    assert "0.17 ± 0.08" in tables.report(paper, protocol="celebahq-multi")
+    assert "0.17 ± 0.08" not in tables.report(paper, protocol="celebahq-multi", published=False)
 
 
-def test_published_block_is_cut_to_the_photo_sets_of_the_records(runs):
-    text = tables.report(runs, protocol="ffhq", published=True)
+def test_published_block_is_cut_to_the_photo_sets_of_the_records(paper):
+    text = tables.report(paper, protocol="ffhq", published=True)
     assert "9.00 ± 1.15" in text
     assert "11.73 ± 2.74" not in text
-    multi = tables.report(runs, protocol="celebahq-multi", published=True)
+    multi = tables.report(paper, protocol="celebahq-multi", published=True)
     assert "GUIDE, Table 2" in multi
     assert "GUIDE, Table 1 " not in multi.replace("\n", " ")
 
 
-def test_measured_and_published_never_share_a_column(runs):
-    lines = list(csv.DictReader(io.StringIO(tables.report(runs, "csv", published=True))))
+@pytest.mark.parametrize(("layout", "number"), [("table-3", "0.0878 ± 0.0375"), ("table-2", "0.28 ± 0.08")])
+def test_every_table_of_the_paper_has_its_own_numbers_below(paper, layout, number):
+    assert number in tables.report(paper, layout=layout)
+
+
+def test_measured_and_published_never_share_a_column(paper):
+    lines = list(csv.DictReader(io.StringIO(tables.report(paper, "csv"))))
     assert {line["origin"] for line in lines} == {"measured", "published"}
     for line in lines:
         other = "mean" if line["origin"] == "published" else "published_mean"
         assert line[other] == ""
-    data = json.loads(tables.report(runs, "json", published=True))
+    data = json.loads(tables.report(paper, "json"))
     assert {table["title"] for table in data["published"]} == {"GUIDE, Table 1"}
     assert all("published" not in json.dumps(table["rows"]).lower() for table in data["tables"])

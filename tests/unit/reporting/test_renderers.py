@@ -9,8 +9,10 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,19 +23,32 @@ from guidebench.reporting import renderers, tables
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = [
-    ("markdown", "table-1", "md"),
+    ("markdown", "auto", "md"),
     ("markdown", "table-2", "md"),
-    ("latex", "table-1", "tex"),
+    ("markdown", "full", "md"),
     ("latex", "table-2", "tex"),
-    ("csv", "table-1", "csv"),
+    ("csv", "full", "csv"),
     ("json", "table-2", "json"),
     ("terminal", "full", "txt"),
+    ("terminal", "compare", "txt"),
 ]
 
 
+def test_the_committed_records_are_what_their_script_writes(tmp_path):
+    script = Path(__file__).parent / "make_records.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path / "records")], check=True)
+
+    def content(folder):
+        return {path.relative_to(folder): path.read_text() for path in folder.rglob("record.json")}
+
+    assert content(tmp_path / "records") == content(script.parent / "records")
+    assert len(content(tmp_path / "records")) == 45
+
+
 @pytest.mark.parametrize(("style", "layout", "ending"), CASES)
-def test_report_is_the_committed_one(runs, style, layout, ending):
-    text = tables.report(runs, style, layout=layout, published=layout == "table-2") + "\n"
+def test_report_is_the_committed_one(committed, style, layout, ending):
+    methods = ["guide", "mine"] if layout == "compare" else None
+    text = tables.report(committed, style, layout=layout, method=methods) + "\n"
     path = GOLDENS / f"{layout}.{ending}"
     if os.environ.get("GUIDEBENCH_WRITE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)
@@ -46,22 +61,57 @@ def _cells(directory):
     return {(line["protocol"], line["label"], line["metric"], line["judge"]): line for line in lines}
 
 
-def test_editing_one_score_changes_exactly_its_cell(runs, make_record, write_record):
-    """Bold marks aside, which may move to a rival, one value feeds one cell."""
-    before = _cells(runs)
-    record = make_record("guide", "b")
-    scores = [{**s, "value": 0.5} if (s["metric"], s["judge"]) == ("id_others", "beta") else s for s in record.scores]
-    write_record(runs, replace(record, scores=scores))
-    after = _cells(runs)
+def _edit(directory, label, identity, metric, judge, value):
+    (path,) = directory.glob(f"records/celebahq-multi/{label}/{identity}-s0-*/record.json")
+    record = json.loads(path.read_text())
+    (score,) = (score for score in record["scores"] if (score["metric"], score["judge"]) == (metric, judge))
+    score["value"] = value
+    path.write_text(json.dumps(record))
+
+
+def _changed(before, after, *columns):
+    """The cells in which one of these columns changed."""
     assert before.keys() == after.keys()
-    changed = {place for place in before if {**before[place], "best": ""} != {**after[place], "best": ""}}
-    assert changed == {("celebahq-multi", "guide", "id_others", "beta")}
-    assert float(after[changed.pop()]["mean"]) == pytest.approx((0.21 + 0.5 + 0.25) / 3)
+    return {place[1:] for place in before if any(before[place][name] != after[place][name] for name in columns)}
+
+
+def test_editing_one_score_changes_exactly_its_cell(committed):
+    """Under the second judge nothing is tested, so that one value feeds one cell, bold marks of rivals aside."""
+    before = _cells(committed)
+    _edit(committed, "guide", "p4", "id_others", "beta", 0.5)
+    after = _cells(committed)
+    every = set(after["celebahq-multi", "guide", "id", "beta"]) - {"best"}
+    place = ("guide", "id_others", "beta")
+    assert _changed(before, after, *every) == {place}
+    # make_records.py: the steps of nine people cancel around 0.29, but p1's second seed is a step of 0.01 further
+    level, of_p1, of_p4 = 0.29, 0.5 * 0.01, 0.29 - 0.5 * 0.01
+    assert float(after["celebahq-multi", *place]["mean"]) == pytest.approx(level + (of_p1 + 0.5 - of_p4) / 9)
+
+
+def test_editing_a_tested_score_moves_its_cell_and_the_adjusted_p_of_its_family(committed):
+    before = _cells(committed)
+    _edit(committed, "guide", "p4", "id", "alpha", 0.9)
+    after = _cells(committed)
+    place = ("guide", "id", "alpha")
+    assert _changed(before, after, "mean", "std", "ci95_low", "difference", "difference_ci95_low", "effect", "p") == {
+        place
+    }
+    moved = _changed(before, after, "p_adjusted")
+    assert place in moved
+    assert {judge for _, _, judge in moved} <= {"alpha", ""}
+    assert _changed(before, after, "pairs", "family", "p_attainable", "identities_paired") == set()
+
+
+def test_editing_the_reference_moves_its_cell_and_the_differences_to_it(committed):
+    before = _cells(committed)
+    _edit(committed, "mean-latent", "p4", "fid_pre", None, 30.0)
+    after = _cells(committed)
+    assert _changed(before, after, "mean", "std") == {("mean-latent", "fid_pre", "")}
+    assert _changed(before, after, "difference") == {("guide", "fid_pre", ""), ("mine", "fid_pre", "")}
 
 
 def test_terminal_fits_its_width_and_loses_nothing(runs):
     for width in (72, 100, 120):
-        found = tables.report(runs, "terminal", layout="full")
         digest = next(p for p in runs.glob("records/ffhq/guide/*/record.json"))
         found = tables.summary(runs, json.loads(digest.read_text())["protocol_digest"], width=width)
         assert max(len(line) for line in found.splitlines()) <= width
@@ -110,7 +160,7 @@ def test_what_was_not_run_is_blank_and_what_has_no_value_is_a_dash(tmp_path, mak
 
 
 def test_json_is_null_where_there_is_no_value(runs):
-    data = json.loads(tables.report(runs, "json", layout="table-1"))
+    data = json.loads(tables.report(runs, "json"))
     row = next(row for row in data["tables"][0]["rows"] if row["label"] == "scramble")
     assert row["cells"][0]["mean"] is None
     assert (row["cells"][0]["n"], row["cells"][0]["missing"], row["cells"][0]["lost_after"]) == (0, 2, 18)
@@ -142,13 +192,36 @@ def test_latex_escapes_everything_it_may_not_print():
     assert r"{[}0{]} $\Delta$$\alpha$ $\pm$ 5$^\circ$ \texttt{U+65E5}" in text
 
 
+def _latex_of_every_layout(runs, make_record, write_record):
+    nasty = replace(make_record("mine", "a"), label=NASTY, key="nasty", notes={"caption": NASTY})
+    write_record(runs, nasty)
+    parts = [tables.report(runs, "latex", layout=layout) for layout in ("auto", "table-2", "full")]
+    return [*parts, tables.report(runs, "latex", layout="compare", method="guide")]
+
+
+def test_latex_tables_are_balanced_and_every_row_has_its_columns(runs, make_record, write_record):
+    """What compiles needs at least this, and it can be checked without LaTeX: a cell may hold a tabular of its own."""
+    for text in _latex_of_every_layout(runs, make_record, write_record):
+        bare = re.sub(r"\\[\\{}]", "", text)  # without line breaks and escaped braces
+        assert bare.count("{") == bare.count("}")
+        for name in ("table*", "tabular"):
+            assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
+        bodies = re.findall(r"^\\begin\{tabular\}\{(l[lc]*)\}\n(.*?)^\\end\{tabular\}", text, re.DOTALL | re.MULTILINE)
+        assert len(bodies) == text.count(r"\begin{table*}")
+        for columns, body in bodies:
+            for line in body.splitlines():
+                if line.startswith((r"\toprule", r"\midrule", r"\bottomrule", r"\cmidrule")):
+                    continue
+                assert line.endswith((r"\\", r"\\[4pt]")), line
+                spans = sum(int(width) - 1 for width in re.findall(r"\\multicolumn\{(\d+)\}", line))
+                assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == len(columns), line
+
+
 def test_latex_compiles(runs, make_record, write_record, tmp_path):
     compiler = shutil.which("pdflatex") or shutil.which("tectonic")
     if compiler is None:
         pytest.skip("neither pdflatex nor tectonic is installed")
-    nasty = replace(make_record("mine", "a"), label=NASTY, key="nasty", notes={"caption": NASTY})
-    write_record(runs, nasty)
-    parts = [tables.report(runs, "latex", layout=layout, published=True) for layout in ("table-1", "table-2", "full")]
+    parts = _latex_of_every_layout(runs, make_record, write_record)
     source = tmp_path / "report.tex"
     source.write_text(
         "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage{booktabs}\n\\begin{document}\n"

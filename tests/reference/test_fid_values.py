@@ -18,3 +18,22 @@ def test_recorded_distances_are_reproduced(reference, name, tolerance):
     distance = frechet_distance(fit([arrays[f"a_{name}"]]), fit([arrays[f"b_{name}"]]))
     assert distance == pytest.approx(expected["exact_symmetric_eig"], rel=tolerance)
     assert distance == pytest.approx(expected["reference"], rel=tolerance)
+
+
+def test_the_distance_of_2048_features_is_reproduced(reference):
+    """Inception's dimension; sets of 2500 and 2600 are drawn by the recorded rule, which mixes in eight shared directions."""
+    expected = json.loads((reference / "fid_values.json").read_text())["2500x2048"]
+    arrays = np.load(reference / "fid_values.npz")
+
+    def drawn(seed, count, shift, scale):
+        rng = np.random.RandomState(seed)
+        own, shared, mixing = (rng.randn(*shape) for shape in ((count, 2048), (count, 8), (8, 2048)))
+        return abs(scale * (own + shared @ mixing / np.sqrt(8)) + shift)
+
+    rules = zip(expected["seeds"], expected["n"], expected["shift_scale"], strict=True)
+    sets = [drawn(seed, count, *moved) for seed, count, moved in rules]
+    for head, features in zip(("a_head_2500x2048", "b_head_2500x2048"), sets, strict=True):
+        np.testing.assert_allclose(features[:3, :8], arrays[head], rtol=1e-12)
+    distance = frechet_distance(*(fit([features]) for features in sets))
+    assert distance == pytest.approx(expected["exact_symmetric_eig"], rel=1e-10)
+    assert distance == pytest.approx(expected["reference"], rel=1e-10)

@@ -86,6 +86,13 @@ def test_the_fit_is_the_one_of_insightface() -> None:
     np.testing.assert_allclose(similarity_transform(FACE, residual_in="template"), theirs, atol=2e-4)
 
 
+def test_the_fit_of_the_released_evaluation_is_the_default() -> None:
+    np.testing.assert_array_equal(similarity_transform(FACE), similarity_transform(FACE, residual_in="image"))
+    image = noise(512, 512)
+    np.testing.assert_array_equal(crop_face(image, FACE), crop_face(image, FACE, residual_in="image"))
+    assert (crop_face(image, FACE) != crop_face(image, FACE, residual_in="template")).any()
+
+
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

@@ -128,6 +128,21 @@ def recipe_tensor(name, shape, salt, family="cnn", gain=1.0, prelu=(), centre=Fa
     return np.asarray(v, dtype=np.float64).astype(np.float32).reshape(shape)
 
 
+def fill(network, salt, family="cnn", structural=("resample_filter",), **options):
+    """Puts recipe tensors into all parameters and buffers of a torch module, but those with a structural name.
+
+    Weights are functions of their keys, so a wrong name gives wrong numbers. Returns the network, frozen.
+    """
+    import torch
+
+    state = network.state_dict()
+    with torch.no_grad():
+        for key, value in state.items():
+            if not key.endswith(tuple(structural)):
+                value.copy_(torch.from_numpy(recipe_tensor(key, value.shape, salt, family, **options)))
+    return network.eval().requires_grad_(False)
+
+
 def recipe_image(name, shape, salt, smooth=16):
     """A smooth random image in [-1, 1], float32, shape [N, 3, H, W].
 

@@ -46,11 +46,8 @@ from guidebench.testbed import Generator, Noise
 
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
-FOV_DEGREES = 18.837  # of EG3D's face models
 RAYS_AT_ONCE = {"cpu": 1024}  # rays of a code that are rendered together: on a CPU, few enough for its caches
-
-# With the truncated constants of the published camera helper: 4.263391. FFHQ's labels hold 4.2647.
-_FOCAL = 1 / (math.tan(FOV_DEGREES * 3.14159 / 360) * 1.414)
+FOV_DEGREES = 18.837  # of EG3D's face models
 
 _METADATA = "guidebench.eg3d"  # key of the arguments in a saved file
 _UNUSED_BUFFERS = {"dataset_label_std", "superresolution.resample_filter"}  # stored with some snapshots, read by none
@@ -131,6 +128,14 @@ class Rendering:
     features: Tensor  # (n, 32, q, q) rendered features, the first three are `image_raw`
     depth: Tensor  # (n, 1, q, q) scene units, clamped to the nearest and farthest sample of the whole call
     opacity: Tensor  # (n, 1, q, q) sum of the ray's weights, in [0, 1]
+
+
+def focal_length(fov_degrees: float) -> float:
+    """Focal length in units of the image size, with the truncated constants of EG3D's camera helper.
+
+    18.837 degrees give 4.263391, where FFHQ's labels hold 4.2647.
+    """
+    return 1 / (math.tan(fov_degrees * 3.14159 / 360) * 1.414)
 
 
 class TriPlaneBackbone(nn.Module):
@@ -245,7 +250,7 @@ class TriPlaneGenerator(Generator):
         )
         self.z_dim, self.num_ws, self.w_dim = z_dim, synthesis.num_ws, w_dim
         self.resolution = img_resolution
-        self.rig = CameraRig(options.avg_camera_radius, options.avg_camera_pivot, _FOCAL)
+        self.rig = CameraRig(options.avg_camera_radius, options.avg_camera_pivot, focal_length(FOV_DEGREES))
         mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **mapping_settings(mapping_kwargs or {}))
         self.superresolution = SuperResolution(kind, w_dim, half=sr_num_fp16_res > 0, antialias=options.sr_antialias)
         self.backbone = TriPlaneBackbone(mapping, synthesis)

@@ -157,7 +157,7 @@ class SynthesisLayer(nn.Module):
 
         noise: (n or 1, 1, resolution, resolution), None for none.
         """
-        style = self.affine(w).to(torch.float32)
+        style = self.affine(w).to(self.weight.dtype)
         weight: Tensor = self.weight
         if x.dtype == torch.float16:
             # Demodulation cancels both scales; without them sums of inputs * 3 * 3 products would overflow.

@@ -1,0 +1,147 @@
+"""EG3D against every recorded array: two small generators from their snapshots, the real size from drawn weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from guidebench.errors import BadInput
+from guidebench.networks import checkpoints, eg3d
+from guidebench.networks.eg3d import Rendering, TriPlaneGenerator
+from guidebench.testbed import Noise
+
+pytestmark = pytest.mark.reference
+
+# As recommended: 1e-5 codes, 1e-4 of the largest plane sample, 1e-4 colours and depth, 2e-4 image. Where a sample falls
+# between two bins, the last bits of the planes decide, and a pixel moves by up to 1e-4.
+CODES, PLANES, COLOURS, IMAGE = 1e-5, 1e-4, 1e-4, 2e-4
+
+
+class Recorded:
+    """The arrays of one model; notes which were compared."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        with np.load(folder / f"{name}_io.npz") as arrays:
+            self.arrays = dict(arrays)
+        self.told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+        self.unseen = set(self.arrays) - {"yaw_pitch"}  # angles of c_cam, see test_camera_values
+
+    def input(self, name: str) -> Tensor:
+        self.unseen.discard(name)
+        return torch.from_numpy(self.arrays[name])
+
+    def compare(self, name: str, found: Tensor, tolerance: float) -> None:
+        self.unseen.discard(name)
+        np.testing.assert_allclose(found.numpy(), self.arrays[name], atol=tolerance, rtol=0, err_msg=name)
+
+
+def compare_codes(generator: TriPlaneGenerator, recorded: Recorded) -> None:
+    z, condition = recorded.input("z"), recorded.input("c_cond")
+    recorded.compare("ws", generator.map(z, condition=condition), CODES)
+    recorded.compare("ws", generator.map(z), CODES)
+    recorded.compare("ws_psi07_cut14", generator.map(z, condition=condition, psi=0.7, cutoff=14), CODES)
+    if "ws_psi07_cut7" in recorded.arrays:
+        recorded.compare("ws_psi07_cut7", generator.map(z, condition=condition, psi=0.7, cutoff=7), CODES)
+
+
+def compare_planes(generator: TriPlaneGenerator, recorded: Recorded, channels: slice = slice(None)) -> Tensor:
+    ws = recorded.input("ws")
+    planes = generator.synthesize(ws, noise=Noise.constant())
+    tolerance = PLANES * float(np.abs(recorded.arrays["planes_sub"]).max())
+    recorded.compare("planes_sub", planes[:, channels, 3::8, 5::8], tolerance)
+    for prefix in ("", "nonoise_"):
+        if f"{prefix}planes_mean" in recorded.arrays:
+            found = (planes if not prefix else generator.synthesize(ws, noise=None)).double()
+            recorded.compare(f"{prefix}planes_mean", found.mean(dim=(2, 3)), 1e-5)
+            recorded.compare(f"{prefix}planes_std", found.std(dim=(2, 3), correction=0), 1e-5)
+    return planes
+
+
+def compare_rendering(seen: Rendering, recorded: Recorded, prefix: str) -> None:
+    """Whatever was recorded of one variant; large arrays hold every 4th or 16th number."""
+    opacity = seen.opacity.flatten(2).transpose(1, 2)
+    found: dict[str, tuple[Callable[[], Tensor], float]] = {
+        "image": (lambda: seen.image[: len(recorded.arrays[f"{prefix}_image"])], IMAGE),
+        "image_sub": (lambda: seen.image[:, :, 1::4, 2::4], IMAGE),
+        "image_raw": (lambda: seen.image_raw, COLOURS),
+        "image_depth": (lambda: seen.depth, COLOURS),
+        "feature_image": (
+            lambda: seen.features if seen.features.shape[-1] < 128 else seen.features[:, :, 1::4, 2::4],
+            COLOURS,
+        ),
+        "weight_sum": (lambda: opacity if opacity.shape[1] < 16384 else opacity[:, ::16], COLOURS),
+    }
+    for name, (value, tolerance) in found.items():
+        if f"{prefix}_{name}" in recorded.arrays:
+            recorded.compare(f"{prefix}_{name}", value(), tolerance)
+
+
+@pytest.mark.parametrize("name", ["eg3d_tiny128", "eg3d_tiny512"])
+def test_small_snapshots_give_the_recorded_numbers(reference: Path, name: str):
+    recorded, generator = Recorded(reference, name), eg3d.load(reference / f"{name}.pkl")
+    assert generator.neural_rendering_resolution == recorded.told["neural_rendering_resolution"]
+    for key, tensor in generator.state_dict().items():
+        digest = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()[:16]
+        assert digest == recorded.told["tensors"][key]["sha256"], key
+    ws, cameras = recorded.input("ws"), recorded.input("c_cam")
+    compare_codes(generator, recorded)
+    planes = compare_planes(generator, recorded)
+    compare_rendering(generator.decode_all(planes, ws, cameras, noise=Noise.constant()), recorded, "centre")
+
+    def stream() -> Noise:
+        return Noise.random(torch.Generator().manual_seed(recorded.told["seeded"]["torch_seed"]))
+
+    compare_rendering(generator.decode_all(planes, ws, cameras, noise=stream()), recorded, "seeded")
+    if "seednoise_image_raw" in recorded.arrays:
+        shared = stream()
+        drawn = generator.synthesize(ws, noise=shared)
+        compare_rendering(generator.decode_all(drawn, ws, cameras, noise=shared), recorded, "seednoise")
+    colours, densities = generator.query(planes, recorded.input("points"))
+    recorded.compare("points_rgb", colours, COLOURS)
+    recorded.compare("points_sigma", densities[..., None], COLOURS)
+    assert not recorded.unseen
+
+
+def test_the_real_size_gives_the_recorded_numbers(reference: Path, recipe: ModuleType):
+    recorded = Recorded(reference, "eg3d_full")
+    keys = json.loads((reference / "eg3d_full_keys.json").read_text())
+    config = dict(recorded.told["config"])
+    generator = TriPlaneGenerator.from_arguments(config, config.pop("rendering_kwargs"), 64)
+    assert {key: list(value.shape) for key, value in generator.state_dict().items()} == keys["shapes"]
+    assert sum(weight.numel() for weight in generator.parameters()) == keys["n_params"]
+    recipe.fill(generator, recorded.told["salt"], "stylegan")
+    compare_codes(generator, recorded)
+    planes = compare_planes(generator, recorded, slice(None, None, 3))
+    cameras = recorded.input("c_cam")
+    for resolution in (64, 128):
+        generator.neural_rendering_resolution = resolution
+        seen = generator.decode_all(planes, recorded.input("ws"), cameras, noise=Noise.constant())
+        recorded.compare(f"centre{resolution}_image_sub", seen.image[:, :, 1::8, 2::8], IMAGE)
+        recorded.compare(f"centre{resolution}_image_raw", seen.image_raw, COLOURS)
+        recorded.compare(f"centre{resolution}_depth", seen.depth, COLOURS)
+        recorded.compare(f"centre{resolution}_feature_sub", seen.features[:, :, 1::4, 2::4], COLOURS)
+    assert not recorded.unseen
+
+
+def test_the_safetensors_twin_holds_the_same_numbers(reference: Path):
+    """Its scalars have one axis, those of the snapshot none."""
+    tensors = checkpoints.state_dict(reference / "eg3d_tiny128.safetensors")
+    state = eg3d.load(reference / "eg3d_tiny128.pkl").state_dict()
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[key].view_as(state[key]), state[key]) for key in state)
+
+
+def test_a_wrong_digest_or_another_model_is_refused(reference: Path):
+    with pytest.raises(BadInput, match="eg3d_tiny128.pkl is damaged or not the file"):
+        eg3d.load(reference / "eg3d_tiny128.pkl", digest="0" * 64)
+    with pytest.raises(BadInput, match="holds a Generator under 'G_ema' instead of a TriPlaneGenerator"):
+        eg3d.load(reference / "stylegan2_tiny64.pkl")

@@ -48,7 +48,7 @@ _STORED_TYPES = {
 _STORAGES = {
     f"{module}.{kind}Storage": dtype for module in ("torch", "torch.cuda") for kind, dtype in _STORED_TYPES.items()
 }
-_NUMPY_CODE = re.compile(r"([<>=|]?)(b1|[iu][1248]|f[248]|c8|c16|O8?|[SU][1-9]\d{0,5})", re.ASCII)
+_NUMPY_CODE = re.compile(r"([<>=|]?)(b1|[iu][1248]|f[248]|c8|c16|O8?)")
 
 
 @dataclass(eq=False)
@@ -228,7 +228,10 @@ def _fill_array(machine: Machine, array: np.ndarray, state: Any) -> None:
 
 
 def array_type(code: Any) -> ArrayType:
-    """The type that numpy's code stands for. Raises Unreadable for anything but numbers, text and objects."""
+    """The type that numpy's code stands for. Raises Unreadable for anything but numbers and objects.
+
+    Text is refused with the rest: numpy fails on access, with a SystemError, where its characters are none.
+    """
     found = _NUMPY_CODE.fullmatch(code) if isinstance(code, str) else None
     if found is None:
         raise refused("holds an array of an unknown type")
@@ -240,7 +243,7 @@ def _array_type(machine: Machine, arguments: tuple[Any, ...]) -> ArrayType:
 
 
 def _number(machine: Machine, arguments: tuple[Any, ...]) -> Any:
-    """A numpy scalar, as a plain number or text."""
+    """A numpy scalar, as a plain number."""
     match arguments:
         case (ArrayType() as kind, bytes() | str() as data):
             dtype, raw = kind.resolved(), _as_bytes(data)

@@ -3,19 +3,20 @@
 Formats, told apart by content: NVIDIA's snapshots and GUIDE's last.pkl (pickles with embedded source text, which is
 dropped), torch files with and without zip, numpy files including pickled ones, and safetensors. Framework objects
 become `StandIn`s, dict-like ones (OrderedDict, dnnlib's EasyDict, argparse.Namespace) plain dicts, paths and devices
-text, numpy scalars plain numbers, and a class that is only mentioned a `Name`. A tensor
-shares memory with those that shared it when the file was written.
+text, numpy scalars plain numbers; a class that is only mentioned is a `Name`, a numpy type an
+`ArrayType`. A tensor shares memory with those that shared it when the file was written.
 """
 
 from __future__ import annotations
 
 import difflib
 import io
+import itertools
 import re
 import stat
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from guidebench.networks.pickles import Machine, Meter, Name, StandIn, Unreadabl
 __all__ = ["StandIn", "attribute", "init_arguments", "parse", "read", "state_dict", "tensors"]
 
 MAX_FILE_BYTES = 8 * 2**30
-_MAX_MODULES = 20_000  # EG3D's generator has 130
-_MAX_MODULE_DEPTH = 64
+_MAX_ENTRIES = 50_000  # modules, parameters and buffers in a state dict; EG3D's generator has some 700
+_MAX_MODULE_DEPTH = 32
+_MAX_NAME = 100  # characters in the name of a module, parameter or buffer, without those around it
 _OLD_TORCH_START = builders.OLD_TORCH_MAGIC.to_bytes(10, "little")
 _NUMPY_HEADER = re.compile(
     rb"\{'descr': '([^']{1,16})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,15}, ?)*(?:\d{1,15})?)\), *\} *\n"
@@ -81,22 +83,26 @@ def tensors(module: StandIn) -> dict[str, Tensor]:
     Raises BadInput if the object is no module, or its modules contain each other without end.
     """
     found: dict[str, Tensor] = {}
-    waiting = [("", module, 0)]
-    for _ in range(_MAX_MODULES):
-        if not waiting:
-            return found
+    waiting, entries = [("", module, 0)], 0
+    while waiting:
         prefix, current, depth = waiting.pop()
-        for name, tensor in _own_tensors(current):
-            if prefix + name in found:
-                raise BadInput(f"{current.origin} stores {shown(prefix + name)} twice; fetch the file again")
-            found[prefix + name] = tensor
-        children = [(name, child) for name, child in _table(current, "_modules") if child is not None]
-        if any(not isinstance(child, StandIn) for _, child in children):
-            raise BadInput(f"{current.origin}: a part of {shown(current.name)} is no module; fetch the file again")
-        waiting += [(f"{prefix}{name}.", child, depth + 1) for name, child in reversed(children)]
-        if depth > _MAX_MODULE_DEPTH:
-            break
-    raise BadInput(f"{module.origin}: the modules of {shown(module.name)} contain each other; use another file")
+        parameters, buffers, modules = (_table(current, name) for name in ("_parameters", "_buffers", "_modules"))
+        entries += 1 + len(parameters) + len(buffers) + len(modules)
+        if entries > _MAX_ENTRIES or depth > _MAX_MODULE_DEPTH:
+            raise _broken(module, "has modules that contain each other")
+        passing = current.state.get("_non_persistent_buffers_set")  # absent in files of torch before 1.5
+        if isinstance(passing, set):
+            buffers = {name: buffer for name, buffer in buffers.items() if name not in passing}
+        for name, tensor in [*parameters.items(), *buffers.items()]:
+            if tensor is not None:
+                _check_part(current, name, tensor, Tensor)
+                if found.setdefault(prefix + name, tensor) is not tensor:
+                    raise _broken(current, f"stores {shown(prefix + name)} twice")
+        for name, child in reversed(modules.items()):
+            if child is not None:
+                _check_part(current, name, child, StandIn)
+                waiting.append((f"{prefix}{name}.", child, depth + 1))
+    return found
 
 
 def state_dict(path: str | Path, *, entry: str | None = None, digest: str | None = None) -> dict[str, Tensor]:
@@ -117,18 +123,20 @@ def state_dict(path: str | Path, *, entry: str | None = None, digest: str | None
     place = f"{path}" if entry is None else f"entry '{entry}' of {path}"
     if not isinstance(content, dict):
         raise BadInput(f"{place} holds a {type(content).__name__} and no tensors by name; use another file")
-    found = {str(key): _as_tensor(value) for key, value in content.items()}
-    for key, tensor in found.items():
-        if tensor is None:
-            raise BadInput(f"{place} is no state dict: {shown(key)} is no tensor{_choice(None, content)}")
-    return {key: tensor for key, tensor in found.items() if tensor is not None}
+    found: dict[str, Tensor] = {}
+    for key, value in content.items():
+        tensor = _as_tensor(value)
+        if not isinstance(key, str) or tensor is None:
+            raise BadInput(f"{place} is no state dict: {shown(str(key))} is no tensor{_choice(None, content)}")
+        found[key] = tensor
+    return found
 
 
 def init_arguments(module: StandIn) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The positional and keyword arguments that a persistent object was constructed with. Raises BadInput without."""
     arguments, keywords = attribute(module, "_init_args"), attribute(module, "_init_kwargs")
     if not isinstance(arguments, tuple) or not isinstance(keywords, dict):
-        raise BadInput(f"{module.origin}: {shown(module.name)} has broken constructor arguments; fetch the file again")
+        raise _broken(module, "has broken constructor arguments")
     return arguments, keywords
 
 
@@ -150,7 +158,7 @@ def _unfit(status: Any) -> str:
 
 def _choice(wanted: str | None, names: Iterable[Any]) -> str:
     """What to give instead: the closest of some names, or the first few."""
-    known = [shown(name) for name in names if isinstance(name, str)]
+    known = [shown(name) for name in itertools.islice(names, 1000) if isinstance(name, str)]
     close = difflib.get_close_matches(wanted, known, n=1) if wanted else []
     if close:
         return f"; did you mean '{close[0]}'?"
@@ -289,26 +297,22 @@ def _safetensors(data: memoryview) -> dict[str, Tensor]:
         raise damaged(f"is a broken safetensors file ({shown(str(error))})") from None
 
 
-def _table(module: StandIn, field: str) -> Iterator[tuple[str, Any]]:
-    """The entries of one of a module's own tables."""
+def _table(module: StandIn, field: str) -> dict[str, Any]:
+    """One of a module's own tables, its entries yet unchecked."""
     table = module.state.get(field)
-    if not isinstance(table, dict) or any(type(name) is not str or len(name) > 200 for name in table):
-        raise BadInput(
-            f"{module.origin}: {shown(module.name)} is no stored module, it has no {field}; use another file"
-        )
-    return iter(table.items())
+    if not isinstance(table, dict):
+        raise _broken(module, f"is no stored module, it has no {field}")
+    return table
 
 
-def _own_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
-    """A module's parameters, then its persistent buffers."""
-    passing = module.state.get("_non_persistent_buffers_set")  # absent in files of torch before 1.5
-    for field, skipped in (("_parameters", ()), ("_buffers", passing if isinstance(passing, set) else ())):
-        for name, tensor in _table(module, field):
-            if tensor is None or name in skipped:
-                continue
-            if not isinstance(tensor, Tensor):
-                raise BadInput(f"{module.origin}: {shown(name)} of {shown(module.name)} is no tensor; fetch it again")
-            yield name, tensor
+def _check_part(module: StandIn, name: Any, part: Any, wanted: type) -> None:
+    """Raise BadInput unless a table's entry has a name and the wanted type."""
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not isinstance(part, wanted):
+        raise _broken(module, f"has a part {shown(str(name))} that is no {wanted.__name__}")
+
+
+def _broken(module: StandIn, what: str) -> BadInput:
+    return BadInput(f"{module.origin}: {shown(module.name)} {what}; fetch the file again, or use another")
 
 
 def _as_tensor(value: Any) -> Tensor | None:

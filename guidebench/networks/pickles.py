@@ -134,7 +134,7 @@ class Machine:
                 self.meter.work()
                 self._step(code)
             result = self._stack.pop()
-        except (IndexError, KeyError, struct.error, UnicodeError):
+        except (IndexError, KeyError, ValueError, struct.error):  # ValueError: text that is not in its encoding
             raise damaged(f"holds a broken pickle at byte {self.position:,}") from None
         if self._stack or self._below:
             raise damaged(f"holds a pickle that stops too early, at byte {self.position:,}")

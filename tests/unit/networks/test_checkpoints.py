@@ -167,10 +167,10 @@ def test_source_text_in_a_snapshot_is_dropped(framework):
 
 def test_numpy_scalars_are_read_under_the_name_of_numpy_1():
     """Protocol 3 writes names as lines, so that the module can be exchanged."""
-    data = pickle.dumps({"gain": np.float64(0.25), "count": np.int32(-3), "on": np.True_, "kind": np.str_("äb")}, 3)
+    data = pickle.dumps({"gain": np.float64(0.25), "count": np.int32(-3), "on": np.True_}, 3)
     assert b"numpy._core.multiarray" in data
     old = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    assert parse(old) == parse(data) == {"gain": 0.25, "count": -3, "on": True, "kind": "äb"}
+    assert parse(old) == parse(data) == {"gain": 0.25, "count": -3, "on": True}
 
 
 @pytest.mark.parametrize("as_zip", (True, False))
@@ -209,7 +209,7 @@ def test_whole_module_stored_by_old_torch_becomes_a_stand_in():
 
 @pytest.mark.parametrize("protocol", (2, 3, 4, 5))
 def test_pickled_arrays_come_back_in_every_protocol(protocol):
-    arrays = {"a": np.arange(6, dtype=">i2").reshape(2, 3), "b": np.ones((2, 3), order="F"), "c": np.array(["x", "yz"])}
+    arrays = {"a": np.arange(6, dtype=">i2").reshape(2, 3), "b": np.ones((2, 3), order="F")}
     arrays |= {"empty": np.empty((0, 3), np.float32), "large": np.arange(5000.0)}
     found = parse(
         pickle.dumps({"set": {1, "a"}, "frozen": frozenset({2}), "bytes": b"\0", "none": b"", **arrays}, protocol)
@@ -280,13 +280,15 @@ def stored_module(**modules: Any) -> StandIn:
 
 
 def test_modules_that_contain_each_other_are_refused():
-    """2^60 modules by sharing, and one that contains itself."""
+    """2^60 modules by sharing, one that contains itself, and one that does so thirty thousand times."""
     module = stored_module()
     for _ in range(60):
         module = stored_module(x=module, y=module)
     endless = stored_module()
     endless.state["_modules"]["again"] = endless
-    for hostile in (module, endless):
+    wide = stored_module()
+    wide.state["_modules"] = dict.fromkeys(map(str, range(30_000)), wide)
+    for hostile in (module, endless, wide):
         with pytest.raises(BadInput, match="contain each other"):
             checkpoints.tensors(hostile)
 
@@ -300,10 +302,10 @@ def test_shared_module_appears_under_both_names():
     ("module", "fault"),
     [
         (StandIn("Other", {}), "is no stored module"),
-        (StandIn("Other", {"_parameters": {"w": 3}}), "is no tensor"),
-        (stored_module(x=3), "a part of Part is no module"),
+        (StandIn("Other", {"_parameters": {"w": 3}, "_buffers": {}, "_modules": {}}), "part w that is no Tensor"),
+        (stored_module(x=3), "part x that is no StandIn"),
         (
-            StandIn("Part", {**stored_module().state, "_modules": {"x.w": None}, "_buffers": {"w": torch.ones(1)}}),
+            StandIn("Part", {**stored_module().state, "_buffers": {"w": torch.ones(1)}}),
             "twice",
         ),
     ],

@@ -47,6 +47,11 @@ COSTS = {
     "trainable": Cost("trained numbers, k", 1, 1e3),
 }
 
+_NEEDED = (
+    *("key", "status", "protocol", "identity", "seed", "metric", "judge", "value", "reason"),
+    *("n", "lost_before", "lost_after", "after_request"),
+)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -364,10 +369,16 @@ class _Rows:
             variant: [r for r in records if Variant.of(r) == variant] for variant in map(Variant.of, records)
         }
         self.variants = sorted(self._records, key=self._order)
-        self.frame = frame
+        needed = [name for name in (*_NEEDED, *COSTS) if name in frame.columns]
+        self.frame = frame[needed]  # a fraction of the columns: every cell takes its own part of it
         self._frames = {
-            variant: frame[frame["key"].isin([record.key for record in own])] for variant, own in self._records.items()
+            (variant, group.protocol): self.frame[
+                frame["key"].isin([record.key for record in own]) & (frame["protocol"] == group.protocol)
+            ]
+            for variant, own in self._records.items()
+            for group in groups_of(own)
         }
+        self._known: dict[tuple[Variant, Column], pd.DataFrame] = {}
         self._reference = reference
 
     def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
@@ -404,27 +415,33 @@ class _Rows:
         return Table(title, tuple(columns), tuple(_with_best(columns, rows)), frozenset(detailed))
 
     def _cell(self, variant: Variant, column: Column) -> Cell:
-        scores = _scores(self._frames[variant], column)
+        scores = self._scores(variant, column)
         summary = statistics.summarise(scores)
         if column.metric in COSTS:  # a machine's load is no sample of anything
             return Cell(summary and replace(summary, low=None, high=None, bca=None))
         compared = self._reference not in (None, variant) and not self._records[variant][0].floor
         if summary is None or not compared or column.direction == "none":
             return Cell(summary)
-        reference = _scores(self._frames[self._reference], column)  # type: ignore[index]
+        reference = self._scores(self._reference, column)  # type: ignore[arg-type]
         if reference.empty:
             return Cell(summary)
         return Cell(summary, contrast=Contrast(statistics.difference(scores, reference, column.direction)))
 
+    def _scores(self, variant: Variant, column: Column) -> pd.DataFrame:
+        """What `statistics.select` gives; of a cost, a score a trial."""
+        if (variant, column) not in self._known:
+            own = self._frames.get((variant, column.group.protocol), self.frame[:0])
+            self._known[variant, column] = (
+                _costs(own, column.metric)
+                if column.metric in COSTS
+                else statistics.select(own, column.metric, column.judge)
+            )
+        return self._known[variant, column]
 
-def _scores(frame: pd.DataFrame, column: Column) -> pd.DataFrame:
-    own = frame[frame["protocol"] == column.group.protocol]
-    if column.metric not in COSTS:
-        return statistics.select(own, column.metric, column.judge)
-    trials = own[own["status"] == "measured"].drop_duplicates("key")
-    trials = trials[trials[column.metric].notna()]
-    value = trials[column.metric] / COSTS[column.metric].unit
-    return trials.assign(value=value, n=1, lost_before=0, lost_after=0)
+
+def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    trials = frame[(frame["status"] == "measured") & frame[name].notna()].drop_duplicates("key")
+    return trials.assign(value=trials[name] / COSTS[name].unit, n=1, lost_before=0, lost_after=0)
 
 
 def groups_of(records: Iterable[Record]) -> list[Group]:

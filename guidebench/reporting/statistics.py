@@ -157,12 +157,8 @@ def wilcoxon(differences: Sequence[float]) -> SignFlip | None:
 
     Differences of 0 are left out; None without any other.
     """
-    found = np.asarray([value for value in differences if value != 0], dtype=np.float64)
-    if not len(found):
-        return None
-    from scipy.stats import rankdata
-
-    return sign_flip(np.sign(found) * rankdata(np.abs(found)))
+    found = pd.Series([value for value in differences if value != 0], dtype=np.float64)
+    return sign_flip((np.sign(found) * found.abs().rank()).to_numpy()) if len(found) else None
 
 
 def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:

@@ -138,8 +138,8 @@ def _build(
     if with_published and not report.claims:
         beds = ", ".join(sorted({table.testbed for table in published}))
         raise BadInput(
-            f"published numbers stand only beside records of the testbed that they were made on ({beds}), and none belong "
-            f"beside these of {testbed} in layout {choice.name}; leave out --published"
+            f"published numbers stand only beside records of the testbed that they were made on ({beds}), and none "
+            f"belong beside these of {testbed} in layout {choice.name}; leave out --published"
         )
     return report
 

@@ -71,7 +71,7 @@ def test_number_of_identities_is_no_variant(tmp_path, make_record, write_record)
 def test_filters_choose_methods_by_name_and_label(runs):
     text = tables.report(runs, method="guide", protocol="ffhq")
     assert "guide" in text
-    assert "mean-latent" not in text
+    assert "| mean-latent" not in text
     both = tables.report(runs, method=["guide", "nothing"])
     assert "nothing (floor" in both
     assert "scramble" not in both

@@ -1,0 +1,289 @@
+"""Is a method better than the baseline, and how sure is that? Families of tests, marks, verdicts, the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from guidebench.cli import main
+from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
+from guidebench.reporting import layout, tables, text
+from guidebench.store import StoredRecord
+
+PEOPLE = [f"p{number}" for number in range(8)]
+
+
+@pytest.fixture
+def make(make_record, make_score):
+    """Records of a method, a person a value, under the first judge."""
+
+    def records(method, values, metric="id", judge="alpha", seed=0, **changes):
+        return [
+            make_record(method, who, seed=seed, scores=[make_score(metric, value, judge, identity=who)], **changes)
+            for who, value in zip(PEOPLE, values, strict=False)
+        ]
+
+    return records
+
+
+def _build(records, name="auto", **options):
+    stored = [StoredRecord(record, "path") for record in records]
+    return layout.build(stored, METRICS, choice=layout.resolve(name, stored), **options)
+
+
+def _contrast(report, label, metric="id", judge="alpha"):
+    (found,) = [
+        cell.contrast
+        for table in report.tables
+        for row, column, cell in table.placed()
+        if (row.label, column.metric, column.judge) == (label, metric, judge)
+    ]
+    return found
+
+
+LEVEL = [0.5 + 0.01 * place for place in range(8)]
+LOWER = [value - 0.2 - 0.01 * (place % 3) for place, value in enumerate(LEVEL)]
+MIXED = [value + (0.1 if place % 2 else -0.1) for place, value in enumerate(LEVEL)]
+
+
+def test_every_method_is_compared_with_the_baseline_on_shared_identities(make):
+    """Eight differences of one sign: p = 2 / 2^8; the only test of its family, so Holm leaves it."""
+    contrast = _contrast(_build(make("mean-latent", LEVEL) + make("guide", LOWER)), "guide")
+    assert (contrast.difference.n, contrast.difference.wins, contrast.family) == (8, 8, 1)
+    assert contrast.p == contrast.adjusted == contrast.attainable == 2 / 2**8
+    assert contrast.separated
+    assert not contrast.too_small
+
+
+def test_family_is_methods_without_the_baseline_times_columns_of_the_first_judge(make_record):
+    """Two methods and the columns ID, ID_others, FID_pre and ΔFID_real: 8 tests. Judge beta is not among them, floors
+    and the baseline neither."""
+    names = ("nothing", "scramble", "mean-latent", "guide", "mine")
+    report = _build([make_record(name, who) for name in names for who in "abc"])
+    (family,) = report.families
+    assert (family.size, family.judge, family.labels) == (8, "alpha", ("guide", "mine"))
+    assert family.metrics == ("ID", "ID_others", "FID_pre", "ΔFID_real")
+    assert _contrast(report, "guide").family == 8
+    other = _contrast(report, "guide", judge="beta")
+    assert (other.family, other.p, other.difference.n) == (0, None, 3)
+    for label in ("nothing", "scramble", "mean-latent"):
+        assert _contrast(report, label) is None
+
+
+def test_every_protocol_is_a_family_of_its_own(make_record):
+    names = ("mean-latent", "guide", "mine")
+    records = [make_record(name, who, protocol=p) for p in ("ffhq", "celebahq-multi") for name in names for who in "ab"]
+    assert [(family.group.protocol, family.size) for family in _build(records).families] == [
+        ("ffhq", 6),
+        ("celebahq-multi", 6),
+    ]
+
+
+def test_holm_corrects_for_the_whole_family(make):
+    """LOWER has p = 2/256, MIXED a large one: with two tests the smaller is doubled, the larger stays."""
+    report = _build(make("mean-latent", LEVEL) + make("guide", LOWER) + make("mine", MIXED))
+    first, second = (_contrast(report, name) for name in ("guide", "mine"))
+    assert (first.p, first.adjusted) == (2 / 256, 4 / 256)
+    assert second.adjusted == second.p > 0.5
+
+
+def test_a_column_in_which_nothing_can_be_compared_is_no_test_but_a_method_without_partners_is(make):
+    records = make("mean-latent", LEVEL) + make("guide", LOWER)
+    unmeasured = [None] * 8
+    report = _build(records + make("mine", unmeasured))
+    assert _contrast(report, "guide").family == 2
+    assert _contrast(report, "mine").p is None
+    only = make("mean-latent", LEVEL, "novel") + make("guide", unmeasured, "novel")
+    assert _build(only, "full").families == ()
+
+
+def test_too_few_identities_give_an_interval_and_say_so_instead_of_a_p(make):
+    """Five differences of one sign: the smallest p is 2/32 = 0.0625, whatever the data."""
+    report = _build(make("mean-latent", LEVEL[:5]) + make("guide", LOWER[:5]))
+    contrast = _contrast(report, "guide")
+    assert (contrast.p, contrast.attainable, contrast.too_small, contrast.separated) == (0.0625, 0.0625, True, False)
+    assert text.adjusted_p(contrast) == "n too small for p"
+    assert any("n = 5 is too small for p: adjusted, it could not fall below 0.062." in note for note in report.tests)
+    assert report.tables[0].detailed == set(report.tables[0].groups)
+
+
+def test_intervals_give_way_to_marks_where_there_is_a_test(tmp_path, make, write_record):
+    for record in make("mean-latent", LEVEL) + make("guide", LOWER):
+        write_record(tmp_path, record)
+    markdown, latex, terminal = (tables.report(tmp_path, style) for style in ("markdown", "latex", "terminal"))
+    assert "| **0.33 ± 0.03**† |" in markdown
+    assert r"$\mathbf{0.33 \pm 0.03}^\dagger$" in latex
+    assert "0.33 ± 0.03†*" in terminal
+    for found in (markdown, terminal):
+        assert "† differs from mean-latent: adjusted p" in found.replace("\\", "")
+    assert "[" not in "".join(line for line in markdown.splitlines() if line.startswith("| "))
+
+
+def test_pairs_are_identities_and_seeds_that_both_have(make):
+    """guide has a second seed that the baseline lacks: left out of the difference, and counted."""
+    records = make("mean-latent", LEVEL) + make("guide", LOWER) + make("guide", [9.0], seed=1)
+    report = _build(records)
+    assert _contrast(report, "guide").difference.values == pytest.approx(
+        {who: low - level for who, low, level in zip(PEOPLE, LOWER, LEVEL, strict=True)}
+    )
+    assert _contrast(report, "guide").difference.missing == 1
+    assert (
+        "Not compared: guide (celebahq-multi), ID: 1 trial that guide or mean-latent has no value for." in report.tests
+    )
+
+
+def test_against_chooses_the_reference_by_label_or_by_a_name_that_is_unique(make):
+    records = make("mean-latent", LEVEL) + make("guide", LOWER) + make("mine", MIXED, label="mine(steps=5)")
+    assert _build(records).against == "mean-latent"
+    report = _build(records, against="guide")
+    assert report.against == "guide"
+    assert _contrast(report, "mean-latent").difference.wins == 0
+    assert _build(records, against="mine").against == "mine(steps=5)"
+    with pytest.raises(BadInput, match="no row 'gide' to compare with; did you mean 'guide'\\? the records hold guide"):
+        _build(records, against="gide")
+    edited = make("mine", LOWER, label="mine(steps=5)", source_digest="e" * 64)
+    with pytest.raises(BadInput, match="'mine' stands for 2 rows .mine.steps=5. .code .*; name one, or report each by"):
+        _build(records + edited, against="mine")
+
+
+def test_without_the_baseline_nothing_is_tested_and_the_note_says_what_to_do(make):
+    report = _build(make("guide", LOWER) + make("mine", MIXED))
+    assert (report.against, report.families) == (None, ())
+    assert report.tests == ("No tests: no single row mean-latent to compare with; --against METHOD names another.",)
+
+
+# Verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "verdict"),
+    [
+        ("id", LOWER, "better"),
+        ("id", [2 * level - low for level, low in zip(LEVEL, LOWER, strict=True)], "worse"),
+        ("id_retain", LOWER, "worse"),
+        ("id", MIXED, "not separable"),
+        ("id", LOWER[:5], "n too small for p"),
+        ("id", [None] * 8, None),
+    ],
+)
+def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdict):
+    records = make("mean-latent", LEVEL, metric) + make("guide", values, metric)
+    if verdict is None:
+        with pytest.raises(BadInput, match="guide and mean-latent have values for no identity and seed in common"):
+            _build(records, "compare", against="mean-latent")
+        return
+    (found,) = text.comparison(_build(records, "compare", against="mean-latent"))
+    assert found.rows[0][-1] == verdict
+    assert found.lead == f"guide: {verdict} in {METRICS[metric].title}."
+
+
+def test_two_methods_at_or_below_different_people_have_both_forgotten(make):
+    """Different people are at 0.10 under alpha: however far apart below it, neither is better."""
+    records = make("mean-latent", [value - 0.5 for value in LEVEL]) + make("guide", [value - 0.9 for value in LEVEL])
+    (found,) = text.comparison(_build(records, "compare", against="mean-latent"))
+    assert found.rows[0][-1] == "both forgotten"
+
+
+def test_a_further_judge_is_judged_by_its_interval(make):
+    records = make("mean-latent", LEVEL, judge="beta") + make("guide", LOWER, judge="beta")
+    records += make("mean-latent", LEVEL, seed=1) + make("guide", MIXED, seed=1)
+    first, second = text.comparison(_build(records, "compare", against="mean-latent"))
+    assert (first.title, first.rows[0][-2:]) == (
+        "CelebAHQ (multi-image), judge alpha: guide against mean-latent",
+        ("1.000", "not separable"),
+    )
+    assert second.rows[0][-2:] == ("interval", "better")
+
+
+# The command line -------------------------------------------------------------------------------------------------
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_compare_answers_the_reviewer_from_records_alone(committed):
+    result = _run("compare", committed, "guide")
+    assert result.exit_code == 0
+    assert "guide: better in ID, ID_others, ID_retain, FID_pre, ΔFID_real." in result.output
+    assert max(map(len, result.output.splitlines())) <= 120
+    assert "mine" not in result.output
+
+
+def test_compare_is_a_layout_of_report_too(committed):
+    by_command = _run("compare", committed, "guide", "mine", "--format", "markdown").output
+    assert (
+        by_command == _run("report", committed, "--layout", "compare", "--method", "guide", "--method", "mine").output
+    )
+    options = ("--layout", "compare", "--method", "guide", "--against", "mine")
+    assert by_command == _run("report", committed, *options).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "guide", "guide"), "a comparison needs two methods, got guide, guide"),
+        (("compare", "gide"), "with method 'gide'; did you mean 'guide'?"),
+        (("compare", "scramble"), "'scramble' is a floor or ceiling, which is not tested"),
+        (("report", "--layout", "compare"), "a comparison needs two methods, got none"),
+        (("report", "--against", "mien"), "no row 'mien' to compare with; did you mean 'mine'?"),
+        (("report", "--layout", "table-9"), "unknown layout 'table-9'; did you mean 'table-"),
+        (("report", "--layout", "table-4"), "layout table-4 is a table of celebahq; the records hold"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_line(committed, arguments, message):
+    command, *rest = arguments
+    result = _run(command, committed, *rest)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_methods_of_different_protocols_are_not_compared(tmp_path, make_record, write_record):
+    write_record(tmp_path, make_record("guide", protocol="ffhq"))
+    write_record(tmp_path, make_record("mean-latent", protocol="celebahq-multi"))
+    result = _run("compare", tmp_path, "guide")
+    assert "were run under different protocols: celebahq-multi and ffhq; run both under one" in result.output
+
+
+def test_reference_stays_when_methods_are_chosen(committed):
+    """--method guide --against mine: mine is the row to compare with, so it is not filtered away."""
+    data = json.loads(_run("report", committed, "--method", "guide", "--against", "mine", "--format", "json").output)
+    assert data["against"] == "mine"
+    assert [row["label"] for row in data["tables"][0]["rows"]] == ["guide", "mine"]
+
+
+def test_json_holds_every_number_of_a_test(committed):
+    """guide's ID is lower for all nine people: p = 2 / 2^9; of 8 tests, 6 more are that small or smaller."""
+    data = json.loads(_run("report", committed, "--layout", "table-2", "--format", "json").output)
+    (family,) = data["families"]
+    assert (family["size"], family["judge"], family["methods"]) == (8, "alpha", ["guide", "mine"])
+    row = next(row for row in data["tables"][0]["rows"] if row["label"] == "guide")
+    cell = row["cells"][0]
+    assert (row["title"], cell["n"], len(cell["units"])) == ("+ global loss (GUIDE)", 9, 10)
+    contrast = cell["contrast"]
+    assert (contrast["p"], contrast["adjusted"], contrast["family"]) == (2 / 512, pytest.approx(8 * 2 / 512), 8)
+    assert (contrast["exact"], contrast["separated"], contrast["too_small"]) == (True, True, False)
+    assert len(contrast["difference"]["values"]) == contrast["difference"]["n"] == 9
+    assert contrast["difference"]["effect"] == pytest.approx(
+        contrast["difference"]["mean"] / contrast["difference"]["std"]
+    )
+
+
+def test_unreadable_records_are_named_below_the_table_too(committed):
+    (path,) = committed.glob("records/celebahq-multi/guide/p4-*/record.json")
+    path.write_text("{")
+    result = _run("report", committed, "--protocol", "celebahq-multi")
+    assert "left out a corrupt record" in result.output
+    assert f"- Left out, cannot be read: records/celebahq-multi/guide/{path.parent.name}: " in result.output
+    assert "guide (8 of 9 identities run)" in result.output
+
+
+def test_empty_directory_says_what_to_run_first(tmp_path):
+    result = _run("report", tmp_path)
+    assert result.exit_code == 2
+    assert f"no records in {tmp_path}" in result.output
+    assert "guidebench run" in result.output

@@ -273,7 +273,8 @@ def _mapping(machine: Machine, arguments: tuple[Any, ...]) -> dict[Any, Any]:
             return {}
         case (list(pairs),) if all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
             machine.meter.work(len(pairs))
-            return dict(zip(checked_keys(key for key, _ in pairs), (value for _, value in pairs), strict=True))
+            keys = checked_keys((key for key, _ in pairs), machine.meter)
+            return dict(zip(keys, (value for _, value in pairs), strict=True))
         case (dict(counts),):
             machine.meter.work(len(counts))
             return dict(counts)
@@ -289,7 +290,7 @@ def _set(machine: Machine, arguments: tuple[Any, ...]) -> set[Any]:
         case () | (list(),):
             members = arguments[0] if arguments else []
             machine.meter.work(len(members))
-            return set(checked_keys(members))
+            return set(checked_keys(members, machine.meter))
     raise damaged("holds a broken set")
 
 
@@ -319,7 +320,7 @@ def _size(machine: Machine, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 def _path(machine: Machine, arguments: tuple[Any, ...]) -> str:
     if any(type(part) is not str for part in arguments):
         raise damaged("holds a broken path")
-    machine.meter.allocate(sum(map(len, arguments)))
+    machine.meter.allocate(sum(len(part) + 1 for part in arguments))
     return "/".join(arguments).replace("//", "/", 1)
 
 

@@ -3,8 +3,8 @@
 Formats, told apart by content: NVIDIA's snapshots and GUIDE's last.pkl (pickles with embedded source text, which is
 dropped), torch files with and without zip, numpy files including pickled ones, and safetensors. Framework objects
 become `StandIn`s, dict-like ones (OrderedDict, dnnlib's EasyDict, argparse.Namespace) plain dicts, paths and devices
-text, numpy scalars plain numbers; a class that is only mentioned is a `Name`, a numpy type an
-`ArrayType`. A tensor shares memory with those that shared it when the file was written.
+text, numpy scalars plain numbers; a class that is only mentioned is a `Name`, a numpy type an `ArrayType`. A tensor
+shares memory with those that shared it when the file was written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from guidebench.networks.pickles import Machine, Meter, Name, StandIn, Unreadabl
 __all__ = ["StandIn", "attribute", "init_arguments", "parse", "read", "state_dict", "tensors"]
 
 MAX_FILE_BYTES = 8 * 2**30
-_MAX_ENTRIES = 50_000  # modules, parameters and buffers in a state dict; EG3D's generator has some 700
+_MAX_ENTRIES = 50_000  # modules, parameters and buffers in a state dict; EG3D's generator has 330
 _MAX_MODULE_DEPTH = 32
 _MAX_NAME = 100  # characters in the name of a module, parameter or buffer, without those around it
 _OLD_TORCH_START = builders.OLD_TORCH_MAGIC.to_bytes(10, "little")

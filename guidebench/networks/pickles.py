@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_OPERATIONS = 1_000_000  # per file; a snapshot of EG3D needs some 100 thousand, and an empty set costs 216 bytes
+MAX_OPERATIONS = 1_000_000  # per file; a snapshot of EG3D takes 40 thousand, an empty set costs 216 bytes
 MEMORY_PER_BYTE = 4  # bytes that may be allocated for tensors, arrays and re-encoded text per byte of the file
 MEMORY_FLOOR = 2**20  # and this much for any file, however small
 _MAX_INTEGER_BYTES = 64  # a generator's state has 16
 _MAX_KEY_PARTS = 16  # a tuple is hashed anew at each use
+_TUPLE_KEY_WORK = 1000  # tuples of equal hash are easily made, and many of them make a dict slow; a thousand do not
 _LONGEST_NAME = 256
 
 _STAND_IN = re.compile(r"(training|torch_utils|dnnlib|torch\.nn)(\.[A-Za-z_]\w*)+", re.ASCII)
@@ -192,7 +193,7 @@ class Machine:
 
     def _frozen_set_since_mark(self) -> None:
         values = self._since_mark()
-        self._stack.append(frozenset(checked_keys(values)))
+        self._stack.append(frozenset(checked_keys(values, self.meter)))
 
     def _tuple(self, count: int) -> None:
         if count > len(self._stack):
@@ -211,13 +212,13 @@ class Machine:
             target = target.items
         if not isinstance(target, dict) or len(values) % 2:
             raise refused(f"sets items of a {type(target).__name__}")
-        target.update(zip(checked_keys(values[::2]), values[1::2], strict=True))
+        target.update(zip(checked_keys(values[::2], self.meter), values[1::2], strict=True))
 
     def _add_items(self, values: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is not set:
             raise refused(f"adds items to a {type(target).__name__}")
-        target.update(checked_keys(values))
+        target.update(checked_keys(values, self.meter))
 
     def _global(self) -> None:
         lines = bytes(self.data[self.position : self.position + 2 * _LONGEST_NAME]).split(b"\n", 2)
@@ -271,10 +272,14 @@ class Machine:
         self._memo[len(self._memo)] = self._stack[-1]
 
 
-def checked_keys(keys: Iterable[Any]) -> Iterable[Any]:
+def checked_keys(keys: Iterable[Any], meter: Meter) -> Iterable[Any]:
     """The keys of a mapping or the members of a set, if hashing each is cheap; raises Unreadable otherwise."""
     for key in keys:
-        for part in key if type(key) is tuple and len(key) <= _MAX_KEY_PARTS else (key,):
+        parts: tuple[Any, ...] = (key,)
+        if type(key) is tuple and len(key) <= _MAX_KEY_PARTS:
+            meter.work(_TUPLE_KEY_WORK)
+            parts = key
+        for part in parts:
             if type(part) not in _KEY_TYPES or (type(part) is int and part.bit_length() > 64):
                 raise refused(f"uses a {type(part).__name__} as a key")
         yield key

@@ -6,6 +6,7 @@ import argparse
 import collections
 import hashlib
 import io
+import os
 import pickle
 import random
 import sys
@@ -319,6 +320,24 @@ def test_absent_files_and_folders_are_named(tmp_path):
     for path, fault in ((tmp_path / "absent.pkl", "No such file"), (tmp_path, "a folder"), (Path("a\0b"), "null byte")):
         with pytest.raises(BadInput, match=fault):
             checkpoints.read(path)
+
+
+def test_pipes_and_files_beyond_memory_are_not_opened(tmp_path):
+    """A pipe would wait for ever; the large file is a hole without content."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", checkpoints.MAX_FILE_BYTES + 1)
+    for name, fault in (("pipe", "no regular file"), ("large", "8.0 GiB, more than")):
+        with pytest.raises(BadInput, match=fault):
+            checkpoints.read(tmp_path / name)
+
+
+def test_flipped_bit_in_a_zip_is_caught_without_a_digest():
+    """Torch's archives carry a checksum for every tensor."""
+    data = bytearray(stored_by_torch({"a": torch.arange(100.0)}, as_zip=True))
+    data[data.index(np.float32(50).tobytes())] ^= 1
+    with pytest.raises(BadInput, match="Bad CRC"):
+        parse(bytes(data))
 
 
 def test_digest_is_checked_before_anything_is_parsed(tmp_path):

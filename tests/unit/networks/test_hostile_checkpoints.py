@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -301,6 +302,7 @@ def bombs() -> dict[str, bytes]:
     megabyte = storage_bytes(old_torch(pickled(announced_storage(2**18)), [("1", np.zeros(2**18, "<f4"))]))
     pairs = b"](" + b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(1000)) + b"e"
     attributes = b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(1000)) + b"u"
+    twins = [b"G" + struct.pack(">d", 2.0 ** (61 * power)) for power in range(-8, 9)]  # all hash to 1
     doubled = b"K\x01" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(60))
     return {
         "bytes of 2^62": pickled(b"\x8e" + struct.pack("<Q", 2**62)),
@@ -310,6 +312,9 @@ def bombs() -> dict[str, bytes]:
         "memo index of 2^32": pickled(b"Nr\xff\xff\xff\xff0h\x01"),
         "sets": pickled(b"(" + b"\x8f" * MAX_OPERATIONS + b"t"),
         "key hashed 2^60 times": pickled(b"}", doubled, b"Ns"),
+        "keys of equal hash": pickled(
+            b"}(", *(b"".join(triple) + b"\x87N" for triple in itertools.product(twins, repeat=3)), b"u"
+        ),
         "storage of 2^40": old_torch(pickled(announced_storage(2**40)), []),
         "storage of -1": old_torch(pickled(announced_storage(-1)), []),
         "storage in an archive": zip_of({"a/data.pkl": pickled(zip_identity("0", b"J\0\0\0\x7f")), "a/data/0": b""}),
@@ -341,6 +346,9 @@ def bombs() -> dict[str, bytes]:
         ),
         "path joined": pickled(
             text("x" * 2**20), b"q\x010(", (named("pathlib.PosixPath") + b"(" + b"h\x01" * 9 + b"tR") * 300, b"t"
+        ),
+        "path of nothing": pickled(
+            b"(" + text("") * 10_000 + b"tq\x010(", (named("pathlib.PosixPath") + b"h\x01R") * 20_000, b"t"
         ),
         "array of 10^12": numpy_header("(1000000000000,)"),
         "empty array of 10^30": numpy_header("(0, 100000000000000, 100000000000000)"),

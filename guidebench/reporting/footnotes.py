@@ -28,6 +28,7 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
         *_fid_notes(records),
         *_judge_notes(records),
         *_value_notes(report),
+        *_title_notes(report),
         *_preset_notes(records),
         *_missing_notes(report.tables),
         *_failure_notes(records, superseded),
@@ -48,8 +49,8 @@ def _value_notes(report: Report) -> list[str]:
     ]
     if any(column.judge is None and column.direction != "none" for table in report.tables for column in table.columns):
         lines.append(
-            "FID and what else comes from random samples: every trial uses the one shared set of latent codes; std, "
-            "intervals and p are conditional on it."
+            "FID and other metrics of random samples: intervals, std and p are conditional on the one shared set of "
+            "latent codes that every trial samples."
         )
     if report.kind != "compare":
         lines.append(
@@ -67,6 +68,12 @@ def _value_notes(report: Report) -> list[str]:
     return lines
 
 
+def _title_notes(report: Report) -> list[str]:
+    """Which method a row is, where the table has a name of its own for it."""
+    named = {row.title: row.label for table in report.tables for row in table.rows if row.title != row.label}
+    return [f"Rows: {'; '.join(f'{title} is {label}' for title, label in named.items())}."] if named else []
+
+
 def test_notes(report: Report) -> list[str]:
     """Which test, against what, corrected for how many; or why there is none."""
     if report.against is None:
@@ -78,6 +85,8 @@ def test_notes(report: Report) -> list[str]:
         f"Test: exact paired sign-flip permutation, two-sided, of identity means against {report.against} on the same "
         "identities, seeds and random numbers; p adjusted by Holm."
     ]
+    if report.kind != "paper":
+        lines.append("Effect: mean over std of the differences. Better for: identities with the better value.")
     if any(not contrast.exact for contrast in contrasts):
         lines.append(
             f"p after ≈: more than {EXACT_UP_TO} identities, {RESAMPLES:,} random sign patterns instead of all 2^n."

@@ -74,17 +74,20 @@ def finding(column: Column, row: Cell, reference: Cell) -> str:
     Where lower is better under a judge, two means at or below that of different people tie: forgotten is forgotten.
     """
     contrast = row.contrast
-    if contrast is None or contrast.difference.mean is None or contrast.difference.low is None:
+    if contrast is None or contrast.difference.mean is None:
         return NOT_MEASURED
     means = [cell.summary.mean for cell in (row, reference) if cell.summary and cell.summary.mean is not None]
     if column.direction == "lower" and column.strangers and max(means) <= column.strangers[0]:
         return "both forgotten"
     if contrast.too_small:
         return TOO_SMALL
-    by_interval = contrast.difference.low > 0 or (contrast.difference.high or 0.0) < 0
-    if not (contrast.separated if contrast.family else by_interval and contrast.difference.n > 2):
+    if not (contrast.separated if contrast.family else _leaves_out_zero(contrast.difference)):
         return "not separable"
     return "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
+
+
+def _leaves_out_zero(found: Paired) -> bool:
+    return found.n > 2 and found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,11 @@ def comparison(report: Report) -> list[TextTable]:
         by = "adjusted p" if block.tested else "by"
         heads = ("metric", name, against, "difference [95 % interval]", "effect", "better for", by, "found")
         verdicts = [(column.title, row[-1]) for (_, column, _, _), row in zip(block.placed, rows, strict=True)]
-        tables.append(TextTable(f"{block.title}: {name} against {against}", heads, tuple(rows), _lead(name, verdicts)))
+        tables.append(
+            TextTable(
+                f"{block.title}: {name} against {against}", heads, tuple(rows), _lead(name, verdicts, block.tested)
+            )
+        )
     return tables
 
 
@@ -159,11 +166,11 @@ def _compared(column: Column, cell: Cell, contrast: Contrast, reference: Cell) -
 _VERDICTS = ("better", "worse", "both forgotten", "not separable", TOO_SMALL, NOT_MEASURED)
 
 
-def _lead(name: str, verdicts: Sequence[tuple[str, str]]) -> str:
+def _lead(name: str, verdicts: Sequence[tuple[str, str]], tested: bool) -> str:
     """The answer in one sentence."""
     said = {verdict: [title for title, found in verdicts if found == verdict] for verdict in _VERDICTS}
     parts = [f"{verdict} in {', '.join(titles)}" for verdict, titles in said.items() if titles]
-    return f"{name}: {'; '.join(parts)}."
+    return f"{name}{'' if tested else ', by intervals that are not adjusted for their number'}: {'; '.join(parts)}."
 
 
 def _blocks(report: Report) -> list[_Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,3 +292,37 @@ def test_paired_refuses_what_cannot_be_paired(make_record, make_score):
     edited = replace(one, source_digest="e" * 64, key="edited")
     with pytest.raises(BadInput, match="several versions of its code"):
         statistics.paired(_frame([one, edited]), "id", "alpha", "guide", "guide")
+
+
+# The documentation ------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "statistics.md").read_text(encoding="utf-8")
+
+
+def _numbers(row):
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {row} |"))
+    return [float(cell.replace("−", "-")) for cell in line.strip("|").split("|")[1:]]
+
+
+def test_the_example_that_the_documentation_works_by_hand(make_record, make_score):
+    people = [("a", 0), ("b", 0), ("c", 0), ("d", 0), ("e", 0), ("f", 0), ("f", 1)]
+    records = [
+        _record(make_record, make_score, method, who, value, seed=seed)
+        for method in ("guide", "mean-latent")
+        for (who, seed), value in zip(people, _numbers(method), strict=True)
+    ]
+    found = statistics.paired(_frame(records), "id", "alpha", "guide", "mean-latent")
+    assert list(found.values.values()) == pytest.approx([-0.30, -0.10, -0.20, 0.10, -0.40, -0.30])
+    assert f"mean −1.2 / 6 = −{-found.mean:.2f}".lower() in PAGE.lower()
+    assert f"std = √(0.16 / 5) = {found.std:.3f}" in PAGE
+    assert f"= −{-found.effect:.2f}." in PAGE
+    assert f"[−{-found.low:.3f}, −{-found.high:.3f}]. Better for {found.wins} of {found.n}." in PAGE
+    p = statistics.sign_flip(list(found.values.values())).p
+    assert p == 6 / 64
+    assert f"6 of 64. p = {p:.3f}" in PAGE
+
+
+def test_the_documentation_says_how_many_tests_so_many_people_can_answer():
+    for people, tests in zip(_numbers("people"), _numbers("largest m that can be answered"), strict=True):
+        smallest = statistics.smallest_p(int(people))
+        assert tests * smallest <= statistics.ALPHA < (tests + 1) * smallest

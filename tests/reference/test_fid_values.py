@@ -21,7 +21,7 @@ def test_recorded_distances_are_reproduced(reference, name, tolerance):
 
 
 def test_the_distance_of_2048_features_is_reproduced(reference):
-    """Inception's dimension; sets of 2500 and 2600 are drawn by the recorded rule, which mixes in eight shared directions."""
+    """Inception's dimension; 2500 and 2600 vectors are drawn by the recorded rule, with eight shared directions."""
     expected = json.loads((reference / "fid_values.json").read_text())["2500x2048"]
     arrays = np.load(reference / "fid_values.npz")
 

@@ -1,6 +1,6 @@
 """FID's Inception against features recorded from pytorch-fid, with drawn weights.
 
-The reference asks for 1e-5; measured is 0 with the same torch build, 2e-6 leaves room for others.
+The reference asks for 1e-5; measured are 0 on the instruction set of the recording and 1.4e-6 on others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from guidebench.networks.inception import FidInception
 from guidebench.networks.loading import load_strictly
 
 pytestmark = pytest.mark.reference
-TOLERANCE = 2e-6
+TOLERANCE = 5e-6
 SIZES = ("512x512", "299x299", "128x128")
 
 

@@ -17,8 +17,8 @@ from guidebench.errors import BadInput
 from guidebench.networks import inception
 from guidebench.networks.inception import FidInception
 
-# Measured: 0 with the same torch build. The features are below 1, another order of summation moves them by 1e-7.
-TOLERANCE = 2e-6
+# Measured: 0 on the machine of the recording, 1.4e-6 on other instruction sets.
+TOLERANCE = 5e-6
 SIZES = ("512x512", "299x299", "128x128")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from types import ModuleType
 
@@ -14,9 +15,10 @@ from guidebench.errors import BadInput
 from guidebench.networks import lpips
 from guidebench.networks.lpips import LPIPS
 
-# Another order of summation moves a distance by 1e-7 and a gradient by 1e-6 of its norm.
+# Measured on three instruction sets: 6e-8 of a distance. Of a gradient's norm, 6e-7 on the one of the recording and
+# 5e-3 on others, where ReLUs and poolings near a tie change sides; the slope test below is exact everywhere.
 TOLERANCE = 1e-6
-GRADIENT_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 2e-2
 SIZES = ("64x64", "96x160")
 
 
@@ -84,6 +86,18 @@ def test_the_gradient_is_the_recorded_one(network: LPIPS, golden, recipe: Module
     assert error < GRADIENT_TOLERANCE
 
 
+def test_the_gradient_is_the_slope_of_the_distance(network: LPIPS, recipe: ModuleType) -> None:
+    """Central differences in float64: a step of 1e-8 rounds the slope by 1e-6 of it, and few ReLUs change sides."""
+    exact = copy.deepcopy(network).double()
+    a, b = (images[:1].double() for images in pair(recipe, "64x64"))
+    direction = torch.from_numpy(recipe.base_draw("slope", "direction", a.shape))
+    (gradient,) = torch.autograd.grad(exact(a.requires_grad_(), b).sum(), a)
+    step = 1e-8
+    with torch.no_grad():
+        slope = (exact(a + step * direction, b) - exact(a - step * direction, b)).item() / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4)
+
+
 def test_an_image_is_at_distance_zero_from_itself(network: LPIPS, recipe: ModuleType) -> None:
     a, b = pair(recipe, "64x64")
     assert torch.equal(network(a, a), torch.zeros(2))
@@ -107,7 +121,7 @@ def test_both_images_get_a_gradient(network: LPIPS, recipe: ModuleType) -> None:
     to_a, to_b = torch.autograd.grad(network(a, b).sum(), (a, b))
     exchanged, _ = torch.autograd.grad(network(b, a).sum(), (b, a))
     assert to_a.norm() > 0
-    torch.testing.assert_close(to_b, exchanged)
+    assert (to_b - exchanged).norm() < 1e-6 * to_a.norm()
 
 
 def test_an_image_without_gradient_costs_no_graph(network: LPIPS, recipe: ModuleType) -> None:

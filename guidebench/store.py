@@ -200,7 +200,10 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         else:
             stored[record.key] = StoredRecord(record, path.parent)
     if not stored and not corrupt:
-        raise BadInput(f"no records in {out}; `guidebench run --out {out} …` makes them")
+        raise BadInput(
+            f"no records in {out}; run something first, such as `guidebench reproduce table-2 --out {out}` or, for a "
+            f"minute only, `guidebench run --protocol smoke --method guide --out {out}`"
+        )
     return sorted(stored.values(), key=lambda item: str(item.path)), corrupt
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -189,6 +190,7 @@ _LATEX = {
     "—": "---",
     "…": r"\ldots{}",
     "†": r"$^\dagger$",
+    "`": "'",
     "’": "'",
     "“": "``",
     "”": "''",
@@ -200,7 +202,8 @@ _LATIN = range(0xC0, 0x180)  # accented letters, which every LaTeX reads
 
 def escape(text: str) -> str:
     """``text`` as LaTeX that compiles; a character outside Latin and the table becomes its code point."""
-    return "".join(_LATEX.get(char) or _latex_letter(char) for char in " ".join(text.split()))
+    letters = "".join(_LATEX.get(char) or _latex_letter(char) for char in " ".join(text.split()))
+    return re.sub("-(?=-)", "-{}", letters)  # two hyphens would become a dash
 
 
 def _latex_letter(char: str) -> str:
@@ -269,10 +272,15 @@ def _latex_cell(cell: Cell, column: Column, table: Table) -> str:
 
 
 def _latex_text(text: TextTable, report: Report, notes: Sequence[str]) -> str:
-    body = [" & ".join(escape(cell) for cell in row) + r" \\" for row in text.rows]
+    body = [" & ".join(escape(_with_minus(cell)) for cell in row) + r" \\" for row in text.rows]
     heads = [escape(head) for head in text.heads]
     caption = f"{escape(text.title)} ({escape(_heading(report))}). {escape(text.lead)}".strip()
     return _latex_float(caption, heads[0], [], heads[1:], body, notes)
+
+
+def _with_minus(text: str) -> str:
+    """Hyphens before numbers as minus signs."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def _latex_claims(claimed: ClaimedTable) -> str:

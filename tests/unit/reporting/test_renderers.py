@@ -20,6 +20,7 @@ import pytest
 
 from guidebench.errors import BadInput
 from guidebench.reporting import renderers, tables
+from guidebench.store import scan
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = [
@@ -34,7 +35,7 @@ CASES = [
 ]
 
 
-def test_the_committed_records_are_what_their_script_writes(tmp_path):
+def test_the_committed_records_are_what_their_script_writes_and_older_schemas_load(tmp_path):
     script = Path(__file__).parent / "make_records.py"
     subprocess.run([sys.executable, str(script), str(tmp_path / "records")], check=True)
 
@@ -42,7 +43,9 @@ def test_the_committed_records_are_what_their_script_writes(tmp_path):
         return {path.relative_to(folder): path.read_text() for path in folder.rglob("record.json")}
 
     assert content(tmp_path / "records") == content(script.parent / "records")
-    assert len(content(tmp_path / "records")) == 45
+    assert {json.loads(text)["schema"] for text in content(script.parent / "records").values()} == {1, 2}
+    stored, corrupt = scan(script.parent / "records")
+    assert (len(stored), corrupt) == (45, [])
 
 
 @pytest.mark.parametrize(("style", "layout", "ending"), CASES)
@@ -189,6 +192,7 @@ NASTY = r"m\y_{x}%&$#~^<é>|[0] Δα ± 5° 日本"
 def test_latex_escapes_everything_it_may_not_print():
     text = renderers.escape(NASTY)
     assert text.startswith(r"m\textbackslash{}y\_\{x\}\%\&\$\#\textasciitilde{}\textasciicircum{}\textless{}é")
+    assert renderers.escape("`--layout`") == "'-{}-layout'"
     assert r"{[}0{]} $\Delta$$\alpha$ $\pm$ 5$^\circ$ \texttt{U+65E5}" in text
 
 

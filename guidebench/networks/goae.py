@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.errors import BadInput
-from guidebench.images import from_uint8
+from guidebench.images import from_uint8, to_arrays
 from guidebench.networks.checkpoints import read
 from guidebench.networks.loading import load_strictly
 from guidebench.networks.swin import IMAGE_SIDE, Pyramid, SwinV2
@@ -92,7 +92,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.multihead_attn = nn.MultiheadAttention(W_DIM, HEADS, batch_first=True)  # holds weights; `_attend` computes
+        self.multihead_attn = nn.MultiheadAttention(W_DIM, HEADS)  # holds weights; `_attend` computes
         self.linear1 = nn.Linear(W_DIM, FEEDFORWARD)
         self.linear2 = nn.Linear(FEEDFORWARD, W_DIM)
 
@@ -121,8 +121,11 @@ class GoaeInverter(Inverter):
 
     w_avg: Tensor
 
-    def __init__(self, encoder: GOAEEncoder, w_avg: Tensor) -> None:
-        """w_avg: the average code, (512,), (1, 512), (14, 512) or (1, 14, 512). Raises ValueError on other shapes."""
+    def __init__(self, encoder: nn.Module, w_avg: Tensor) -> None:
+        """encoder: maps as `GOAEEncoder`. w_avg: the average code, (512,), (1, 512), (14, 512) or (1, 14, 512).
+
+        Raises ValueError on other shapes.
+        """
         super().__init__()
         if w_avg.numel() not in (W_DIM, NUM_WS * W_DIM) or w_avg.shape[-1] != W_DIM:
             raise ValueError(f"an average code has shape ({W_DIM},) or ({NUM_WS}, {W_DIM}), got {tuple(w_avg.shape)}")
@@ -131,11 +134,13 @@ class GoaeInverter(Inverter):
 
     @torch.no_grad()
     def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
-        """(n, 3, 256, 256) in [-1, 1], as `prepare` makes them -> absolute codes (n, 14, 512).
+        """(n, 3, h, w) in [-1, 1] -> absolute codes (n, 14, 512). What is not 256 x 256 passes `prepare`, as uint8.
 
         rng: as GUIDE runs the encoder, which it never switches to evaluation: stochastic depth and dropout are drawn
         from this stream, so that the codes are a function of its state and of the whole batch; None: evaluation mode.
         """
+        if images.shape[-2:] != (IMAGE_SIDE, IMAGE_SIDE):
+            images = torch.cat([prepare(photo) for photo in to_arrays(images)]).to(images.device)
         offsets, _ = self.encoder(images, rng=rng)
         return offsets + self.w_avg
 
@@ -169,7 +174,9 @@ def encoder_tensors(content: object, path: str | Path) -> dict[str, Tensor]:
     """
     if isinstance(content, dict):
         content = content.get("state_dict", content)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise BadInput(f"{path} holds no weights of GOAE's encoder; give its .pt file, or its state dict alone")
     prefixed = {key.removeprefix("encoder."): value for key, value in content.items() if key.startswith("encoder.")}
     return prefixed or content

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from guidebench.errors import BadInput
+from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import goae, swin
 from guidebench.networks.goae import GOAEEncoder, GoaeInverter
 from guidebench.networks.swin import Pyramid
@@ -156,6 +157,20 @@ def test_codes_of_an_image_alone_are_its_offsets_in_a_batch_plus_the_average_cod
     assert not codes.requires_grad
 
 
+def test_photographs_of_another_size_are_prepared_first(recipe: ModuleType) -> None:
+    """Seen by an encoder that gives every row the left upper corner of what it is shown."""
+
+    class Corner(torch.nn.Module):
+        def forward(self, images: Tensor, *, rng: torch.Generator | None = None) -> tuple[Tensor, None]:
+            assert images.shape[1:] == (3, 256, 256)
+            return images[:, 0, :2].reshape(-1, 1, 512).expand(-1, 14, -1), None
+
+    inverter = GoaeInverter(Corner(), torch.zeros(512))
+    photos = to_uint8(torch.from_numpy(recipe.recipe_image("goae_512", (2, 3, 512, 384), "dev-images")))
+    prepared = torch.cat([goae.prepare(photo) for photo in photos.permute(0, 2, 3, 1).numpy()])
+    assert torch.equal(inverter.invert(from_uint8(photos)), inverter.invert(prepared))
+
+
 def test_training_or_evaluation_mode_makes_no_difference(inverter: GoaeInverter, photos: Tensor, codes) -> None:
     assert torch.equal(inverter.train().invert(photos[:1]), codes)
     inverter.eval()
@@ -265,6 +280,7 @@ def test_weights_may_lie_alone_and_under_their_own_names(nested: bool, prefix: s
     [
         ({"state_dict": {"fc.weight": torch.zeros(2, 2)}}, "does not hold the weights of GOAEEncoder"),
         ({"opts": argparse.Namespace(stage="fine")}, "holds no weights of GOAE's encoder"),
+        ({0: torch.zeros(2)}, "holds no weights of GOAE's encoder"),
         ([torch.zeros(2)], "holds no weights of GOAE's encoder"),
     ],
 )

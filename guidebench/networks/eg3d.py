@@ -90,7 +90,7 @@ class RenderingOptions:
     c_scale: float = 1.0
     decoder_lr_mul: float = 1.0
     avg_camera_radius: float = 2.7
-    avg_camera_pivot: tuple[float, float, float] = (0.0, 0.0, 0.2)
+    avg_camera_pivot: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> RenderingOptions:
@@ -349,13 +349,12 @@ class TriPlaneGenerator(Generator):
 
         Code by code and chunk by chunk, so that neither memory nor a code's numbers depend on the batch.
         """
-        recompute = self.recompute and torch.is_grad_enabled() and features.requires_grad
+        recompute = self.recompute and torch.is_grad_enabled()
         many = self.rays_at_once or RAYS_AT_ONCE.get(features.device.type, origins.shape[1])
         parts = []
         # unbind: slices would each write a gradient as large as the batch.
         for planes, *rays in zip(features.unbind(0), origins, directions, depths, positions, strict=True):
-            chunks = zip(*(tensor.split(many) for tensor in rays), strict=True)
-            for chunk in chunks:
+            for chunk in zip(*(tensor.split(many) for tensor in rays), strict=True):
                 if recompute:
                     part = checkpoint(self._render_chunk, planes, *chunk, use_reentrant=False, preserve_rng_state=False)
                 else:

@@ -288,13 +288,13 @@ class TestOptions:
         assert image.shape == (1, 3, kind.resolution, kind.resolution)
         assert len(generator.superresolution.block0.conv1.bias) == kind.channels[0]
 
-    @pytest.mark.parametrize(("name", "sides"), [("4X", [256, 256, 320]), ("8XDC", [512, 512, 512])])
+    @pytest.mark.parametrize(("name", "sides"), [("4X", [256, 256, 320]), ("2X", [128, 128, 128])])
     def test_only_the_256_px_class_keeps_an_input_larger_than_expected(self, name, sides):
-        """All enlarge an input of 96 to 128; one of 160 is shrunk to it by the others."""
+        """128 and 64 are expected here. All classes enlarge a smaller input; all but one shrink a larger one."""
         kind = eg3d.SUPER_RESOLUTIONS[f"SuperresolutionHybrid{name}"]
         module = eg3d.SuperResolution(kind, 8, half=False, antialias=True).requires_grad_(False)
-        ws = torch.randn(1, 14, 8)
-        found = [module(torch.randn(1, 32, size, size), ws, [None] * 4).shape[-1] for size in (96, 128, 160)]
+        ws, sizes = torch.randn(1, 14, 8), [kind.expects * quarters // 4 for quarters in (3, 4, 5)]
+        found = [module(torch.randn(1, 32, size, size), ws, [None] * 4).shape[-1] for size in sizes]
         assert found == sides
 
 

@@ -1,7 +1,8 @@
 """Five optimisation steps of GUIDE on the small tri-plane generator, against the recorded run of the released code.
 
 The recorded draws are fed to our method; loss curves, their parts, gradients and weights must come out as recorded.
-Tolerances are those that the README of the reference arrays recommends.
+Tolerances are those that the README of the reference arrays recommends. tests/goldens/make_guide_loop.py says where the
+committed arrays come from.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from torch import Tensor
 
 from guidebench import losses
 from guidebench.baselines.guide import Draws, Guide
-from guidebench.networks import eg3d
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.irse import IRSE50, FixedCropRecognizer
 from guidebench.networks.lpips import LPIPS
@@ -31,7 +31,8 @@ from guidebench.seeds import Streams
 from guidebench.testbed import Inverter, Noise
 from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
 
-pytestmark = [pytest.mark.reference, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
+SALT = "dev-eg3d-128"
 STEPS, NEAR, AWAY = 5, 2, 2
 NOISE_SIZES = [4] + [size for power in range(3, 9) for size in (2**power, 2**power)]  # of one pass of the backbone
 RAYS, DEPTHS = 32 * 32, 12
@@ -102,7 +103,8 @@ def noises(rng: torch.Generator, z: Tensor) -> tuple[tuple[Noise, Noise], tuple[
 
 def recorded_draws(io: dict[str, np.ndarray], source: TriPlaneGenerator, *, random: bool) -> list[Draws]:
     rng = torch.Generator()
-    rng.set_state(torch.from_numpy(io["torch_rng_state"]))
+    if random:
+        rng.set_state(torch.from_numpy(io["torch_rng_state"]))
     steps = []
     for step in range(STEPS):
         z = torch.from_numpy(io["z"][step])
@@ -123,26 +125,20 @@ def recorded_draws(io: dict[str, np.ndarray], source: TriPlaneGenerator, *, rand
 
 
 @pytest.fixture(scope="module")
-def recognizer(reference: Path, recipe: ModuleType) -> FixedCropRecognizer:
-    keys = json.loads((reference / "ir_se50_keys.json").read_text())
+def recognizer(recipe: ModuleType) -> FixedCropRecognizer:
     network = IRSE50()
-    state = {
-        key: torch.from_numpy(recipe.recipe_tensor(key, value.shape, "dev-eg3d-128-ir-se50", prelu=keys["prelu"]))
-        for key, value in network.state_dict().items()
-    }
-    network.load_state_dict(state)
-    return FixedCropRecognizer(network.eval().requires_grad_(False))
+    slopes = [f"{name}.weight" for name, module in network.named_modules() if isinstance(module, torch.nn.PReLU)]
+    return FixedCropRecognizer(recipe.fill(network, f"{SALT}-ir-se50", prelu=slopes))
 
 
 @pytest.fixture(scope="module")
 def perceptual(recipe: ModuleType) -> LPIPS:
-    network, salt = LPIPS(), "dev-eg3d-128-lpips"
-    state = {}
+    network, state = LPIPS(), {}
     for key, value in network.state_dict().items():
         if key.startswith("lin"):
-            drawn = recipe.recipe_tensor(f"{key}.model.1.weight", (1, len(value), 1, 1), salt, family="lpips_lin")
+            drawn = recipe.recipe_tensor(f"{key}.model.1.weight", (1, len(value), 1, 1), f"{SALT}-lpips", "lpips_lin")
         else:
-            drawn = recipe.recipe_tensor(key, value.shape, salt, family="cnn", gain=math.sqrt(2))
+            drawn = recipe.recipe_tensor(key, value.shape, f"{SALT}-lpips", gain=math.sqrt(2))
         state[key] = torch.from_numpy(drawn).view(value.shape)
     network.load_state_dict(state)
     return network
@@ -199,13 +195,33 @@ class Run:
     generator: TriPlaneGenerator
 
 
-@pytest.fixture(scope="module", params=["const", "random"])
-def run(request: Any, reference: Path, recognizer: FixedCropRecognizer, perceptual: LPIPS) -> Iterator[Run]:
-    with np.load(reference / f"guide_loop_{request.param}_io.npz") as arrays:
-        recorded = {name: arrays[name] for name in arrays.files}
-    facts = json.loads((reference / f"guide_loop_{request.param}.json").read_text())
-    source = eg3d.load(reference / "eg3d_tiny128.pkl").eval().requires_grad_(False)
-    source.neural_rendering_resolution = facts["neural_rendering_resolution"]
+def recorded_run(root: Path, loop: str, request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and facts: of the run with constant noise as committed, of the other from the reference arrays."""
+    with np.load(root / "tests" / "goldens" / "guide_loop.npz") as arrays:
+        recorded = dict(arrays)
+    facts = json.loads(str(recorded.pop("facts")))
+    if loop == "random":
+        reference = request.getfixturevalue("reference")
+        with np.load(reference / "guide_loop_random_io.npz") as arrays:
+            recorded = dict(arrays)
+        facts |= {**json.loads((reference / "guide_loop_random.json").read_text()), "config": facts["config"]}
+    return recorded, facts
+
+
+@pytest.fixture(scope="module", params=["const", pytest.param("random", marks=pytest.mark.reference)])
+def run(
+    request: pytest.FixtureRequest,
+    root: Path,
+    recipe: ModuleType,
+    recognizer: FixedCropRecognizer,
+    perceptual: LPIPS,
+) -> Iterator[Run]:
+    recorded, facts = recorded_run(root, request.param, request)
+    config = dict(facts["config"])
+    source = TriPlaneGenerator.from_arguments(
+        config, config.pop("rendering_kwargs"), facts["neural_rendering_resolution"]
+    )
+    recipe.fill(source, SALT, "stylegan")
     generator = copy.deepcopy(source)
     method = Recorded(
         noise="constant" if request.param == "const" else "random",

@@ -93,7 +93,7 @@ def next_command(findings: Sequence[Finding], testbed: str) -> str:
 
 
 def _cache_folder() -> Path:
-    from guidebench.testbeds.mini.faces import default_cache
+    from guidebench.testbed import default_cache
 
     return default_cache()
 

@@ -22,7 +22,7 @@ from typing import Any
 from guidebench import errors
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.plan import Case, Description, describe
-from guidebench.protocol import Protocol
+from guidebench.protocol import Protocol, common_conventions
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
 _ALLOCATOR = {  # glibc gives large blocks back after each use by default; page faults then dominate small networks
@@ -109,7 +109,8 @@ class Worker:
         torch.backends.cudnn.allow_tf32 = False
         self.setup = setup
         self.store = Store(setup.out)
-        testbed = testbed_class(setup.testbed)(device=setup.device)
+        conventions = common_conventions(setup.protocols)
+        testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
         self.bench = Bench(testbed)
         if setup.photos is not None:
             self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)

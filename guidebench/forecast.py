@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from guidebench import registry
 from guidebench.errors import BadInput
+from guidebench.protocol import common_conventions
 from guidebench.store import RECORDS, Record, scan
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
 
     device = resolve_device(options.device)
     kind = registry.testbed_class(options.testbed)
-    testbed = kind(device=device)
+    testbed = kind(device=device, conventions=common_conventions(asked))
     check_labels(choices, options.testbed)
     missing = tuple(testbed.missing())
     records = _measured(options.out)

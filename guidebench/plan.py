@@ -70,6 +70,7 @@ class Case:
 def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
     """Asks a loaded testbed about the identities of protocols; raises BadInput if it holds too few."""
     for protocol in protocols:
+        bench.check_conventions(protocol)
         if protocol.source != RANDOM:
             _check_source(bench, protocol)
     return Description(

@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -103,6 +103,15 @@ class Protocol:
     def from_data(cls, data: Mapping[str, Any]) -> Protocol:
         """The protocol that `as_data` gave."""
         return cls(**{**data, "seeds": tuple(data["seeds"])})
+
+
+def common_conventions(protocols: Sequence[Protocol]) -> str:
+    """The conventions that all protocols of a run ask for; raises BadInput if they differ."""
+    wanted = {protocol.conventions: protocol.name for protocol in protocols}
+    if len(wanted) > 1:
+        asked = " and ".join(f"{name} for {conventions}" for conventions, name in sorted(wanted.items()))
+        raise BadInput(f"one run has one set of conventions: {asked} is asked; give --conventions for all")
+    return next(iter(wanted), "corrected")
 
 
 @dataclass(frozen=True)

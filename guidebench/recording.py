@@ -20,7 +20,7 @@ from guidebench.metrics import score_all
 from guidebench.plan import Case
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import FAILURES, RECORDS, Record, Store, folder_name, scores_to_data, unfinished_prefix
-from guidebench.trial import CONVENTION_SWITCHES, NUMERICS_VERSION, Bench, Outcome
+from guidebench.trial import NUMERICS_VERSION, Bench, Outcome
 from guidebench.unlearner import Unlearner
 
 _GROUPS = {
@@ -88,6 +88,7 @@ def _record(
     reason: str | None = None,
 ) -> Record:
     judges, testbed = bench.judges, bench.testbed
+    strangers = bench.strangers(case.protocol)
     failures = _folder(store, case, kind=FAILURES)
     return Record(
         key=case.key,
@@ -107,13 +108,15 @@ def _record(
         manifest=case.manifest,
         digests=dict(bench.digests),
         judges=list(judges.recognizers),
-        strangers={judge: [float(value) for value in pair] for judge, pair in judges.strangers.items()},
+        strangers={judge: [float(value) for value in pair] for judge, pair in strangers.judges.items()},
         notes={
             "method_spec": case.choice.spec,
             "caption": testbed.caption,
-            "conventions": CONVENTION_SWITCHES[case.protocol.conventions],
+            "conventions": testbed.switches(case.protocol.conventions),
             "features": judges.features.description,
             "real": judges.real_description,
+            **({"strangers": strangers.note} if strangers.note else {}),
+            **({"judges": "; ".join(map(": ".join, judges.descriptions.items()))} if judges.descriptions else {}),
             **({"memory": outcome.unlearned.memory.note} if outcome else {}),
         },
         scores=scores_to_data(score_all(outcome.evidence)) if outcome else [],

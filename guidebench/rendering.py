@@ -42,7 +42,8 @@ def render_trial(
         raise BadInput(f"{folder} is no record: {error}; give a folder below OUT/records/") from None
     if not (folder / "generator").is_dir():
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
-    testbed = registry.testbed_class(record.testbed)(device=resolve_device(device))
+    kind = registry.testbed_class(record.testbed)
+    testbed = kind(device=resolve_device(device), conventions=record.conventions)
     players = testbed.players()
     if players.digests["generator"] != record.digests.get("generator"):
         raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
@@ -58,7 +59,10 @@ def render_trial(
             code = _forgotten_code(folder).to(testbed.device)
         else:
             code = players.inverter.invert(images.load(photo, generator.resolution)[None].to(testbed.device))[0]
-        renders = [render_views(model, code, cameras, Noise.constant()) for model in (players.generator, generator)]
+        renders = [
+            render_views(model, code, cameras, Noise.constant(), batch=testbed.batch)
+            for model in (players.generator, generator)
+        ]
     captions = [f"yaw {yaw:g}°" for yaw in yaws]
     rows = []
     if photo is not None:

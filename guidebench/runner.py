@@ -81,7 +81,8 @@ def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], option
     for choice in choices:
         choice.build(options.testbed)  # refuses bad settings before anything starts
     device = resolve_device(options.device)
-    refuse_missing(options.testbed, testbed(device=device).missing())
+    conventions = protocols.common_conventions(asked)
+    refuse_missing(options.testbed, testbed(device=device, conventions=conventions).missing())
     store = Store(options.out)
     store.clean()
     setup = Setup(options.testbed, device, options.out, asked, options.photos, options.keep_generators)

@@ -7,13 +7,15 @@ and `Faces` (photographs by identity). No judge ever reaches a method.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import platformdirs
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +87,50 @@ class PerCodeNoise(Noise):
             return super().uniform(shape, device)
         rows = (shape[0] // len(self._codes), *shape[1:])
         return torch.cat([code.uniform(rows, device) for code in self._codes])
+
+
+class SlicedNoise:
+    """Noise for a batch that is worked on in parts: each part gets the numbers that it would get in the whole.
+
+    All parts must draw alike, one after another; a draw's first axis holds k rows for each row of the part, or it is
+    shared by the batch.
+    """
+
+    def __init__(self, noise: Noise, total: int) -> None:
+        """noise: of the whole batch. total: its rows."""
+        self.noise, self.total = noise, total
+        self.drawn: list[Tensor] = []  # for the whole batch, in the order of the draws
+
+    def rows(self, start: int, count: int) -> Noise:
+        """The noise of ``count`` rows from ``start``."""
+        return self.noise if self.noise.is_constant else _Slice(self, start, count)
+
+
+class _Slice(Noise):
+    def __init__(self, whole: SlicedNoise, start: int, count: int) -> None:
+        super().__init__(whole.noise._rng)
+        self._whole, self._start, self._count = whole, start, count
+        self._draws = 0
+
+    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        """Standard normal float32 of ``shape``."""
+        return self._rows_of(self._whole.noise.normal, shape, device)
+
+    def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        """Uniform float32 in [0, 1) of ``shape``."""
+        return self._rows_of(self._whole.noise.uniform, shape, device)
+
+    def _rows_of(self, draw: Callable[..., Tensor], shape: Sequence[int], device: torch.device | str) -> Tensor:
+        drawn = self._whole.drawn
+        if self._draws == len(drawn):
+            each, shared = divmod(shape[0], self._count)
+            drawn.append(draw(shape if shared else (each * self._whole.total, *shape[1:]), device))
+        numbers = drawn[self._draws]
+        self._draws += 1
+        if numbers.shape == torch.Size(shape):
+            return numbers
+        each = len(numbers) // self._whole.total
+        return numbers[self._start * each : (self._start + self._count) * each]
 
 
 class Generator(nn.Module, ABC):
@@ -207,6 +253,7 @@ class Judges:
     digests: Mapping[str, str]  # SHA-256 of the weights of each judge, by name
     real_description: str = ""  # how many real images, from where, for the footnote of a table
     strangers: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # judge -> mean, std of different people
+    descriptions: Mapping[str, str] = field(default_factory=dict)  # judge -> what it consists of, for the record
 
 
 @dataclass(frozen=True)
@@ -236,6 +283,12 @@ class Faces(ABC):
         """Digest of what defines this source's people and photographs; rows of different manifests never mix."""
 
 
+def default_cache() -> Path:
+    """Where things are kept that are made once: below GUIDEBENCH_HOME if it is set, else in the user's cache."""
+    home = os.environ.get("GUIDEBENCH_HOME")
+    return Path(home) / "cache" if home else platformdirs.user_cache_path("guidebench")
+
+
 class Testbed(ABC):
     """Generator, judges and faces that belong together. Each group is built when first asked for."""
 
@@ -244,11 +297,31 @@ class Testbed(ABC):
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
+    batch: int = 16  # images that are rendered and judged at once; no draw depends on it
 
-    def __init__(self, *, device: torch.device | str = "cpu", cache: Path | None = None) -> None:
-        """device: where players and judges live. cache: folder for rendered photographs (None: the user's cache)."""
+    def __init__(
+        self, *, device: torch.device | str = "cpu", cache: Path | None = None, conventions: str = "corrected"
+    ) -> None:
+        """device: where players and judges live. cache: folder for what is made once (None: the user's cache).
+
+        conventions: how things are measured, see docs/conventions.md; a trial's protocol must ask for the same.
+        """
         self.device = torch.device(device)
         self.cache = cache
+        self.conventions = conventions
+
+    @classmethod
+    def switches(cls, conventions: str) -> str:
+        """What a set of conventions comes to on this testbed, in words, for the footnote of a table.
+
+        The default fits a testbed without a camera pivot or a face detector of the paper's.
+        """
+        return {
+            "corrected": "evaluation noise constant and shared before and after, encoder in eval mode",
+            "published": (
+                "evaluation noise fresh before and after, encoder given a seeded stream (it may have no train mode)"
+            ),
+        }[conventions]
 
     def missing(self) -> Sequence[str]:
         """What must be fetched or built before anything can run: a line each, with what to do. Default: nothing."""

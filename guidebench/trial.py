@@ -7,6 +7,7 @@ both sets, the feature extractor featurises both sample sets, and those arrays a
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,20 +25,16 @@ from guidebench.memory import Peak, peak_memory
 from guidebench.metric import Evidence, Samples, Sight, Subject
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.seeds import Streams
-from guidebench.testbed import Faces, Generator, Judges, Noise, PerCodeNoise, Players, Testbed
+from guidebench.strangers import DifferentPeople, measure_strangers
+from guidebench.testbed import Faces, Generator, Judges, Noise, PerCodeNoise, Players, SlicedNoise, Testbed
 from guidebench.unlearner import CameraSampler, Context, ForgetItem, Unlearner
 
 NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
-SAMPLE_BATCH = 16  # images rendered at once for FID; a draw never depends on it
 NEIGHBOURHOOD = 15.0  # farthest neighbour of a forgotten code: GUIDE's α_max, over all num_ws × w_dim numbers
 _REMEMBERED = 4  # identities whose renders before unlearning are kept in memory
 
-CONVENTION_SWITCHES = {  # what the resolved conventions are on the testbeds that exist, for the footnote of a table
-    "corrected": "evaluation noise constant and shared before and after, encoder in eval mode",
-    "published": "evaluation noise fresh before and after, encoder given a seeded stream (it may have no train mode)",
-}
-
 Report = Callable[[int, Mapping[str, float]], None]  # (step, scalars)
+Found = tuple[np.ndarray, np.ndarray]  # a judge's vectors, and whether it found a face
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,17 @@ class Cast:
 class Renders:
     """What one generator shows of a cast, as far as it is kept."""
 
-    embeddings: dict[str, tuple[np.ndarray, np.ndarray]]  # judge -> (S, V, d) vectors, (S, V) found
+    embeddings: dict[str, Found]  # judge -> (S, V, d) vectors, (S, V) found
     pictures: Tensor  # (S, P, 3, r, r): the views that picture sheets show
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all methods that forget one identity share."""
+
+    cast: Cast
+    photos: dict[str, Found]  # judge -> (S, d) vectors, (S,) found in the photographs; empty under Random
+    before: Renders
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,18 @@ class Bench:
         self.faces: Faces = testbed.faces()  # may be replaced by photographs of one's own
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
-        self._casts: dict[tuple[str, int], tuple[Cast, Renders]] = {}
+        self._scenes: dict[tuple[str, int], Scene] = {}
         self._source_samples: dict[str, Samples] = {}
+        self._strangers: dict[str, DifferentPeople] = {}
+        self._faceless: set[str] = set()  # people of whom it was said that no face is found in their photograph
+
+    def check_conventions(self, protocol: Protocol) -> None:
+        """Raises BadInput if a protocol asks for other conventions than the testbed was built with."""
+        if protocol.conventions != self.testbed.conventions:
+            raise BadInput(
+                f"protocol {protocol.name} asks for {protocol.conventions} conventions, testbed {self.testbed.name} "
+                f"was built for {self.testbed.conventions}; give both the same"
+            )
 
     def manifest(self, protocol: Protocol) -> str:
         """Digest of the identities: of the photo set, or of the generator that samples them."""
@@ -114,15 +130,35 @@ class Bench:
             return f"random-{index:04d}"
         return self.faces.people(protocol.source, [index], photos=1)[0].identity
 
-    def cast(self, protocol: Protocol, index: int) -> tuple[Cast, Renders]:
-        """The cast of one identity and its renders by the original generator; remembered for a few identities."""
+    def scene(self, protocol: Protocol, index: int) -> Scene:
+        """What all methods share of one identity; remembered for a few identities."""
         key = (protocol.digest(), index)
-        if key not in self._casts:
-            while len(self._casts) >= _REMEMBERED:
-                self._casts.pop(next(iter(self._casts)))
+        if key not in self._scenes:
+            while len(self._scenes) >= _REMEMBERED:
+                self._scenes.pop(next(iter(self._scenes)))
             cast = make_cast(self, protocol, index)
-            self._casts[key] = (cast, render_cast(self, protocol, self.players.generator, cast, "before"))
-        return self._casts[key]
+            photos = embed_photos(self, cast)
+            self._warn_of_no_face(cast, photos)
+            before = render_cast(self, protocol, self.players.generator, cast, "before")
+            self._scenes[key] = Scene(cast, photos, before)
+        return self._scenes[key]
+
+    def strangers(self, protocol: Protocol) -> DifferentPeople:
+        """How alike the judges find different people: what the testbed knows, or measured on the photo set, once."""
+        if self.judges.strangers or protocol.source == RANDOM:
+            return DifferentPeople(self.judges.strangers)
+        if protocol.source not in self._strangers:
+            self._strangers[protocol.source] = measure_strangers(self.faces, protocol.source, self.judges, self.testbed)
+        return self._strangers[protocol.source]
+
+    def _warn_of_no_face(self, cast: Cast, photos: Mapping[str, Found]) -> None:
+        identity = cast.subjects[0].identity
+        if photos and not any(found[0] for _, found in photos.values()) and identity not in self._faceless:
+            self._faceless.add(identity)
+            sys.stderr.write(
+                f"guidebench: no judge finds a face in the photograph by which {identity} is to be forgotten; "
+                f"crop it as testbed {self.testbed.name} expects, or leave this person out\n"
+            )
 
     def source_samples(self, protocol: Protocol) -> Samples:
         """The original generator's samples; remembered."""
@@ -176,7 +212,9 @@ def trial_key(
 def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, seed: int, report: Report) -> Outcome:
     """Measures one method on one identity. Raises MethodError if the method misbehaves."""
     started = time.perf_counter()
-    cast, before = bench.cast(protocol, index)
+    bench.check_conventions(protocol)
+    scene = bench.scene(protocol, index)
+    cast, before = scene.cast, scene.before
     source = bench.source_samples(protocol)  # before any stranger's code runs
     unlearned = unlearn(bench, protocol, method, cast.forgotten, seed, report)
     evaluation = time.perf_counter()
@@ -188,7 +226,7 @@ def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, s
         target = target_picture(bench, protocol, method, cast)
     evidence = Evidence(
         subjects=cast.subjects,
-        sights=sights(bench, cast, before, after, neighbours),
+        sights=sights(scene, after, neighbours),
         frontal=next(iter(before.embeddings.values()))[1].shape[1] // 2,
         source=source,
         after=samples,
@@ -346,7 +384,7 @@ def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Ca
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {judge: [] for judge in bench.judges.recognizers}
     for place, code in enumerate(cast.latents):
         noise = evaluation_noise(protocol, side, "views", [place])
-        images = quantise(finite(render_views(generator, code, cameras, noise)))
+        images = quantise(finite(render_views(generator, code, cameras, noise, batch=bench.testbed.batch)))
         pictures.append(images[shown] if len(images) > 1 else images)
         for judge, recognizer in bench.judges.recognizers.items():
             embeddings = recognizer.embed(images)
@@ -359,9 +397,7 @@ def render_cast(bench: Bench, protocol: Protocol, generator: Generator, cast: Ca
 
 
 @torch.no_grad()
-def embed_neighbours(
-    bench: Bench, protocol: Protocol, generator: Generator, cast: Cast
-) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+def embed_neighbours(bench: Bench, protocol: Protocol, generator: Generator, cast: Cast) -> dict[str, Found] | None:
     """Judge -> (k, d) vectors and (k,) found of the neighbours' frontal renders; None if the protocol asks for none."""
     if len(cast.neighbours) == 0:
         return None
@@ -375,14 +411,36 @@ def embed_neighbours(
     return {judge: (found.vectors.cpu().numpy(), found.found.cpu().numpy()) for judge, found in embedded.items()}
 
 
-def render_views(generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise) -> Tensor:
-    """One latent code (num_ws, w_dim) from all cameras (V, 25) -> (V, 3, r, r); features are synthesised once."""
+@torch.no_grad()
+def embed_photos(bench: Bench, cast: Cast) -> dict[str, Found]:
+    """Judge -> (S, d) vectors and (S,) found of a cast's photographs; empty if it has none."""
+    if cast.photos is None:
+        return {}
+    images = quantise(cast.photos)
+    embedded = {judge: recognizer.embed(images) for judge, recognizer in bench.judges.recognizers.items()}
+    return {judge: (found.vectors.cpu().numpy(), found.found.cpu().numpy()) for judge, found in embedded.items()}
+
+
+def render_views(
+    generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise, *, batch: int | None = None
+) -> Tensor:
+    """One latent code (num_ws, w_dim) from all cameras (V, 25) -> (V, 3, r, r); features are synthesised once.
+
+    batch: views that are decoded at once (None: all); draws do not depend on it.
+    """
     features = generator.synthesize(code[None], noise=noise)
     if cameras is None:
         return generator.decode(features, code[None], None, noise=noise)
-    count = len(cameras)
-    repeated = features.expand(count, *features.shape[1:])
-    return generator.decode(repeated, code.expand(count, *code.shape), cameras, noise=noise)
+    total = len(cameras)
+    sliced = SlicedNoise(noise, total)
+    parts = []
+    for start in range(0, total, batch or total):
+        some = cameras[start : start + (batch or total)]
+        count = len(some)
+        repeated = features.expand(count, *features.shape[1:])
+        own = sliced.rows(start, count) if count < total else noise
+        parts.append(generator.decode(repeated, code.expand(count, *code.shape), some, noise=own))
+    return torch.cat(parts)
 
 
 def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:
@@ -409,8 +467,8 @@ def featurised_samples(bench: Bench, protocol: Protocol, generator: Generator, s
 def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) -> Iterator[Tensor]:
     names = (protocol.name, protocol.version)
     device = bench.testbed.device
-    for start in range(0, protocol.samples, SAMPLE_BATCH):
-        indices = range(start, min(start + SAMPLE_BATCH, protocol.samples))
+    for start in range(0, protocol.samples, bench.testbed.batch):
+        indices = range(start, min(start + bench.testbed.batch, protocol.samples))
         original = bench.players.generator
         z = seeds.normals(indices, original.z_dim, *names, "fid/latent").to(device)
         cameras = None
@@ -421,27 +479,19 @@ def _samples(bench: Bench, protocol: Protocol, generator: Generator, side: str) 
         yield finite(generator.render(generator.map(z), cameras, noise=noise))
 
 
-def sights(
-    bench: Bench,
-    cast: Cast,
-    before: Renders,
-    after: Renders,
-    neighbours: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
-) -> dict[str, Sight]:
+def sights(scene: Scene, after: Renders, neighbours: Mapping[str, Found] | None) -> dict[str, Sight]:
     """Puts together what each judge saw of renders and photographs."""
     result = {}
-    for judge, recognizer in bench.judges.recognizers.items():
-        photo = None
-        if cast.photos is not None:
-            with torch.no_grad():
-                photo = recognizer.embed(quantise(cast.photos))
+    for judge, before in scene.before.embeddings.items():
+        photo, photo_found = scene.photos.get(judge, (None, None))
+        around, around_found = (None, None) if neighbours is None else neighbours[judge]
         result[judge] = Sight(
-            *before.embeddings[judge],
+            *before,
             *after.embeddings[judge],
-            photo=None if photo is None else photo.vectors.cpu().numpy(),
-            photo_found=None if photo is None else photo.found.cpu().numpy(),
-            neighbours=None if neighbours is None else neighbours[judge][0],
-            neighbours_found=None if neighbours is None else neighbours[judge][1],
+            photo=photo,
+            photo_found=photo_found,
+            neighbours=around,
+            neighbours_found=around_found,
         )
     return result
 

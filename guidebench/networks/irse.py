@@ -9,6 +9,7 @@ al., arXiv 2004.00288), whose loss matters in training only. Module names are th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from guidebench.images import from_uint8, to_arrays
 from guidebench.networks import checkpoints
 from guidebench.networks.alignment import CROP_SIZE, DegenerateLandmarks, crop_face
 from guidebench.networks.loading import load_strictly
-from guidebench.networks.mtcnn import Mtcnn
+from guidebench.networks.mtcnn import FaceDetector
 from guidebench.testbed import Embeddings, Recognizer
 
 EMBEDDING_DIM = 512
@@ -171,11 +172,17 @@ class FixedCropRecognizer(Recognizer):
 class AlignedRecognizer(Recognizer):
     """A judge: finds the face in the image as a PNG holds it, aligns it by its five landmarks and embeds the crop."""
 
-    def __init__(self, detector: Mtcnn, network: nn.Module) -> None:
-        """network: (n, 3, 112, 112) in [-1, 1] -> (n, 512) unit rows, such as `IR101`, on the device of the images."""
+    def __init__(
+        self, detector: FaceDetector, network: nn.Module, *, residual_in: Literal["image", "template"] = "image"
+    ) -> None:
+        """network: (n, 3, 112, 112) in [-1, 1] -> (n, 512) unit rows, such as `IR101`, on the device of the images.
+
+        residual_in: how landmarks are fitted, see `guidebench.networks.alignment.similarity_transform`.
+        """
         super().__init__()
         self.detector = detector
         self.network = network
+        self.residual_in: Literal["image", "template"] = residual_in
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Embeddings:
@@ -197,6 +204,6 @@ class AlignedRecognizer(Recognizer):
         if not len(detections):
             return None
         try:
-            return crop_face(picture, detections.points(0))
+            return crop_face(picture, detections.points(0), residual_in=self.residual_in)
         except DegenerateLandmarks:
             return None

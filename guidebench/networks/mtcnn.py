@@ -7,6 +7,7 @@ suppression, made square and cut out of the image. Module names are the keys of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +67,14 @@ class Detections:
     def points(self, face: int) -> np.ndarray:
         """Landmarks of one face as (5, 2) points (x, y)."""
         return self.landmarks[face].reshape(2, 5).T
+
+
+class FaceDetector(ABC):
+    """Finds faces and five landmarks of each."""
+
+    @abstractmethod
+    def detect(self, image: np.ndarray) -> Detections:
+        """(h, w, 3) uint8 RGB -> the faces; none is no error."""
 
 
 def _convolutions(*shapes: tuple[int, int, int], pools: tuple[tuple[int, int], ...]) -> OrderedDict[str, nn.Module]:
@@ -147,7 +156,7 @@ class ONet(nn.Module):
         return self.conv6_3(features), self.conv6_2(features), self.conv6_1(features)
 
 
-class Mtcnn(nn.Module):
+class Mtcnn(nn.Module, FaceDetector):
     """The detector: three networks and the settings of a convention."""
 
     def __init__(self, pnet: PNet, rnet: RNet, onet: ONet, settings: Settings) -> None:

@@ -40,10 +40,15 @@ def test_nothing_measures_exactly_nothing_under_shared_noise(bench):
     assert abs(found["fid_pre", None].value) <= 1e-3 and abs(found["delta_fid_real", None].value) <= 1e-3
 
 
+def test_a_testbed_of_other_conventions_than_the_protocol_asks_for_is_refused(bench):
+    with pytest.raises(BadInput, match="asks for published conventions, testbed linear was built for corrected"):
+        scores(bench, dataclasses.replace(SMOKE, conventions="published"), "nothing")
+
+
 def test_nothing_measures_the_noise_floor_under_the_published_conventions(bench):
     """Independent noise before and after moves the nuisances, which FID sees and recognisers do not."""
     published = dataclasses.replace(SMOKE, conventions="published")
-    found = scores(bench, published, "nothing")
+    found = scores(Bench(LinearTestbed(conventions="published")), published, "nothing")
     assert found["fid_pre", None].value > 1e-3
     assert found["id", "plain"].value > 0.999
 
@@ -60,7 +65,7 @@ def test_the_sample_count_does_not_move_the_first_samples(bench):
 def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
     published = dataclasses.replace(SMOKE, conventions="published", samples=20)
     whole = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
-    monkeypatch.setattr(trial, "SAMPLE_BATCH", 3)
+    monkeypatch.setattr(bench.testbed, "batch", 3)
     parts = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
     assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -18,7 +17,7 @@ from torch import Tensor
 from guidebench import digest
 from guidebench.errors import BadInput, unknown_name
 from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Faces, Person
+from guidebench.testbed import Faces, Person, default_cache
 from guidebench.testbeds.mini.people import SEEDS, Style, gather, photograph
 
 FACES_VERSION = 1  # raised when the same seeds give other photographs
@@ -39,12 +38,6 @@ SOURCES: Mapping[str, Source] = {
     "development": Source(SEEDS["development"], "in_domain"),
     "development-shifted": Source(SEEDS["development"], "shifted"),
 }
-
-
-def default_cache() -> Path:
-    """Where rendered photographs are kept: below GUIDEBENCH_HOME if it is set, else in the user's cache."""
-    home = os.environ.get("GUIDEBENCH_HOME")
-    return Path(home) / "cache" if home else platformdirs.user_cache_path("guidebench")
 
 
 class MiniFaces(Faces):

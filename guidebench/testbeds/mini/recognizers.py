@@ -4,7 +4,6 @@ All give 128 numbers whose cosine tells whether two pictures show one person. Th
 resized to 112 x 112, and have a second head that says whether a face is there at all.
 """
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidebench.errors import MissingAsset
 from guidebench.images import from_uint8, to_uint8
+from guidebench.networks import arcface
 from guidebench.testbed import Embeddings, Recognizer
 from guidebench.testbeds.mini.layers import ResidualBlock, conv_block, residual_pyramid
 
@@ -176,18 +175,8 @@ class ArcFaceJudge(Recognizer):
 
 def _insightface_model(path: Path, device: torch.device) -> Any:
     """insightface's reader of a recognition file; it picks the class by input shape, 112 x 112 being ArcFace."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-    from insightface.model_zoo import get_model
-
-    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if device.type == "cuda" else ["CPUExecutionProvider"]
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    model = get_model(str(path), providers=providers, sess_options=options)
-    if type(model).__name__ != "ArcFaceONNX":
-        raise MissingAsset(f"insightface reads {path.name} as {type(model).__name__}; mini's weights are damaged")
-    if device.type == "cuda" and model.session.get_providers()[0] != "CUDAExecutionProvider":
+    model = arcface.read_model(path, "ArcFaceONNX", device=device, strictly=False)
+    if device.type == "cuda" and not arcface.runs_on_cuda(model):
         # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
         warnings.warn(
             "onnxruntime runs mini's second judge on the CPU; docs/dependencies.md says how to get its GPU build back",

@@ -33,10 +33,15 @@ class MiniTestbed(Testbed):
     )
 
     def __init__(
-        self, *, device: torch.device | str = "cpu", cache: Path | None = None, weights: Path = SHIPPED
+        self,
+        *,
+        device: torch.device | str = "cpu",
+        cache: Path | None = None,
+        conventions: str = "corrected",
+        weights: Path = SHIPPED,
     ) -> None:
         """weights: folder of the trained networks, for those who trained their own."""
-        super().__init__(device=device, cache=cache)
+        super().__init__(device=device, cache=cache, conventions=conventions)
         self.weights = WeightsFolder(weights)
 
     def players(self) -> Players:

@@ -202,7 +202,7 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     if not stored and not corrupt:
         raise BadInput(
             f"no records in {out}; run something first, such as `guidebench reproduce table-2 --out {out}` or, for a "
-            f"minute only, `guidebench run --protocol smoke --method guide --out {out}`"
+            f"minute only, `guidebench run --out {out} --protocol smoke --method guide`"
         )
     return sorted(stored.values(), key=lambda item: str(item.path)), corrupt
 

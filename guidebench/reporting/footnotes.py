@@ -6,7 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from guidebench.reporting.layout import Cell, Column, Report, Row, Table, Variant, groups_of, judges_of, row_order
+from guidebench.reporting.layout import (
+    Cell,
+    Column,
+    Family,
+    Report,
+    Row,
+    Table,
+    Variant,
+    groups_of,
+    judges_of,
+    row_order,
+)
 from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
 
 if TYPE_CHECKING:
@@ -91,26 +102,29 @@ def test_notes(report: Report) -> list[str]:
         lines.append(
             f"p after ≈: more than {EXACT_UP_TO} identities, {RESAMPLES:,} random sign patterns instead of all 2^n."
         )
-    for family in report.families:
-        own = [
-            cell.contrast
-            for _, column, cell in _cells(report.tables)
-            if column.group == family.group and cell.contrast and cell.contrast.family
-        ]
-        small = sorted({contrast.difference.n for contrast in own if contrast.too_small} - {0})
-        least = min(contrast.attainable for contrast in own if contrast.attainable is not None)
-        too_small = (
-            f"; n = {' or '.join(map(str, small))} is too small for p: adjusted, it could not fall below {least:.2g}"
-            if small
-            else ""
-        )
-        judge = f" under {family.judge}" if family.judge else ""
-        lines.append(
-            f"Tests under {family.group.protocol}: m = {family.size} = {_plural(len(family.labels), 'method')} "
-            f"({', '.join(family.labels)}) × {_plural(len(family.metrics), 'column')} ({', '.join(family.metrics)})"
-            f"{judge}{too_small}."
-        )
-    return [*lines, *_unpaired_notes(report)]
+    return [*lines, *(_family_note(report, family) for family in report.families), *_unpaired_notes(report)]
+
+
+def _family_note(report: Report, family: Family) -> str:
+    """How many tests Holm corrects for, which ones, and whether the identities suffice."""
+    titles = {row.label: row.title for table in report.tables for row in table.rows}
+    methods = ", ".join(titles[label] for label in family.labels)
+    contrasts = [
+        cell.contrast
+        for _, column, cell in _cells(report.tables)
+        if column.group == family.group and cell.contrast and cell.contrast.family
+    ]
+    small = sorted({contrast.difference.n for contrast in contrasts if contrast.too_small} - {0})
+    least = min(contrast.attainable for contrast in contrasts if contrast.attainable is not None)
+    parts = [
+        f"Tests under {family.group.protocol}: m = {family.size} = {_plural(len(family.labels), 'method')} ({methods}) "
+        f"× {_plural(len(family.metrics), 'column')} ({', '.join(family.metrics)})",
+        f" under {family.judge}" if family.judge else "",
+    ]
+    if small:
+        n = " or ".join(map(str, small))
+        parts.append(f"; n = {n} is too small for p: adjusted, it could not fall below {least:.2g}")
+    return "".join([*parts, "."])
 
 
 def _unpaired_notes(report: Report) -> list[str]:

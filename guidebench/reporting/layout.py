@@ -44,7 +44,7 @@ COSTS = {
     "seconds_unlearn": Cost("unlearn, s", 1),
     "seconds_total": Cost("trial, s", 1),
     "peak_memory_bytes": Cost("peak memory, MiB", 0, 2**20),
-    "trainable": Cost("trained numbers, k", 1, 1e3),
+    "trainable": Cost("trained parameters, k", 1, 1e3),
 }
 
 _NEEDED = (

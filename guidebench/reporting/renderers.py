@@ -584,27 +584,44 @@ def terminal(report: Report, width: int = WIDTH, *, tests: Report | None = None)
 
 
 def _terminal_text(text: TextTable, width: int) -> str:
-    """Columns as wide as they need; where they do not fit, every column is wrapped at its widest word."""
     rows = [text.heads, *text.rows]
-    needed = [max(len(row[place]) for row in rows) for place in range(len(text.heads))]
-    least = [max(len(word) for row in rows for word in (row[place].split() or [""])) for place in range(len(needed))]
-    excess = sum(needed) + 2 * (len(needed) - 1) - width
-    for place in sorted(range(len(needed)), key=lambda place: least[place] - needed[place]):
-        cut = min(max(excess, 0), needed[place] - least[place])
-        needed[place] -= cut
-        excess -= cut
+    widths = _fitting(rows, width)
     lines = []
     for row in rows:
-        cells = [textwrap.wrap(cell, size) for cell, size in zip(row, needed, strict=True)]
+        cells = [_wrap(cell, size) for cell, size in zip(row, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
-            padded = [f"{part:>{size}}" for part, size in zip(parts[1:], needed[1:], strict=True)]
-            lines.append("  ".join([f"{parts[0]:<{needed[0]}}", *padded]).rstrip())
-        lines += ["-" * (sum(needed) + 2 * (len(needed) - 1))] if row is text.heads else []
-    return "\n".join([text.title, *(textwrap.wrap(text.lead, width)), *lines])
+            padded = [f"{part:>{size}}" for part, size in zip(parts[1:], widths[1:], strict=True)]
+            lines.append("  ".join([f"{parts[0]:<{widths[0]}}", *padded]).rstrip())
+        lines += ["-" * (sum(widths) + 2 * (len(widths) - 1))] if row is text.heads else []
+    return "\n".join([text.title, *_wrap(text.lead, width), *lines])
+
+
+def _fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Widths of columns that fit beside each other, cut where it costs the fewest lines; no word is cut."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+
+    def lines(place: int) -> tuple[int, int]:
+        cut = [size - (number == place) for number, size in enumerate(widths)]
+        height = sum(max(len(_wrap(cell, size)) for cell, size in zip(row, cut, strict=True)) for row in rows)
+        return height, -widths[place]
+
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        narrower = [place for place in range(len(widths)) if widths[place] > least[place]]
+        if not narrower:
+            break
+        widths[min(narrower, key=lines)] -= 1
+    return widths
+
+
+def _wrap(text: str, width: int) -> Lines:
+    return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def _wrapped(note: str, width: int) -> str:
-    return textwrap.fill(" ".join(note.split()), width, initial_indent="- ", subsequent_indent="  ")
+    """A footnote as an item of a list."""
+    return "\n  ".join(_wrap(f"- {note}", width - 2))
 
 
 def _chunks(table: Table, width: int) -> list[list[int]]:

@@ -299,4 +299,4 @@ def test_empty_directory_says_what_to_run_first(tmp_path):
     result = _run("report", tmp_path)
     assert result.exit_code == 2
     assert f"no records in {tmp_path}" in result.output
-    assert f"`guidebench run --protocol smoke --method guide --out {tmp_path}`" in result.output
+    assert f"`guidebench run --out {tmp_path} --protocol smoke --method guide`" in result.output

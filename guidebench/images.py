@@ -10,7 +10,10 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from guidebench.errors import BadInput
+
 PathLike = str | Path
+_EXACT_MODES = {"RGB", "RGBA", "L", "LA", "P", "PA", "1"}  # of Pillow; any other changes its colours on the way to RGB
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -33,14 +36,27 @@ def to_arrays(images: Tensor) -> np.ndarray:
     return to_uint8(images.detach()).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def load(path: PathLike, resolution: int) -> Tensor:
+def load(path: PathLike, resolution: int, *, must_be_square: bool = False) -> Tensor:
     """(3, resolution, resolution) from a photograph file, resized with PIL's bicubic filter (antialiased).
 
-    Non-square photographs are cropped to their centre square. EXIF rotation is applied. Raises
-    `guidebench.errors.BadInput` if the file is no image.
+    Photographs that are not square are cut to their centre square; with ``must_be_square`` they are refused. Raises
+    `guidebench.errors.BadInput`, naming the file and the cure, as `open_photo` does, and for a photograph of less than
+    half the resolution: what it lacks would be invented.
     """
-    from guidebench.errors import BadInput
+    image = open_photo(path, least=(resolution + 1) // 2, must_be_square=must_be_square)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.Resampling.BICUBIC)
+    return from_uint8(torch.from_numpy(np.array(image)).permute(2, 0, 1))
 
+
+def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) -> Image.Image:
+    """A photograph file as an upright RGB picture: its EXIF rotation is applied, grey and palettes become RGB.
+
+    least: smallest shorter side in pixels. Raises `guidebench.errors.BadInput`, naming the file and the cure, if it is
+    no image, damaged, too small, not square though it must be, or of a kind that no conversion to RGB keeps as it
+    looks: CMYK, more than 8 bits a channel, transparency.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -51,17 +67,31 @@ def load(path: PathLike, resolution: int) -> Tensor:
         Image.DecompressionBombWarning,
         OSError,
         ValueError,
+        SyntaxError,  # of Pillow's PNG reader
     ) as error:
         raise BadInput(f"cannot read the image {path}: {error}; give a JPEG or PNG photograph") from None
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.Resampling.BICUBIC)
-    return from_uint8(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+    if min(image.size) < least:
+        size = f"{image.width} x {image.height} pixels"
+        raise BadInput(f"the image {path} is too small: {size}; give one of at least {least} x {least}")
+    if must_be_square and image.width != image.height:
+        raise BadInput(
+            f"the image {path} is not square: {image.width} x {image.height} pixels; "
+            "`guidebench align IN OUT` cuts faces out"
+        )
+    return image
 
 
 def _open_rgb(path: PathLike) -> Image.Image:
     with Image.open(path) as opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")
+        if opened.mode not in _EXACT_MODES:
+            raise BadInput(
+                f"the image {path} holds {opened.mode} pixels, which no plain conversion shows as they look; "
+                "save it as an 8-bit RGB JPEG or PNG"
+            )
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+            raise BadInput(f"the image {path} is transparent in places; save it as an RGB JPEG or PNG without alpha")
+        return image.convert("RGB")
 
 
 def save(image: Tensor, path: PathLike) -> None:

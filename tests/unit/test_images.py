@@ -37,10 +37,44 @@ def test_photographs_are_cropped_rotated_and_resized(tmp_path):
     assert loaded[:, :8].max() < -0.9 and loaded[:, 12:].min() > 0.9
 
 
-def test_grey_and_cmyk_become_rgb(tmp_path):
-    for mode in ("L", "CMYK", "P"):
-        Image.new(mode, (30, 30)).save(tmp_path / f"{mode}.tiff")
-        assert images.load(tmp_path / f"{mode}.tiff", 8).shape == (3, 8, 8)
+def test_grey_and_palette_become_rgb_with_the_same_levels(tmp_path):
+    for mode in ("L", "P", "LA", "RGBA"):
+        Image.new("L", (30, 30), 77).convert(mode).save(tmp_path / f"{mode}.png")
+        loaded = images.load(tmp_path / f"{mode}.png", 8)
+        assert loaded.shape == (3, 8, 8) and (images.to_uint8(loaded[None]) == 77).all()
+
+
+def test_what_no_conversion_keeps_is_refused_with_the_cure(tmp_path):
+    Image.new("CMYK", (30, 30)).save(tmp_path / "print.jpg")
+    Image.new("I;16", (30, 30)).save(tmp_path / "deep.png")
+    Image.new("RGBA", (30, 30), (9, 9, 9, 128)).save(tmp_path / "veil.png")
+    for name, word in (("print.jpg", "CMYK"), ("deep.png", "I;16"), ("veil.png", "transparent")):
+        with pytest.raises(BadInput, match=rf"{name}.*{word}.*save it as"):
+            images.load(tmp_path / name, 8)
+
+
+def test_a_photograph_of_less_than_half_the_resolution_is_too_small(tmp_path):
+    Image.new("RGB", (7, 40)).save(tmp_path / "thin.png")
+    assert images.load(tmp_path / "thin.png", 14).shape == (3, 14, 14)
+    with pytest.raises(BadInput, match=r"thin\.png is too small: 7 x 40 pixels; give one of at least 8 x 8"):
+        images.load(tmp_path / "thin.png", 15)
+
+
+def test_a_square_may_be_demanded(tmp_path):
+    Image.new("RGB", (40, 41)).save(tmp_path / "tall.png")
+    assert images.load(tmp_path / "tall.png", 40).shape == (3, 40, 40)
+    with pytest.raises(BadInput, match=r"tall\.png is not square: 40 x 41 pixels; `guidebench align IN OUT`"):
+        images.load(tmp_path / "tall.png", 40, must_be_square=True)
+
+
+def test_a_photograph_that_is_cut_short_is_named(tmp_path):
+    for name in ("whole.png", "whole.jpg"):
+        Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        for length in (0, 20, len(data) // 2):
+            (tmp_path / f"cut-{name}").write_bytes(data[:length])
+            with pytest.raises(BadInput, match=rf"cannot read the image .*cut-{name}"):
+                images.load(tmp_path / f"cut-{name}", 8)
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path):

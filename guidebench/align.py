@@ -1,0 +1,190 @@
+"""Cuts faces out of photographs in the frame of EG3D's training images, from five landmarks.
+
+EG3D (arXiv 2112.07945, supplement) crops as deep 3-D face reconstruction does (Deng et al., arXiv 1903.08527): a weak
+perspective of a 3-D template is fitted to five landmarks, and the photograph is scaled and shifted, never turned, so
+that the template's origin comes to the same place in the same size. That template is not part of this package. Here
+the landmarks of five crops that GUIDE publishes, found by this package's own MTCNN, stand in for it; docs/data.md says
+how close that comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from guidebench.errors import BadInput
+
+if TYPE_CHECKING:
+    from guidebench.networks.mtcnn import FaceDetector
+
+CROP = 512  # pixels a side
+
+# Left eye, right eye, nose, left and right corner of the mouth as (x, y) in a crop of 512 x 512 whose first pixel is
+# (0, 0): means and standard deviations over the five sample crops of GUIDE's repository (data/CelebAHQ/512).
+TEMPLATE = np.array([[181.56, 202.47], [314.32, 206.26], [238.20, 284.17], [181.56, 336.95], [314.45, 341.01]])
+SPREAD = np.array([[3.49, 7.49], [6.47, 7.23], [14.34, 7.65], [7.16, 3.78], [6.87, 4.38]])
+TEMPLATE.setflags(write=False)
+SPREAD.setflags(write=False)
+
+_PLANE = [0, 1, 3, 4]  # eyes and corners of the mouth lie about in a plane, the nose before it
+_NOSE_LEAD = 0.3  # the head's centre moves against the nose by this part when it turns; fits the five crops best
+_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+DetectorName = Literal["mtcnn", "insightface"]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """One photograph's face, cut out."""
+
+    image: np.ndarray  # (512, 512, 3) uint8
+    faces: int  # how many were found; the largest is taken
+    outside: float  # part of the crop that lies outside the photograph and is black, 0 to 1
+    enlarged: float  # crop pixels for one of the photograph's
+
+
+def crop_transform(landmarks: np.ndarray) -> np.ndarray:
+    """The scaling and shift that take a face into the frame of EG3D's crops: no rotation.
+
+    landmarks: (5, 2) as (x, y) pixels in the order of `TEMPLATE`. Returns the 2 x 3 matrix of x ↦ s x + t from the
+    photograph to the crop, float64. As for a weak perspective, the scale is the mean of the two rows' lengths of the
+    affine map that takes the template's eyes and mouth best to the photograph's (the least squares are taken there),
+    so a face that is tilted, or broad and short, keeps its size on average; the centre is corrected by where the nose
+    points. Raises BadInput if the landmarks fix no scale.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    corners = np.column_stack([TEMPLATE[_PLANE], np.ones(len(_PLANE))])
+    affine = np.linalg.lstsq(corners, points[_PLANE], rcond=None)[0]  # (3, 2): [x y 1] @ affine is the photograph's
+    rows = np.linalg.norm(affine[:2], axis=0)
+    if not np.isfinite(rows).all() or rows.min() < 1e-6 * max(1.0, rows.max()):
+        raise BadInput("the landmarks of this face coincide or lie on a line; give another photograph")
+    scale = 2 / rows.sum()
+    centre = TEMPLATE[_PLANE].mean(axis=0)
+    turned = points[2] - np.append(TEMPLATE[2], 1) @ affine
+    shift = centre - scale * (np.append(centre, 1) @ affine - _NOSE_LEAD * turned)
+    return np.column_stack([scale * np.eye(2), shift])
+
+
+def crop(photo: Image.Image, transform: np.ndarray) -> tuple[np.ndarray, float]:
+    """Cuts the crop of a transform out of an RGB photograph, and tells which part of it lies outside and is black.
+
+    Resized with Pillow's bicubic filter, antialiased. Returns (512, 512, 3) uint8 and a number from 0 to 1.
+    """
+    scale = transform[0, 0]
+    # Landmarks count pixel centres from 0, boxes count pixel edges: a centre is half a pixel from its edge.
+    left, top = (0.5 * (scale - 1) - transform[:, 2]) / scale
+    side = CROP / scale
+    width, height = photo.size
+    inside = max(0.0, min(left + side, width) - max(left, 0)) * max(0.0, min(top + side, height) - max(top, 0))
+    reach = int(np.ceil(2 * max(1.0, 1 / scale)))  # of the bicubic filter: pixels around the box that it looks at
+    corner = int(np.floor(left)) - reach, int(np.floor(top)) - reach
+    canvas = Image.new("RGB", 2 * (int(np.ceil(side)) + 1 + 2 * reach,))
+    canvas.paste(photo, (-corner[0], -corner[1]))
+    start = left - corner[0], top - corner[1]
+    image = canvas.resize((CROP, CROP), Image.Resampling.BICUBIC, box=(*start, start[0] + side, start[1] + side))
+    return np.asarray(image), 1 - inside / side**2
+
+
+def align(path: Path, detector: FaceDetector) -> Aligned:
+    """The largest face of a photograph file in the frame of EG3D's crops.
+
+    Raises BadInput, naming the file, if it is no image or shows no face.
+    """
+    from guidebench import images
+
+    photo = images.open_photo(path)
+    found = detector.detect(np.asarray(photo))
+    if len(found) == 0:
+        raise BadInput(f"no face is found in {path}; give a photograph that shows one larger, upright and from before")
+    sides = found.boxes[:, 2:4] - found.boxes[:, :2]
+    try:
+        transform = crop_transform(found.points(int(sides.prod(axis=1).argmax())))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    image, outside = crop(photo, transform)
+    return Aligned(image, len(found), outside, float(transform[0, 0]))
+
+
+def align_all(inputs: Sequence[Path], out: Path, detector: FaceDetector) -> Iterator[tuple[bool, str]]:
+    """Aligns files and folders of photographs to PNG files below ``out``: whether each went well, and a line about it.
+
+    A folder's photographs keep their places in it. Raises BadInput if there is nothing to align, or two photographs
+    would be written to one file.
+    """
+    targets: dict[Path, Path] = {}
+    for given in inputs:
+        for path, place in _photos(given):
+            target = out / place.with_suffix(".png")
+            if target in targets:
+                raise BadInput(f"{targets[target]} and {path} would both be written to {target}; align them apart")
+            targets[target] = path
+    for target, path in targets.items():
+        try:
+            found = align(path, detector)
+        except BadInput as error:
+            yield False, str(error)
+            continue
+        _write(found.image, target)
+        yield True, _told(path, target, found)
+
+
+def load_detector(name: DetectorName) -> FaceDetector:
+    """The face detector of a judge, on the CPU. Raises MissingAsset naming the command that brings its files."""
+    from guidebench import assets
+
+    if name == "mtcnn":
+        from guidebench.networks import mtcnn
+
+        (folder,) = {assets.find(f"mtcnn-{network}").parent for network in ("pnet", "rnet", "onet")}
+        return mtcnn.load(folder, convention="corrected")
+    from guidebench.networks import arcface
+
+    packs = [catalogued for catalogued in _packs() if assets.path_or_none(catalogued.id)]
+    pack = packs[0] if packs else _packs()[0]
+    model = arcface.read_model(assets.find(pack.id) / pack.members[0], "SCRFD")
+    side = arcface.DETECTOR_SIDE
+    model.prepare(-1, input_size=(side, side), det_thresh=arcface.DETECTOR_THRESHOLD)
+    return arcface.ScrfdDetector(model)
+
+
+def _packs() -> list:
+    from guidebench import catalogue
+
+    return [asset for asset in catalogue.ASSETS if asset.format == "onnx-pack"]
+
+
+def _photos(given: Path) -> Iterator[tuple[Path, Path]]:
+    """Photograph files of a file or folder, and the place of each below the folder."""
+    if given.is_file():
+        yield given, Path(given.name)
+        return
+    if not given.is_dir():
+        raise BadInput(f"{given} does not exist; give photographs, or a folder of them")
+    found = sorted(path for path in given.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
+    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+    if not found:
+        raise BadInput(f"{given} holds no {', '.join(sorted(_ENDINGS))} files; give a folder of photographs")
+    for path in found:
+        yield path, path.relative_to(given)
+
+
+def _write(image: np.ndarray, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}-{os.getpid()}")
+    Image.fromarray(image).save(aside, format="PNG")
+    os.replace(aside, target)
+
+
+def _told(path: Path, target: Path, found: Aligned) -> str:
+    notes = [f"the largest of {found.faces} faces"] if found.faces > 1 else []
+    if found.outside >= 0.005:
+        notes.append(f"{100 * found.outside:.0f} % lies outside the photograph and is black")
+    if found.enlarged > 2:
+        notes.append(f"enlarged {found.enlarged:.1f} times")
+    return f"{path} -> {target}" + (f" ({'; '.join(notes)})" if notes else "")

@@ -1,0 +1,261 @@
+"""Photo sets that the user owns: whom a frozen rule picks from FFHQ and CelebA-HQ, written down as a manifest.
+
+The rule gives every lab the same people. People are ordered by SHA-256("RULE:" + number), where RULE is
+``guidebench-ffhq-v1`` or ``guidebench-celebahq-v1`` and the number is decimal without leading zeros: the index of an
+FFHQ image, or CelebA's number of an identity with at least five images in CelebA-HQ. The first thirty are listed, of
+whom protocols forget the first twenty and retain the last ten. An identity of CelebA-HQ is listed with its five images
+of lowest index, an FFHQ image with itself; the first is the one that is forgotten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from guidebench import digest
+from guidebench.errors import BadInput, MissingAsset, unknown_name
+
+LISTED = 30  # people in a manifest: twenty to forget, ten to retain
+LEAST_SIDE = 256  # pixels; smallest photograph that is taken, half of what EG3D draws
+FFHQ_IMAGES = 70_000
+CELEBAHQ_IMAGES = 30_000
+CELEBAHQ_PHOTOS = 5  # of each listed identity
+SOURCES = ("ffhq", "celebahq")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+_FORMAT = 1  # of the manifest file
+_NAMED = 5  # missing files that an error names; the rest are counted
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph file."""
+
+    file: str  # relative to the manifest's root, with forward slashes
+    sha256: str
+    side: int  # pixels; photographs are square
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One identity and its photographs, the first of which is the one that is forgotten."""
+
+    identity: str
+    photos: tuple[Photo, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The people of a photo set, in the order of its rule."""
+
+    source: str  # "ffhq" or "celebahq"
+    root: str  # absolute path of the folder that was scanned
+    people: tuple[Listed, ...]
+
+    @property
+    def rule(self) -> str:
+        """Name and version of the rule that picked the people."""
+        return rule(self.source)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rule and all file contents by identity; not of paths, so that labs share it."""
+        return digest.of_data(
+            [self.rule, [[person.identity, [photo.sha256 for photo in person.photos]] for person in self.people]]
+        )
+
+    def path(self, photo: Photo) -> Path:
+        """Where a photograph lies."""
+        return Path(self.root) / photo.file
+
+    @property
+    def lines(self) -> list[str]:
+        """For `guidebench data show`."""
+        count = sum(len(person.photos) for person in self.people)
+        lines = [f"{self.source}: {len(self.people)} people, {count} photographs below {self.root}"]
+        lines += [f"rule {self.rule}", f"digest {self.digest}"]
+        for person in self.people:
+            for photo in person.photos:
+                lines.append(f"{person.identity:14} {photo.file}  {photo.side} px  {photo.sha256}")
+        return lines
+
+    def as_data(self) -> dict[str, Any]:
+        """The content of the manifest file."""
+        return {"format": _FORMAT, "rule": self.rule, "digest": self.digest, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_data(cls, data: Any) -> Manifest:
+        """What `as_data` gave. Raises ValueError if the data is anything else, or does not fit its digest."""
+        try:
+            people = tuple(
+                Listed(str(person["identity"]), tuple(Photo(**photo) for photo in person["photos"]))
+                for person in data["people"]
+            )
+            manifest = cls(str(data["source"]), str(data["root"]), people)
+            if data["format"] != _FORMAT or manifest.digest != data["digest"] or not people:
+                raise ValueError("its content does not fit its digest")
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"it is no manifest: {type(error).__name__} {error}") from None
+        return manifest
+
+
+def rule(source: str) -> str:
+    """Name and version of the rule that picks a source's people."""
+    return f"guidebench-{source}-v1"
+
+
+def ordered(numbers: Iterable[int], source: str) -> list[int]:
+    """The numbers in the order of a source's rule: by SHA-256("RULE:" + number), compared as bytes."""
+    return sorted(numbers, key=lambda number: hashlib.sha256(f"{rule(source)}:{number}".encode()).digest())
+
+
+def ffhq_people() -> dict[str, list[int]]:
+    """Identity -> index of its only image, in order: the first thirty of FFHQ's 70,000."""
+    return {f"ffhq-{index:05d}": [index] for index in ordered(range(FFHQ_IMAGES), "ffhq")[:LISTED]}
+
+
+def celebahq_people(identities: Path, mapping: Path) -> dict[str, list[int]]:
+    """Identity -> indices of its five listed images in CelebA-HQ, in order.
+
+    identities: CelebA's ``identity_CelebA.txt``. mapping: ``image_list.txt`` of CelebA-HQ or
+    ``CelebA-HQ-to-CelebA-mapping.txt`` of CelebAMask-HQ. Raises BadInput if one is not that file or not whole.
+    """
+    owner = dict(_identities(identities))
+    images: dict[int, list[int]] = defaultdict(list)
+    seen = set()
+    for index, original in _mapping(mapping):
+        if original not in owner:
+            raise BadInput(f"{mapping} names {original}, which {identities} does not; give the whole files of CelebA")
+        images[owner[original]].append(index)
+        seen.add(index)
+    if seen != set(range(CELEBAHQ_IMAGES)):
+        raise BadInput(
+            f"{mapping} lists {len(seen):,} images, CelebA-HQ has {CELEBAHQ_IMAGES:,}, counted from 0; give the whole "
+            "file: a part of it would pick other people"
+        )
+    enough = [identity for identity, found in images.items() if len(found) >= CELEBAHQ_PHOTOS]
+    if len(enough) < LISTED:
+        raise BadInput(
+            f"{identities} gives {len(enough)} people {CELEBAHQ_PHOTOS} images of CelebA-HQ, {LISTED} are "
+            "needed; give CelebA's identity_CelebA.txt"
+        )
+    chosen = ordered(enough, "celebahq")[:LISTED]
+    return {f"celeba-{identity}": sorted(images[identity])[:CELEBAHQ_PHOTOS] for identity in chosen}
+
+
+def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manifest:
+    """Finds, checks and hashes the photographs of these people below ``root``; other files are not looked at.
+
+    Raises BadInput if one is missing, ambiguous, unreadable, not square or smaller than 256 pixels a side.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{root} is no folder; give the folder that holds the images of {source}")
+    found = {index: _file_of(root, index) for indices in people.values() for index in indices}
+    missing = sorted(index for index, path in found.items() if path is None)
+    if missing:
+        named = ", ".join(f"{index:05d}" for index in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise BadInput(
+            f"{len(missing)} of the {len(found)} photographs that {rule(source)} asks for are not below {root}: image "
+            f"{named}{more}; they are looked for as 00000.png, img00000000.png or 0.png (or .jpg, .webp), there or in "
+            "folders of a thousand"
+        )
+    photos = {index: _photo(root, path) for index, path in found.items() if path is not None}
+    return Manifest(
+        source,
+        str(root.resolve()),
+        tuple(Listed(identity, tuple(photos[index] for index in indices)) for identity, indices in people.items()),
+    )
+
+
+def folder() -> Path:
+    """Where manifests lie: below $GUIDEBENCH_HOME, else in the user's data folder."""
+    home = os.environ.get("GUIDEBENCH_HOME")
+    return (Path(home) if home else platformdirs.user_data_path("guidebench")) / "data"
+
+
+def write(manifest: Manifest) -> Path:
+    """Writes a manifest where `read` finds it; one that is there already is replaced."""
+    path = folder() / f"{manifest.source}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    aside.write_text(json.dumps(manifest.as_data(), indent=1) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def read(source: str) -> Manifest:
+    """The manifest of a source. Raises MissingAsset if there is none, BadInput if it is damaged."""
+    if source not in SOURCES:
+        raise unknown_name("photo set", source, SOURCES, command="guidebench data --help")
+    path = folder() / f"{source}.json"
+    try:
+        return Manifest.from_data(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise MissingAsset(f"the photographs of {source} are not known: {path} is missing; {remedy(source)}") from None
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}); {remedy(source)}") from None
+
+
+def remedy(source: str) -> str:
+    """The command that writes a source's manifest."""
+    more = " --identities identity_CelebA.txt --mapping image_list.txt" if source == "celebahq" else ""
+    return f"`guidebench data scan {source} FOLDER{more}` writes it"
+
+
+def _file_of(root: Path, index: int) -> Path | None:
+    """The file of an image, by the names under which FFHQ, CelebA-HQ and EG3D's crops of them are stored."""
+    stems = dict.fromkeys((f"{index:05d}", f"img{index:08d}", str(index)))
+    places = (root, root / f"{index - index % 1000:05d}", root / f"{index // 1000:05d}")
+    names = {place / f"{stem}{ending}": None for place in places for stem in stems for ending in _ENDINGS}
+    found = [path for path in names if path.is_file()]
+    if len(found) > 1:
+        raise BadInput(f"{root} holds image {index} twice: {found[0]} and {found[1]}; give the folder of one of them")
+    return found[0] if found else None
+
+
+def _photo(root: Path, path: Path) -> Photo:
+    from guidebench import images
+
+    picture = images.open_photo(path, least=LEAST_SIDE, must_be_square=True)
+    return Photo(path.relative_to(root).as_posix(), digest.of_file(path), picture.width)
+
+
+def _identities(path: Path) -> Iterator[tuple[str, int]]:
+    """Original file -> identity, from lines such as ``000001.jpg 2880``."""
+    for number, words in _rows(path):
+        if len(words) != 2 or not words[1].isdecimal():
+            raise BadInput(f"{path}:{number} is not of the form '000001.jpg 2880'; give CelebA's identity_CelebA.txt")
+        yield words[0], int(words[1])
+
+
+def _mapping(path: Path) -> Iterator[tuple[int, str]]:
+    """Index in CelebA-HQ -> original file, from columns that the first line names ``idx orig_idx orig_file …``."""
+    rows = _rows(path)
+    _, head = next(rows, (1, []))
+    if "idx" not in head or "orig_file" not in head:
+        raise BadInput(
+            f"{path} does not start with the columns 'idx orig_idx orig_file'; give CelebA-HQ's image_list.txt or "
+            "CelebAMask-HQ's CelebA-HQ-to-CelebA-mapping.txt"
+        )
+    for number, words in rows:
+        if len(words) != len(head) or not words[head.index("idx")].isdecimal():
+            raise BadInput(f"{path}:{number} does not fit its columns {' '.join(head)}; get the file again")
+        yield int(words[head.index("idx")]), words[head.index("orig_file")]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and words of each line that is not empty."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return ((number, line.split()) for number, line in enumerate(text.splitlines(), start=1) if line.strip())

@@ -1,0 +1,64 @@
+"""FFHQ and CelebA-HQ as `guidebench data scan` found them: the people of a frozen rule, from the user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from guidebench import data, digest, images
+from guidebench.data import Listed, Manifest
+from guidebench.errors import BadInput
+from guidebench.testbed import Faces, Person
+
+
+class ManifestFaces(Faces):
+    """The sources "ffhq" and "celebahq", each read from its manifest when it is first asked for.
+
+    Every file must still be the one that was scanned.
+    """
+
+    def __init__(self, resolution: int) -> None:
+        """resolution: pixels a side of the photographs that are handed out."""
+        self._resolution = resolution
+        self._manifests: dict[str, Manifest] = {}
+
+    def sources(self) -> Mapping[str, int]:
+        """The rule lists thirty people of each source, whether or not its manifest is here."""
+        return {source: data.LISTED for source in data.SOURCES}
+
+    def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
+        """See `guidebench.testbed.Faces.people`. Raises MissingAsset if the source was never scanned."""
+        manifest = self._manifest(source)
+        count = len(manifest.people)
+        if indices and not 0 <= min(indices) <= max(indices) < count:
+            raise BadInput(f"source '{source}' lists people 0 to {count - 1}, not {list(indices)}")
+        return [self._person(manifest, manifest.people[index], photos) for index in indices]
+
+    def manifest(self, source: str) -> str:
+        """Digest of the rule and of all file contents; see `guidebench.data.Manifest.digest`."""
+        return self._manifest(source).digest
+
+    def _manifest(self, source: str) -> Manifest:
+        if source not in self._manifests:
+            self._manifests[source] = data.read(source)
+        return self._manifests[source]
+
+    def _person(self, manifest: Manifest, person: Listed, photos: int) -> Person:
+        if len(person.photos) < photos:
+            raise BadInput(
+                f"{manifest.rule} lists {len(person.photos)} photographs of {person.identity}, {photos} are needed; "
+                f"give probe_photos = {len(person.photos) - 1} or fewer in the protocol"
+            )
+        return Person(person.identity, torch.stack([self._load(manifest, photo) for photo in person.photos[:photos]]))
+
+    def _load(self, manifest: Manifest, photo: data.Photo) -> Tensor:
+        path = manifest.path(photo)
+        try:
+            unchanged = digest.of_file(path) == photo.sha256
+        except OSError as error:
+            raise BadInput(f"cannot read {path}: {error.strerror or error}; {data.remedy(manifest.source)}") from None
+        if not unchanged:
+            raise BadInput(f"{path} has changed since it was scanned; bring it back, or {data.remedy(manifest.source)}")
+        return images.load(path, self._resolution, must_be_square=True)

@@ -52,6 +52,7 @@ FLOORS = ("nothing", "scramble")
 TESTBEDS = {
     "mini": ("guidebench.testbeds.mini.testbed:MiniTestbed", "embedded: small networks trained on rendered 3-D faces"),
     "linear": ("guidebench.testbeds.linear:LinearTestbed", "analytic: identity is a direction, every metric is known"),
+    "eg3d-ffhq": ("guidebench.testbeds.eg3d:EG3DTestbed", "the paper's: EG3D at 512 px, with weights of your own"),
 }
 DEFAULT_TESTBED = "mini"
 

@@ -1,0 +1,174 @@
+"""The testbed `eg3d-ffhq`: the paper's generator, inverter, losses and judges, for whoever has their weights.
+
+GUIDE (arXiv 2405.09879, §4.1) forgets people from EG3D at 512 px: photographs are inverted with GOAE, methods train
+with LPIPS and IR-SE50 on a fixed crop, CurricularFace behind MTCNN judges, FID features are pytorch-fid's. ArcFace with
+a detector of its own is the second opinion. `guidebench.catalogue` lists the files, docs/eg3d-ffhq.md the way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from guidebench import assets, digest, real_images
+from guidebench.catalogue import named
+from guidebench.errors import BadInput
+from guidebench.images import to_arrays
+from guidebench.networks import arcface, checkpoints, eg3d, goae, inception, irse, lpips, mtcnn
+from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.testbed import Faces, Inverter, Judges, Players, Testbed
+from guidebench.testbeds.manifest import ManifestFaces
+
+SIZES = {"resolution": 512, "neural_rendering_resolution": 128, "num_ws": 14, "w_dim": 512}  # of the published model
+PUBLISHED_PIVOT = (0.0, 0.0, 0.0)  # the released code reads the pivot under a key that does not exist, and gets this
+ARCFACE_PACKS = ("arcface-buffalo_l", "arcface-antelopev2")  # the first that is here
+DETECTOR_ASSETS = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
+
+
+class PhotoInverter(Inverter):
+    """GOAE behind photographs of any size, resized as the released code does."""
+
+    def __init__(self, network: goae.GoaeInverter) -> None:
+        super().__init__()
+        self.network = network
+
+    @torch.no_grad()
+    def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        """(n, 3, h, w) in [-1, 1], cropped as EG3D's training faces -> absolute codes (n, 14, 512).
+
+        rng: the encoder as in training, with stochastic depth and dropout from this stream; None: evaluation mode.
+        """
+        prepared = torch.cat([goae.prepare(photo) for photo in to_arrays(images)])
+        return self.network.invert(prepared.to(images.device), rng=rng)
+
+
+class EG3DTestbed(Testbed):
+    """Players and judges of the paper, from the files in the assets folder."""
+
+    name = "eg3d-ffhq"
+    summary = "the paper's: EG3D at 512 px, with weights of your own"
+    caption = (
+        "Testbed eg3d-ffhq: the paper's generator, inverter and first judge; the people, the random draws and the real "
+        "images of ΔFID_real are not the authors', who published none of them."
+    )
+    batch = 4  # a 512 px image passes through maps of 128 MiB each in float32
+
+    @classmethod
+    def switches(cls, conventions: str) -> str:
+        """See `guidebench.testbed.Testbed.switches`."""
+        return {
+            "corrected": (
+                "cameras look at the pivot that the weights were trained with; encoder in eval mode; MTCNN's softmax "
+                "over classes, thresholds 0.6 0.7 0.8; evaluation noise constant and shared before and after"
+            ),
+            "published": (
+                "cameras look at the origin; encoder in train mode, its draws seeded; MTCNN's softmax over the image "
+                "width, thresholds 0.15 0.25 0.35; evaluation noise fresh before and after"
+            ),
+        }[conventions]
+
+    def missing(self) -> Sequence[str]:
+        """The required files that are absent or wrong."""
+        return assets.missing(self.name)
+
+    def players(self) -> Players:
+        """EG3D, GOAE, IR-SE50 on the fixed crop, LPIPS."""
+        generator = self._generator()
+        parts: dict[str, nn.Module] = {
+            "generator": generator,
+            "inverter": PhotoInverter(goae.load(assets.find("goae"), generator.w_avg)),
+            "recognizer": irse.FixedCropRecognizer(irse.load_ir_se50(assets.find("ir-se50"))),
+            "perceptual": lpips.load(assets.find("vgg16"), assets.find("lpips-lin")),
+        }
+        for part in parts.values():
+            part.eval().requires_grad_(False).to(self.device)
+        digests = {
+            "generator": assets.digest("eg3d-ffhq"),
+            "inverter": assets.digest("goae"),
+            "recognizer": assets.digest("ir-se50"),
+            "perceptual": digest.of_data([assets.digest("vgg16"), assets.digest("lpips-lin")]),
+        }
+        if assets.path_or_none("eg3d-w-avg"):
+            digests["w_avg"] = assets.digest("eg3d-w-avg")
+        return Players(**parts, digests=digests)  # type: ignore[arg-type]
+
+    def judges(self) -> Judges:
+        """CurricularFace behind MTCNN, ArcFace behind SCRFD, Inception features, real photographs if there are any."""
+        pack = arcface_pack()
+        features = inception.feature_source(assets.find("fid-inception"), device=self.device)
+        digests = {
+            "curricularface": assets.digest("curricularface"),
+            "mtcnn": digest.of_data([assets.digest(asset) for asset in DETECTOR_ASSETS]),
+            "arcface": assets.digest(pack),
+            "features": assets.digest("fid-inception"),
+        }
+        real, told = None, ""
+        if path := assets.path_or_none("ffhq-real"):
+            real, told = real_images.read(path, dim=features.dim)
+            digests["real"] = assets.digest("ffhq-real")
+        return Judges(
+            recognizers={"curricularface": self._curricularface(), "arcface": self._arcface(pack)},
+            features=features,
+            real=real,
+            digests=digests,
+            real_description=told,
+            descriptions={
+                "curricularface": f"IR-101 on faces that MTCNN finds ({self.conventions})",
+                "arcface": f"insightface pack {named(pack).file} with its own detector, onnxruntime on {self.device}",
+            },
+        )
+
+    def faces(self) -> Faces:
+        """FFHQ and CelebA-HQ as `guidebench data scan` found them."""
+        return ManifestFaces(SIZES["resolution"])
+
+    def _generator(self) -> TriPlaneGenerator:
+        path = assets.find("eg3d-ffhq")
+        generator = eg3d.load(path)
+        wrong = [
+            f"{name} {getattr(generator, name)}, not {size}"
+            for name, size in SIZES.items()
+            if getattr(generator, name) != size
+        ]
+        if wrong:
+            raise BadInput(f"{path} is another EG3D model ({'; '.join(wrong)}); get {named('eg3d-ffhq').file}")
+        if average := assets.path_or_none("eg3d-w-avg"):
+            generator.w_avg.copy_(average_code(average, generator.w_dim))
+        if self.conventions == "published":
+            assert generator.rig is not None
+            generator.rig = dataclasses.replace(generator.rig, pivot=PUBLISHED_PIVOT)
+        return generator
+
+    def _curricularface(self) -> irse.AlignedRecognizer:
+        folders = {assets.find(asset).parent for asset in DETECTOR_ASSETS}
+        detector = mtcnn.load(folders.pop(), convention=self.conventions)  # type: ignore[arg-type]  # checked by Protocol
+        network = irse.load_ir_101(assets.find("curricularface"))
+        return irse.AlignedRecognizer(detector, network).eval().to(self.device)
+
+    def _arcface(self, pack: str) -> irse.AlignedRecognizer:
+        detector, recogniser = (assets.find(pack) / file for file in named(pack).members)
+        return arcface.load(detector, recogniser, device=self.device).eval()
+
+
+def arcface_pack() -> str:
+    """The id of the ArcFace pack to use: the first that is in the assets folder and right, else the first."""
+    present = (asset for asset in ARCFACE_PACKS if assets.inspect(named(asset)).status == "present")
+    return next(present, ARCFACE_PACKS[0])
+
+
+def average_code(path: str | Path, width: int) -> Tensor:
+    """(width,): the average latent code in a file as GUIDE's script loads it, whose rows are all alike.
+
+    Raises BadInput, naming the file, if it holds anything else.
+    """
+    stored = checkpoints.read(path)
+    if not isinstance(stored, Tensor) or stored.shape[-1:] != (width,):
+        raise BadInput(f"{path} holds no average code (14, {width}); remove it, and the generator's own is used")
+    rows = stored.reshape(-1, width).to(torch.float32)
+    if not torch.equal(rows, rows[:1].expand_as(rows)):
+        raise BadInput(f"{path} holds rows that differ; an average code has one; remove it to use the generator's own")
+    return rows[0]

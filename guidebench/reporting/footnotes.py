@@ -6,19 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from guidebench.reporting.layout import (
-    Cell,
-    Column,
-    Family,
-    Report,
-    Row,
-    Table,
-    Variant,
-    groups_of,
-    judges_of,
-    row_order,
-)
+from guidebench.reporting.report import Cell, Column, Family, Report, Row, Table
 from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
+from guidebench.reporting.variants import Variant, groups_of, judges_of, row_order
 
 if TYPE_CHECKING:
     from guidebench.store import Record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from guidebench.errors import BadInput, unknown_name
-from guidebench.reporting import statistics
+from guidebench.reporting import footnotes, statistics
+from guidebench.reporting.families import with_tests
 from guidebench.reporting.frame import from_records
 from guidebench.reporting.paper import PaperTable
-from guidebench.reporting.published import Claim, PublishedTable
-from guidebench.reporting.statistics import ALPHA, Paired, Summary
+from guidebench.reporting.published import PublishedTable
+from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Group, Report, Row, Table
+from guidebench.reporting.statistics import Summary
+from guidebench.reporting.variants import MULTI_IMAGE, Variant, groups_of, judges_of, protocol_order, row_order
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 KINDS = ("auto", "paper", "full", "compare")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
-MULTI_IMAGE = "celebahq-multi"  # the protocol of the paper's Table 2
-PROTOCOL_ORDER = ("random", "ffhq", "celebahq", MULTI_IMAGE)
-METHOD_ORDER = ("nothing", "scramble", "mean-latent", "extrapolated", "extrapolated-adj", "guide")
 FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling"}
 DEFAULT_AGAINST = "mean-latent"
 
@@ -67,160 +66,6 @@ class Choice:
         return self.table.name if self.table else self.kind
 
 
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring columns under one protocol."""
-
-    protocol: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric under one protocol and, if it has one, one judge."""
-
-    group: Group
-    metric: str
-    judge: str | None
-    title: str
-    latex: str
-    direction: str  # "lower", "higher" or "none"
-    digits: int  # decimals shown
-    strangers: tuple[float, float] | None = None  # mean and std of the judge's cosine of different people
-
-    @property
-    def arrow(self) -> str:
-        """↓ where lower is better, ↑ where higher is."""
-        return {"lower": "↓", "higher": "↑"}.get(self.direction, "")
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A row minus the reference row in one column, on the identities and seeds that both have."""
-
-    difference: Paired
-    family: int = 0  # tests that Holm corrects for; 0: not tested
-    p: float | None = None  # sign-flip permutation, two-sided; None: not tested, or no identity in common
-    exact: bool = True  # whether p counts all sign patterns
-    adjusted: float | None = None  # Holm
-    attainable: float | None = None  # the smallest adjusted p that the numbers of identities allow
-    wilcoxon: float | None = None  # not adjusted; full layout only
-
-    @property
-    def too_small(self) -> bool:
-        """Whether no data of this size could separate the methods."""
-        return self.attainable is not None and self.attainable > ALPHA
-
-    @property
-    def separated(self) -> bool:
-        """Whether the adjusted p says that the methods differ."""
-        return self.adjusted is not None and not self.too_small and self.adjusted < ALPHA
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one row holds in one column; without a summary nothing was measured there."""
-
-    summary: Summary | None = None
-    best: bool = False
-    contrast: Contrast | None = None  # None: a floor, the reference itself, or nothing to compare
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method."""
-
-    label: str
-    title: str  # what is shown: the label, or the paper's name of the row
-    method: str
-    mark: str  # "floor", "ceiling" or ""
-    section: int  # 0: floors, 1: the rows that the table names, 2: others; a rule stands between them
-    notes: tuple[str, ...]  # failed trials, fewer identities, no preset, …
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A measured table."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    detailed: frozenset[Group]  # under which protocols cells show intervals
-
-    @property
-    def groups(self) -> list[Group]:
-        """The protocols, in column order."""
-        return list(dict.fromkeys(column.group for column in self.columns))
-
-    def placed(self) -> Iterable[tuple[Row, Column, Cell]]:
-        """Every cell with its row and column."""
-        for row in self.rows:
-            for column, cell in zip(self.columns, row.cells, strict=True):
-                yield row, column, cell
-
-
-@dataclass(frozen=True)
-class Family:
-    """The tests under one protocol that Holm corrects together."""
-
-    group: Group
-    judge: str | None  # the first judge; None: the columns have none
-    metrics: tuple[str, ...]  # titles
-    labels: tuple[str, ...]  # the methods, without the reference
-
-    @property
-    def size(self) -> int:
-        """Methods times metric columns."""
-        return len(self.metrics) * len(self.labels)
-
-
-@dataclass(frozen=True)
-class ClaimedTable:
-    """A published table, cut to the protocols and metrics of a report."""
-
-    source: PublishedTable
-    columns: tuple[tuple[str, str], ...]  # protocol and metric
-    titles: tuple[str, ...]
-    latex: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that a renderer writes."""
-
-    kind: str  # "paper", "full" or "compare"
-    layout: str  # the table's name, or the kind
-    testbed: str
-    conventions: str
-    caption: str  # what every table made on this testbed must say
-    tables: tuple[Table, ...]
-    against: str | None  # label of the row that the others are compared with
-    families: tuple[Family, ...]
-    claims: tuple[ClaimedTable, ...] = ()
-    footnotes: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()  # footnotes on the tests
-    lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells do not say it
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What makes a row: one label with one code, one set of fields."""
-
-    label: str
-    method: str
-    source_digest: str
-    fields: str
-    training_seen: bool
-
-    @classmethod
-    def of(cls, record: Record) -> Variant:
-        """The row that a record belongs to."""
-        fields = json.dumps(record.fields, sort_keys=True)
-        return cls(record.label, record.method, record.source_digest, fields, record.training_seen)
-
-
 # Which layout ---------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +79,7 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     """
     from guidebench import suites
 
-    names = sorted({str(stored.record.protocol["name"]) for stored in records}, key=_protocol_place)
+    names = sorted({str(stored.record.protocol["name"]) for stored in records}, key=protocol_order)
     against = None
     if table is None and layout in ("auto", "paper"):
         columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
@@ -252,10 +97,6 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
             f"`guidebench reproduce {table.name}` measures what it needs"
         )
     return Choice("paper", table, against)
-
-
-def _protocol_place(name: str) -> tuple[int, str]:
-    return PROTOCOL_ORDER.index(name) if name in PROTOCOL_ORDER else len(PROTOCOL_ORDER), name
 
 
 # Records to a report ---------------------------------------------------------------------------------------------
@@ -277,8 +118,6 @@ def build(
     against: label or name of the row that others are compared with; None: mean-latent, where it is there.
     superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against`` is absent or not one.
     """
-    from guidebench.reporting import footnotes
-
     if choice.table:
         records = [item for item in records if item.record.protocol["name"] in choice.table.protocols]
     plain = [stored.record for stored in records]
@@ -294,7 +133,7 @@ def build(
     first = plain[0]
     labels = _unique_labels(rows.variants)
     shown = labels[reference] if reference else None
-    tables, families = _with_tests(tables, judges_of(plain), shown, wilcoxon=choice.kind == "full")
+    tables, families = with_tests(tables, judges_of(plain), shown, wilcoxon=choice.kind == "full")
     if choice.kind == "compare" and not families:
         names = " and ".join(sorted(labels.values()))
         raise BadInput(f"{names} have values for no identity and seed in common; `guidebench scores` lists all values")
@@ -444,17 +283,6 @@ def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return trials.assign(value=trials[name] / COSTS[name].unit, n=1, lost_before=0, lost_after=0)
 
 
-def groups_of(records: Iterable[Record]) -> list[Group]:
-    """The protocols of records, in the order of tables."""
-    titles = {str(record.protocol["name"]): str(record.protocol.get("title", "")) for record in records}
-    return [Group(name, titles[name] or name) for name in sorted(titles, key=_protocol_place)]
-
-
-def judges_of(records: Iterable[Record]) -> list[str]:
-    """The judges of records; the first leads."""
-    return list(dict.fromkeys(judge for record in records for judge in record.judges))
-
-
 def _paper(records: Sequence[Record], rows: _Rows, metrics: Mapping[str, Metric], table: PaperTable) -> Table:
     """A table of the paper; each judge has its column."""
     present = {group.protocol: group for group in groups_of(records)}
@@ -509,12 +337,6 @@ def _column(
         digits=digits,
         strangers=(strangers[0], strangers[1]) if strangers else None,
     )
-
-
-def row_order(variant: Variant) -> tuple[int, str, str, str]:
-    """Sorts rows: the ladder first, then by name."""
-    place = METHOD_ORDER.index(variant.method) if variant.method in METHOD_ORDER else len(METHOD_ORDER)
-    return place, variant.method, variant.label, variant.source_digest
 
 
 def _unique_labels(variants: Sequence[Variant]) -> dict[Variant, str]:
@@ -593,55 +415,6 @@ def _best(column: Column, summaries: Sequence[tuple[Row, Summary | None]]) -> se
     return {label for label in rivals if values[label] == best}
 
 
-# Tests -----------------------------------------------------------------------------------------------------------
-
-
-def _with_tests(
-    tables: Sequence[Table], judges: Sequence[str], against: str | None, *, wilcoxon: bool
-) -> tuple[list[Table], list[Family]]:
-    """Adds p values to the contrasts under the first judge and in the columns without one, a family a protocol.
-
-    A family has (methods - 1) × metric columns members, columns in which nothing can be compared aside. A member that
-    cannot be tested, because nothing was measured or no identity is shared, counts with p = 1.
-    """
-    places = [
-        ((number, row.label, column), row, cell)
-        for number, table in enumerate(tables)
-        for row, column, cell in table.placed()
-    ]
-    families: list[Family] = []
-    tested: dict[tuple[int, str, Column], Contrast | None] = {}
-    for group in dict.fromkeys(group for table in tables for group in table.groups):
-        own = [(place, row, cell) for place, row, cell in places if place[2].group == group]
-        labels = dict.fromkeys(row.label for _, row, cell in own if cell.summary and not row.mark)
-        labels.pop(against or "", None)
-        family = {
-            place: cell.contrast
-            for place, row, cell in own
-            if row.label in labels and place[2].direction != "none" and place[2].judge in (None, *judges[:1])
-        }
-        columns = dict.fromkeys(
-            column for (_, _, column), contrast in family.items() if contrast and contrast.difference.n
-        )
-        family = {place: contrast for place, contrast in family.items() if place[2] in columns}
-        if not family:
-            continue
-        judge = next((column.judge for column in columns if column.judge), None)
-        families.append(Family(group, judge, tuple(column.title for column in columns), tuple(labels)))
-        tested |= dict(zip(family, _tested(list(family.values()), wilcoxon=wilcoxon), strict=True))
-
-    def cells(number: int, row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
-        return tuple(
-            replace(cell, contrast=tested.get((number, row.label, column), cell.contrast))
-            for column, cell in zip(columns, row.cells, strict=True)
-        )
-
-    return [
-        replace(table, rows=tuple(replace(row, cells=cells(number, row, table.columns)) for row in table.rows))
-        for number, table in enumerate(tables)
-    ], families
-
-
 def _answered(table: Table) -> set[Group]:
     """The protocols under which some test has identities enough: a mark says there what an interval says elsewhere."""
     return {
@@ -649,28 +422,6 @@ def _answered(table: Table) -> set[Group]:
         for _, column, cell in table.placed()
         if cell.contrast and cell.contrast.p and not cell.contrast.too_small
     }
-
-
-def _tested(contrasts: Sequence[Contrast | None], *, wilcoxon: bool) -> list[Contrast | None]:
-    """One family with raw, adjusted and attainable p values."""
-    values = [list(item.difference.values.values()) if item else [] for item in contrasts]
-    flips = [statistics.sign_flip(own) if own else None for own in values]
-    ranks = [statistics.wilcoxon(own) if wilcoxon else None for own in values]
-    adjusted = statistics.holm([flip.p if flip else 1.0 for flip in flips])
-    attainable = statistics.holm([statistics.smallest_p(len(own)) for own in values])
-    return [
-        item
-        and replace(
-            item,
-            family=len(contrasts),
-            p=flip.p if flip else None,
-            exact=flip.exact if flip else True,
-            adjusted=own if flip else None,
-            attainable=least,
-            wilcoxon=rank.p if rank else None,
-        )
-        for item, flip, rank, own, least in zip(contrasts, flips, ranks, adjusted, attainable, strict=True)
-    ]
 
 
 # Published -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from guidebench.reporting.layout import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
+from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 from guidebench.reporting.text import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guidebench.reporting.layout import Cell, Column, Contrast, Report, Row
+from guidebench.reporting.report import Cell, Column, Contrast, Report, Row
 from guidebench.reporting.statistics import Paired, Summary
 
 NONE = "–"  # measured, but without a value; what was not measured is left blank

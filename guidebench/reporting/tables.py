@@ -15,6 +15,7 @@ from guidebench.reporting.paper import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
+    from guidebench.store import StoredRecord
 
 FORMATS = tuple(renderers.RENDERERS)
 
@@ -54,6 +55,8 @@ def report(
         methods.append(against)
     found = _load(directory, mixing.Filter(testbed, conventions, protocol, methods or None), keys)
     choice = layouts.resolve(layout, found.records, table)
+    if choice.kind == "compare":
+        found = replace(found, records=_exactly(found.records, methods))
     return renderers.RENDERERS[format](_build(found, directory, choice, against, published, metrics))
 
 
@@ -67,6 +70,16 @@ def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
             "`guidebench compare DIRECTORY METHOD [AGAINST]`"
         )
     return named, named[1]
+
+
+def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[StoredRecord]:
+    """Without other settings of a method that were found by its name, where one has that very name as its label."""
+    labels = {stored.record.label for stored in records}
+    return [
+        stored
+        for stored in records
+        if stored.record.label in names or (stored.record.method in names and stored.record.method not in labels)
+    ]
 
 
 def summary(

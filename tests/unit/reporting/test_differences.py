@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -155,6 +157,26 @@ def test_without_the_baseline_nothing_is_tested_and_the_note_says_what_to_do(mak
     assert report.tests == ("No tests: no single row mean-latent to compare with; --against METHOD names another.",)
 
 
+def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
+    tmp_path, make_record, make_score, write_record
+):
+    """Thirty people: BCa from 30 on, and more sign patterns than are counted one by one."""
+    draws = np.random.default_rng(0)
+    for place in range(30):
+        for method, level in (("mean-latent", 0.5), ("guide", 0.45)):
+            score = make_score("id", float(draws.normal(level, 0.1)), identity=f"p{place:02}")
+            write_record(tmp_path, make_record(method, f"p{place:02}", scores=[score]))
+    full = tables.report(tmp_path, layout="full")
+    row = next(line for line in full.splitlines() if line.startswith("| guide | ID |"))
+    assert re.search(r"\[-?0\.\d+, -?0\.\d+\] BCa \[-?0\.\d+, -?0\.\d+\] \| \d+ of 30 \|", row)
+    assert "≈ 0." in row
+    assert "p after ≈: more than 20 identities, 99,999 random sign patterns instead of all 2^n." in full
+    assert "from 30 on beside it the BCa bootstrap interval" in full
+    (cell,) = (row["cells"][0] for row in json.loads(tables.report(tmp_path, "json"))["tables"][0]["rows"][1:])
+    assert cell["contrast"]["exact"] is False
+    assert cell["contrast"]["difference"]["bca"][0] < cell["contrast"]["difference"]["mean"]
+
+
 # Verdicts ---------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +262,17 @@ def test_what_cannot_be_compared_is_refused_in_one_line(committed, arguments, me
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_name_that_is_a_label_means_that_row_alone(runs, make_record, write_record):
+    """guide(steps=5) is the method guide, too, but nobody who says guide means it where there is a guide."""
+    write_record(runs, make_record("guide", "a", label="guide(steps=5)"))
+    shown = _run("compare", runs, "guide").output
+    assert "guide: n too small for p in ID, " in shown
+    assert "3 of 3" in shown
+    shown = _run("compare", runs, "guide(steps=5)").output
+    assert "guide(steps=5): n too small for p in ID, " in shown
+    assert "1 of 1" in shown
 
 
 def test_methods_of_different_protocols_are_not_compared(tmp_path, make_record, write_record):

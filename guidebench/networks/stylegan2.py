@@ -267,19 +267,16 @@ class SynthesisBlock(nn.Module):
         x: (n, inputs, r, r), None for the first block. image: (n, channels, r, r) or None. ws: (n, num_conv + 1,
         w_dim), the last for the way out. noise: one map or None for each of `layers`.
         """
-        device_type = ws.device.type
-        dtype = torch.float16 if self.half_on_cuda and device_type == "cuda" else torch.float32
-        layout = torch.channels_last
+        dtype = torch.float16 if self.half_on_cuda and ws.is_cuda else torch.float32
         if x is None:
-            x = self.const.to(dtype).expand(len(ws), -1, -1, -1).contiguous(memory_format=layout)
+            x = self.const.to(dtype).expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, ws[:, 0], noise[0])
         else:
-            x = x.to(dtype=dtype, memory_format=layout)
-            if self.has_skip:
-                bypass = self.skip(x, gain=math.sqrt(0.5))
-                x = self.conv1(self.conv0(x, ws[:, 0], noise[0]), ws[:, 1], noise[1], gain=math.sqrt(0.5)) + bypass
-            else:
-                x = self.conv1(self.conv0(x, ws[:, 0], noise[0]), ws[:, 1], noise[1])
+            x = x.to(dtype=dtype, memory_format=torch.channels_last)
+            gain = math.sqrt(0.5) if self.has_skip else 1.0  # the sum of two equal variances keeps its size
+            bypass = self.skip(x, gain=gain) if self.has_skip else None
+            x = self.conv1(self.conv0(x, ws[:, 0], noise[0]), ws[:, 1], noise[1], gain=gain)
+            x = x if bypass is None else x + bypass
         if image is not None and self.up:
             image = upsample(image, self.resample_filter)
         if self.has_rgb:

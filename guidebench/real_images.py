@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def read(path: str | Path, *, dim: int) -> tuple[FrechetStatistics, str]:
     return statistics, f"{statistics.count:,} photographs ({told})"
 
 
-def write(path: str | Path, statistics: FrechetStatistics, description: str) -> None:
-    """Writes a file of statistics; the name should end in ``.npz``."""
+def write(path: str | Path | BinaryIO, statistics: FrechetStatistics, description: str) -> None:
+    """Writes a file of statistics; numpy adds ``.npz`` to a path without it."""
     np.savez(
         path,
         mean=statistics.mean,

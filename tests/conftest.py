@@ -62,11 +62,22 @@ def reference() -> Path:
 @pytest.fixture(scope="session")
 def recipe() -> ModuleType:
     """tests/recipe_weights.py: weights and images that are functions of their names, as the reference arrays used."""
-    spec = importlib.util.spec_from_file_location("recipe_weights", ROOT / "tests" / "recipe_weights.py")
+    module = _beside("recipe_weights")
+    module.self_check()
+    return module
+
+
+@pytest.fixture(scope="session")
+def published_files() -> ModuleType:
+    """tests/published_files.py: writes files in the formats that the published networks come in."""
+    return _beside("published_files")
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.self_check()
     return module
 
 

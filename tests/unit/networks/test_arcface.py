@@ -1,0 +1,95 @@
+"""The ArcFace judge on tiny ONNX files: found faces, batches, refused files, and no silent CPU instead of CUDA."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from guidebench.errors import BadInput, MissingAsset
+from guidebench.images import to_arrays
+from guidebench.networks import arcface
+from guidebench.networks.alignment import crop_face
+from guidebench.networks.irse import AlignedRecognizer
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory, published_files: ModuleType) -> Path:
+    folder = tmp_path_factory.mktemp("packs") / "buffalo_l"
+    published_files.write_arcface_pack(folder, "det_10g.onnx", "w600k_r50.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(pack: Path) -> AlignedRecognizer:
+    return arcface.load(pack / "det_10g.onnx", pack / "w600k_r50.onnx")
+
+
+@pytest.fixture(scope="module")
+def images(recipe: ModuleType) -> torch.Tensor:
+    """Three pictures, the second black."""
+    pictures = torch.from_numpy(recipe.recipe_image("arcface", (3, 3, 128, 128), "tests"))
+    pictures[1] = -1
+    return pictures
+
+
+def test_a_face_is_found_where_the_detector_says_and_none_in_a_black_image(judge, images, published_files):
+    lit, black = (judge.detector.detect(picture) for picture in to_arrays(images)[:2])
+    assert len(lit) == 1 and len(black) == 0
+    scale = 128 / published_files.DETECTOR_SIDE  # the detector sees 640 pixels, whatever the image has
+    assert lit.points(0) == pytest.approx(published_files.FACE * scale)
+    assert lit.boxes[0, 4] == pytest.approx(0.9)
+
+
+def test_embeddings_are_unit_rows_of_the_crop_that_insightface_would_take(judge, images, published_files):
+    """Aligned by the fit in the template; the network pools 8 x 8 pixels of (x - 127.5) / 127.5, channels R, G, B."""
+    vectors, found = judge.embed(images)
+    assert found.tolist() == [True, False, True] and not vectors[1].any()
+    assert vectors[found].norm(dim=1).numpy() == pytest.approx(np.ones(2), abs=1e-6)
+    landmarks = published_files.FACE * (128 / published_files.DETECTOR_SIDE)
+    crop = crop_face(to_arrays(images)[0], landmarks, residual_in="template")
+    pooled = ((crop.astype(np.float64) - 127.5) / 127.5).reshape(14, 8, 14, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+    expected = pooled.ravel()[:512]
+    assert vectors[0].numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
+
+
+def test_a_batch_gives_what_its_images_give_alone(judge, images, monkeypatch):
+    together = judge.embed(images)
+    monkeypatch.setattr(judge.network, "batch", 1)
+    alone = judge.embed(images)
+    assert torch.allclose(together.vectors, alone.vectors, atol=1e-6)
+
+
+def test_a_session_on_the_cpu_is_refused_where_cuda_was_asked_for(pack, monkeypatch):
+    """As onnxruntime behaves where its CPU package lies over the GPU one: it says nothing."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(MissingAsset, match=r"on the CPU although cuda:0 was asked for.*--no-deps onnxruntime-gpu"):
+        arcface.load(pack / "det_10g.onnx", pack / "w600k_r50.onnx", device="cuda:0")
+    model = arcface.read_model(pack / "w600k_r50.onnx", "ArcFaceONNX", device="cuda:0", strictly=False)
+    assert not arcface.runs_on_cuda(model)
+
+
+def test_on_a_cpu_nothing_but_the_cpu_is_asked_for(judge):
+    for model in (judge.detector.model, judge.network.model):
+        assert model.session.get_providers() == ["CPUExecutionProvider"]
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_other_files_get_one_line(pack, tmp_path):
+    detector, recogniser = pack / "det_10g.onnx", pack / "w600k_r50.onnx"
+    with pytest.raises(BadInput, match=r"w600k_r50\.onnx should be SCRFD, insightface reads it as ArcFaceONNX"):
+        arcface.load(recogniser, recogniser)
+    with pytest.raises(BadInput, match=r"det_10g\.onnx should be ArcFaceONNX, insightface reads it as SCRFD"):
+        arcface.load(detector, detector)
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(recogniser.read_bytes()[:200])
+    for path in (cut, tmp_path / "absent.onnx"):
+        with pytest.raises(BadInput, match=rf"{path.name} cannot be read as an ONNX model") as caught:
+            arcface.load(detector, path)
+        assert "\n" not in str(caught.value)

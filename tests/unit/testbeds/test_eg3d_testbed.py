@@ -1,0 +1,452 @@
+"""The testbed eg3d-ffhq on files in the published formats with tiny networks: whole runs, conventions, wrong files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+from torch.nn import functional
+
+import guidebench
+from guidebench import assets, catalogue, images, seeds, trial
+from guidebench.cli import main
+from guidebench.errors import BadInput, MissingAsset
+from guidebench.networks import goae, inception, irse, lpips, mtcnn
+from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.networks.mtcnn import Detections, FaceDetector
+from guidebench.protocol import Protocol
+from guidebench.testbed import FeatureSource, Noise, PerceptualDistance
+from guidebench.testbeds import eg3d as testbed_module
+from guidebench.testbeds.eg3d import EG3DTestbed, average_code
+from guidebench.trial import Bench
+
+RENDERING = {
+    "depth_resolution": 6,
+    "depth_resolution_importance": 6,
+    "ray_start": 2.25,
+    "ray_end": 3.3,
+    "box_warp": 1,
+    "superresolution_module": "training.superresolution.SuperresolutionHybrid2X",
+    "avg_camera_radius": 2.7,
+    "avg_camera_pivot": [0, 0, 0.2],
+}
+ARGUMENTS = {
+    "z_dim": 16,
+    "c_dim": 25,
+    "w_dim": 16,
+    "img_resolution": 128,
+    "mapping_kwargs": {"num_layers": 2},
+    "channel_base": 512,
+    "channel_max": 4,
+}
+SIZES = {"resolution": 128, "neural_rendering_resolution": 16, "num_ws": 14, "w_dim": 16}
+TORCH_FILES = ("goae", "ir-se50", "curricularface", "vgg16", "lpips-lin", "fid-inception")
+PROTOCOL = """
+source = "random"
+identities = 1
+retain = 1
+views = 3
+neighbours = 1
+samples = 8
+"""
+
+
+class TinyEncoder(nn.Module):
+    """In the place of GOAE: the average code and twelve pooled pixels, and noise where a stream is given."""
+
+    def __init__(self, w_avg: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("w_avg", w_avg.clone())
+
+    def invert(self, photos: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        assert photos.shape[1:] == (3, 256, 256)
+        pooled = functional.adaptive_avg_pool2d(photos, 2).flatten(1)
+        offset = functional.pad(pooled, (0, 4))[:, None].repeat(1, 14, 1)
+        if rng is not None:
+            offset = offset + 0.1 * torch.randn(offset.shape, generator=rng)
+        return self.w_avg + offset
+
+
+class TinyNetwork(nn.Module):
+    """In the place of IR-SE50 and IR-101: a random projection of pooled pixels."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.randn(3 * 49, 512, generator=seeds.stream(name)))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return functional.normalize(functional.adaptive_avg_pool2d(faces, 7).flatten(1) @ self.matrix, dim=1)
+
+
+class TinyPerceptual(PerceptualDistance):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return functional.avg_pool2d(a - b, 4).square().mean(dim=(1, 2, 3))
+
+
+class TinyFeatures(nn.Module):
+    def forward(self, pictures: Tensor) -> tuple[Tensor]:
+        return (functional.adaptive_avg_pool2d(pictures.float() / 25, 2).flatten(1)[:, :4],)
+
+
+class MiddleFace(FaceDetector):
+    """A face in the middle of every image that is not black; the conventions differ by two pixels."""
+
+    def __init__(self, convention: str) -> None:
+        self.shift = 2.0 if convention == "published" else 0.0
+
+    def detect(self, image: np.ndarray) -> Detections:
+        count = int(image.max() > 0)
+        x = np.array([45, 83, 64, 48, 80]) * image.shape[1] / 128 + self.shift
+        y = np.array([50, 50, 72, 94, 94]) * image.shape[0] / 128
+        boxes = np.array([[24, 24, 104, 104, 0.9]])
+        return Detections(boxes[:count], np.concatenate([x, y])[None][:count].astype(np.float32))
+
+
+def tiny_features(path: Path, *, device: torch.device | str = "cpu") -> FeatureSource:
+    return FeatureSource("tiny", TinyFeatures(), 4, "four pooled pixels")
+
+
+@pytest.fixture(scope="module")
+def small(recipe: ModuleType) -> TriPlaneGenerator:
+    generator = TriPlaneGenerator.from_arguments(ARGUMENTS, RENDERING, 16)
+    return recipe.fill(generator, "small", "stylegan")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, small, published_files) -> Path:
+    """Every required file: tiny where a tiny one can be read, else a state dict that no network fits."""
+    folder = tmp_path_factory.mktemp("assets")
+    published_files.write_eg3d(small, folder / catalogue.named("eg3d-ffhq").file)
+    for place, asset in enumerate(TORCH_FILES):
+        published_files.write_torch({"stands.in": torch.full((2,), float(place))}, folder / catalogue.named(asset).file)
+    published_files.write_mtcnn(folder)
+    pack = catalogue.named("arcface-buffalo_l")
+    published_files.write_arcface_pack(folder / pack.file, *pack.members)
+    return folder
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch) -> Path:
+    """A private copy of the files as the assets folder, with no digests published."""
+    own = tmp_path / "assets"
+    shutil.copytree(files, own)
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(own))
+    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(catalogue, "ASSETS", tuple(dataclasses.replace(asset, sha256="") for asset in catalogue.ASSETS))
+    return own
+
+
+@pytest.fixture
+def tiny(folder, monkeypatch) -> Iterator[SimpleNamespace]:
+    """The loaders give tiny networks, trials run in this process; holds the loaders that were replaced."""
+    monkeypatch.setattr(testbed_module, "SIZES", SIZES)
+    monkeypatch.setattr(EG3DTestbed, "instant", True)
+    replaced = {
+        goae: ("load", lambda path, w_avg: TinyEncoder(w_avg)),
+        lpips: ("load", lambda vgg, lin: TinyPerceptual()),
+        mtcnn: ("load", lambda folder, *, convention: MiddleFace(convention)),
+        inception: ("feature_source", tiny_features),
+    }
+    kept = SimpleNamespace(
+        **{module.__name__.rpartition(".")[2]: vars(module)[name] for module, (name, _) in replaced.items()}
+    )
+    kept.irse = SimpleNamespace(load_ir_se50=irse.load_ir_se50, load_ir_101=irse.load_ir_101)
+    for module, (name, stand_in) in replaced.items():
+        monkeypatch.setattr(module, name, stand_in)
+    for name in ("load_ir_se50", "load_ir_101"):
+        monkeypatch.setattr(irse, name, lambda path, name=name: TinyNetwork(name))
+    yield kept
+
+
+def protocol(**changes) -> Protocol:
+    return Protocol(
+        **{"name": "tiny", "version": 1, "title": "", "source": "random", "identities": 1, "retain": 1}
+        | {"views": 3, "neighbours": 1, "samples": 8}
+        | changes
+    )
+
+
+def bench_of(conventions: str) -> Bench:
+    return Bench(EG3DTestbed(conventions=conventions))
+
+
+def invoke(*words: object):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def run(folder: Path, *words: object):
+    path = folder.parent / "tiny.toml"
+    path.write_text(PROTOCOL)
+    return invoke("run", "--testbed", "eg3d-ffhq", "--device", "cpu", "--protocol", path, *words)
+
+
+# Whole runs
+
+
+def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
+    """Methods train through the generator and the losses; both judges, FID and the floors are there."""
+    words = ("--method", "guide", "--set", "steps=1", "--out", tmp_path / "runs")
+    done = run(folder, *words)
+    assert done.exit_code == 0, done.output
+    found = guidebench.records(tmp_path / "runs")
+    assert set(found.method) == {"guide", "nothing", "scramble"} and set(found.conventions) == {"corrected"}
+    measured = found[found.value.notna()]
+    assert {"curricularface", "arcface"} <= set(measured.judge)
+    assert {"id", "id_retain", "id_neighbour", "fid_pre"} <= set(measured.metric)
+    real = found[found.metric == "delta_fid_real"]
+    assert real.value.isna().all() and real.reason.str.contains("no statistics of real images").all()
+    untouched = measured[(measured.method == "nothing") & (measured.metric == "id")]
+    assert (untouched.value >= 1 - 1e-4).all()
+    record = json.loads(next((tmp_path / "runs").glob("records/*/guide*/*/record.json")).read_text())
+    assert "cameras look at the pivot that the weights were trained with" in record["notes"]["conventions"]
+    assert "insightface pack buffalo_l" in record["notes"]["judges"] and record["strangers"] == {}
+    again = run(folder, *words)
+    assert "3 already recorded" in again.output
+    published = run(folder, *words, "--conventions", "published", "--floors", "none", "--method", "nothing")
+    assert published.exit_code == 0 and "2 measured" in published.output  # other keys
+
+
+def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp_path, recipe):
+    """Ten people are 45 pairs; the statistics are of as many features as the extractor has."""
+    pictures = torch.from_numpy(recipe.recipe_image("people", (10, 3, 64, 64), "tests"))
+    for place, picture in enumerate(pictures):
+        (tmp_path / "photos" / f"p{place}").mkdir(parents=True)
+        images.save(picture, tmp_path / "photos" / f"p{place}" / "0.png")
+    rows = np.random.default_rng(0).normal(size=(50, 4))
+    with open(folder / catalogue.named("ffhq-real").file, "wb") as stream:
+        np.save(stream, rows)
+    path = tmp_path / "own.toml"
+    path.write_text(PROTOCOL.replace("random", "celebahq"))
+    words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--identities", 1, "--method", "nothing", "--floors", "none")
+    done = invoke("run", "--protocol", path, "--photos", tmp_path / "photos", *words, "--out", tmp_path / "runs")
+    assert done.exit_code == 0, done.output
+    record = json.loads(next((tmp_path / "runs").glob("records/*/*/*/record.json")).read_text())
+    assert set(record["strangers"]) == {"curricularface", "arcface"}
+    assert record["notes"]["strangers"] == "curricularface: 45 pairs, arcface: 45 pairs"
+    values = {score["metric"]: score["value"] for score in record["scores"]}
+    assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record["digests"] and record["notes"]["real"]
+    assert {"id_photo", "inversion"} <= set(values)
+
+
+def test_a_photograph_without_a_face_is_named_once(tiny, folder, tmp_path):
+    for name in ("dark", "other"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        images.save(torch.full((3, 64, 64), -1.0 if name == "dark" else 0.5), tmp_path / "photos" / name / "0.png")
+    path = tmp_path / "own.toml"
+    path.write_text(PROTOCOL.replace("random", "celebahq"))
+    words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--identities", 1, "--method", "nothing")
+    done = invoke("run", "--protocol", path, "--photos", tmp_path / "photos", *words, "--out", tmp_path / "runs")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("no judge finds a face in the photograph by which dark is to be forgotten") == 1
+    assert "other is to be forgotten" not in done.stderr
+
+
+def test_photo_sets_that_were_not_scanned_name_the_command(tiny, folder, tmp_path):
+    words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--method", "guide", "--out", tmp_path / "runs")
+    done = invoke("run", "--protocol", "celebahq", *words)
+    assert done.exit_code == 2 and "guidebench data scan celebahq" in done.stderr and "Traceback" not in done.output
+
+
+# Conventions
+
+
+def test_published_moves_the_point_that_cameras_look_at_and_no_code(tiny):
+    """Frontal cameras stand on the axis of both pivots, so the mapping network's condition stays (FIELD: 1e-6)."""
+    corrected, published = (bench_of(name).players.generator for name in ("corrected", "published"))
+    assert published.rig == dataclasses.replace(corrected.rig, pivot=(0.0, 0.0, 0.0))
+    assert corrected.rig.pivot == (0.0, 0.0, 0.2)
+    z = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(corrected.map(z), published.map(z))
+    frontal, turned = ([each.rig.look_at(yaw, -0.2 * yaw) for each in (corrected, published)] for yaw in (0.0, 0.26))
+    assert torch.allclose(*frontal, atol=1e-6)
+    assert (turned[0] - turned[1]).abs().max() > 0.01
+    states = [each.state_dict() for each in (corrected, published)]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_published_runs_the_encoder_with_seeded_draws(tiny, tmp_path, recipe, monkeypatch):
+    (tmp_path / "photos" / "p").mkdir(parents=True)
+    (tmp_path / "photos" / "q").mkdir()
+    for name in ("p", "q"):
+        picture = torch.from_numpy(recipe.recipe_image(name, (1, 3, 64, 64), "tests"))[0]
+        images.save(picture, tmp_path / "photos" / name / "0.png")
+    codes = {}
+    for name in ("corrected", "published"):
+        bench = bench_of(name)
+        bench.faces = trial_faces(tmp_path / "photos", bench)
+        asked = protocol(source="photos", conventions=name)
+        before = torch.random.get_rng_state()
+        codes[name] = [trial.make_cast(bench, asked, 0).latents for _ in range(2)]
+        assert torch.equal(before, torch.random.get_rng_state())
+    for first, second in codes.values():
+        assert torch.equal(first, second)
+    assert 0.01 < (codes["published"][0] - codes["corrected"][0]).abs().max() < 1  # the encoder's noise, 0.1
+
+
+def trial_faces(root: Path, bench: Bench):
+    from guidebench.testbeds.folder import FolderFaces
+
+    return FolderFaces(root, bench.players.generator.resolution)
+
+
+def test_published_changes_the_detectors_settings_and_no_weight(tiny, monkeypatch):
+    monkeypatch.setattr(mtcnn, "load", tiny.mtcnn)
+    judges = {name: EG3DTestbed(conventions=name).judges() for name in ("corrected", "published")}
+    detectors = {name: found.recognizers["curricularface"].detector for name, found in judges.items()}
+    assert {name: detector.settings for name, detector in detectors.items()} == mtcnn.CONVENTIONS
+    states = [detector.state_dict() for detector in detectors.values()]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert judges["corrected"].digests == judges["published"].digests
+    second = [found.recognizers["arcface"] for found in judges.values()]
+    picture = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(*(judge.embed(picture).vectors for judge in second))
+
+
+def test_published_draws_evaluation_noise_anew_and_moves_no_identity(tiny):
+    from guidebench.baselines.nothing import Nothing
+
+    outcomes = {}
+    for name in ("corrected", "published"):
+        asked = protocol(conventions=name)
+        outcomes[name] = trial.run_trial(bench_of(name), asked, Nothing(), 0, 0, lambda step, scalars: None)
+    assert torch.equal(outcomes["corrected"].cast.latents, outcomes["published"].cast.latents)
+    change = {}
+    for name, outcome in outcomes.items():
+        evidence = outcome.evidence
+        change[name] = np.abs(evidence.source.features - evidence.after.features).max()
+    assert change["corrected"] == 0 and change["published"] > 1e-3
+
+
+@pytest.mark.parametrize("noise", ["constant", "drawn"])
+def test_views_in_batches_are_the_views_at_once(tiny, noise):
+    """Draws are those of the whole; sums of other lengths round differently."""
+    generator = bench_of("corrected").players.generator
+    code = generator.map(torch.randn(1, 16, generator=torch.Generator().manual_seed(0)))[0]
+    cameras = generator.rig.look_at(torch.linspace(-0.2, 0.2, 5), -0.2)
+
+    def views(batch: int | None) -> Tensor:
+        source = Noise.constant() if noise == "constant" else Noise.random(seeds.stream("views"))
+        return trial.render_views(generator, code, cameras, source, batch=batch)
+
+    with torch.no_grad():
+        whole = views(None)
+        for batch in (1, 2, 4, 5):
+            assert torch.allclose(views(batch), whole, atol=1e-5), batch
+    if noise == "drawn":
+        assert (whole - trial.render_views(generator, code, cameras, Noise.constant())).abs().max() > 1e-3
+
+
+def test_both_conventions_are_told_in_words():
+    told = {name: EG3DTestbed.switches(name) for name in ("corrected", "published")}
+    for name, words in {"corrected": "trained with", "published": "the origin"}.items():
+        assert words in told[name]
+        thresholds = " ".join(map(str, mtcnn.CONVENTIONS[name].thresholds))
+        assert thresholds in told[name]
+
+
+# Files
+
+
+def test_the_average_code_of_the_scripts_is_used_where_it_is_there(tiny, folder, published_files):
+    own = torch.linspace(-1, 1, 16)
+    path = folder / catalogue.named("eg3d-w-avg").file
+    without = EG3DTestbed().players()
+    torch.save(own.expand(14, -1).clone(), path)
+    players = EG3DTestbed().players()
+    assert torch.allclose(players.generator.w_avg, own) and torch.allclose(players.inverter.network.w_avg, own)
+    assert not torch.allclose(without.generator.w_avg, own)
+    assert set(players.digests) - set(without.digests) == {"w_avg"}
+    z = torch.randn(1, 16)
+    assert torch.equal(players.generator.map(z), without.generator.map(z))
+    torch.save(torch.randn(14, 16), path)
+    with pytest.raises(BadInput, match="holds rows that differ"):
+        average_code(path, 16)
+    torch.save({"a": own}, path)
+    with pytest.raises(BadInput, match="holds no average code"):
+        average_code(path, 16)
+
+
+def test_either_arcface_pack_will_do(tiny, folder):
+    first, second = (catalogue.named(asset) for asset in testbed_module.ARCFACE_PACKS)
+    digests = {EG3DTestbed().judges().digests["arcface"]}
+    (folder / first.file).rename(folder / second.file)
+    for before, now in zip(first.members, second.members, strict=True):
+        (folder / second.file / before).rename(folder / second.file / now)
+    assert EG3DTestbed().missing() == []
+    judges = EG3DTestbed().judges()
+    assert "antelopev2" in judges.descriptions["arcface"]
+    digests.add(judges.digests["arcface"])
+    assert len(digests) == 2
+    shutil.rmtree(folder / second.file)
+    with pytest.raises(MissingAsset, match="guidebench assets fetch arcface-buffalo_l"):
+        EG3DTestbed().judges()
+
+
+def test_every_required_file_is_asked_for(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path / "empty"))
+    required = [asset for asset in catalogue.needed_by("eg3d-ffhq") if not asset.without]
+    assert len(EG3DTestbed().missing()) == len(required) - 1  # one of two packs
+    done = run(folder, "--method", "guide", "--out", tmp_path / "runs")
+    assert done.exit_code == 2 and f"lacks {len(required) - 1} of its files" in done.stderr
+    assert "Traceback" not in done.output and not (tmp_path / "runs").exists()
+
+
+def test_the_doctor_finds_nothing_wrong_with_the_files(folder):
+    done = invoke("doctor", "--testbed", "eg3d-ffhq", "--device", "cpu")
+    assert done.exit_code == 0, done.stdout
+    assert "ok   assets: all that eg3d-ffhq requires" in done.stdout
+    assert "--protocol random" in done.stdout.splitlines()[-1]
+
+
+WRONG = {
+    "goae": ("goae", "load"),
+    "ir-se50": ("irse", "load_ir_se50"),
+    "curricularface": ("irse", "load_ir_101"),
+    "vgg16": ("lpips", "load"),
+    "fid-inception": ("inception", "feature_source"),
+}
+
+
+@pytest.mark.parametrize("asset", WRONG)
+def test_a_state_dict_that_does_not_fit_is_named(asset, tiny, folder, monkeypatch):
+    """The real loader, on a file that holds one tensor of another name."""
+    module, name = WRONG[asset]
+    kept = getattr(tiny, module)
+    monkeypatch.setattr(vars(testbed_module)[module], name, getattr(kept, name, kept))
+    testbed = EG3DTestbed()
+    with pytest.raises(BadInput, match="does not hold the weights|holds no") as caught:
+        testbed.players()
+        testbed.judges()
+    assert catalogue.named(asset).file in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_another_generator_ends_a_run_in_one_line(tiny, folder, tmp_path, monkeypatch):
+    path = folder / catalogue.named("eg3d-ffhq").file
+    words = ("--method", "guide", "--out", tmp_path / "runs")
+    with monkeypatch.context() as context:
+        context.setattr(testbed_module, "SIZES", {"resolution": 512})
+        done = run(folder, *words)
+    assert done.exit_code == 2
+    assert f"{path} is another EG3D model (resolution 128, not 512)" in done.stderr
+    path.write_bytes(pickle.dumps({"G": 1}))
+    (folder / assets.LOCK).unlink()  # as if it had been added so
+    done = run(folder, *words)
+    assert done.exit_code == 2 and f"{path} is no snapshot with a network 'G_ema'" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_real_features_of_another_network_are_refused(tiny, folder):
+    with open(folder / catalogue.named("ffhq-real").file, "wb") as stream:
+        np.save(stream, np.random.default_rng(0).normal(size=(50, 9)))
+    with pytest.raises(BadInput, match=r"ffhq-real\.npz holds"):
+        EG3DTestbed().judges()

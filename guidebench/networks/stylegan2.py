@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -402,6 +402,9 @@ def mapping_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def synthesis_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The stored synthesis arguments as arguments of `SynthesisNetwork`; `BadInput` if one is unknown."""
+    architecture = stored.get("architecture", "skip")
+    if architecture not in get_args(Architecture):
+        raise BadInput(f"unknown architecture {architecture!r}; known are {', '.join(get_args(Architecture))}")
     known = {"channel_base", "channel_max", "num_fp16_res", "conv_clamp", "architecture"}
     only = {
         "activation": ("lrelu",),

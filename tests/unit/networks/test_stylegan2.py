@@ -251,6 +251,7 @@ def test_the_gradient_is_that_of_the_function():
     [
         ({"activation": "relu"}, "activation = 'relu' is not supported, only 'lrelu'"),
         ({"use_noise": False}, "use_noise = False"),
+        ({"architecture": "dense"}, "unknown architecture 'dense'; known are skip, orig, resnet"),
         ({"attention": True}, "unknown synthesis argument attention = True"),
     ],
 )

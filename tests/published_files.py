@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from guidebench.networks import mtcnn
+from guidebench import catalogue
+from guidebench.networks import goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
 
 DETECTOR_STRIDES, DETECTOR_SIDE, ANCHORS = (8, 16, 32), 640, 2  # of SCRFD
@@ -64,6 +65,36 @@ def write_arcface_pack(folder: Path, detector: str, recogniser: str) -> None:
     folder.mkdir(parents=True)
     onnx.save(_detector(), str(folder / detector))
     onnx.save(_recogniser(), str(folder / recogniser))
+
+
+def write_real_size(folder: Path, recipe: types.ModuleType, generator_config: dict[str, Any]) -> None:
+    """Every required file of eg3d-ffhq, 1.3 GB: the published networks with drawn weights, and a tiny ArcFace pack.
+
+    recipe: tests/recipe_weights.py. generator_config: constructor arguments with rendering_kwargs.
+    """
+
+    def tensors(network: nn.Module, **options: Any) -> dict[str, Tensor]:
+        slopes = {f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.PReLU)}
+        return recipe.fill(network, "real-size", prelu=slopes, **options).state_dict()
+
+    def path(asset: str) -> Path:
+        return folder / catalogue.named(asset).file
+
+    arguments = {key: value for key, value in generator_config.items() if key != "rendering_kwargs"}
+    generator = TriPlaneGenerator.from_arguments(arguments, generator_config["rendering_kwargs"], 128)
+    write_eg3d(recipe.fill(generator, "real-size", "stylegan"), path("eg3d-ffhq"))
+    tables = ("relative_coords_table", "relative_position_index", "attn_mask")
+    write_goae(recipe.fill(goae.GOAEEncoder(), "real-size", "swin", structural=tables), path("goae"))
+    write_torch(tensors(irse.IRSE50()), path("ir-se50"))
+    write_torch(tensors(irse.IR101()), path("curricularface"))
+    write_torch(tensors(inception.FidInception(), gain=1.6, centre=True), path("fid-inception"))
+    distance = tensors(lpips.LPIPS(), gain=2**0.5)
+    write_torch({key: value for key, value in distance.items() if key.startswith("features.")}, path("vgg16"))
+    linear = {key: value.abs() for key, value in distance.items() if key.startswith("lin")}
+    write_torch({f"{key}.model.1.weight": value.view(1, -1, 1, 1) for key, value in linear.items()}, path("lpips-lin"))
+    write_mtcnn(folder)
+    pack = catalogue.named("arcface-buffalo_l")
+    write_arcface_pack(path(pack.id), *pack.members)
 
 
 class _Stored:

@@ -190,8 +190,12 @@ def trial_key(
     manifest: str,
     identity: str,
     seed: int,
+    inputs: Mapping[str, str] | None = None,
 ) -> str:
-    """SHA-256 of everything that decides a trial's numbers; commit and device are recorded, not keyed."""
+    """SHA-256 of everything that decides a trial's numbers; commit and device are recorded, not keyed.
+
+    inputs: `Unlearner.inputs`. Methods that read no files have the keys that they had before there were any.
+    """
     return digest.of_data(
         {
             "protocol": protocol.measurement(),
@@ -206,6 +210,7 @@ def trial_key(
             "precision": "float32",
             "numerics": NUMERICS_VERSION,
         }
+        | ({"inputs": dict(inputs)} if inputs else {})
     )
 
 
@@ -440,7 +445,7 @@ def render_views(
         repeated = features.expand(count, *features.shape[1:])
         own = sliced.rows(start, count) if count < total else noise
         parts.append(generator.decode(repeated, code.expand(count, *code.shape), some, noise=own))
-    return torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)  # cat may change the layout, and rounding
 
 
 def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:

@@ -170,6 +170,8 @@ def _judge_notes(records: Sequence[Record]) -> list[str]:
             None,
         )
         notes.append(f"Judge {judge}{known}{f', weights {digest[:12]}' if digest else ''}.")
+    if pairs := next((record.notes["strangers"] for record in records if record.notes.get("strangers")), ""):
+        notes.append(f"Different people: first photographs of the photo set, {pairs}.")
     return notes
 
 

@@ -62,12 +62,12 @@ class EG3DTestbed(Testbed):
         """See `guidebench.testbed.Testbed.switches`."""
         return {
             "corrected": (
-                "cameras look at the pivot that the weights were trained with; encoder in eval mode; MTCNN's softmax "
-                "over classes, thresholds 0.6 0.7 0.8; evaluation noise constant and shared before and after"
+                "cameras look at the pivot that the weights were trained with; encoder in eval mode; MTCNN's softmax over "
+                "classes, thresholds 0.6 0.7 0.8, whole boxes; evaluation noise constant and shared before and after"
             ),
             "published": (
                 "cameras look at the origin; encoder in train mode, its draws seeded; MTCNN's softmax over the image "
-                "width, thresholds 0.15 0.25 0.35; evaluation noise fresh before and after"
+                "width, thresholds 0.15 0.25 0.35, boxes cut at the border; evaluation noise fresh before and after"
             ),
         }[conventions]
 
@@ -144,8 +144,8 @@ class EG3DTestbed(Testbed):
         return generator
 
     def _curricularface(self) -> irse.AlignedRecognizer:
-        folders = {assets.find(asset).parent for asset in DETECTOR_ASSETS}
-        detector = mtcnn.load(folders.pop(), convention=self.conventions)  # type: ignore[arg-type]  # checked by Protocol
+        folder, *_ = (assets.find(asset).parent for asset in DETECTOR_ASSETS)
+        detector = mtcnn.load(folder, convention=self.conventions)  # type: ignore[arg-type]  # Protocol checks it
         network = irse.load_ir_101(assets.find("curricularface"))
         return irse.AlignedRecognizer(detector, network).eval().to(self.device)
 

@@ -34,6 +34,14 @@ def test_the_digest_tells_measurements_apart_but_not_how_many():
     assert file.resolve("mini", conventions="published").digest() != base.digest()
 
 
+def test_protocols_of_one_run_agree_on_conventions():
+    asked = [protocol.load(name).resolve("mini", conventions="published") for name in ("random", "ffhq")]
+    assert protocol.common_conventions(asked) == "published"
+    asked.append(protocol.load("celebahq").resolve("mini"))
+    with pytest.raises(BadInput, match="celebahq for corrected and ffhq for published is asked; give --conventions"):
+        protocol.common_conventions(asked)
+
+
 def test_a_protocol_survives_a_record():
     resolved = protocol.load("random").resolve("mini", seeds=(0, 3))
     assert Protocol.from_data(resolved.as_data()) == resolved

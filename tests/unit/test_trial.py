@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from guidebench import protocol as protocols
-from guidebench import registry, trial
+from guidebench import registry, seeds, trial
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics import score_all
-from guidebench.testbed import Noise
+from guidebench.testbed import Noise, SlicedNoise
 from guidebench.testbeds.linear import LinearTestbed
 from guidebench.trial import Bench, run_trial
 from guidebench.unlearner import Context, Unlearner
@@ -68,6 +68,21 @@ def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monke
     monkeypatch.setattr(bench.testbed, "batch", 3)
     parts = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
     assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
+
+
+def test_parts_of_a_batch_get_the_noise_of_the_whole():
+    """Two draws with rows of their own (three a code, then one), and between them one that the batch shares."""
+
+    def draws(noise, count):
+        return [noise.uniform((3 * count, 2)), noise.normal((1, 4)), noise.normal((count, 2))]
+
+    whole = draws(Noise.random(seeds.stream("whole")), 5)
+    sliced = SlicedNoise(Noise.random(seeds.stream("whole")), 5)
+    parts = [draws(sliced.rows(start, count), count) for start, count in ((0, 2), (2, 2), (4, 1))]
+    rows, shared, more = zip(*parts, strict=True)
+    assert torch.equal(torch.cat(rows), whole[0]) and torch.equal(torch.cat(more), whole[2])
+    assert all(torch.equal(each, whole[1]) for each in shared)
+    assert SlicedNoise(Noise.constant(), 5).rows(2, 2).is_constant
 
 
 def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
@@ -223,4 +238,5 @@ def test_the_key_depends_on_everything_that_decides_the_numbers(bench):
         ("seed", 1),
     ):
         assert trial.trial_key(SMOKE, method, **{**arguments, name: value}) != base
-    assert trial.trial_key(dataclasses.replace(SMOKE, samples=101), method, **arguments) != base
+    for changes in ({"samples": 101}, {"conventions": "published"}):
+        assert trial.trial_key(dataclasses.replace(SMOKE, **changes), method, **arguments) != base

@@ -233,6 +233,7 @@ def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp
     record = json.loads(next((tmp_path / "runs").glob("records/*/*/*/record.json")).read_text())
     assert set(record["strangers"]) == {"curricularface", "arcface"}
     assert record["notes"]["strangers"] == "curricularface: 45 pairs, arcface: 45 pairs"
+    assert "Different people: first photographs of the photo set, curricularface: 45 pairs" in done.output
     values = {score["metric"]: score["value"] for score in record["scores"]}
     assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record["digests"] and record["notes"]["real"]
     assert {"id_photo", "inversion"} <= set(values)

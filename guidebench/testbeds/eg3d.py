@@ -62,8 +62,9 @@ class EG3DTestbed(Testbed):
         """See `guidebench.testbed.Testbed.switches`."""
         return {
             "corrected": (
-                "cameras look at the pivot that the weights were trained with; encoder in eval mode; MTCNN's softmax over "
-                "classes, thresholds 0.6 0.7 0.8, whole boxes; evaluation noise constant and shared before and after"
+                "cameras look at the pivot that the weights were trained with; encoder in eval mode; MTCNN's softmax "
+                "over classes, thresholds 0.6 0.7 0.8, whole boxes; evaluation noise constant and shared before and "
+                "after"
             ),
             "published": (
                 "cameras look at the origin; encoder in train mode, its draws seeded; MTCNN's softmax over the image "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -125,6 +125,7 @@ class Metric:
     unit: str
     summary: str  # one line: what it means
     judged: bool = True  # one column per judge
+    independent: ClassVar[bool] = True  # whether the values of different identities are: intervals and tests need it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,10 @@ class TrialMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossMetric(Metric):
-    """A metric of all identities that one method forgot under one seed: computed when records are read."""
+    """A metric of all identities that one method forgot under one seed: computed when records are read.
 
+    Each trial enters the values of several identities, so these are not independent.
+    """
+
+    independent: ClassVar[bool] = False
     compute: Callable[[Sequence[Afterwards]], Sequence[Score]] = field(repr=False)

@@ -53,6 +53,17 @@ def _value_notes(report: Report) -> list[str]:
             "FID and other metrics of random samples: intervals, std and p are conditional on the one shared set of "
             "latent codes that every trial samples."
         )
+    dependent = dict.fromkeys(
+        column.title
+        for table in report.tables
+        for column in table.columns
+        if not column.independent and column.direction != "none"
+    )
+    if dependent and report.kind != "compare":
+        lines.append(
+            f"{', '.join(dependent)}: neither interval nor test: each trial enters the values of several identities, "
+            "which are therefore not independent."
+        )
     if report.kind != "compare":
         lines.append(
             "Bold (plain text: *): best mean of the rows of equal coverage, floors aside; none where a row with fewer "
@@ -179,16 +190,19 @@ def _preset_notes(records: Sequence[Record]) -> list[str]:
     """Steps and learning rate of every method, grouped, and where they come from."""
     rates: dict[str, list[str]] = {}
     for record in sorted(records, key=lambda record: row_order(Variant.of(record))):
-        if record.floor:
+        values = rates_of(record)
+        if record.floor or not record.training_seen or not values:
             continue
-        values = ", ".join(
-            f"{name} {record.fields[name]:g}" for name in RATE_FIELDS if _is_number(record.fields.get(name))
-        )
         origin = f"preset for {record.testbed}" if record.preset else f"class defaults, no preset for {record.testbed}"
-        labels = rates.setdefault(f"{values} ({origin})" if values else f"({origin})", [])
+        labels = rates.setdefault(f"{values} ({origin})", [])
         if record.label not in labels:
             labels.append(record.label)
     return [f"{', '.join(labels)}: {rate}." for rate, labels in rates.items()]
+
+
+def rates_of(record: Record) -> str:
+    """Steps and learning rate, which a preset would set; empty for a method that has neither."""
+    return ", ".join(f"{name} {record.fields[name]:g}" for name in RATE_FIELDS if _is_number(record.fields.get(name)))
 
 
 def _is_number(value: object) -> bool:

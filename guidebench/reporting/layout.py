@@ -256,7 +256,7 @@ class _Rows:
     def _cell(self, variant: Variant, column: Column) -> Cell:
         scores = self._scores(variant, column)
         summary = statistics.summarise(scores)
-        if column.metric in COSTS:  # a machine's load is no sample of anything
+        if not column.independent:
             return Cell(summary and replace(summary, low=None, high=None, bca=None))
         compared = self._reference not in (None, variant) and not self._records[variant][0].floor
         if summary is None or not compared or column.direction == "none":
@@ -318,7 +318,8 @@ def _full(records: Sequence[Record], rows: _Rows, metrics: Mapping[str, Metric])
 def _cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
     there = [name for name in COSTS if name in frame.columns and frame[name].notna().any()]
     return [
-        Column(group, name, None, COSTS[name].title, COSTS[name].title, "none", COSTS[name].digits) for name in there
+        Column(group, name, None, COSTS[name].title, COSTS[name].title, "none", COSTS[name].digits, independent=False)
+        for name in there  # a machine's load is no sample of anything
     ]
 
 
@@ -335,6 +336,7 @@ def _column(
         latex=metric.latex if metric else name.replace("_", r"\_"),
         direction=metric.direction if metric else "none",
         digits=digits,
+        independent=metric.independent if metric else True,
         strangers=(strangers[0], strangers[1]) if strangers else None,
     )
 
@@ -364,7 +366,8 @@ def _row_notes(own: Sequence[Record], records: Sequence[Record], groups: Sequenc
         if here and len(people) < len(everybody):
             said.setdefault(f"{len(people)} of {len(everybody)} identities run", []).append(group.title)
     notes = [text if len(where) == len(groups) else f"{', '.join(where)}: {text}" for text, where in said.items()]
-    if not own[0].floor and not own[0].preset and any(record.preset for record in records):
+    trained = not own[0].floor and own[0].training_seen and footnotes.rates_of(own[0])
+    if trained and not own[0].preset and any(record.preset for record in records):
         notes.append(f"no preset for {own[0].testbed}: class defaults")
     if not own[0].training_seen:
         notes.append("training not seen")

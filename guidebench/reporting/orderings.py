@@ -89,6 +89,9 @@ def orderings(directory: str | Path, protocol: str | None = None) -> str:
         "| claim of the paper | metric | difference | mean [95 % interval] | identities | holds for | found |",
         "|---|---|---|---:|---:|---:|---|",
         *map(_line, found),
+        "",
+        "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims: this is no "
+        "test; `guidebench compare` tests two methods.",
     ]
     return "\n".join(lines)
 

@@ -28,6 +28,7 @@ class Column:
     latex: str
     direction: str  # "lower", "higher" or "none"
     digits: int  # decimals shown
+    independent: bool = True  # values of different identities; otherwise neither interval nor test is valid
     strangers: tuple[float, float] | None = None  # mean and std of the judge's cosine of different people
 
     @property

@@ -13,7 +13,7 @@ from guidebench.cli import main
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import layout, tables, text
-from guidebench.store import StoredRecord
+from guidebench.store import StoredRecord, scan
 
 PEOPLE = [f"p{number}" for number in range(8)]
 
@@ -32,7 +32,10 @@ def make(make_record, make_score):
 
 
 def _build(records, name="auto", **options):
-    stored = [StoredRecord(record, "path") for record in records]
+    return _build_stored([StoredRecord(record, "path") for record in records], name, **options)
+
+
+def _build_stored(stored, name, **options):
     return layout.build(stored, METRICS, choice=layout.resolve(name, stored), **options)
 
 
@@ -207,6 +210,25 @@ def test_two_methods_at_or_below_different_people_have_both_forgotten(make):
     records = make("mean-latent", [value - 0.5 for value in LEVEL]) + make("guide", [value - 0.9 for value in LEVEL])
     (found,) = text.comparison(_build(records, "compare", against="mean-latent"))
     assert found.rows[0][-1] == "both forgotten"
+
+
+def test_values_that_share_trials_have_neither_interval_nor_test(runs):
+    """Everybody's target similarity holds everybody else: flipping the signs of single people means nothing."""
+    stored, _ = scan(runs)
+    stored = [item for item in stored if item.record.protocol["name"] == "ffhq"]
+    report = _build_stored(stored, "full")
+    cells = [
+        cell
+        for table in report.tables
+        for row, column, cell in table.placed()
+        if column.metric == "target_similarity" and row.label == "guide"
+    ]
+    assert len(cells) == 2
+    for cell in cells:
+        assert cell.summary.mean is not None and cell.summary.std is not None
+        assert (cell.summary.low, cell.summary.high, cell.contrast) == (None, None, None)
+    assert "Target similarity" not in report.families[0].metrics
+    assert any(note.startswith("Target similarity: neither interval nor test") for note in report.footnotes)
 
 
 def test_a_further_judge_is_judged_by_its_interval(make):

@@ -194,9 +194,16 @@ def test_row_says_failed_trials_missing_presets_and_unseen_training(make_record)
     records = [make_record("guide", who) for who in "abc"]
     records += [make_record("mine", who, preset=False, training_seen=False) for who in "ab"]
     records += [make_record("mine", "c", preset=False, training_seen=False, status="failed", scores=[], reason="boom")]
-    rows = {row.label: row for row in _build(records).tables[0].rows}
+    records += [make_record("other", who, preset=False) for who in "abc"]
+    records += [make_record("redirect", who, preset=False, fields={"radius": 0.001}) for who in "abc"]
+    report = _build(records)
+    rows = {row.label: row for row in report.tables[0].rows}
     assert rows["guide"].notes == ()
-    assert rows["mine"].notes == ("1 of 3 failed", "no preset for mini: class defaults", "training not seen")
+    assert rows["redirect"].notes == (), "it has neither steps nor a learning rate that a preset would set"
+    assert not any(note.startswith("redirect: ") for note in report.footnotes)
+    assert rows["other"].notes == ("no preset for mini: class defaults",)
+    assert not any(note.startswith("mine: ") for note in report.footnotes), "no steps of a training that nobody saw"
+    assert rows["mine"].notes == ("1 of 3 failed", "training not seen")
     assert rows["mine"].cells[0].summary.n == 2
 
 

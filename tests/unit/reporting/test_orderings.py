@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from guidebench.cli import main
 from guidebench.reporting import orderings
 
 
@@ -57,3 +59,11 @@ def test_one_identity_has_no_interval_and_no_verdict():
     (finding,) = orderings.findings(frame({"mean-latent": [9.0], "guide": [5.0]}))
     assert finding.verdict == "not measured" and finding.difference.mean == -4.0
     assert "-4.00 | 1 | 1 of 1 | not measured" in orderings._line(finding)
+
+
+def test_the_table_says_below_that_it_is_no_test(committed):
+    result = CliRunner().invoke(main, ["orderings", str(committed), "--protocol", "celebahq-multi"])
+    assert result.exit_code == 0
+    *table, blank, note = result.output.splitlines()
+    assert blank == "" and all(line.startswith("|") for line in table)
+    assert "not adjusted for the number of claims: this is no test" in note

@@ -10,8 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-UNUSED = ("torch_rng_state", "numpy_mt19937_keys", "numpy_mt19937_pos_gauss", "w_target", "camera_params_front")
-FACTS = ("lr", "salts", "config", "neural_rendering_resolution", "trainable", "grad_norm_step1", "final")
+UNUSED = ("torch_rng_state", "numpy_mt19937_keys", "numpy_mt19937_pos_gauss", "camera_params_front")
+SETTINGS = (
+    "lr",
+    "lambdas",
+    "alpha_range",
+    "batch",
+    "target",
+    "target_d",
+    "salts",
+    "config",
+    "neural_rendering_resolution",
+)
+FINDINGS = ("trainable", "grad_norm_step1", "final", "loss_dtype", "image_dtypes")
 
 
 def guide_loop(reference: Path) -> dict[str, np.ndarray | str]:
@@ -19,7 +30,7 @@ def guide_loop(reference: Path) -> dict[str, np.ndarray | str]:
     arrays = np.load(reference / "guide_loop_const_io.npz")
     facts = json.loads((reference / "guide_loop_const.json").read_text())
     config = json.loads((reference / "eg3d_tiny128.json").read_text())["config"]
-    kept = {name: facts[name] for name in FACTS} | {"config": config}
+    kept = {name: facts[name] for name in (*SETTINGS, *FINDINGS)} | {"config": config}
     return {name: arrays[name] for name in arrays.files if name not in UNUSED} | {"facts": json.dumps(kept)}
 
 

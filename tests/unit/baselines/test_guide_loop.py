@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
-from guidebench.baselines.guide import Draws, Guide
+from guidebench.baselines.guide import Draws, Guide, MeanLatent
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.irse import IRSE50, FixedCropRecognizer
 from guidebench.networks.lpips import LPIPS
@@ -65,7 +65,17 @@ class Recorded(Guide):
         return super().target_code(latent, self.average)
 
     def draw(self, context: Context, step: int) -> Draws:
-        return self.recorded[step - 1]
+        """The recorded draws of the losses that the method has."""
+        draws = self.recorded[step - 1]
+        near, away = NEAR * self.adjacency_loss, AWAY * self.global_loss
+        return dataclasses.replace(
+            draws, towards=draws.towards[:near], alpha=draws.alpha[:near], others=draws.others[:away]
+        )
+
+
+@dataclass(frozen=True)
+class RecordedMeanLatent(MeanLatent, Recorded):
+    """The baseline with the same draws."""
 
 
 def randn(rng: torch.Generator, sizes: Sequence[int]) -> list[Tensor]:
@@ -151,14 +161,15 @@ class Watch:
         self.rows: dict[str, list[Any]] = {name: [] for name in ("mse", "lpips", "id", "grad_total_norm")}
         self.scalars: list[dict[str, float]] = []
         self.first_gradients: dict[str, float] = {}
+        self.dtypes: set[str] = set()
         for name, term in (("feature_distance", "mse"), ("perceptual", "lpips"), ("identity", "id")):
             monkeypatch.setattr(losses, name, self._noting(getattr(losses, name), self.rows[term]))
 
-    @staticmethod
-    def _noting(distance: Callable[..., Tensor], rows: list[Any]) -> Callable[..., Tensor]:
+    def _noting(self, distance: Callable[..., Tensor], rows: list[Any]) -> Callable[..., Tensor]:
         def noted(*arguments: Any) -> Tensor:
             found = distance(*arguments)
             rows.append(found.detach().double().numpy())
+            self.dtypes |= {str(value.dtype) for value in (found, *arguments) if isinstance(value, Tensor)}
             return found
 
         return noted
@@ -184,6 +195,41 @@ class NoInverter(Inverter):
         raise AssertionError("the method has no business with the inverter here")
 
 
+def small_generator(facts: dict[str, Any], recipe: ModuleType) -> TriPlaneGenerator:
+    """The original of the recorded run, with the weights drawn by name."""
+    config = dict(facts["config"])
+    generator = TriPlaneGenerator.from_arguments(
+        config, config.pop("rendering_kwargs"), facts["neural_rendering_resolution"]
+    )
+    filled: TriPlaneGenerator = recipe.fill(generator, SALT, "stylegan")
+    return filled
+
+
+def unlearned(
+    method: Guide,
+    source: TriPlaneGenerator,
+    code: np.ndarray,
+    recognizer: FixedCropRecognizer,
+    perceptual: LPIPS,
+) -> tuple[TriPlaneGenerator, Watch]:
+    """What the method makes of a copy of the generator, and what it did in each step. code: (num_ws, w_dim)."""
+    generator = copy.deepcopy(source)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        watch = Watch(monkeypatch)
+        context = Context(
+            source=source,
+            inverter=NoInverter(),
+            recognizer=recognizer,
+            perceptual=perceptual,
+            cameras=CameraSampler(source, math.pi / 12, -0.2),
+            streams=Streams(("unused",)),
+            device=torch.device("cpu"),
+            progress=watch.progress(generator),
+        )
+        method.unlearn(generator, ForgetRequest((ForgetItem("recorded", None, torch.from_numpy(code)),)), context)
+    return generator, watch
+
+
 @dataclass(frozen=True)
 class Run:
     """Five steps of our method, and what was recorded of the released code's."""
@@ -195,11 +241,16 @@ class Run:
     generator: TriPlaneGenerator
 
 
-def recorded_run(root: Path, loop: str, request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and facts: of the run with constant noise as committed, of the other from the reference arrays."""
+def committed(root: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and facts of the run with constant noise."""
     with np.load(root / "tests" / "goldens" / "guide_loop.npz") as arrays:
         recorded = dict(arrays)
-    facts = json.loads(str(recorded.pop("facts")))
+    return recorded, json.loads(str(recorded.pop("facts")))
+
+
+def recorded_run(root: Path, loop: str, request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and facts: of the run with constant noise as committed, of the other from the reference arrays."""
+    recorded, facts = committed(root)
     if loop == "random":
         reference = request.getfixturevalue("reference")
         with np.load(reference / "guide_loop_random_io.npz") as arrays:
@@ -217,31 +268,13 @@ def run(
     perceptual: LPIPS,
 ) -> Iterator[Run]:
     recorded, facts = recorded_run(root, request.param, request)
-    config = dict(facts["config"])
-    source = TriPlaneGenerator.from_arguments(
-        config, config.pop("rendering_kwargs"), facts["neural_rendering_resolution"]
-    )
-    recipe.fill(source, SALT, "stylegan")
-    generator = copy.deepcopy(source)
+    source = small_generator(facts, recipe)
     method = Recorded(
         noise="constant" if request.param == "const" else "random",
         average=torch.from_numpy(recorded["w_avg"]),
         recorded=recorded_draws(recorded, source, random=request.param == "random"),
     )
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        watch = Watch(monkeypatch)
-        context = Context(
-            source=source,
-            inverter=NoInverter(),
-            recognizer=recognizer,
-            perceptual=perceptual,
-            cameras=CameraSampler(source, math.pi / 12, -0.2),
-            streams=Streams(("unused",)),
-            device=torch.device("cpu"),
-            progress=watch.progress(generator),
-        )
-        item = ForgetItem("recorded", None, torch.from_numpy(recorded["w_u"])[0])
-        method.unlearn(generator, ForgetRequest((item,)), context)
+    generator, watch = unlearned(method, source, recorded["w_u"][0], recognizer, perceptual)
     yield Run(recorded, facts, watch, source, generator)
 
 
@@ -271,6 +304,7 @@ def test_every_term_of_the_losses_is_the_recorded_one(run: Run) -> None:
     np.testing.assert_allclose(rows["mse"], run.recorded["mse"], rtol=1e-4)
     np.testing.assert_allclose(rows["lpips"], run.recorded["lpips"], atol=1e-4, rtol=0)
     np.testing.assert_allclose(rows["id"], run.recorded["id"], atol=1e-4, rtol=0)
+    assert run.watch.dtypes == {run.facts["loss_dtype"], *run.facts["image_dtypes"]} == {"torch.float32"}
 
 
 def test_the_gradients_are_the_recorded_ones(run: Run) -> None:
@@ -292,5 +326,81 @@ def test_the_weights_change_as_recorded_and_only_those_of_the_backbone(run: Run,
     assert {name for name in before if not torch.equal(before[name], after[name])} == trained
     for name, fact in run.facts["final"].items():
         np.testing.assert_allclose(recipe.digest(after[name].numpy()), fact["final"], atol=1e-5, err_msg=name)
-        change = float((after[name] - before[name]).double().square().mean().sqrt())
-        assert change == pytest.approx(fact["delta_rms"], rel=0.02, abs=1e-2 * run.facts["lr"]), name
+        change = (after[name] - before[name]).double()
+        spread, largest = float(change.square().mean().sqrt()), float(change.abs().max())
+        assert spread == pytest.approx(fact["delta_rms"], rel=0.02, abs=1e-2 * run.facts["lr"]), name
+        assert largest == pytest.approx(fact["delta_max"], rel=0.02, abs=1e-2 * run.facts["lr"]), name
+
+
+def test_the_recorded_settings_are_our_defaults(golden) -> None:
+    facts, ours = golden[1], Guide()
+    assert facts["lambdas"] == {
+        "mse": ours.local_mse,
+        "lpips": ours.local_perceptual,
+        "id": ours.local_identity,
+        "adj": ours.adjacency_weight,
+        "glob": ours.global_weight,
+    }
+    assert facts["alpha_range"] == [ours.alpha_min, ours.alpha_max]
+    assert facts["batch"] == {"adj": ours.adjacency_samples, "glob": ours.global_samples} == {"adj": NEAR, "glob": AWAY}
+    assert (facts["lr"], facts["target"], facts["target_d"]) == (ours.lr, "extra", ours.target_distance)
+
+
+def first_step_of_mean_latent(
+    average: np.ndarray,
+    golden: tuple[dict[str, np.ndarray], dict[str, Any]],
+    recipe: ModuleType,
+    recognizer: FixedCropRecognizer,
+    perceptual: LPIPS,
+) -> Watch:
+    """One step of the baseline with the draws of the run with constant noise, towards a given average (1, 14, 512)."""
+    recorded, facts = golden
+    source = small_generator(facts, recipe)
+    method = RecordedMeanLatent(
+        steps=1,
+        noise="constant",
+        average=torch.from_numpy(average),
+        recorded=recorded_draws(recorded, source, random=False),
+    )
+    return unlearned(method, source, recorded["w_u"][0], recognizer, perceptual)[1]
+
+
+@pytest.fixture(scope="module")
+def golden(root: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    return committed(root)
+
+
+def test_mean_latent_towards_the_recorded_target_has_the_recorded_local_loss(
+    golden, recipe: ModuleType, recognizer: FixedCropRecognizer, perceptual: LPIPS
+) -> None:
+    """No run of the baseline was recorded. It is GUIDE's local loss alone, towards the average in place of the target:
+    if the average is where the target was, its first step is the recorded local loss, part by part, and nothing else.
+    """
+    recorded, facts = golden
+    watch = first_step_of_mean_latent(recorded["w_target"], golden, recipe, recognizer, perceptual)
+    (scalars,) = watch.scalars
+    assert scalars["local"] == pytest.approx(recorded["loss_local"][0], abs=1e-4)
+    assert (scalars["loss"], scalars["adjacency"], scalars["global"]) == (scalars["local"], 0, 0)
+    for name, tolerance in (("mse", {"rtol": 1e-4}), ("lpips", {"atol": 1e-4, "rtol": 0}), ("id", {"atol": 1e-4})):
+        np.testing.assert_allclose(watch.rows[name], recorded[name][:1, :1], err_msg=name, **tolerance)
+    assert set(watch.first_gradients) == set(facts["trainable"])
+
+
+def test_mean_latent_pulls_towards_the_average_itself(
+    golden, recipe: ModuleType, recognizer: FixedCropRecognizer, perceptual: LPIPS
+) -> None:
+    """The first loss worked out from the original's two pictures: of the forgotten code and of the average."""
+    recorded, facts = golden
+    watch = first_step_of_mean_latent(recorded["w_avg"], golden, recipe, recognizer, perceptual)
+    source, camera = small_generator(facts, recipe), torch.from_numpy(recorded["camera_params"][0])
+    planes, images = [], []
+    with torch.no_grad():
+        for name in ("w_u", "w_avg"):
+            code = torch.from_numpy(recorded[name])
+            planes.append(source.synthesize(code, noise=Noise.constant()))
+            images.append(source.decode(planes[-1], code, camera, noise=Noise.constant()))
+        faces = [recognizer(image)[0] for image in images]
+        mse = (planes[0] - planes[1]).double().square().mean()
+        expected = 0.01 * mse + perceptual(*images)[0] + 0.1 * (1 - faces[0] @ faces[1])
+    assert expected > 0.1
+    assert watch.scalars[0]["loss"] == pytest.approx(float(expected), abs=1e-4)

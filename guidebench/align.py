@@ -143,20 +143,15 @@ def load_detector(name: DetectorName) -> FaceDetector:
 
         (folder,) = {assets.find(f"mtcnn-{network}").parent for network in ("pnet", "rnet", "onet")}
         return mtcnn.load(folder, convention="corrected")
+    from guidebench.catalogue import named
     from guidebench.networks import arcface
+    from guidebench.testbeds.eg3d import arcface_pack
 
-    packs = [catalogued for catalogued in _packs() if assets.path_or_none(catalogued.id)]
-    pack = packs[0] if packs else _packs()[0]
+    pack = named(arcface_pack())
     model = arcface.read_model(assets.find(pack.id) / pack.members[0], "SCRFD")
     side = arcface.DETECTOR_SIDE
     model.prepare(-1, input_size=(side, side), det_thresh=arcface.DETECTOR_THRESHOLD)
     return arcface.ScrfdDetector(model)
-
-
-def _packs() -> list:
-    from guidebench import catalogue
-
-    return [asset for asset in catalogue.ASSETS if asset.format == "onnx-pack"]
 
 
 def _photos(given: Path) -> Iterator[tuple[Path, Path]]:

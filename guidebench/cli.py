@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,6 +19,7 @@ from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPT
 
 if TYPE_CHECKING:
     from guidebench.catalogue import Asset
+    from guidebench.data import Manifest
     from guidebench.protocol import Protocol
     from guidebench.runner import Options, Result
     from guidebench.suites import Suite
@@ -258,6 +259,31 @@ def run(**options: Any) -> None:
 
 
 @main.command()
+@click.option("--checkpoint", "path", required=True, metavar="PATTERN", help="Files, such as 'ckpt/{identity}.pkl'.")
+@click.option("--protocol", required=True, help="A registered protocol, or a TOML file of your own.")
+@click.option("--loader", default="", metavar="FILE.py:CLASS", help="Called with (path, original generator).")
+@click.option("--name", help="What the row is called (default: after the files).")
+@click.option(
+    "--photos", type=click.Path(path_type=Path), help="Photographs of your own: a folder that holds a folder a person."
+)
+@_measuring
+def evaluate(path: str, loader: str, name: str | None, **options: Any) -> None:
+    """Score generators that other code unlearned, as a row of the same table, marked 'training not seen'.
+
+    {identity} and {seed} in PATTERN stand for the name of the forgotten person and the repetition.
+    """
+    from guidebench import runner
+
+    chosen = runner.Options(**options)
+    choices = runner.with_floors([runner.choose_checkpoint(path, loader, name)], chosen.floors)
+    result = runner.measure((runner.resolve_protocol(chosen),), choices, chosen)
+    runner.say(result, chosen.out)
+    click.echo(_table_of_run(result, chosen))
+    if result.failed:
+        sys.exit(EXIT_FAILED_TRIALS)
+
+
+@main.command()
 @click.argument("name")
 @click.option("--method", "methods", multiple=True, help=f"A row beside the suite's. {_METHOD_HELP}")
 @_measuring
@@ -477,6 +503,101 @@ def new_method(name: str, folder: Path) -> None:
 
     written = scaffold.new_method(name, folder)
     click.echo(f"wrote {written.path}; now: guidebench check {written.spec}")
+
+
+@main.command("align")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IN...")
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--detector", type=click.Choice(["mtcnn", "insightface"]), default="mtcnn", show_default=True)
+def align_command(inputs: tuple[Path, ...], out: Path, detector: Literal["mtcnn", "insightface"]) -> None:
+    """Cut the largest face out of photographs as EG3D does, 512 x 512. IN: files, or folders with all that is below.
+
+    Exit code 2 if a photograph shows no face or cannot be read; the others are written all the same.
+    """
+    from guidebench import align
+
+    failed = 0
+    for fine, line in align.align_all(inputs, out, align.load_detector(detector)):
+        click.echo(line if fine else f"guidebench: {line}", err=not fine)
+        failed += not fine
+    if failed:
+        sys.exit(EXIT_BAD_INPUT)
+
+
+@main.group("data")
+def data_group() -> None:
+    """Find the photographs of FFHQ and CelebA-HQ that everybody measures on; describe real photographs."""
+
+
+@data_group.group("scan")
+def data_scan() -> None:
+    """Find and hash the photographs of a photo set that the frozen rule picks."""
+
+
+_ROOT = click.argument("root", type=click.Path(path_type=Path))
+
+
+@data_scan.command("ffhq")
+@_ROOT
+def data_scan_ffhq(root: Path) -> None:
+    """ROOT holds FFHQ's images, or EG3D's crops of them: 00000.png to 69999.png, in folders of a thousand or not."""
+    from guidebench import data
+
+    _say_manifest(data.scan("ffhq", root, data.ffhq_people()))
+
+
+@data_scan.command("celebahq")
+@_ROOT
+@click.option("--identities", required=True, type=click.Path(path_type=Path), help="CelebA's identity_CelebA.txt.")
+@click.option(
+    "--mapping",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CelebA-HQ's image_list.txt or CelebAMask-HQ's CelebA-HQ-to-CelebA-mapping.txt.",
+)
+def data_scan_celebahq(root: Path, identities: Path, mapping: Path) -> None:
+    """ROOT holds CelebA-HQ's images, or EG3D's crops of them: 0.jpg to 29999.jpg, or 00000.png to 29999.png."""
+    from guidebench import data
+
+    _say_manifest(data.scan("celebahq", root, data.celebahq_people(identities, mapping)))
+
+
+def _say_manifest(manifest: Manifest) -> None:
+    from guidebench import data
+
+    path = data.write(manifest)
+    click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}")
+
+
+@data_group.command("show")
+@click.argument("source", type=click.Choice(["ffhq", "celebahq"]))
+@click.option("--files", is_flag=True, help="Only the paths, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def data_show(source: str, files: bool, as_json: bool) -> None:
+    """Print a manifest: its people, files and digests."""
+    from guidebench import data
+
+    manifest = data.read(source)
+    if as_json:
+        click.echo(json.dumps(manifest.as_data(), indent=1))
+    elif files:
+        click.echo("\n".join(str(manifest.path(photo)) for person in manifest.people for photo in person.photos))
+    else:
+        click.echo("\n".join(manifest.lines))
+
+
+@data_group.command("statistics")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(2), help="How many photographs (default: all).")
+@click.option("--features", type=click.Path(path_type=Path), help="A matrix of features (n, 2048) instead: FILE.npy.")
+@click.option("--title", help="Which photographs these are, for footnotes (default: the folder's or file's name).")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write this file, and install nothing.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def data_statistics(folder: Path | None, features: Path | None, out: Path | None, **options: Any) -> None:
+    """Compute the statistics of real photographs that ΔFID_real needs, and install them as asset ffhq-real."""
+    from guidebench import reals
+
+    click.echo(reals.make(folder, features, out=out, **options))
 
 
 @main.group("assets")

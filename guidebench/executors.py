@@ -133,6 +133,9 @@ class Worker:
         started = time.perf_counter()
         try:
             method, _ = case.choice.build(self.setup.testbed)
+            method = method.for_trial(case.identity, case.seed)
+            if method.inputs() != case.inputs:
+                raise MethodError("a file that it reads has changed since the run began; run the command again")
             outcome = run_trial(self.bench, case.protocol, method, case.index, case.seed, report)
         except MethodError as error:
             folder = recording.write_failure(self.store, self.bench, case, str(error), progress)
@@ -267,6 +270,8 @@ class Pool(Executor):
     def close(self) -> None:
         """Stops all workers at once; what they had recorded stays."""
         for member in self._members:
+            member.hang_up()
+        for member in self._members:
             member.stop()
 
 
@@ -278,12 +283,18 @@ class _Member:
     case: Case | None = None
     since: float = 0.0
 
+    def hang_up(self) -> None:
+        """Tells the process to end: an idle one clears up what methods left, such as the lock of a progress bar."""
+        if self.case or not self.ready:
+            self.process.terminate()
+        self.pipe.close()
+
     def stop(self) -> None:
-        self.process.terminate()
+        """Ends the process, and returns when it has ended."""
+        self.hang_up()
         self.process.join(timeout=5)
         if self.process.is_alive():
             self.process.kill()
-        self.pipe.close()
 
 
 def _ignore_interrupts() -> Any:

@@ -24,6 +24,7 @@ class MethodChoice:
     settings: Mapping[str, str]  # fields to override, as text
     floor: bool = False
     few: bool = False  # only on the first FLOOR_IDENTITIES identities
+    name: str | None = None  # what its row is called; None: after the method and the settings
 
     def build(self, testbed: str) -> tuple[Unlearner, bool]:
         """The method with its preset for the testbed and the overrides, and whether there is a preset."""
@@ -31,7 +32,9 @@ class MethodChoice:
         return registry.with_settings(method, self.settings), preset
 
     def label(self, testbed: str) -> str:
-        """The method's name, with overridden fields: ``guide(alpha_max=20.0)``."""
+        """Its own name, or the method's with overridden fields: ``guide(alpha_max=20.0)``."""
+        if self.name is not None:
+            return self.name
         method, _ = self.build(testbed)
         changed = ",".join(f"{name}={getattr(method, name)}" for name in sorted(self.settings))
         return f"{method.name}({changed})" if changed else method.name
@@ -65,6 +68,8 @@ class Case:
     index: int
     identity: str
     seed: int
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # `Unlearner.inputs` when it was planned
+    training_seen: bool = True
 
 
 def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
@@ -132,6 +137,7 @@ def _cases_of(
             identity = description.identities[protocol.digest()][index]
             manifest = description.manifests[protocol.digest()]
             for seed in protocol.seeds:
+                inputs = method.for_trial(identity, seed).inputs()
                 key = trial_key(
                     protocol,
                     method,
@@ -142,6 +148,7 @@ def _cases_of(
                     manifest=manifest,
                     identity=identity,
                     seed=seed,
+                    inputs=inputs,
                 )
                 found.append(
                     Case(
@@ -156,6 +163,8 @@ def _cases_of(
                         index=index,
                         identity=identity,
                         seed=seed,
+                        inputs=inputs,
+                        training_seen=method.training_seen,
                     )
                 )
     methods, floors = [case for case in found if not case.choice.floor], [case for case in found if case.choice.floor]

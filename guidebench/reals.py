@@ -1,31 +1,65 @@
-"""Statistics of real photographs for ΔFID_real: computed once, described, and kept as a file.
+"""Computes the statistics of real photographs that ΔFID_real needs, once, with a description of what they are of.
 
-The file is an npz archive: ``mean`` (d,) and ``covariance`` (d, d) in float64, ``count``, ``description`` for the
-footnote of tables, ``extractor`` and ``files``, the SHA-256 of the network's weights and of the list of file contents. A
-plain matrix of features (n, d), as GUIDE's authors keep them, is read as well.
+`guidebench.real_images` is the format of the file. The description that tables repeat names the photographs, their
+size, and the digests of the network's weights and of the photographs' contents.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from guidebench import digest, images
+from guidebench import digest, images, real_images
 from guidebench.errors import BadInput
 from guidebench.metric import FrechetStatistics
 from guidebench.metrics.frechet import fit
 from guidebench.testbed import FeatureSource
 
+ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.catalogue`
 RESOLUTION = 512  # pixels a side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs that are featurised at once
 _SAY_EVERY = 1000  # photographs between two lines of progress
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+def make(
+    folder: Path | None,
+    features: Path | None,
+    *,
+    count: int | None,
+    title: str | None,
+    out: Path | None,
+    device: str,
+) -> str:
+    """Statistics of the photographs in a folder, or of a matrix of features: written to ``out``, or installed if None.
+
+    Returns what was done, in one line. count: of photographs, None: all. title: for footnotes, None: the name of what
+    was given. Raises BadInput, and MissingAsset without the weights of the feature extractor.
+    """
+    from guidebench import placing
+
+    if (folder is None) == (features is None):
+        raise BadInput("give a FOLDER of photographs or --features FILE.npy, one of the two")
+    if features is not None and count is not None:
+        raise BadInput("--count picks photographs of a FOLDER; --features are taken as they are")
+    if folder is not None:
+        statistics, description = _measured(folder, count, title or folder.resolve().name, device)
+    else:
+        assert features is not None
+        statistics, description = _given(features, title or features.name)
+    with tempfile.TemporaryDirectory() as aside:
+        path = out or Path(aside) / "statistics.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as stream:  # numpy would add an ending to a name
+            real_images.write(stream, statistics, description)
+        done = f"wrote {path}" if out else placing.add(path, as_id=ASSET).line
+    return f"{done}; {statistics.count:,} photographs ({description})"
 
 
 def photographs(folder: Path, count: int | None = None) -> list[Path]:
@@ -37,89 +71,43 @@ def photographs(folder: Path, count: int | None = None) -> list[Path]:
     if not folder.is_dir():
         raise BadInput(f"{folder} is no folder; give the folder of the real photographs")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file()]
-    if len(found) < max(2, count or 0):
-        raise BadInput(
-            f"{folder} holds {len(found)} photographs, {max(2, count or 0)} are needed; give another folder or --count"
-        )
+    needed = max(2, count or 0)
+    if len(found) < needed:
+        raise BadInput(f"{folder} holds {len(found)} photographs, {needed} are needed; give another folder or --count")
     found.sort(key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
     return found[:count]
 
 
 def of_photographs(
-    files: Sequence[Path], source: FeatureSource, device: torch.device | str = "cpu", resolution: int = RESOLUTION
+    files: Sequence[Path], source: FeatureSource, *, device: torch.device | str = "cpu", resolution: int = RESOLUTION
 ) -> tuple[FrechetStatistics, str]:
-    """Statistics of square photographs, resized to ``resolution``, and the digest of their contents.
+    """Statistics of square photographs, resized to ``resolution``, and the digest of their contents in any order.
 
-    The order of the files changes neither by more than rounding. Raises BadInput, naming the file, if one cannot be
-    taken.
+    Raises BadInput, naming the file, if one cannot be taken.
     """
     contents = digest.of_data(sorted(digest.of_file(path) for path in files))
     return fit(_features(files, source, device, resolution)), contents
 
 
-def of_features(path: Path) -> tuple[FrechetStatistics, str]:
-    """Statistics of a file that holds a matrix of features (n, d), and the digest of the file.
+def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str]:
+    from guidebench import assets
+    from guidebench.executors import resolve_device
+    from guidebench.networks import inception
 
-    Raises BadInput, naming the file, if it holds anything else.
-    """
-    content = _load(path)
-    if not isinstance(content, np.ndarray):
-        raise BadInput(f"{path} holds an archive, not one matrix of features; `guidebench assets add` takes statistics")
-    return _statistics(path, content), digest.of_file(path)
-
-
-def write(path: Path, statistics: FrechetStatistics, *, description: str, extractor: str, files: str) -> None:
-    """Writes the npz file that `read` reads. extractor, files: SHA-256; extractor "" if it is not known."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as stream:
-        np.savez(
-            stream,
-            mean=statistics.mean,
-            covariance=statistics.covariance,
-            count=np.int64(statistics.count),
-            description=np.str_(description),
-            extractor=np.str_(extractor),
-            files=np.str_(files),
-        )
+    files = photographs(folder, count)
+    where = resolve_device(device)
+    source = inception.feature_source(assets.find(INCEPTION), device=where)
+    statistics, contents = of_photographs(files, source, device=where)
+    weights = assets.digest(INCEPTION)[:12]
+    size = f"resized to {RESOLUTION} px (bicubic)"
+    return statistics, f"{title}, {size}; {source.description}, weights {weights}; contents {contents[:12]}"
 
 
-def read(path: Path, *, dim: int, extractor: str) -> tuple[FrechetStatistics, str]:
-    """Statistics of ``dim`` features and their description, from a file that `write` wrote or a matrix of features.
+def _given(features: Path, title: str) -> tuple[FrechetStatistics, str]:
+    from guidebench.networks import inception
 
-    extractor: SHA-256 of the weights that the statistics are compared with. Raises BadInput if the file holds
-    anything else, or statistics that other weights made.
-    """
-    content = _load(path)
-    if isinstance(content, np.ndarray):
-        statistics = _statistics(path, content)
-        description = f"{statistics.count:,} feature vectors of unknown photographs, SHA-256 {digest.of_file(path)[:12]}"
-    else:
-        try:
-            statistics = FrechetStatistics(
-                np.asarray(content["mean"], np.float64),
-                np.asarray(content["covariance"], np.float64),
-                int(content["count"]),
-            )
-            description, made_with = str(content["description"]), str(content["extractor"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _unfit(path, f"an archive without usable statistics ({error})") from None
-        if made_with and made_with != extractor:
-            raise BadInput(
-                f"the statistics of {path} were made with other weights of the feature extractor ({made_with[:12]}…, not "
-                f"{extractor[:12]}…); `guidebench data statistics` makes them anew"
-            )
-    shapes = statistics.mean.shape, statistics.covariance.shape
-    if shapes != ((dim,), (dim, dim)):
-        raise _unfit(path, f"statistics of shapes {shapes[0]} and {shapes[1]} instead of ({dim},) and ({dim}, {dim})")
-    if not (np.isfinite(statistics.mean).all() and np.isfinite(statistics.covariance).all() and statistics.count > 1):
-        raise _unfit(path, "statistics that are not finite or of fewer than two photographs")
-    return statistics, description
-
-
-def describe(title: str, statistics: FrechetStatistics, files: str, *, resolution: int | None = RESOLUTION) -> str:
-    """What a table's footnote says. title: which photographs. resolution: None where only features are known."""
-    size = f", resized to {resolution} px (bicubic)" if resolution else ", as features"
-    return f"{statistics.count:,} photographs, {title}{size}, SHA-256 {files[:12]}"
+    statistics, _ = real_images.read(features, dim=inception.DIM)
+    return statistics, f"{title}, given as features {digest.of_file(features)[:12]}; size and crop are not known"
 
 
 def _features(
@@ -131,23 +119,3 @@ def _features(
         done = start + len(batch)
         if done // _SAY_EVERY > start // _SAY_EVERY:
             sys.stderr.write(f"{done:,} of {len(files):,} photographs\n")
-
-
-def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """An array, or the arrays of an archive; nothing in the file is executed."""
-    try:
-        with open(path, "rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise BadInput(f"cannot read {path}: {error}; give a .npy or .npz file of numbers") from None
-
-
-def _statistics(path: Path, matrix: np.ndarray) -> FrechetStatistics:
-    if matrix.ndim != 2 or matrix.dtype.kind != "f" or len(matrix) < 2 or not np.isfinite(matrix).all():
-        raise _unfit(path, f"{matrix.dtype} of shape {matrix.shape}, not two or more rows of finite features")
-    return FrechetStatistics.of(matrix)
-
-
-def _unfit(path: Path, what: str) -> BadInput:
-    return BadInput(f"{path} holds {what}; `guidebench data statistics` makes a file that fits")

@@ -129,6 +129,8 @@ def _record(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         reason=reason,
         attempts=store.attempts(failures),
+        training_seen=case.training_seen,
+        inputs=dict(case.inputs),
         peak_memory_bytes=outcome.unlearned.memory.bytes if outcome else None,
     )
 

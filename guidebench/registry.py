@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from guidebench.unlearner import Unlearner
 
 ENTRY_POINTS = "guidebench.methods"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a method
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ BUILT_IN_METHODS = (
     MethodEntry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
 )
 FLOORS = ("nothing", "scramble")
+CHECKPOINT = MethodEntry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
 
 TESTBEDS = {
     "mini": ("guidebench.testbeds.mini.testbed:MiniTestbed", "embedded: small networks trained on rendered 3-D faces"),
@@ -73,12 +75,12 @@ def load_method(spec: str) -> Unlearner:
     Raises BadInput if there is no such method, or if what is there is no Unlearner.
     """
     if ".py" in spec:
-        target = _from_file(spec)
+        target = from_file(spec, "method")
     else:
         known = methods()
-        if spec not in known:
+        if spec not in known and spec != CHECKPOINT.name:
             raise unknown_name("method", spec, known, command="guidebench list methods")
-        target = _from_module(known[spec])
+        target = _from_module(known.get(spec, CHECKPOINT))
     return _instance(target, spec)
 
 
@@ -93,13 +95,15 @@ def _from_module(entry: MethodEntry) -> Any:
         ) from error
 
 
-def _from_file(spec: str) -> Any:
+def from_file(spec: str, kind: str) -> Any:
+    """What ``path/to/file.py:Name`` names. kind: what it should be, for messages. Raises BadInput."""
     path_text, separator, attribute = spec.rpartition(":")
     if not separator or not path_text.endswith(".py"):
-        raise BadInput(f"method '{spec}' names no class; write path/to/file.py:ClassName")
+        raise BadInput(f"{kind} '{spec}' names no class; write path/to/file.py:ClassName")
     path = Path(path_text).resolve()
     if not path.is_file():
-        raise BadInput(f"method file {path_text} does not exist; `guidebench new method NAME` writes one to start from")
+        hint = "`guidebench new method NAME` writes one to start from" if kind == "method" else "check the path"
+        raise BadInput(f"{kind} file {path_text} does not exist; {hint}")
     module_name = f"guidebench_method_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     module = sys.modules.get(module_name)
     if module is None:
@@ -114,7 +118,7 @@ def _from_file(spec: str) -> Any:
             module_spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:  # any code may stand in a stranger's file
             del sys.modules[module_name]
-            raise BadInput(f"method file {path_text} cannot be imported: {type(error).__name__}: {error}") from error
+            raise BadInput(f"{kind} file {path_text} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
         classes = [name for name, value in vars(module).items() if inspect.isclass(value) and not name.startswith("_")]
         raise BadInput(f"{path_text} has no '{attribute}'; it defines: {', '.join(classes) or 'no class'}")
@@ -139,7 +143,7 @@ def _instance(target: Any, spec: str) -> Unlearner:
     if not dataclasses.is_dataclass(target):
         raise BadInput(f"method '{spec}' is no dataclass; put @dataclass(frozen=True) above its class")
     name = getattr(target, "name", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         allowed = "letters, digits, . _ + and -"
         raise BadInput(f"method '{spec}' has the name {name!r}; set `name = \"my-method\"` in its class: {allowed}")
     if ".py" in spec and any(name == entry.name for entry in BUILT_IN_METHODS):
@@ -224,6 +228,13 @@ def source_digest(method: Unlearner) -> str:
         if issubclass(kind, Unlearner) and kind is not Unlearner:
             _add_sources(Path(inspect.getsourcefile(kind) or ""), found)
     return of_data([digest_of_file(path) for path in found])
+
+
+def code_digest(path: Path) -> str:
+    """SHA-256 of a Python file and the files beside it that it imports."""
+    found: dict[Path, None] = {}
+    _add_sources(path, found)
+    return of_data([digest_of_file(source) for source in found])
 
 
 def _add_sources(path: Path, found: dict[Path, None]) -> None:

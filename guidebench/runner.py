@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -167,6 +168,29 @@ def choose_methods(options: Options) -> list[MethodChoice]:
             known = {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
             raise unknown_name("field", name, known, command=f"guidebench show {options.methods[0]}")
     return with_floors(choices, options.floors)
+
+
+def choose_checkpoint(path: str, loader: str, name: str | None) -> MethodChoice:
+    """Generators that other code unlearned, as a method. name: of their row; None: after their files.
+
+    Raises BadInput if the name cannot be used; `measure` looks at the rest.
+    """
+    name = _name_of_files(path) if name is None else name
+    if not re.fullmatch(registry.NAME, name):
+        raise BadInput(f"--name {name}: use letters, digits, . _ + and -, starting with a letter or digit")
+    if name in registry.methods():
+        raise BadInput(f"the row would be called '{name}', as a method that is run here; give another --name")
+    return MethodChoice(registry.CHECKPOINT.name, {"path": path, "loader": loader}, name=name)
+
+
+def _name_of_files(pattern: str) -> str:
+    """The name of a pattern's file, or else of its folder, without placeholders and ending."""
+    path = Path(pattern)
+    for part in (path.stem, *(folder.name for folder in path.parents)):
+        words = re.findall(r"[A-Za-z0-9][A-Za-z0-9._+]*", re.sub(r"\{[^{}]*\}", " ", part))
+        if words:
+            return "-".join(words)
+    return registry.CHECKPOINT.name
 
 
 def with_floors(choices: Sequence[MethodChoice], floors: str) -> list[MethodChoice]:

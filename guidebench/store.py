@@ -70,6 +70,7 @@ class Record:
     reason: str | None = None  # why it failed
     attempts: Sequence[Mapping[str, str]] = field(default_factory=list)  # earlier failures: created, reason
     training_seen: bool = True  # False: a checkpoint that other code unlearned
+    inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method read, by name
     peak_memory_bytes: int | None = None  # most memory during unlearning; None: not known, see notes["memory"]
     schema: int = SCHEMA
 
@@ -138,6 +139,7 @@ def _check_types(record: Record) -> None:
     if not isinstance(record.protocol.get("name"), str):
         raise ValueError("the record's protocol has no name")
     texts: list[Any] = [*record.judges, *record.digests.values(), *record.notes.values(), *record.versions.values()]
+    texts += record.inputs.values()
     numbers: list[Any] = [*record.seconds.values(), *(value for pair in record.strangers.values() for value in pair)]
     numbers += [record.protocol.get(name, 0) for name in _PROTOCOL_NUMBERS]
     for score in record.scores:

@@ -411,9 +411,7 @@ def embed_neighbours(bench: Bench, protocol: Protocol, generator: Generator, cas
     for place, code in enumerate(cast.neighbours):
         noise = evaluation_noise(protocol, "after", "neighbours", [place])
         renders.append(quantise(finite(render_views(generator, code, view, noise))))
-    images = torch.cat(renders)
-    embedded = {judge: recognizer.embed(images) for judge, recognizer in bench.judges.recognizers.items()}
-    return {judge: (found.vectors.cpu().numpy(), found.found.cpu().numpy()) for judge, found in embedded.items()}
+    return _embedded(bench, torch.cat(renders))
 
 
 @torch.no_grad()
@@ -421,7 +419,10 @@ def embed_photos(bench: Bench, cast: Cast) -> dict[str, Found]:
     """Judge -> (S, d) vectors and (S,) found of a cast's photographs; empty if it has none."""
     if cast.photos is None:
         return {}
-    images = quantise(cast.photos)
+    return _embedded(bench, quantise(cast.photos))
+
+
+def _embedded(bench: Bench, images: Tensor) -> dict[str, Found]:
     embedded = {judge: recognizer.embed(images) for judge, recognizer in bench.judges.recognizers.items()}
     return {judge: (found.vectors.cpu().numpy(), found.found.cpu().numpy()) for judge, found in embedded.items()}
 

@@ -94,6 +94,7 @@ class Unlearner(ABC):
     supports: ClassVar[frozenset[str]] = frozenset({"single"})  # | {"simultaneous", "sequential"}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
+    training_seen: ClassVar[bool] = True  # False: it only hands over what other code unlearned
 
     @abstractmethod
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
@@ -102,6 +103,17 @@ class Unlearner(ABC):
         generator: a private copy of the current generator, in eval mode, with gradients off for all parameters; train
         what you like and return it, or return a wrapper of your own around it. Must not change ``context.source``.
         """
+
+    def for_trial(self, identity: str, seed: int) -> Unlearner:
+        """The method as one trial runs it; default: as it is."""
+        return self
+
+    def inputs(self) -> Mapping[str, str]:
+        """SHA-256 of the files that the method reads besides its own code, by name: part of a trial's key.
+
+        Default: none. A file that is missing is no error here; give any other text in place of its digest.
+        """
+        return {}
 
     def target(self, item: ForgetItem, source: Generator) -> Tensor | None:
         """The latent code (num_ws, w_dim) that the method moves this identity to, or None if it has no such code.

@@ -26,7 +26,7 @@ class ManifestFaces(Faces):
 
     def sources(self) -> Mapping[str, int]:
         """The rule lists thirty people of each source, whether or not its manifest is here."""
-        return {source: data.LISTED for source in data.SOURCES}
+        return dict.fromkeys(data.SOURCES, data.LISTED)
 
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
         """See `guidebench.testbed.Faces.people`. Raises MissingAsset if the source was never scanned."""

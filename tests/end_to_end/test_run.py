@@ -217,6 +217,15 @@ def test_what_a_method_prints_stays_out_of_the_results(tmp_path, workers):
     assert "hello" not in done.stdout and "hello from a method" in done.stderr
 
 
+def test_workers_end_in_order_and_leave_nothing_that_python_would_warn_of(tmp_path):
+    """A progress bar holds a lock of the system until its process ends by itself."""
+    method = write_method(tmp_path, "bar", "from tqdm import tqdm; list(tqdm([1]))")
+    command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--floors", "none", "--workers", "1"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert "1 measured" in done.stderr and "1/1 [" in done.stderr
+    assert "leaked" not in done.stderr and "Warning" not in done.stderr
+
+
 def test_two_classes_in_one_file_are_two_methods(tmp_path):
     path = tmp_path / "two.py"
     path.write_text(

@@ -341,19 +341,19 @@ class _Throttled:
             self._pipe.send(("step", number, scalars))
 
 
-def start_executor(setup: Setup, *, workers: int | None, instant: bool) -> Executor:
+def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: bool = False) -> Executor:
     """In this process if trials are instant and nobody asked for workers; else as many as asked for.
 
-    workers: None: see `default_workers`.
+    workers: None: see `default_workers`. instant, heavy: see `guidebench.testbed.Testbed`.
     """
     if instant and workers is None:
         return InProcess(setup)
-    return Pool(setup, workers or default_workers(setup.device))
+    return Pool(setup, workers or default_workers(setup.device, heavy=heavy))
 
 
-def default_workers(device: str) -> int:
-    """How many processes run if nobody says: one on a GPU; on a CPU one a core, at most 8."""
-    if device != "cpu":
+def default_workers(device: str, *, heavy: bool = False) -> int:
+    """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one a core, at most 8."""
+    if device != "cpu" or heavy:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 8)

@@ -112,7 +112,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
             trials = choice.identities(protocol) * len(protocol.seeds)
             done = None if recorded is None else recorded[protocol.name, label]
             lines.append(Line(protocol.name, label, trials, done, seconds, basis))
-    workers = options.workers or (1 if kind.instant else default_workers(device))
+    workers = options.workers or (1 if kind.instant else default_workers(device, heavy=kind.heavy))
     to_run = sum(line.to_run for line in lines)
     return Forecast(options.testbed, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
 

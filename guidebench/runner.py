@@ -87,7 +87,7 @@ def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], option
     store = Store(options.out)
     store.clean()
     setup = Setup(options.testbed, device, options.out, asked, options.photos, options.keep_generators)
-    executor = start_executor(setup, workers=options.workers, instant=testbed.instant)
+    executor = start_executor(setup, workers=options.workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
         planned = cases(asked, choices, executor.description(), testbed=options.testbed)
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]

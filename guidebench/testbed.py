@@ -297,6 +297,7 @@ class Testbed(ABC):
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
+    heavy: ClassVar[bool] = False  # True: its networks fill a machine's memory, so one worker unless more are asked for
     batch: int = 16  # images that are rendered and judged at once; no draw depends on it
 
     def __init__(

@@ -21,6 +21,7 @@ import guidebench
 from guidebench import assets, catalogue, images, seeds, trial
 from guidebench.cli import main
 from guidebench.errors import BadInput, MissingAsset
+from guidebench.executors import default_workers
 from guidebench.networks import goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.mtcnn import Detections, FaceDetector
@@ -345,6 +346,13 @@ def test_views_in_batches_are_the_views_at_once(tiny, noise):
             assert torch.allclose(views(batch), whole, atol=1e-5), batch
     if noise == "drawn":
         assert (whole - trial.render_views(generator, code, cameras, Noise.constant())).abs().max() > 1e-3
+
+
+def test_one_worker_runs_unless_more_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path / "empty"))
+    words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--out", tmp_path / "runs")
+    assert "1 at a time" in invoke("reproduce", "table-1", *words, "--dry-run").output
+    assert EG3DTestbed.heavy and default_workers("cpu", heavy=True) == 1
 
 
 def test_both_conventions_are_told_in_words():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,9 +21,9 @@ from guidebench.testbed import Noise
 
 pytestmark = pytest.mark.reference
 
-# As recommended: 1e-5 codes, 1e-4 of the largest plane sample, 1e-4 colours and depth, 2e-4 image. Where a sample falls
-# between two bins, the last bits of the planes decide, and a pixel moves by up to 1e-4.
-CODES, PLANES, COLOURS, IMAGE = 1e-5, 1e-4, 1e-4, 2e-4
+# As recommended: 1e-6 cameras, 1e-5 codes, 1e-4 of the largest plane sample, 1e-4 colours and depth, 2e-4 image.
+# Where a sample falls between two bins, the last bits of the planes decide, and a pixel moves by up to 1e-4.
+CAMERAS, CODES, PLANES, COLOURS, IMAGE = 1e-6, 1e-5, 1e-4, 1e-4, 2e-4
 
 
 class Recorded:
@@ -33,7 +33,7 @@ class Recorded:
         with np.load(folder / f"{name}_io.npz") as arrays:
             self.arrays = dict(arrays)
         self.told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-        self.unseen = set(self.arrays) - {"yaw_pitch"}  # angles of c_cam, see test_camera_values
+        self.unseen = set(self.arrays)
 
     def input(self, name: str) -> Tensor:
         self.unseen.discard(name)
@@ -42,6 +42,36 @@ class Recorded:
     def compare(self, name: str, found: Tensor, tolerance: float) -> None:
         self.unseen.discard(name)
         np.testing.assert_allclose(found.numpy(), self.arrays[name], atol=tolerance, rtol=0, err_msg=name)
+
+
+class Watched(Noise):
+    """A stream that writes down its draws, by the names and shapes of the calls that were recorded."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(torch.Generator().manual_seed(seed))
+        self.draws: list[list[Any]] = []
+
+    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        self.draws.append(["randn", list(shape)])
+        return super().normal(shape, device)
+
+    def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        self.draws.append(["rand_like" if len(shape) == 4 else "rand", list(shape)])
+        return super().uniform(shape, device)
+
+
+def compare_digest(recipe: ModuleType, image: Tensor, expected: list[float]) -> None:
+    """Mean, spread, largest magnitude and the sum of eight numbers of a whole image, of which every nth is stored."""
+    np.testing.assert_allclose(recipe.digest(image.numpy())[:3], expected[:3], atol=IMAGE, rtol=0)
+    np.testing.assert_allclose(recipe.digest(image.numpy())[3], expected[3], atol=8 * IMAGE, rtol=0)
+
+
+def compare_cameras(generator: TriPlaneGenerator, recorded: Recorded) -> None:
+    """Yaws and pitches in radians give the rendering cameras; codes are conditioned on the frontal one."""
+    angles = recorded.input("yaw_pitch")
+    labels = [generator.rig.look_at(yaw, pitch) for yaw, pitch in angles.tolist()]
+    recorded.compare("c_cam", torch.cat(labels), CAMERAS)
+    recorded.compare("c_cond", generator.frontal.expand(len(angles), -1), CAMERAS)
 
 
 def compare_codes(generator: TriPlaneGenerator, recorded: Recorded) -> None:
@@ -86,25 +116,34 @@ def compare_rendering(seen: Rendering, recorded: Recorded, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["eg3d_tiny128", "eg3d_tiny512"])
-def test_small_snapshots_give_the_recorded_numbers(reference: Path, name: str):
+def test_small_snapshots_give_the_recorded_numbers(reference: Path, recipe: ModuleType, name: str):
     recorded, generator = Recorded(reference, name), eg3d.load(reference / f"{name}.pkl")
-    assert generator.neural_rendering_resolution == recorded.told["neural_rendering_resolution"]
+    told = recorded.told
+    assert generator.neural_rendering_resolution == told["neural_rendering_resolution"]
+    assert sum(weight.numel() for weight in generator.parameters()) == told["n_params"]
     for key, tensor in generator.state_dict().items():
         digest = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()[:16]
-        assert digest == recorded.told["tensors"][key]["sha256"], key
+        assert digest == told["tensors"][key]["sha256"], key
+    dropped = told["tensors"].keys() - generator.state_dict().keys()
+    assert dropped <= json.loads((reference / "eg3d_full_keys.json").read_text())["extra_in_training_snapshot"].keys()
     ws, cameras = recorded.input("ws"), recorded.input("c_cam")
+    compare_cameras(generator, recorded)
     compare_codes(generator, recorded)
     planes = compare_planes(generator, recorded)
-    compare_rendering(generator.decode_all(planes, ws, cameras, noise=Noise.constant()), recorded, "centre")
+    seen = generator.decode_all(planes, ws, cameras, noise=Noise.constant())
+    compare_rendering(seen, recorded, "centre")
+    compare_digest(recipe, seen.image, told["centre_image_stats"])
 
-    def stream() -> Noise:
-        return Noise.random(torch.Generator().manual_seed(recorded.told["seeded"]["torch_seed"]))
+    rays = Watched(told["seeded"]["torch_seed"])
+    seen = generator.decode_all(planes, ws, cameras, noise=rays)
+    compare_rendering(seen, recorded, "seeded")
+    compare_digest(recipe, seen.image, told["seeded_image_stats"])
+    assert rays.draws == told["seeded"]["draws_in_order"]
 
-    compare_rendering(generator.decode_all(planes, ws, cameras, noise=stream()), recorded, "seeded")
-    if "seednoise_image_raw" in recorded.arrays:
-        shared = stream()
-        drawn = generator.synthesize(ws, noise=shared)
-        compare_rendering(generator.decode_all(drawn, ws, cameras, noise=shared), recorded, "seednoise")
+    everything = Watched(told["seednoise"]["torch_seed"])
+    drawn = generator.synthesize(ws, noise=everything)
+    compare_rendering(generator.decode_all(drawn, ws, cameras, noise=everything), recorded, "seednoise")
+    assert everything.draws == told["seednoise"]["draws_in_order"]
     colours, densities = generator.query(planes, recorded.input("points"))
     recorded.compare("points_rgb", colours, COLOURS)
     recorded.compare("points_sigma", densities[..., None], COLOURS)
@@ -116,7 +155,10 @@ def test_the_real_size_gives_the_recorded_numbers(reference: Path, recipe: Modul
     keys = json.loads((reference / "eg3d_full_keys.json").read_text())
     config = dict(recorded.told["config"])
     generator = TriPlaneGenerator.from_arguments(config, config.pop("rendering_kwargs"), 64)
-    assert {key: list(value.shape) for key, value in generator.state_dict().items()} == keys["shapes"]
+    state = generator.state_dict()
+    assert {key: list(value.shape) for key, value in state.items()} == keys["shapes"]
+    assert (len(state), sum(value.numel() for value in state.values())) == (keys["n_tensors"], keys["n_values"])
+    assert {name for name, _ in generator.named_parameters()} == set(keys["parameters"])
     assert sum(weight.numel() for weight in generator.parameters()) == keys["n_params"]
     recipe.fill(generator, recorded.told["salt"], "stylegan")
     compare_codes(generator, recorded)
@@ -125,6 +167,7 @@ def test_the_real_size_gives_the_recorded_numbers(reference: Path, recipe: Modul
     for resolution in (64, 128):
         generator.neural_rendering_resolution = resolution
         seen = generator.decode_all(planes, recorded.input("ws"), cameras, noise=Noise.constant())
+        compare_digest(recipe, seen.image, recorded.told[f"centre{resolution}_stats"])
         recorded.compare(f"centre{resolution}_image_sub", seen.image[:, :, 1::8, 2::8], IMAGE)
         recorded.compare(f"centre{resolution}_image_raw", seen.image_raw, COLOURS)
         recorded.compare(f"centre{resolution}_depth", seen.depth, COLOURS)

@@ -217,6 +217,34 @@ def test_draws_come_in_the_published_order(small, codes):
     assert drawn == [*maps, ("uniform", (3, 256, 6, 1)), ("uniform", (3 * 256, 6))]
 
 
+def test_each_layer_takes_its_row_of_a_code_and_super_resolution_the_last(small):
+    """Two convolutions a resolution, one at 4 px; the way out shares its row with the next resolution's first."""
+    seen: dict[str, float] = {}
+    generator = copy.deepcopy(small)
+    for name, module in generator.named_modules():
+        if name.endswith(".affine"):
+            module.register_forward_hook(
+                lambda _module, codes, _out, name=name: seen.update({name: float(codes[0][0, 0])})
+            )
+    generator.render(torch.arange(14.0)[None, :, None].expand(1, 14, 16), noise=Noise.constant())
+    expected = {f"superresolution.block{i}.{layer}.affine": 13 for i in (0, 1) for layer in ("conv0", "conv1", "torgb")}
+    for place in range(7):
+        rows = {"conv0": 2 * place - 1, "conv1": 2 * place, "torgb": 2 * place + 1}
+        expected |= {f"backbone.synthesis.b{4 << place}.{layer}.affine": row for layer, row in rows.items() if row >= 0}
+    assert seen == expected
+
+
+def test_an_empty_ray_is_as_far_as_the_farthest_sample_of_the_whole_call(small, codes, planes):
+    """Without density anywhere every depth is that one number, also in codes whose own samples are nearer."""
+    empty = copy.deepcopy(small)
+    empty.decoder.net[2].weight[0] = 0.0
+    empty.decoder.net[2].bias[0] = -1e4
+    seen = empty.decode_all(planes, codes, noise=seeded(1))
+    jitter = torch.rand(3, 16 * 16, 6, 1, generator=torch.Generator().manual_seed(1))
+    assert not seen.opacity.any()
+    assert torch.allclose(seen.depth, 2.25 + (5 + jitter[:, :, -1].max()) * (3.3 - 2.25) / 5, atol=1e-6)
+
+
 def test_codes_of_double_precision_are_taken(small, codes):
     single, double = (small.render(ws, noise=Noise.constant()) for ws in (codes, codes.double()))
     assert double.dtype == torch.float32

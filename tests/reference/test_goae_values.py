@@ -100,6 +100,7 @@ def test_names_shapes_and_types_are_the_recorded_ones(table: dict[str, Any]) -> 
     others = {key: str(value.dtype) for key, value in tensors.items() if value.dtype != torch.float32}
     assert others == table["dtypes_not_float32"]
     assert sum(parameter.numel() for parameter in network.parameters()) == table["n_params"]
+    assert len(tensors) == table["n_tensors"]
 
 
 def test_structural_buffers_are_the_recorded_ones(encoder: GOAEEncoder, table, recipe: ModuleType) -> None:

@@ -41,6 +41,7 @@ def filled(network: nn.Module, name: str, reference: Path, recipe: ModuleType) -
         for key, shape in table["shapes"].items()
     }
     assert sum(value.numel() for value in network.parameters()) == table["n_params"]
+    assert len(network.state_dict()) == table["n_tensors"]
     return load_strictly(network, tensors, name).requires_grad_(False)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -316,7 +317,20 @@ def _table_of_suite(suite: Suite, result: Result, out: Path, style: str) -> str:
     """The suite's own trials in its layout, whatever else is recorded beside them."""
     from guidebench.reporting import tables
 
-    return tables.report(out, style, layout="paper", table=suite.table, against=suite.against_label, keys=result.keys)
+    return tables.report(
+        out,
+        style,
+        layout="paper",
+        table=suite.table,
+        against=suite.against_label,
+        keys=result.keys,
+        width=_terminal_width(),
+    )
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal; 120 where the output goes elsewhere."""
+    return max(40, shutil.get_terminal_size((120, 24)).columns) if sys.stdout.isatty() else 120
 
 
 def _same_command(context: click.Context) -> str:
@@ -341,9 +355,9 @@ def _table_of_run(result: Result, options: Options) -> str:
     (protocol,) = result.protocols
     digest = protocol.digest()
     try:
-        return tables.summary(options.out, digest, testbed=options.testbed)
+        return tables.summary(options.out, digest, testbed=options.testbed, width=_terminal_width())
     except BadInput as error:
-        table = tables.summary(options.out, digest, testbed=options.testbed, keys=result.keys)
+        table = tables.summary(options.out, digest, testbed=options.testbed, keys=result.keys, width=_terminal_width())
         click.echo(f"guidebench: this table leaves out older records of {options.out}: {error}", err=True)
         return table
 
@@ -387,7 +401,7 @@ def report(directory: Path, style: str, **filters: Any) -> None:
     from guidebench.reporting import tables
 
     filters["method"] = filters["method"] or None
-    click.echo(tables.report(directory, style, **filters))
+    click.echo(tables.report(directory, style, width=_terminal_width(), **filters))
 
 
 @main.command()
@@ -402,7 +416,7 @@ def compare(directory: Path, style: str, **options: Any) -> None:
     """Say whether METHOD is better than AGAINST (default: mean-latent), and how sure that is, from records alone."""
     from guidebench.reporting import tables
 
-    click.echo(tables.report(directory, style, layout="compare", **options))
+    click.echo(tables.report(directory, style, layout="compare", width=_terminal_width(), **options))
 
 
 _SCORE_COLUMNS = (

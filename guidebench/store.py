@@ -190,6 +190,8 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     does not exist or holds no records.
     """
     root = Path(out)
+    if root.is_file():
+        raise BadInput(f"{out} is a file; give the directory that holds records/, such as --out of a run")
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
     stored: dict[str, StoredRecord] = {}

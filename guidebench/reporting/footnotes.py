@@ -86,10 +86,13 @@ def _title_notes(report: Report) -> list[str]:
     return [f"Rows: {'; '.join(f'{title} is {label}' for title, label in named.items())}."] if named else []
 
 
-def test_notes(report: Report) -> list[str]:
-    """Which test, against what, corrected for how many; or why there is none."""
+def test_notes(report: Report, usual: str) -> list[str]:
+    """Which test, against what, corrected for how many; or why there is none.
+
+    usual: the reference row if nobody names another.
+    """
     if report.against is None:
-        return ["No tests: no single row mean-latent to compare with; --against METHOD names another."]
+        return [f"No tests: no single row {usual} to compare with; --against METHOD names another."]
     if not report.families:
         return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]

@@ -115,13 +115,14 @@ def build(
     """The report of unmixed records in a resolved layout.
 
     metrics: titles and directions by name; a recorded metric without one is shown in the full layout, undirected.
-    against: label or name of the row that others are compared with; None: mean-latent, where it is there.
+    against: label or name of the row that others are compared with; None: the table's own reference, else mean-latent,
+    where it is there.
     superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against`` is absent or not one.
     """
     if choice.table:
         records = [item for item in records if item.record.protocol["name"] in choice.table.protocols]
     plain = [stored.record for stored in records]
-    reference = _reference(plain, against, choice.against or DEFAULT_AGAINST)
+    reference = _reference(plain, against, choice.against)
     if choice.kind == "compare":
         records = _shared(records, reference)
         plain = [stored.record for stored in records]
@@ -153,17 +154,21 @@ def build(
     return replace(
         report,
         footnotes=tuple(footnotes.notes(plain, report, superseded, unreadable)),
-        tests=tuple(footnotes.test_notes(report)),
+        tests=tuple(footnotes.test_notes(report, choice.against or DEFAULT_AGAINST)),
         lost=tuple(footnotes.lost_notes(tables)),
     )
 
 
-def _reference(records: Sequence[Record], against: str | None, default: str) -> Variant | None:
-    """The row to compare with: of this label, or else the only one of a method of this name."""
+def _reference(records: Sequence[Record], against: str | None, of_table: str | None) -> Variant | None:
+    """The row to compare with: of this label, with or without its code, or else the only one of a method of this name.
+
+    of_table: the label of the row that the table names itself; no other setting of that method stands in for it.
+    """
     variants = {Variant.of(record): None for record in records}
-    wanted = against or default
-    found = [variant for variant in variants if variant.label == wanted]
-    found = found or [variant for variant in variants if variant.method == wanted]
+    wanted = against or of_table or DEFAULT_AGAINST
+    found = [variant for variant in variants if wanted in variant.names]
+    if not found and wanted != of_table:
+        found = [variant for variant in variants if variant.method == wanted]
     if len(found) == 1:
         return found[0]
     if against is None:
@@ -348,8 +353,9 @@ def _unique_labels(variants: Sequence[Variant]) -> dict[Variant, str]:
     for variant in variants:
         same = [other for other in variants if other.label == variant.label]
         by_code = len({other.source_digest for other in same}) == len(same)
-        mark = f"code {variant.source_digest[:6]}" if by_code else f"variant {same.index(variant) + 1}"
-        labels[variant] = f"{variant.label} [{mark}]" if counts[variant.label] > 1 else variant.label
+        label, with_code = variant.names
+        marked = with_code if by_code else f"{label} [variant {same.index(variant) + 1}]"
+        labels[variant] = marked if counts[label] > 1 else label
     return labels
 
 

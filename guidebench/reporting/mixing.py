@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from guidebench.errors import BadInput
+from guidebench.reporting.variants import Variant
 
 if TYPE_CHECKING:
     from guidebench.store import Record, StoredRecord
@@ -50,7 +51,7 @@ def _is_protocol(record: Record, text: str) -> bool:
 
 
 def _is_method(record: Record, name: str) -> bool:
-    return name in (record.method, record.label)
+    return name in (record.method, *Variant.of(record).names)
 
 
 _NAMES: Mapping[str, Callable[[Record], str]] = {
@@ -138,7 +139,7 @@ def _one(records: Iterable[Record], what: str, of: Callable[[Record], str], advi
     counts = Counter(of(record) for record in records)
     if len(counts) > 1:
         values = sorted(counts)
-        listed = ", ".join(f"{value} ({counts[value]} trials)" for value in values)
+        listed = ", ".join(f"{value} ({counts[value]} trial{'s' if counts[value] > 1 else ''})" for value in values)
         raise BadInput(f"the records mix {what}: {listed}; such rows never share a column; {advice(values)}")
 
 

@@ -88,10 +88,10 @@ def markdown(report: Report) -> str:
     """GitHub-flavoured markdown: a table each, footnotes as a list."""
     parts = [f"*{_markdown_text(report.caption)}*"] if report.caption else []
     for table in _shown(report):
-        parts += [f"### {table.title} ({_heading(report)})", _markdown_table(table)]
+        parts += [f"### {_markdown_text(table.title)} ({_heading(report)})", _markdown_table(table)]
     for text in _texts(report):
         parts += [
-            f"### {text.title}",
+            f"### {_markdown_text(text.title)}",
             *([_markdown_text(text.lead)] if text.lead else []),
             _pipes([text.heads, *text.rows]),
         ]
@@ -153,7 +153,7 @@ def _markdown_text(text: str) -> str:
 
 
 def _pipes(rows: Sequence[Sequence[str]]) -> str:
-    escaped = [[cell.replace("|", r"\|").replace("_", r"\_") for cell in row] for row in rows]
+    escaped = [[cell.replace("|", r"\|").replace("<", "&lt;").replace("_", r"\_") for cell in row] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in escaped]
     return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])
 

@@ -12,6 +12,7 @@ from guidebench.reporting import frame, mixing, renderers
 from guidebench.reporting import layout as layouts
 from guidebench.reporting import published as claims
 from guidebench.reporting.paper import PaperTable
+from guidebench.reporting.variants import Variant
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
@@ -34,6 +35,7 @@ def report(
     method: str | Sequence[str] | None = None,
     published: bool | None = None,
     metrics: Mapping[str, Metric] | None = None,
+    width: int = renderers.WIDTH,
 ) -> str:
     """The tables of all records below ``directory`` as text.
 
@@ -42,7 +44,7 @@ def report(
     is mean-latent where it is there. keys: take only records with these trial keys. testbed, conventions, protocol (a
     name, name@digest, or a digest's beginning) and method (names or labels) choose records. published: show the
     published numbers that were made with the records' testbed in tables of their own; None shows them where there are
-    any, True insists. metrics: titles and directions, None for the registered ones.
+    any, True insists. metrics: titles and directions, None for the registered ones. width: columns of the terminal.
 
     Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
     """
@@ -57,7 +59,8 @@ def report(
     choice = layouts.resolve(layout, found.records, table)
     if choice.kind == "compare":
         found = replace(found, records=_exactly(found.records, methods))
-    return renderers.RENDERERS[format](_build(found, directory, choice, against, published, metrics))
+    built = _build(found, directory, choice, against, published, metrics)
+    return renderers.terminal(built, width) if format == "terminal" else renderers.RENDERERS[format](built)
 
 
 def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
@@ -78,7 +81,8 @@ def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[Stor
     return [
         stored
         for stored in records
-        if stored.record.label in names or (stored.record.method in names and stored.record.method not in labels)
+        if not {*names}.isdisjoint(Variant.of(stored.record).names)
+        or (stored.record.method in names and stored.record.method not in labels)
     ]
 
 

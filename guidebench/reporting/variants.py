@@ -27,6 +27,11 @@ class Variant:
     fields: str
     training_seen: bool
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The label, and what tells it from the same label with other code: both choose the row."""
+        return self.label, f"{self.label} [code {self.source_digest[:6]}]"
+
     @classmethod
     def of(cls, record: Record) -> Variant:
         """The row that a record belongs to."""

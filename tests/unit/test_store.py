@@ -168,3 +168,9 @@ def test_peak_memory_is_a_whole_number_or_missing():
     assert Record.from_json(record(peak_memory_bytes=5).to_json()).peak_memory_bytes == 5
     with pytest.raises(ValueError, match="peak_memory_bytes"):
         Record.from_json(record(peak_memory_bytes="much").to_json())
+
+
+def test_a_file_is_no_directory_of_records(tmp_path):
+    (tmp_path / "record.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"record\.json is a file; give the directory that holds records/"):
+        store.scan(tmp_path / "record.json")

@@ -152,6 +152,31 @@ def test_against_chooses_the_reference_by_label_or_by_a_name_that_is_unique(make
     edited = make("mine", LOWER, label="mine(steps=5)", source_digest="e" * 64)
     with pytest.raises(BadInput, match="'mine' stands for 2 rows .mine.steps=5. .code .*; name one, or report each by"):
         _build(records + edited, against="mine")
+    report = _build(records + edited, against=f"mine(steps=5) [code {'e' * 6}]")
+    assert report.against == "mine(steps=5) [code eeeeee]"
+
+
+def test_no_other_setting_of_its_method_stands_in_for_the_row_that_a_table_names(make):
+    """Of table-3's rows only α_max = 10 is there: it is compared with nothing, and not with itself as the baseline."""
+    protocol = {"protocol": "celebahq-multi"}
+    records = make("mean-latent", LEVEL, label="mean-latent(adjacency_loss=True, alpha_max=10.0)", **protocol)
+    records += make("guide", LOWER, **protocol)
+    report = _build(records, "table-3")
+    assert report.against is None
+    assert report.tests == ("No tests: no single row mean-latent to compare with; --against METHOD names another.",)
+
+
+def test_either_version_of_a_methods_code_can_be_named(runs, make_record, write_record):
+    write_record(runs, make_record("guide", "a", source_digest="e" * 64))
+    two = tables.report(runs, "json", layout="full", protocol="celebahq-multi")
+    labels = [row["label"] for row in json.loads(two)["tables"][0]["rows"] if row["method"] == "guide"]
+    assert len(labels) == 2 and "guide [code eeeeee]" in labels
+    for label, people in zip(sorted(labels, key="guide [code eeeeee]".__eq__), (3, 1), strict=True):
+        result = _run("compare", runs, label, "--protocol", "celebahq-multi")
+        assert f"{people} of {people}" in result.output, result.output
+    assert _run("compare", runs, *labels, "--protocol", "celebahq-multi").exit_code == 0
+    result = _run("compare", runs, "guide", "--protocol", "celebahq-multi")
+    assert result.exit_code == 2 and all(label in result.output for label in labels)
 
 
 def test_without_the_baseline_nothing_is_tested_and_the_note_says_what_to_do(make):

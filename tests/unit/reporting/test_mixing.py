@@ -19,7 +19,7 @@ def _other(record, **changes):
     [
         (
             {"testbed": "linear"},
-            ["testbeds: linear (1 trials), mini (16 trials)", "--testbed linear`", "--testbed mini`"],
+            ["testbeds: linear (1 trial), mini (16 trials)", "--testbed linear`", "--testbed mini`"],
         ),
         ({"conventions": "published"}, ["conventions: corrected", "--conventions published`"]),
         ({"versions": {"numerics": "2"}}, ["versions of the numerics: 1 (16 trials), 2", "its own --out"]),

@@ -17,7 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from guidebench import cli
 from guidebench.errors import BadInput
 from guidebench.reporting import renderers, tables
 from guidebench.store import scan
@@ -130,6 +132,16 @@ def test_terminal_fits_its_width_and_loses_nothing(runs):
             assert words in found, (words, width)
 
 
+@pytest.mark.parametrize("command", [("report", "--format", "terminal"), ("compare", "guide")], ids=lambda c: c[0])
+def test_commands_fill_the_terminal_that_they_run_in(committed, monkeypatch, command):
+    widest = {}
+    for width in (90, 150):
+        monkeypatch.setattr(cli, "_terminal_width", lambda width=width: width)
+        result = CliRunner().invoke(cli.main, [command[0], str(committed), *command[1:]])
+        widest[width] = max(map(len, result.output.splitlines()))
+    assert widest[90] <= 90 < widest[150] <= 150
+
+
 def test_summary_takes_one_protocol_and_names_what_is_absent(runs, make_record):
     digest = make_record().protocol_digest
     text = tables.summary(runs, digest, testbed="mini")
@@ -175,10 +187,10 @@ def test_zero_has_no_sign():
 
 
 def test_markdown_cells_cannot_break_the_table(tmp_path, make_record, write_record):
-    write_record(tmp_path, replace(make_record(), label="mine(mode=a|b_c)"))
+    write_record(tmp_path, replace(make_record(), label="mine(mode=a|b_c<i>)"))
     lines = [line for line in tables.report(tmp_path).splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert "mine(mode=a\\|b\\_c)" in lines[2]
+    assert "mine(mode=a\\|b\\_c&lt;i>)" in lines[2]
 
 
 def test_unknown_format_names_the_known_ones(runs):

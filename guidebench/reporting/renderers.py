@@ -212,6 +212,7 @@ def _latex_letter(char: str) -> str:
     return rf"\texttt{{U+{ord(char):04X}}}"
 
 
+_PAGE = 134  # characters in small print across two columns; further columns go on in floats of their own
 _STACK = r"\guidebenchstack"
 _LATEX_STACK = rf"\providecommand{{{_STACK}}}[2][c]{{\begin{{tabular}}[t]{{@{{}}#1@{{}}}}#2\end{{tabular}}}}"
 
@@ -230,17 +231,32 @@ def latex(report: Report) -> str:
 
 
 def _latex_table(table: Table, report: Report, notes: Sequence[str]) -> str:
-    body = []
-    for place, row in enumerate(table.rows):
-        body += [r"\midrule"] if place and row.section != table.rows[place - 1].section else []
-        body.append(_latex_row(row, table))
-    if _has_strangers(table):
-        cells = (f"${_strangers(column, chr(92) + 'pm ')}$" if column.strangers else "" for column in table.columns)
-        body += [r"\midrule", rf"\textit{{{STRANGERS}}} & " + " & ".join(cells) + r" \\"]
-    judges = _judge_count(table)
-    heads = [_latex_head(column, judges) for column in table.columns]
-    spans = [(group.title, sum(column.group == group for column in table.columns)) for group in table.groups]
+    """One float, or several where the columns do not fit beside each other; the notes stand in the last."""
+    widths = [2 + _column_width(_column_lines(table, place)) for place in range(len(table.columns))]
+    fits = _label_width(table) + sum(widths) <= _PAGE
+    blocks = [list(range(len(table.columns)))] if fits else _chunks(table, _PAGE)
     caption = f"{escape(table.title)} ({escape(_heading(report))}). {escape(report.caption)}".strip()
+    floats = []
+    for places in blocks:
+        last = places is blocks[-1]
+        floats.append(_latex_block(table, places, caption, notes if last else ()))
+        caption = f"{escape(table.title)} (continued)."
+    return "\n\n".join(floats)
+
+
+def _latex_block(table: Table, places: Sequence[int], caption: str, notes: Sequence[str]) -> str:
+    """A float of some columns."""
+    body = []
+    for before, row in zip((None, *table.rows), table.rows, strict=False):
+        body += [r"\midrule"] if before and row.section != before.section else []
+        body.append(_latex_row(row, table, places))
+    columns = [table.columns[place] for place in places]
+    if any(column.strangers for column in columns):
+        cells = (f"${_strangers(column, chr(92) + 'pm ')}$" if column.strangers else "" for column in columns)
+        body += [r"\midrule", rf"\textit{{{STRANGERS}}} & " + " & ".join(cells) + r" \\"]
+    heads = [_latex_head(column, _judge_count(table)) for column in columns]
+    groups = dict.fromkeys(column.group for column in columns)
+    spans = [(group.title, sum(column.group == group for column in columns)) for group in groups]
     return _latex_float(caption, "method", spans, heads, body, notes)
 
 
@@ -250,12 +266,12 @@ def _latex_head(column: Column, judges: int) -> str:
     return rf"{_STACK}{{{column.latex}{arrow}{judge}}}" if judge else column.latex + arrow
 
 
-def _latex_row(row: Row, table: Table) -> str:
+def _latex_row(row: Row, table: Table, places: Sequence[int]) -> str:
     label = escape(_label(row))
     if row.notes:
         notes = r"\\".join(rf"{{\scriptsize {escape(note)}}}" for note in row.notes)
         label = rf"{_STACK}[l]{{{label}\\{notes}}}"
-    cells = [_latex_cell(cell, column, table) for cell, column in zip(row.cells, table.columns, strict=True)]
+    cells = [_latex_cell(row.cells[place], table.columns[place], table) for place in places]
     return " & ".join([label, *cells]) + r" \\[4pt]"
 
 
@@ -309,7 +325,7 @@ def _latex_float(
         start += width
     lines = [
         r"\begin{table*}",
-        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{caption}}}",
         rf"\begin{{tabular}}{{l{'c' * len(heads)}}}",
         r"\toprule",

@@ -233,6 +233,19 @@ def test_latex_tables_are_balanced_and_every_row_has_its_columns(runs, make_reco
                 assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == len(columns), line
 
 
+def test_latex_tables_that_are_wider_than_a_page_go_on_in_further_floats(runs, monkeypatch):
+    texts = {}
+    for page in (1000, 80):
+        monkeypatch.setattr(renderers, "_PAGE", page)
+        texts[page] = tables.report(runs, "latex")
+    whole, parts = texts[1000], texts[80]
+    assert (whole.count(r"\begin{table*}"), whole.count("(continued).")) == (1, 0)
+    assert parts.count(r"\begin{table*}") == parts.count("(continued).") + 1 > 2
+    values = r"\$[^$]*\\pm[^$]*\$"
+    assert sorted(re.findall(values, whole)) == sorted(re.findall(values, parts))
+    assert parts.count("Testbed: mini.") == 1, "the notes stand below the last"
+
+
 def test_latex_compiles(runs, make_record, write_record, tmp_path):
     compiler = shutil.which("pdflatex") or shutil.which("tectonic")
     if compiler is None:

@@ -18,7 +18,7 @@ from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
     from guidebench.plan import MethodChoice
-    from guidebench.reporting.paper import PaperTable
+    from guidebench.reporting.report import PaperTable
 
 LIST_COMMAND = "guidebench list suites"
 _KINDS = {
@@ -83,7 +83,7 @@ class Suite:
     @property
     def table(self) -> PaperTable:
         """How the suite's table is laid out."""
-        from guidebench.reporting.paper import PaperTable
+        from guidebench.reporting.report import PaperTable
 
         return PaperTable(
             name=self.name,

@@ -14,9 +14,8 @@ from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import footnotes, statistics
 from guidebench.reporting.families import with_tests
 from guidebench.reporting.frame import from_records
-from guidebench.reporting.paper import PaperTable
 from guidebench.reporting.published import PublishedTable
-from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Group, Report, Row, Table
+from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Group, PaperTable, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 from guidebench.reporting.variants import MULTI_IMAGE, Variant, groups_of, judges_of, protocol_order, row_order
 

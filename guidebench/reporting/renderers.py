@@ -14,7 +14,7 @@ from typing import Any
 
 from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
 from guidebench.reporting.statistics import Summary
-from guidebench.reporting.text import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
+from guidebench.reporting.wording import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
 
 WIDTH = 120  # characters of a terminal line
 STRANGERS = "different people"

@@ -11,7 +11,7 @@ from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import frame, mixing, renderers
 from guidebench.reporting import layout as layouts
 from guidebench.reporting import published as claims
-from guidebench.reporting.paper import PaperTable
+from guidebench.reporting.report import PaperTable
 from guidebench.reporting.variants import Variant
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from guidebench.cli import main
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import layout, tables, text
+from guidebench.reporting import layout, tables, wording
 from guidebench.store import StoredRecord, scan
 
 PEOPLE = [f"p{number}" for number in range(8)]
@@ -110,7 +110,7 @@ def test_too_few_identities_give_an_interval_and_say_so_instead_of_a_p(make):
     report = _build(make("mean-latent", LEVEL[:5]) + make("guide", LOWER[:5]))
     contrast = _contrast(report, "guide")
     assert (contrast.p, contrast.attainable, contrast.too_small, contrast.separated) == (0.0625, 0.0625, True, False)
-    assert text.adjusted_p(contrast) == "n too small for p"
+    assert wording.adjusted_p(contrast) == "n too small for p"
     assert any("n = 5 is too small for p: adjusted, it could not fall below 0.062." in note for note in report.tests)
     assert report.tables[0].detailed == set(report.tables[0].groups)
 
@@ -225,7 +225,7 @@ def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdi
         with pytest.raises(BadInput, match="guide and mean-latent have values for no identity and seed in common"):
             _build(records, "compare", against="mean-latent")
         return
-    (found,) = text.comparison(_build(records, "compare", against="mean-latent"))
+    (found,) = wording.comparison(_build(records, "compare", against="mean-latent"))
     assert found.rows[0][-1] == verdict
     assert found.lead == f"guide: {verdict} in {METRICS[metric].title}."
 
@@ -233,7 +233,7 @@ def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdi
 def test_two_methods_at_or_below_different_people_have_both_forgotten(make):
     """Different people are at 0.10 under alpha: however far apart below it, neither is better."""
     records = make("mean-latent", [value - 0.5 for value in LEVEL]) + make("guide", [value - 0.9 for value in LEVEL])
-    (found,) = text.comparison(_build(records, "compare", against="mean-latent"))
+    (found,) = wording.comparison(_build(records, "compare", against="mean-latent"))
     assert found.rows[0][-1] == "both forgotten"
 
 
@@ -259,7 +259,7 @@ def test_values_that_share_trials_have_neither_interval_nor_test(runs):
 def test_a_further_judge_is_judged_by_its_interval(make):
     records = make("mean-latent", LEVEL, judge="beta") + make("guide", LOWER, judge="beta")
     records += make("mean-latent", LEVEL, seed=1) + make("guide", MIXED, seed=1)
-    first, second = text.comparison(_build(records, "compare", against="mean-latent"))
+    first, second = wording.comparison(_build(records, "compare", against="mean-latent"))
     assert (first.title, first.rows[0][-2:]) == (
         "CelebAHQ (multi-image), judge alpha: guide against mean-latent",
         ("1.000", "not separable"),

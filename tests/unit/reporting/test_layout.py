@@ -9,7 +9,7 @@ import pytest
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import layout, tables
-from guidebench.reporting.paper import PaperTable
+from guidebench.reporting.report import PaperTable
 from guidebench.store import StoredRecord, scan
 
 

@@ -1,4 +1,4 @@
-"""Numbers as text, and tables of text: what differences between methods look like in every format."""
+"""What is said of numbers and differences in every format: digits, intervals, p, verdicts, tables of differences."""
 
 from __future__ import annotations
 

@@ -264,7 +264,8 @@ def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
 
 
 def _version_notes(records: Sequence[Record]) -> list[str]:
-    names = [name for name in ("guidebench", "numerics", "torch", "python") if any(name in r.versions for r in records)]
+    shown = ("guidebench", "numerics", "torch", "torch-fidelity", "python")
+    names = [name for name in shown if any(name in record.versions for record in records)]
     versions = [
         f"{name} {', '.join(sorted({str(r.versions[name]) for r in records if name in r.versions}))}" for name in names
     ]

@@ -238,6 +238,12 @@ def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
         assert words in text.replace("\\_", "_"), words
 
 
+def test_footnote_names_the_package_that_computes_kid_precision_and_recall(make_record):
+    record = make_record("guide")
+    report = _build([replace(record, versions=record.versions | {"torch-fidelity": "0.4.0"})])
+    assert any("torch 2.13.0, torch-fidelity 0.4.0" in note for note in report.footnotes)
+
+
 def test_judge_that_a_row_lacks_leaves_its_cells_empty(make_record, make_score):
     old = replace(make_record("mine"), judges=["alpha"], scores=[make_score("id", 0.2)])
     rows = {row.label: row for row in _build([make_record("guide"), old]).tables[0].rows}

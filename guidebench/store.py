@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import platform
 import re
@@ -138,17 +139,34 @@ def _check_types(record: Record) -> None:
             raise ValueError(f"{item.name} is {value!r:.60}")
     if not isinstance(record.protocol.get("name"), str):
         raise ValueError("the record's protocol has no name")
+    if record.status not in ("measured", "failed"):
+        raise ValueError(f"status {record.status!r:.60} is neither measured nor failed")
     texts: list[Any] = [*record.judges, *record.digests.values(), *record.notes.values(), *record.versions.values()]
     texts += record.inputs.values()
     numbers: list[Any] = [*record.seconds.values(), *(value for pair in record.strangers.values() for value in pair)]
     numbers += [record.protocol.get(name, 0) for name in _PROTOCOL_NUMBERS]
     for score in record.scores:
         texts += [score.get("metric"), score.get("identity"), score.get("judge") or "", score.get("reason") or ""]
-        numbers += [score.get(name, 0) for name in ("n", "lost_before", "lost_after", "after_request")]
+        _check_score(score)
     wrong = [value for value in texts if not isinstance(value, str)]
     wrong += [value for value in numbers if type(value) not in (int, float) or not abs(value) < 2**53]
     if wrong:
         raise ValueError(f"it holds {wrong[0]!r:.60} where something else was written")
+
+
+_COUNTS = ("n", "lost_before", "lost_after", "after_request")
+_OF_SCORE = ("metric", "judge", "identity", "value", "reason", *_COUNTS)
+
+
+def _check_score(score: Mapping[str, Any]) -> None:
+    missing = [name for name in _OF_SCORE if name not in score]
+    if missing:
+        raise ValueError(f"a score lacks {', '.join(missing)}")
+    if any(type(score[name]) is not int or not abs(score[name]) < 2**53 for name in _COUNTS):
+        raise ValueError(f"a count of {score['metric']!r:.60} is no integer")
+    value = score["value"]
+    if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+        raise ValueError(f"the value {value!r:.60} of {score['metric']!r:.60} is no finite number")
 
 
 @dataclass(frozen=True)
@@ -204,6 +222,9 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         else:
             stored[record.key] = StoredRecord(record, path.parent)
     if not stored and not corrupt:
+        for above in (root.absolute(), *root.absolute().parents):
+            if above.name == RECORDS and any(above.glob("*/*/*/record.json")):
+                raise BadInput(f"{out} is a part of the records of {above.parent}; give that directory")
         raise BadInput(
             f"no records in {out}; run something first, such as `guidebench reproduce table-2 --out {out}` or, for a "
             f"minute only, `guidebench run --out {out} --protocol smoke --method guide`"

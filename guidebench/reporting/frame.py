@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,8 +74,6 @@ _TYPES = {
         ("seed", "after_request", "n", "lost_before", "lost_after", "steps", "trainable", "attempts"), "int"
     ),
 }
-_COUNTS = ("n", "lost_before", "lost_after", "after_request")
-_OF_SCORE = ("metric", "judge", "identity", "value", "reason", *_COUNTS)
 
 
 @dataclass(frozen=True)
@@ -104,10 +101,7 @@ def read(directory: str | Path) -> Loaded:
     """
     from guidebench import store
 
-    found, corrupt = store.scan(directory)
-    problems = [(stored, _problem(stored.record)) for stored in found]
-    records = [stored for stored, problem in problems if problem is None]
-    corrupt = corrupt + [store.Corrupt(stored.path, problem) for stored, problem in problems if problem is not None]
+    records, corrupt = store.scan(directory)
     for item in corrupt:
         print(f"left out a corrupt record: {item.path}: {item.reason}", file=sys.stderr)
     if not records:
@@ -170,28 +164,6 @@ def _companies(records: Sequence[Record]) -> list[dict[str, int]]:
         for company in companies.values()
         if len(company) > 1 or any(records[place].protocol.get("identities", 1) > 1 for place in company.values())
     ]
-
-
-def _problem(record: Record) -> str | None:
-    """Why a record that parses cannot be reported all the same, or None."""
-    if record.status not in ("measured", "failed"):
-        return f"status {record.status!r} is neither measured nor failed"
-    mappings = ("protocol", "fields", "digests", "strangers", "notes", "seconds", "versions")
-    for name in mappings:
-        if not isinstance(getattr(record, name), Mapping):
-            return f"{name} is no mapping"
-    if not isinstance(record.scores, list) or not all(isinstance(score, Mapping) for score in record.scores):
-        return "scores is no list of mappings"
-    for score in record.scores:
-        missing = [name for name in _OF_SCORE if name not in score]
-        if missing:
-            return f"a score lacks {', '.join(missing)}"
-        if any(type(score[name]) is not int for name in _COUNTS):
-            return f"a count of {score['metric']} is no integer"
-        value = score["value"]
-        if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
-            return f"the value {value!r} of {score['metric']} is no finite number"
-    return None
 
 
 def _rows(stored: StoredRecord, across: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -170,6 +170,38 @@ def test_peak_memory_is_a_whole_number_or_missing():
         Record.from_json(record(peak_memory_bytes="much").to_json())
 
 
+def test_a_folder_inside_the_records_is_told_where_to_begin(tmp_path):
+    inside = tmp_path / "out" / "records" / "p" / "guide" / "a-s0-key"
+    inside.mkdir(parents=True)
+    (inside / "record.json").write_text(record().to_json())
+    for folder in list(inside.parents)[:3]:
+        with pytest.raises(BadInput, match=r"is a part of the records of .*out; give that directory"):
+            store.scan(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"value": float("nan")}, "value nan of 'id' is no finite number"),
+        ({"value": "0.5"}, "value '0.5' of 'id' is no finite number"),
+        ({"n": 1.5}, "a count of 'id' is no integer"),
+    ],
+)
+def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, changes, words):
+    """Else the same command would never measure it again."""
+    score = {"metric": "id", "judge": "a", "identity": "x", "value": 0.1, "reason": None, "n": 1}
+    score |= {"lost_before": 0, "lost_after": 0, "after_request": 0}
+    text = record(scores=[score]).to_json()
+    (tmp_path / "record.json").write_text(text)
+    assert Store(tmp_path).measured(tmp_path) is not None
+    data = json.loads(text)
+    data["scores"][0] |= changes
+    (tmp_path / "record.json").write_text(json.dumps(data))
+    assert Store(tmp_path).measured(tmp_path) is None
+    with pytest.raises(ValueError, match=words):
+        store.read(tmp_path)
+
+
 def test_a_file_is_no_directory_of_records(tmp_path):
     (tmp_path / "record.json").write_text("{}")
     with pytest.raises(BadInput, match=r"record\.json is a file; give the directory that holds records/"):

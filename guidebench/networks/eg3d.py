@@ -28,15 +28,14 @@ from torch.utils.checkpoint import checkpoint
 from guidebench.cameras import LABEL_WIDTH, CameraRig
 from guidebench.errors import BadInput
 from guidebench.networks import checkpoints, volume_rendering
-from guidebench.networks.loading import load_strictly
 from guidebench.networks.stylegan2 import (
     FullyConnected,
     MappingNetwork,
     SynthesisBlock,
     SynthesisNetwork,
-    built,
     constructor_arguments,
     fir_kernel,
+    loaded,
     mapping_settings,
     noise_maps,
     stored_network,
@@ -47,10 +46,13 @@ from guidebench.testbed import Generator, Noise
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
 RAYS_AT_ONCE = {"cpu": 1024}  # rays of a code that are rendered together: on a CPU, few enough for its caches
+MOST_RAYS_A_SIDE = 1024  # that a file may ask for; published models render at most 128
+MOST_SAMPLES = 1024  # along a ray, likewise; published models take 48 twice
 FOV_DEGREES = 18.837  # of EG3D's face models
 
 _METADATA = "guidebench.eg3d"  # key of the arguments in a saved file
-_UNUSED_BUFFERS = {"dataset_label_std", "superresolution.resample_filter"}  # stored with some snapshots, read by none
+# Stored with some snapshots, read by none.
+_UNUSED_BUFFERS = frozenset({"dataset_label_std", "superresolution.resample_filter"})
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class RenderingOptions:
         for name in needed:
             if not isinstance(stored[name], (int, float)):
                 raise BadInput(f"rendering {name} {stored[name]!r} is not supported, only a number")
+            if name.startswith("depth_") and not 0 <= stored[name] <= MOST_SAMPLES:
+                raise BadInput(f"rendering {name} {stored[name]!r} is not supported, only up to {MOST_SAMPLES}")
         module = str(stored["superresolution_module"]).rpartition(".")[2]
         if module not in SUPER_RESOLUTIONS:
             raise BadInput(f"unknown super-resolution {module!r}; known are {', '.join(SUPER_RESOLUTIONS)}")
@@ -221,6 +225,11 @@ class TriPlaneGenerator(Generator):
         super().__init__()
         options = RenderingOptions.from_stored(rendering_kwargs)
         kind = SUPER_RESOLUTIONS[options.superresolution_module]
+        if type(neural_rendering_resolution) is not int or not 0 < neural_rendering_resolution <= MOST_RAYS_A_SIDE:
+            raise BadInput(
+                f"a neural_rendering_resolution of {neural_rendering_resolution!r} is not supported, only 1 to "
+                f"{MOST_RAYS_A_SIDE}"
+            )
         if c_dim != LABEL_WIDTH or img_channels != 3 or kind.resolution != img_resolution:
             raise BadInput(
                 f"c_dim = {c_dim}, img_channels = {img_channels} and img_resolution = {img_resolution} do not fit EG3D "
@@ -404,10 +413,7 @@ def load(path: str | Path, *, digest: str | None = None) -> TriPlaneGenerator:
         arguments = {name: checkpoints.attribute(stored, name) for name in names}
         arguments["init_kwargs"] = constructor_arguments(stored)
         tensors = checkpoints.tensors(stored)
-    generator = built(path, lambda: TriPlaneGenerator.from_arguments(**arguments))
-    wanted = generator.state_dict().keys()
-    tensors = {key: tensor for key, tensor in tensors.items() if key in wanted or key not in _UNUSED_BUFFERS}
-    return load_strictly(generator, tensors, path).eval().requires_grad_(False)
+    return loaded(path, lambda: TriPlaneGenerator.from_arguments(**arguments), tensors, unused=_UNUSED_BUFFERS)
 
 
 def save(generator: TriPlaneGenerator, path: str | Path) -> None:
@@ -422,7 +428,7 @@ def _saved_arguments(path: str | Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             return dict(json.loads((file.metadata() or {})[_METADATA]))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(
             f"{path} holds tensors without the arguments of an EG3D generator; give a snapshot or a saved generator"
         ) from None

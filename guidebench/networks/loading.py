@@ -18,8 +18,17 @@ def load_strictly(module: Network, tensors: Mapping[str, Tensor], path: str | Pa
     """Copies ``tensors`` into the parameters and buffers of ``module``, by state-dict key, and returns the module.
 
     Values are converted to the module's own dtype and device. Batch-norm counters (``num_batches_tracked``) may be
-    absent, as in files older than them: no output depends on them. Raises `guidebench.errors.BadInput`, naming ``path``
-    and the first wrong keys, if a tensor is missing, unknown or of another shape; the module is then unchanged.
+    absent, as in files older than them: no output depends on them. Raises `guidebench.errors.BadInput` as `check_fit`
+    does; the module is then unchanged.
+    """
+    check_fit(module, tensors, path)
+    module.load_state_dict(dict(tensors), strict=False)
+    return module
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raises `guidebench.errors.BadInput`, naming ``path`` and the first wrong keys, if a tensor is missing, unknown or
+    of another shape.
     """
     wanted = module.state_dict()
     missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
@@ -39,8 +48,6 @@ def load_strictly(module: Network, tensors: Mapping[str, Tensor], path: str | Pa
             f"{path} does not hold the weights of {type(module).__name__}: it {'; it '.join(faults)}; "
             "give the file that this network was published in"
         )
-    module.load_state_dict(dict(tensors), strict=False)
-    return module
 
 
 def _some(keys: list[str]) -> str:

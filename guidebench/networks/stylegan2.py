@@ -23,12 +23,14 @@ from torch.nn import functional
 
 from guidebench.errors import BadInput
 from guidebench.networks import checkpoints
-from guidebench.networks.loading import load_strictly
+from guidebench.networks.loading import check_fit, load_strictly
+from guidebench.networks.pickles import shown
 from guidebench.testbed import Noise
 
 Architecture = Literal["skip", "orig", "resnet"]
 Network = TypeVar("Network", bound=nn.Module)
 
+MOST_LAYERS = 64  # of a mapping network that a file describes; published ones have 2 or 8
 _SLOPE = 0.2  # of the leaky ReLU
 _ACTIVATION_GAIN = math.sqrt(2)  # keeps the variance through the leaky ReLU
 _EPSILON = 1e-8
@@ -397,6 +399,9 @@ class StyleGAN2Generator(nn.Module):
 def mapping_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The stored ``mapping_kwargs`` as arguments of `MappingNetwork`; `BadInput` if one asks for something unknown."""
     known = {"num_layers", "embed_features", "layer_features", "lr_multiplier"}
+    layers = stored.get("num_layers", 8)
+    if type(layers) is not int or not 0 < layers <= MOST_LAYERS:
+        raise BadInput(f"a mapping network of {layers!r} layers is not supported, only of 1 to {MOST_LAYERS}")
     return _settings("mapping", stored, known, {"activation": ("lrelu",), "w_avg_beta": None})
 
 
@@ -436,8 +441,8 @@ def load(path: str | Path, *, entry: str = "G_ema", digest: str | None = None) -
     that the file must have. Raises `BadInput`, naming the file, if it holds anything else.
     """
     stored = stored_network(checkpoints.read(path, digest=digest), path, entry=entry, class_name="Generator")
-    generator = built(path, lambda: StyleGAN2Generator(**constructor_arguments(stored)))
-    return load_strictly(generator, checkpoints.tensors(stored), path).eval().requires_grad_(False)
+    arguments, tensors = constructor_arguments(stored), checkpoints.tensors(stored)
+    return loaded(path, lambda: StyleGAN2Generator(**arguments), tensors)
 
 
 def stored_network(content: Any, path: str | Path, *, entry: str, class_name: str) -> checkpoints.StandIn:
@@ -459,11 +464,27 @@ def constructor_arguments(stored: checkpoints.StandIn) -> dict[str, Any]:
     return {**dict(zip(names, positional, strict=False)), **by_name}
 
 
-def built(path: str | Path, construct: Callable[[], Network]) -> Network:
-    """``construct()``, with the file named in the `BadInput` of arguments that do not fit."""
+def loaded(
+    path: str | Path,
+    construct: Callable[[], Network],
+    tensors: Mapping[str, Tensor],
+    *,
+    unused: frozenset[str] = frozenset(),
+) -> Network:
+    """``construct()`` with the ``tensors`` of a file, frozen and in eval mode; those in ``unused`` need have no place.
+
+    Raises `BadInput`, naming the file, if arguments or tensors do not fit. That is seen on a network without memory
+    first, so that arguments of absurd sizes allocate nothing.
+    """
     try:
-        return construct()
+        with torch.device("meta"):
+            outline = construct()
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise BadInput(f"{path} was made with arguments that do not fit this network: {error}") from None
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = shown(str(error).partition("\n")[0])
+        raise BadInput(f"{path} was made with arguments that do not fit this network: {reason}") from None
+    wanted = outline.state_dict().keys()
+    tensors = {key: tensor for key, tensor in tensors.items() if key in wanted or key not in unused}
+    check_fit(outline, tensors, path)
+    return load_strictly(construct(), tensors, path).eval().requires_grad_(False)

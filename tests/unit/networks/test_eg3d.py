@@ -424,6 +424,23 @@ class TestFiles:
             eg3d.load(path)
         assert "dataset_label_std" not in str(caught.value)  # a buffer of the training script, known and dropped
 
+    def test_a_rendering_resolution_beyond_all_memory_is_refused(self, small, tmp_path):
+        generator = copy.deepcopy(small)
+        generator.neural_rendering_resolution = 10**6
+        eg3d.save(generator, tmp_path / "other.safetensors")
+        with pytest.raises(
+            BadInput, match="other.safetensors: a neural_rendering_resolution of 1000000 is not supported"
+        ):
+            eg3d.load(tmp_path / "other.safetensors")
+
+    def test_arguments_nested_without_end_are_refused(self, small, tmp_path):
+        from safetensors.torch import save_file
+
+        path = tmp_path / "deep.safetensors"
+        save_file(small.state_dict(), path, {"guidebench.eg3d": "[" * 100_000 + "]" * 100_000})
+        with pytest.raises(BadInput, match="deep.safetensors holds tensors without the arguments"):
+            eg3d.load(path)
+
     def test_a_file_of_tensors_alone_is_refused(self, small, tmp_path):
         from safetensors.torch import save_file
 
@@ -448,6 +465,11 @@ class TestFiles:
             ),
             ({"init_kwargs": {**SIZES, "img_resolution": 512}}, "img_resolution = 512 do not fit"),
             ({"init_kwargs": {"z_dim": 4}}, "arguments that do not fit"),
+            ({"init_kwargs": {**SIZES, "w_dim": -1}}, "arguments that do not fit"),
+            ({"init_kwargs": {**SIZES, "channel_base": 10**9, "channel_max": 10**6}}, "does not hold the weights"),
+            ({"init_kwargs": {**SIZES, "z_dim": 10**12}}, "does not hold the weights"),
+            ({"init_kwargs": {**SIZES, "mapping_kwargs": {"num_layers": 10**9}}}, "1000000000 layers"),
+            ({"rendering_kwargs": {**RENDERING, "depth_resolution": 10**9}}, "depth_resolution 1000000000"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )

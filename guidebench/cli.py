@@ -19,8 +19,8 @@ import guidebench
 from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, GuidebenchError
 
 if TYPE_CHECKING:
-    from guidebench.catalogue import Asset
-    from guidebench.data import Manifest
+    from guidebench.assets.catalogue import Asset
+    from guidebench.photos.manifests import Manifest
     from guidebench.protocol import Protocol
     from guidebench.runner import Options, Result
     from guidebench.suites import Suite
@@ -528,7 +528,7 @@ def align_command(inputs: tuple[Path, ...], out: Path, detector: Literal["mtcnn"
 
     Exit code 2 if a photograph shows no face or cannot be read; the others are written all the same.
     """
-    from guidebench import align
+    from guidebench.photos import align
 
     failed = 0
     for fine, line in align.align_all(inputs, out, align.load_detector(detector)):
@@ -555,9 +555,9 @@ _ROOT = click.argument("root", type=click.Path(path_type=Path))
 @_ROOT
 def data_scan_ffhq(root: Path) -> None:
     """ROOT holds FFHQ's images, or EG3D's crops of them: 00000.png to 69999.png, in folders of a thousand or not."""
-    from guidebench import data
+    from guidebench.photos import manifests
 
-    _say_manifest(data.scan("ffhq", root, data.ffhq_people()))
+    _say_manifest(manifests.scan("ffhq", root, manifests.ffhq_people()))
 
 
 @data_scan.command("celebahq")
@@ -571,15 +571,15 @@ def data_scan_ffhq(root: Path) -> None:
 )
 def data_scan_celebahq(root: Path, identities: Path, mapping: Path) -> None:
     """ROOT holds CelebA-HQ's images, or EG3D's crops of them: 0.jpg to 29999.jpg, or 00000.png to 29999.png."""
-    from guidebench import data
+    from guidebench.photos import manifests
 
-    _say_manifest(data.scan("celebahq", root, data.celebahq_people(identities, mapping)))
+    _say_manifest(manifests.scan("celebahq", root, manifests.celebahq_people(identities, mapping)))
 
 
 def _say_manifest(manifest: Manifest) -> None:
-    from guidebench import data
+    from guidebench.photos import manifests
 
-    path = data.write(manifest)
+    path = manifests.write(manifest)
     click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}")
 
 
@@ -589,9 +589,9 @@ def _say_manifest(manifest: Manifest) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def data_show(source: str, files: bool, as_json: bool) -> None:
     """Print a manifest: its people, files and digests."""
-    from guidebench import data
+    from guidebench.photos import manifests
 
-    manifest = data.read(source)
+    manifest = manifests.read(source)
     if as_json:
         click.echo(json.dumps(manifest.as_data(), indent=1))
     elif files:
@@ -609,9 +609,9 @@ def data_show(source: str, files: bool, as_json: bool) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def data_statistics(folder: Path | None, features: Path | None, out: Path | None, **options: Any) -> None:
     """Compute the statistics of real photographs that ΔFID_real needs, and install them as asset ffhq-real."""
-    from guidebench import reals
+    from guidebench.photos import measuring
 
-    click.echo(reals.make(folder, features, out=out, **options))
+    click.echo(measuring.make(folder, features, out=out, **options))
 
 
 @main.group("assets")
@@ -660,7 +660,7 @@ def assets_verify(ids: tuple[str, ...], testbed: str | None) -> None:
 @click.option("--link", is_flag=True, help="Link to the file instead of copying it.")
 def assets_add(files: tuple[Path, ...], as_id: str | None, link: bool) -> None:
     """Check files that you have and copy them to where testbeds look. An ArcFace pack may be a zip or a folder."""
-    from guidebench import placing
+    from guidebench.assets import placing
     from guidebench.errors import BadInput
 
     if as_id and len(files) > 1:
@@ -677,7 +677,7 @@ def assets_fetch(ids: tuple[str, ...], testbed: str | None) -> None:
 
     GUIDEBENCH_MIRROR=http://host/folder fetches everything from there instead.
     """
-    from guidebench import placing
+    from guidebench.assets import placing
 
     unsettled = 0
     chosen = _assets(ids, testbed)
@@ -690,7 +690,7 @@ def assets_fetch(ids: tuple[str, ...], testbed: str | None) -> None:
 
 def _assets(ids: tuple[str, ...], testbed: str | None) -> list[Asset]:
     """The assets that a command is about: those named, those of a testbed, or all."""
-    from guidebench import catalogue
+    from guidebench.assets import catalogue
     from guidebench.errors import BadInput
 
     if ids and testbed:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from guidebench import assets, compat, registry
-from guidebench.catalogue import in_words, needed_by
+from guidebench.assets.catalogue import in_words, needed_by
 from guidebench.errors import BadInput, GuidebenchError
 
 PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them

@@ -99,9 +99,9 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         import torch
 
+        from guidebench.photos.own import FolderFaces
         from guidebench.registry import testbed_class
         from guidebench.store import Store
-        from guidebench.testbeds.folder import FolderFaces
         from guidebench.trial import Bench
 
         torch.set_num_threads(1)

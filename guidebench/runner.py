@@ -15,12 +15,12 @@ from guidebench import protocol as protocols
 from guidebench import registry
 from guidebench.errors import BadInput, MissingAsset, unknown_name
 from guidebench.executors import Executor, Finished, Setup, resolve_device, start_executor
+from guidebench.photos.own import SOURCE, list_people
 from guidebench.plan import Case, MethodChoice, cases
 from guidebench.progress import Progress
 from guidebench.protocol import Protocol
 from guidebench.recording import is_measured
 from guidebench.store import Store
-from guidebench.testbeds.folder import SOURCE, list_people
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from guidebench import catalogue
+from guidebench.assets import catalogue
 from guidebench.networks import goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
 

@@ -2,7 +2,7 @@
 
 GUIDE (arXiv 2405.09879, §4.1) forgets people from EG3D at 512 px: photographs are inverted with GOAE, methods train
 with LPIPS and IR-SE50 on a fixed crop, CurricularFace behind MTCNN judges, FID features are pytorch-fid's. ArcFace with
-a detector of its own is the second opinion. `guidebench.catalogue` lists the files, docs/eg3d-ffhq.md the way.
+a detector of its own is the second opinion. `guidebench.assets.catalogue` lists the files, docs/eg3d-ffhq.md the way.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from guidebench import assets, digest, real_images
-from guidebench.catalogue import named
+from guidebench import assets, digest
+from guidebench.assets.catalogue import named
 from guidebench.errors import BadInput
 from guidebench.images import to_arrays
 from guidebench.networks import arcface, checkpoints, eg3d, goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.photos import real_images
+from guidebench.photos.faces import ManifestFaces
 from guidebench.testbed import Faces, Inverter, Judges, Players, Testbed
-from guidebench.testbeds.manifest import ManifestFaces
 
 SIZES = {"resolution": 512, "neural_rendering_resolution": 128, "num_ws": 14, "w_dim": 512}  # of the published model
 PUBLISHED_PIVOT = (0.0, 0.0, 0.0)  # the released code reads the pivot under a key that does not exist, and gets this

@@ -21,7 +21,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from guidebench import catalogue, images
+from guidebench import images
+from guidebench.assets import catalogue
 from guidebench.cli import main
 from guidebench.networks import mtcnn
 from guidebench.networks.mtcnn import Detections, FaceDetector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guidebench import placing
+from guidebench.assets import placing
 
 
 @pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])

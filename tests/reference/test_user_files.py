@@ -10,11 +10,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from guidebench import align, assets
+from guidebench import assets
 from guidebench.baselines.checkpoint import load
 from guidebench.cli import main
 from guidebench.errors import BadInput
 from guidebench.networks import eg3d, mtcnn
+from guidebench.photos import align
 
 pytestmark = pytest.mark.reference
 CENTRE = np.array([255.5, 255.5, 1])

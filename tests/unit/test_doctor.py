@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from guidebench import assets, catalogue, doctor, registry
-from guidebench.catalogue import Asset
+from guidebench import assets, doctor, registry
+from guidebench.assets import catalogue
+from guidebench.assets.catalogue import Asset
 from guidebench.cli import main
 from guidebench.doctor import Finding, onnxruntime_finding
 from guidebench.errors import BadInput

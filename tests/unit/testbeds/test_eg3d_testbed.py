@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import guidebench
-from guidebench import assets, catalogue, images, seeds, trial
+from guidebench import assets, images, seeds, trial
+from guidebench.assets import catalogue
 from guidebench.cli import main
 from guidebench.errors import BadInput, MissingAsset
 from guidebench.executors import default_workers
@@ -296,7 +297,7 @@ def test_published_runs_the_encoder_with_seeded_draws(tiny, tmp_path, recipe, mo
 
 
 def trial_faces(root: Path, bench: Bench):
-    from guidebench.testbeds.folder import FolderFaces
+    from guidebench.photos.own import FolderFaces
 
     return FolderFaces(root, bench.players.generator.resolution)
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from guidebench import data, digest, images
-from guidebench.data import Listed, Manifest
+from guidebench import digest, images
 from guidebench.errors import BadInput
+from guidebench.photos import manifests
+from guidebench.photos.manifests import Listed, Manifest
 from guidebench.testbed import Faces, Person
 
 
@@ -26,7 +27,7 @@ class ManifestFaces(Faces):
 
     def sources(self) -> Mapping[str, int]:
         """The rule lists thirty people of each source, whether or not its manifest is here."""
-        return dict.fromkeys(data.SOURCES, data.LISTED)
+        return dict.fromkeys(manifests.SOURCES, manifests.LISTED)
 
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
         """See `guidebench.testbed.Faces.people`. Raises MissingAsset if the source was never scanned."""
@@ -37,12 +38,12 @@ class ManifestFaces(Faces):
         return [self._person(manifest, manifest.people[index], photos) for index in indices]
 
     def manifest(self, source: str) -> str:
-        """Digest of the rule and of all file contents; see `guidebench.data.Manifest.digest`."""
+        """Digest of the rule and of all file contents; see `guidebench.photos.manifests.Manifest.digest`."""
         return self._manifest(source).digest
 
     def _manifest(self, source: str) -> Manifest:
         if source not in self._manifests:
-            self._manifests[source] = data.read(source)
+            self._manifests[source] = manifests.read(source)
         return self._manifests[source]
 
     def _person(self, manifest: Manifest, person: Listed, photos: int) -> Person:
@@ -53,12 +54,12 @@ class ManifestFaces(Faces):
             )
         return Person(person.identity, torch.stack([self._load(manifest, photo) for photo in person.photos[:photos]]))
 
-    def _load(self, manifest: Manifest, photo: data.Photo) -> Tensor:
-        path = manifest.path(photo)
+    def _load(self, manifest: Manifest, photo: manifests.Photo) -> Tensor:
+        path, remedy = manifest.path(photo), manifests.remedy(manifest.source)
         try:
             unchanged = digest.of_file(path) == photo.sha256
         except OSError as error:
-            raise BadInput(f"cannot read {path}: {error.strerror or error}; {data.remedy(manifest.source)}") from None
+            raise BadInput(f"cannot read {path}: {error.strerror or error}; {remedy}") from None
         if not unchanged:
-            raise BadInput(f"{path} has changed since it was scanned; bring it back, or {data.remedy(manifest.source)}")
+            raise BadInput(f"{path} has changed since it was scanned; bring it back, or {remedy}")
         return images.load(path, self._resolution, must_be_square=True)

@@ -143,7 +143,7 @@ def load_detector(name: DetectorName) -> FaceDetector:
 
         (folder,) = {assets.find(f"mtcnn-{network}").parent for network in ("pnet", "rnet", "onet")}
         return mtcnn.load(folder, convention="corrected")
-    from guidebench.catalogue import named
+    from guidebench.assets.catalogue import named
     from guidebench.networks import arcface
     from guidebench.testbeds.eg3d import arcface_pack
 

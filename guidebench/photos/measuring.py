@@ -1,7 +1,7 @@
 """Computes the statistics of real photographs that ΔFID_real needs, once, with a description of what they are of.
 
-`guidebench.real_images` is the format of the file. The description that tables repeat names the photographs, their
-size, and the digests of the network's weights and of the photographs' contents.
+`guidebench.photos.real_images` is the format of the file. The description that tables repeat names the photographs,
+their size, and the digests of the network's weights and of the photographs' contents.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from guidebench import digest, images, real_images
+from guidebench import digest, images
 from guidebench.errors import BadInput
 from guidebench.metric import FrechetStatistics
 from guidebench.metrics.frechet import fit
+from guidebench.photos import real_images
 from guidebench.testbed import FeatureSource
 
-ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.catalogue`
+ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
 RESOLUTION = 512  # pixels a side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs that are featurised at once
 _SAY_EVERY = 1000  # photographs between two lines of progress
@@ -42,7 +43,7 @@ def make(
     Returns what was done, in one line. count: of photographs, None: all. title: for footnotes, None: the name of what
     was given. Raises BadInput, and MissingAsset without the weights of the feature extractor.
     """
-    from guidebench import placing
+    from guidebench.assets import placing
 
     if (folder is None) == (features is None):
         raise BadInput("give a FOLDER of photographs or --features FILE.npy, one of the two")

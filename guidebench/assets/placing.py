@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from guidebench import assets, catalogue
-from guidebench.catalogue import Asset, in_words, named
+from guidebench import assets
+from guidebench.assets import catalogue
+from guidebench.assets.catalogue import Asset, in_words, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 
 MIRROR = "GUIDEBENCH_MIRROR"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guidebench import real_images
 from guidebench.errors import BadInput
 from guidebench.metric import FrechetStatistics
+from guidebench.photos import real_images
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from guidebench import align
 from guidebench.cli import main
 from guidebench.errors import BadInput
 from guidebench.networks.mtcnn import Detections, FaceDetector
+from guidebench.photos import align
 
 
 def turned(points, degrees):

@@ -1,6 +1,6 @@
 """The assets folder: finds the pretrained files of a testbed and says whether they are what they should be.
 
-`guidebench.catalogue` says what the files are, `guidebench.placing` puts them here. Beside the files lies
+`guidebench.assets.catalogue` says what the files are, `guidebench.assets.placing` puts them here. Beside the files lies
 ``assets.json``: the digest of every file that was looked at, with sizes and times by which an unchanged file is known
 again, so that hundreds of megabytes are hashed once. Where the catalogue knows no digest, the first one that was seen
 counts from then on, and another one is reported as wrong. No file is interpreted beyond its first and last bytes.
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import platformdirs
 
 from guidebench import digest as digests
-from guidebench.catalogue import Asset, in_words, named, needed_by
+from guidebench.assets.catalogue import Asset, in_words, named, needed_by
 from guidebench.errors import BadInput, MissingAsset
 
 LOCK = "assets.json"

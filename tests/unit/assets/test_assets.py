@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from guidebench import assets, catalogue, placing
-from guidebench.catalogue import Asset
+from guidebench import assets
+from guidebench.assets import catalogue, placing
+from guidebench.assets.catalogue import Asset
 from guidebench.cli import main
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 from guidebench.registry import TESTBEDS
@@ -618,7 +619,7 @@ def test_the_catalogue_is_consistent():
 
 
 def test_the_page_shows_the_catalogue(root):
-    """To renew the table: print(guidebench.catalogue.markdown_table())"""
+    """To renew the table: print(guidebench.assets.catalogue.markdown_table())"""
     assert catalogue.markdown_table() in (root / "docs/assets.md").read_text()
 
 

@@ -11,14 +11,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from guidebench import assets, data, images, real_images, reals
-from guidebench.catalogue import named
+from guidebench import assets, images
+from guidebench.assets.catalogue import named
 from guidebench.cli import main
 from guidebench.errors import BadInput, MissingAsset
 from guidebench.metric import FrechetStatistics
 from guidebench.metrics.frechet import frechet_distance
+from guidebench.photos import manifests, measuring, real_images
+from guidebench.photos.faces import ManifestFaces
 from guidebench.testbeds.linear import FACE, LinearFeatures, LinearTestbed
-from guidebench.testbeds.manifest import ManifestFaces
 
 # The rule as docs/data.md states it; changing one of these numbers changes whom every lab measures on.
 FIRST_OF_FFHQ = [
@@ -42,7 +43,7 @@ def photo(path, level=0, side=256):
 
 @pytest.fixture
 def ffhq(tmp_path):
-    for index in sum(data.ffhq_people().values(), []):
+    for index in sum(manifests.ffhq_people().values(), []):
         photo(tmp_path / "ffhq" / f"{index:05d}.png", index)
     return tmp_path / "ffhq"
 
@@ -51,9 +52,9 @@ def ffhq(tmp_path):
 def celeba(tmp_path_factory):
     """Annotations of a whole CelebA-HQ; image i is person i modulo 6000, the last person lacks one image."""
     folder = tmp_path_factory.mktemp("celeba")
-    owner = {index: index % PEOPLE for index in range(data.CELEBAHQ_IMAGES)}
+    owner = {index: index % PEOPLE for index in range(manifests.CELEBAHQ_IMAGES)}
     owner[PEOPLE - 1] = 0
-    original = {index: f"{(index * 7) % data.CELEBAHQ_IMAGES + 1:06d}.jpg" for index in owner}
+    original = {index: f"{(index * 7) % manifests.CELEBAHQ_IMAGES + 1:06d}.jpg" for index in owner}
     lines = sorted(f"{original[index]} {owner[index] + 1}" for index in owner)
     (folder / "identity_CelebA.txt").write_text("\n".join(lines) + "\n")
     for name, tail in (("image_list.txt", " md5 md5"), ("mapping.txt", "")):
@@ -68,9 +69,9 @@ def scan(*arguments):
 
 
 def test_the_first_twenty_of_ffhq_are_these():
-    assert [index for (index,) in data.ffhq_people().values()][:20] == FIRST_OF_FFHQ
+    assert [index for (index,) in manifests.ffhq_people().values()][:20] == FIRST_OF_FFHQ
     by_hand = sorted(range(70_000), key=lambda i: hashlib.sha256(b"guidebench-ffhq-v1:%d" % i).hexdigest())
-    assert [index for (index,) in data.ffhq_people().values()] == by_hand[:30]
+    assert [index for (index,) in manifests.ffhq_people().values()] == by_hand[:30]
 
 
 def test_the_documentation_holds_the_same_vector(root):
@@ -81,7 +82,7 @@ def test_the_documentation_holds_the_same_vector(root):
 
 def test_identities_with_five_images_are_ordered_by_the_rule_and_their_images_by_index(celeba):
     """Person k owns images k, k + 6000, ...: the order is that of the hash of CelebA's number, k + 1."""
-    found = data.celebahq_people(celeba / "identity_CelebA.txt", celeba / "image_list.txt")
+    found = manifests.celebahq_people(celeba / "identity_CelebA.txt", celeba / "image_list.txt")
     allowed = [number for number in range(1, PEOPLE + 1) if number != PEOPLE]  # the last one has four
     by_hand = sorted(allowed, key=lambda n: hashlib.sha256(f"guidebench-celebahq-v1:{n}".encode()).hexdigest())[:30]
     assert list(found) == [f"celeba-{number}" for number in by_hand]
@@ -91,7 +92,7 @@ def test_identities_with_five_images_are_ordered_by_the_rule_and_their_images_by
 
 def test_both_mapping_files_name_the_same_people(celeba):
     identities = celeba / "identity_CelebA.txt"
-    first, second = (data.celebahq_people(identities, celeba / name) for name in ("image_list.txt", "mapping.txt"))
+    first, second = (manifests.celebahq_people(identities, celeba / name) for name in ("image_list.txt", "mapping.txt"))
     assert first == second
 
 
@@ -115,12 +116,12 @@ def test_annotations_that_are_not_whole_are_refused(celeba, tmp_path, name, edit
         if own != name or edit is not None:
             files[own].write_text(edit(text) if own == name else text)
     with pytest.raises(BadInput, match=message) as caught:
-        data.celebahq_people(files["identity_CelebA.txt"], files["image_list.txt"])
+        manifests.celebahq_people(files["identity_CelebA.txt"], files["image_list.txt"])
     assert "\n" not in str(caught.value)
 
 
 def test_celebahq_is_scanned_with_five_photographs_of_thirty_people(celeba, tmp_path, home):
-    people = data.celebahq_people(celeba / "identity_CelebA.txt", celeba / "mapping.txt")
+    people = manifests.celebahq_people(celeba / "identity_CelebA.txt", celeba / "mapping.txt")
     for index in sum(people.values(), []):
         photo(tmp_path / "hq" / f"{index}.png", index)
     options = ("--identities", celeba / "identity_CelebA.txt", "--mapping", celeba / "mapping.txt")
@@ -135,28 +136,28 @@ def test_celebahq_is_scanned_with_five_photographs_of_thirty_people(celeba, tmp_
 def test_a_scan_writes_a_manifest_that_is_shown_and_read_back(ffhq, home):
     result = scan("ffhq", ffhq)
     assert result.exit_code == 0, result.output
-    manifest = data.read("ffhq")
+    manifest = manifests.read("ffhq")
     assert manifest.digest in result.stdout and len(manifest.people) == 30
     assert [person.identity for person in manifest.people[:2]] == ["ffhq-25605", "ffhq-25459"]
     files = CliRunner().invoke(main, ["data", "show", "ffhq", "--files"]).stdout.split("\n")
     assert files[0] == str(ffhq.resolve() / "25605.png")
     shown = CliRunner().invoke(main, ["data", "show", "ffhq", "--json"]).stdout
-    assert data.Manifest.from_data(json.loads(shown)) == manifest
+    assert manifests.Manifest.from_data(json.loads(shown)) == manifest
     assert "256 px" in CliRunner().invoke(main, ["data", "show", "ffhq"]).stdout
 
 
 def test_the_digest_knows_contents_and_not_places(ffhq, tmp_path):
     """The same files in folders of a thousand, as FFHQ ships them, and under EG3D's names."""
-    people = data.ffhq_people()
-    flat = data.scan("ffhq", ffhq, people)
+    people = manifests.ffhq_people()
+    flat = manifests.scan("ffhq", ffhq, people)
     for index in sum(people.values(), []):
         content = (ffhq / f"{index:05d}.png").read_bytes()
         for place in (f"a/{index // 1000 * 1000:05d}/{index:05d}.png", f"b/{index // 1000:05d}/img{index:08d}.png"):
             (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / place).write_bytes(content)
-    assert {data.scan("ffhq", tmp_path / root, people).digest for root in "ab"} == {flat.digest}
+    assert {manifests.scan("ffhq", tmp_path / root, people).digest for root in "ab"} == {flat.digest}
     photo(ffhq / "25605.png", 1)
-    assert data.scan("ffhq", ffhq, people).digest != flat.digest
+    assert manifests.scan("ffhq", ffhq, people).digest != flat.digest
 
 
 def test_missing_photographs_are_named_and_counted(ffhq, home):
@@ -192,7 +193,7 @@ def test_an_exif_rotation_is_applied(ffhq, home):
     exif = Image.Exif()
     exif[0x0112] = 3  # by 180 degrees
     Image.fromarray(picture).save(ffhq / "25605.png", exif=exif)
-    data.write(data.scan("ffhq", ffhq, data.ffhq_people()))
+    manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     (person,) = ManifestFaces(256).people("ffhq", [0], photos=1)
     assert person.photos[0, :, :120].max() < -0.9 and person.photos[0, :, 136:].min() > 0.9
 
@@ -204,16 +205,16 @@ def test_without_a_manifest_the_command_that_writes_it_is_named(home):
 
 
 def test_a_damaged_or_edited_manifest_is_refused(ffhq, home):
-    path = data.write(data.scan("ffhq", ffhq, data.ffhq_people()))
+    path = manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     content = path.read_text()
     for damage in (content[:100], "[]", content.replace("ffhq-25605", "ffhq-00001")):
         path.write_text(damage)
         with pytest.raises(BadInput, match=r"ffhq\.json is damaged .*guidebench data scan ffhq"):
-            data.read("ffhq")
+            manifests.read("ffhq")
 
 
 def test_a_file_that_changed_since_the_scan_is_refused_by_name(ffhq, home):
-    data.write(data.scan("ffhq", ffhq, data.ffhq_people()))
+    manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     photo(ffhq / "25459.png", 1)
     (ffhq / "34602.png").unlink()
     faces = ManifestFaces(256)
@@ -239,23 +240,23 @@ def real_photographs(tmp_path):
 
 def test_statistics_of_photographs_are_those_of_their_features_in_any_order(real_photographs):
     source = LinearTestbed().judges().features
-    files = reals.photographs(real_photographs)
+    files = measuring.photographs(real_photographs)
     assert len(files) == 160
-    found, contents = reals.of_photographs(files, source, resolution=16)
+    found, contents = measuring.of_photographs(files, source, resolution=16)
     tensors = [images.load(path, 16) for path in files]
     wanted = FrechetStatistics.of(np.concatenate([source.features(tensor[None]) for tensor in tensors]))
     assert found.count == 160 and found.mean.dtype == np.float64 and found.covariance.shape == (FACE, FACE)
     assert frechet_distance(found, wanted) <= 1e-9  # the batches' rounding in float32 features
-    again, same = reals.of_photographs(files[::-1], source, resolution=16)
+    again, same = measuring.of_photographs(files[::-1], source, resolution=16)
     assert same == contents and frechet_distance(found, again) <= 1e-9
 
 
 def test_a_count_picks_photographs_by_the_hash_of_their_names(real_photographs):
-    names = [path.relative_to(real_photographs).as_posix() for path in reals.photographs(real_photographs)]
+    names = [path.relative_to(real_photographs).as_posix() for path in measuring.photographs(real_photographs)]
     assert names == sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    assert reals.photographs(real_photographs, 9) == reals.photographs(real_photographs)[:9]
+    assert measuring.photographs(real_photographs, 9) == measuring.photographs(real_photographs)[:9]
     with pytest.raises(BadInput, match="holds 160 photographs, 161 are needed"):
-        reals.photographs(real_photographs, 161)
+        measuring.photographs(real_photographs, 161)
 
 
 def test_the_authors_features_are_installed_as_statistics(tmp_path, home):
@@ -277,8 +278,8 @@ def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_
     monkeypatch.setattr(assets, "find", lambda asset: weights)
     monkeypatch.setattr(assets, "digest", lambda asset: "ab" * 32)
     monkeypatch.setattr(inception, "feature_source", lambda path, device: LinearTestbed().judges().features)
-    monkeypatch.setattr(reals, "RESOLUTION", 16)
-    monkeypatch.setattr(reals.of_photographs, "__kwdefaults__", {"device": "cpu", "resolution": 16})
+    monkeypatch.setattr(measuring, "RESOLUTION", 16)
+    monkeypatch.setattr(measuring.of_photographs, "__kwdefaults__", {"device": "cpu", "resolution": 16})
     arguments = ["data", "statistics", str(real_photographs), "--count", "40", "--title", "FFHQ, EG3D's crop"]
     result = CliRunner().invoke(main, [*arguments, "--device", "cpu", "--out", str(tmp_path / "new" / "real")])
     assert result.exit_code == 0, result.output

@@ -153,7 +153,12 @@ def reference_timings(testbed: str) -> list[Timing]:
     if not file.is_file():
         return []
     rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    trials = {row["key"]: Timing(row["protocol"], row["label"], float(row["seconds_total"])) for row in rows}
+    trials = {
+        (row["protocol"], row["label"], row["identity"], row["seed"]): Timing(
+            row["protocol"], row["label"], float(row["seconds_total"])
+        )
+        for row in rows
+    }
     return list(trials.values())
 
 

@@ -262,6 +262,7 @@ class Person:
 
     identity: str
     photos: Tensor  # (k, 3, resolution, resolution) in [-1, 1]
+    files: tuple[str, ...] = ()  # where each photograph was read from, for messages; (): it was made
 
 
 class Faces(ABC):
@@ -298,6 +299,7 @@ class Testbed(ABC):
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
     heavy: ClassVar[bool] = False  # True: its networks fill a machine's memory, so one worker unless more are asked for
+    eg3d_crops: ClassVar[bool] = False  # True: photographs must be cut as `guidebench align` does
     batch: int = 16  # images that are rendered and judged at once; no draw depends on it
 
     def __init__(

@@ -7,6 +7,7 @@ both sets, the feature extractor featurises both sample sets, and those arrays a
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ class Cast:
     latents: Tensor  # (S, num_ws, w_dim)
     photos: Tensor | None  # (S, 3, r, r); None under Random
     neighbours: Tensor  # (k, num_ws, w_dim): codes around the forgotten one, see `neighbours_of`
+    file: str = ""  # of the forgotten photograph; "": it was made
 
     @property
     def forgotten(self) -> ForgetItem:
@@ -155,9 +157,12 @@ class Bench:
         identity = cast.subjects[0].identity
         if photos and not any(found[0] for _, found in photos.values()) and identity not in self._faceless:
             self._faceless.add(identity)
+            cure = f"crop it as testbed {self.testbed.name} expects"
+            if cast.file and self.testbed.eg3d_crops:
+                cure = f"put the crop of its original in its place (`guidebench align {shlex.quote(cast.file)} CROPS`)"
             sys.stderr.write(
-                f"guidebench: no judge finds a face in the photograph by which {identity} is to be forgotten; "
-                f"crop it as testbed {self.testbed.name} expects, or leave this person out\n"
+                f"guidebench: no judge finds a face in {cast.file or 'the photograph'}, by which {identity} is to be "
+                f"forgotten; {cure}, or leave this person out\n"
             )
 
     def source_samples(self, protocol: Protocol) -> Samples:
@@ -269,7 +274,8 @@ def make_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:
         rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
     with torch.no_grad():
         latents = torch.cat([bench.players.inverter.invert(photo[None], rng=rng) for photo in photos])
-    return Cast(tuple(subjects), latents, photos, neighbours_of(bench, protocol, forgotten.identity, latents[0]))
+    neighbours = neighbours_of(bench, protocol, forgotten.identity, latents[0])
+    return Cast(tuple(subjects), latents, photos, neighbours, file=next(iter(forgotten.files), ""))
 
 
 def _sampled_cast(bench: Bench, protocol: Protocol, index: int) -> Cast:

@@ -52,7 +52,9 @@ class ManifestFaces(Faces):
                 f"{manifest.rule} lists {len(person.photos)} photographs of {person.identity}, {photos} are needed; "
                 f"give probe_photos = {len(person.photos) - 1} or fewer in the protocol"
             )
-        return Person(person.identity, torch.stack([self._load(manifest, photo) for photo in person.photos[:photos]]))
+        shown = person.photos[:photos]
+        pictures = torch.stack([self._load(manifest, photo) for photo in shown])
+        return Person(person.identity, pictures, tuple(str(manifest.path(photo)) for photo in shown))
 
     def _load(self, manifest: Manifest, photo: manifests.Photo) -> Tensor:
         path, remedy = manifest.path(photo), manifests.remedy(manifest.source)

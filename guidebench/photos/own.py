@@ -44,7 +44,9 @@ class FolderFaces(Faces):
                 f"{self._root / name} holds {len(files)} photographs, {photos} are needed; add some or lower "
                 "probe_photos in the protocol"
             )
-        return Person(name, torch.stack([images.load(path, self._resolution) for path in files[:photos]]))
+        shown = files[:photos]
+        pictures = torch.stack([images.load(path, self._resolution) for path in shown])
+        return Person(name, pictures, tuple(map(str, shown)))
 
     def manifest(self, source: str) -> str:
         """Digest of all file contents by person."""

@@ -57,6 +57,7 @@ class EG3DTestbed(Testbed):
         "images of ΔFID_real are not the authors', who published none of them."
     )
     heavy = True
+    eg3d_crops = True
     batch = 4  # a 512 px image passes through maps of 128 MiB each in float32
 
     @classmethod

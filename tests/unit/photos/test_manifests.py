@@ -130,6 +130,7 @@ def test_celebahq_is_scanned_with_five_photographs_of_thirty_people(celeba, tmp_
     first, *_ = ManifestFaces(256).people("celebahq", [0], photos=5)
     assert first.identity == next(iter(people)) and first.photos.shape == (5, 3, 256, 256)
     index = people[first.identity][3]
+    assert len(first.files) == 5 and first.files[3] == str((tmp_path / "hq" / f"{index}.png").resolve())
     assert images.to_uint8(first.photos)[3, :, 0, 0].tolist() == [index % 256, index // 256, 7]
 
 

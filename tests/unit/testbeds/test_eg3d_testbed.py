@@ -250,7 +250,9 @@ def test_a_photograph_without_a_face_is_named_once(tiny, folder, tmp_path):
     words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--identities", 1, "--method", "nothing")
     done = invoke("run", "--protocol", path, "--photos", tmp_path / "photos", *words, "--out", tmp_path / "runs")
     assert done.exit_code == 0, done.output
-    assert done.stderr.count("no judge finds a face in the photograph by which dark is to be forgotten") == 1
+    file = tmp_path / "photos" / "dark" / "0.png"
+    assert done.stderr.count(f"no judge finds a face in {file}, by which dark is to be forgotten") == 1
+    assert f"`guidebench align {file} CROPS`" in done.stderr
     assert "other is to be forgotten" not in done.stderr
 
 

@@ -65,14 +65,20 @@ def load(detector: str | Path, recogniser: str | Path, *, device: torch.device |
     Faces are aligned as insightface does (`residual_in="template"`). Raises `guidebench.errors.BadInput`, naming the
     file, if one is not what it should be, and MissingAsset if onnxruntime cannot use CUDA and ``device`` is CUDA.
     """
-    finder = read_model(detector, "SCRFD", device=device)
-    if not finder.use_kps:
-        raise BadInput(f"{detector} finds faces without landmarks; give the detector of a pack such as buffalo_l")
-    finder.prepare(0, input_size=(DETECTOR_SIDE, DETECTOR_SIDE), det_thresh=DETECTOR_THRESHOLD)
+    finder = load_detector(detector, device=device)
     network = read_model(recogniser, "ArcFaceONNX", device=device)
     if network.output_shape[-1] != EMBEDDING_DIM:
         raise BadInput(f"{recogniser} gives {network.output_shape[-1]} numbers a face instead of {EMBEDDING_DIM}")
-    return AlignedRecognizer(ScrfdDetector(finder), OnnxRecognizer(network), residual_in="template")
+    return AlignedRecognizer(finder, OnnxRecognizer(network), residual_in="template")
+
+
+def load_detector(path: str | Path, *, device: torch.device | str = "cpu") -> ScrfdDetector:
+    """The face detector of a pack with insightface's defaults, its session on ``device``. Raises as `load`."""
+    model = read_model(path, "SCRFD", device=device)
+    if not model.use_kps:
+        raise BadInput(f"{path} finds faces without landmarks; give the detector of a pack such as buffalo_l")
+    model.prepare(0, input_size=(DETECTOR_SIDE, DETECTOR_SIDE), det_thresh=DETECTOR_THRESHOLD)  # 0: as it was read
+    return ScrfdDetector(model)
 
 
 def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu", strictly: bool = True) -> Any:

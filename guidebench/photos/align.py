@@ -148,10 +148,7 @@ def load_detector(name: DetectorName) -> FaceDetector:
     from guidebench.testbeds.eg3d import arcface_pack
 
     pack = named(arcface_pack())
-    model = arcface.read_model(assets.find(pack.id) / pack.members[0], "SCRFD")
-    side = arcface.DETECTOR_SIDE
-    model.prepare(-1, input_size=(side, side), det_thresh=arcface.DETECTOR_THRESHOLD)
-    return arcface.ScrfdDetector(model)
+    return arcface.load_detector(assets.find(pack.id) / pack.members[0])
 
 
 def _photos(given: Path) -> Iterator[tuple[Path, Path]]:

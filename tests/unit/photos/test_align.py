@@ -9,6 +9,7 @@ from PIL import Image
 
 from guidebench.cli import main
 from guidebench.errors import BadInput
+from guidebench.networks import arcface
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.photos import align
 
@@ -148,3 +149,13 @@ def test_without_the_detectors_files_the_command_that_fetches_them_is_named(tmp_
     for detector, asset in (("mtcnn", "mtcnn-pnet"), ("insightface", "arcface-buffalo_l")):
         result = CliRunner().invoke(main, ["align", str(tmp_path), str(tmp_path / "out"), "--detector", detector])
         assert result.exit_code == 2 and f"guidebench assets fetch {asset}" in result.stderr
+
+
+def test_insightfaces_detector_finds_the_face_that_the_judge_looks_at(tmp_path, monkeypatch, published_files):
+    members = ("det_10g.onnx", "w600k_r50.onnx")
+    published_files.write_arcface_pack(tmp_path / "buffalo_l", *members)
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path))
+    picture = np.random.default_rng(0).integers(0, 256, (200, 160, 3), np.uint8)
+    judge = arcface.load(*(tmp_path / "buffalo_l" / member for member in members)).detector
+    own = align.load_detector("insightface").detect(picture)
+    assert len(own) == 1 and np.array_equal(own.points(0), judge.detect(picture).points(0))

@@ -63,9 +63,15 @@ class State:
 
 
 def folder() -> Path:
-    """Where assets lie: $GUIDEBENCH_ASSETS, else below $GUIDEBENCH_HOME, else in the user's data folder."""
+    """Where assets lie: $GUIDEBENCH_ASSETS, else below $GUIDEBENCH_HOME, else in the user's data folder.
+
+    It need not exist. Raises BadInput if $GUIDEBENCH_ASSETS names a file.
+    """
     if own := os.environ.get("GUIDEBENCH_ASSETS"):
-        return Path(own).expanduser()
+        path = Path(own).expanduser()
+        if path.is_file():
+            raise BadInput(f"GUIDEBENCH_ASSETS={own} is a file; name the folder that holds the assets")
+        return path
     if home := os.environ.get("GUIDEBENCH_HOME"):
         return Path(home) / "assets"
     return platformdirs.user_data_path("guidebench") / "assets"

@@ -229,6 +229,15 @@ def test_the_folder_is_the_users_unless_a_variable_names_one(monkeypatch, tmp_pa
     assert assets.folder() == tmp_path / "share" / "guidebench" / "assets"
 
 
+def test_a_file_in_place_of_the_folder_is_named(monkeypatch, tmp_path):
+    (tmp_path / "a.txt").touch()
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path / "a.txt"))
+    for words in (["assets", "list"], ["assets", "fetch", "vgg16"], ["doctor", "--testbed", "eg3d-ffhq"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2 and result.stderr.count("\n") == 1, result.output
+        assert f"GUIDEBENCH_ASSETS={tmp_path / 'a.txt'} is a file; name the folder" in result.stderr
+
+
 def test_what_a_testbed_misses_is_a_line_each_and_one_pack_is_enough(small, given):
     lines = assets.missing("linear")
     assert [line.split()[0] for line in lines] == ["hand.pkl", "whole.pth", "prefix.pth", "one-pack"]

@@ -137,6 +137,13 @@ def resolve_protocol(options: Options) -> Protocol:
     people = list_people(options.photos)
     if resolved.source == protocols.RANDOM:
         raise BadInput(f"--photos needs a protocol of photographs; {resolved.name} samples its identities")
+    fewest = min(people, key=lambda name: len(people[name]))
+    probes = min(resolved.probe_photos, len(people[fewest]) - 1)
+    if probes < resolved.probe_photos:
+        sys.stderr.write(
+            f"guidebench: {options.photos / fewest} holds {probes + 1} of the {resolved.photos} photographs that "
+            f"{resolved.name} takes, so all are probed with {probes} instead of {resolved.probe_photos}; add some there\n"
+        )
     return dataclasses.replace(
         resolved,
         name=f"{resolved.name}-photos",
@@ -144,7 +151,7 @@ def resolve_protocol(options: Options) -> Protocol:
         source=SOURCE,
         identities=options.identities or len(people),
         retain=min(resolved.retain, len(people) - 1),
-        probe_photos=min(resolved.probe_photos, min(map(len, people.values())) - 1),
+        probe_photos=probes,
     )
 
 

@@ -54,9 +54,9 @@ class FolderFaces(Faces):
 
 
 def list_people(root: Path) -> dict[str, list[Path]]:
-    """Person -> photograph files, by name and number; hidden files and other types are passed over.
+    """Person -> photograph files, by name and number; hidden files and folders and other types are passed over.
 
-    Raises BadInput if ``root`` is no folder or no person in it has a photograph.
+    Raises BadInput if ``root`` is no folder, nobody is in it, or somebody has no photograph.
     """
     if not root.is_dir():
         raise BadInput(f"--photos {root} is no folder; give a folder that holds a folder a person")
@@ -73,10 +73,14 @@ def list_people(root: Path) -> dict[str, list[Path]]:
             ),
             key=_natural,
         )
-        if files:
-            people[folder.name] = files
+        if not files:
+            raise BadInput(
+                f"--photos: {folder} holds no {', '.join(sorted(_ENDINGS))} files; put this person's photographs there "
+                "or remove the folder"
+            )
+        people[folder.name] = files
     if not people:
-        raise BadInput(f"--photos {root} holds no folder with {', '.join(sorted(_ENDINGS))} files; make one a person")
+        raise BadInput(f"--photos {root} holds no folder; make one for each person, with photographs in it")
     return people
 
 

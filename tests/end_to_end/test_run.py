@@ -518,6 +518,16 @@ def test_own_photographs_are_a_protocol_of_their_own(tmp_path):
     assert {item["protocol"]["probe_photos"] for item in found} == {2} and {
         item["protocol"]["retain"] for item in found
     } == {2}
+    assert "dev-0000 holds 3 of the 5 photographs that celebahq-multi takes" in result.stderr
+
+
+def test_a_person_without_photographs_is_named_and_not_left_out(tmp_path):
+    for name in ("ada", "grace"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / f"1.{'png' if name == 'ada' else 'heic'}").touch()
+    result = guidebench_run(*SMOKE, "--method", "guide", "--photos", str(tmp_path / "photos"), out=tmp_path / "out")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"{tmp_path / 'photos' / 'grace'} holds no" in result.stderr and "remove the folder" in result.stderr
 
 
 def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):

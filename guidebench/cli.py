@@ -581,6 +581,8 @@ def _say_manifest(manifest: Manifest) -> None:
 
     path = manifests.write(manifest)
     click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}")
+    if hint := manifest.hint:
+        click.echo(f"guidebench: {hint}", err=True)
 
 
 @data_group.command("show")

@@ -23,6 +23,7 @@ import platformdirs
 
 from guidebench import digest
 from guidebench.errors import BadInput, MissingAsset, unknown_name
+from guidebench.photos.align import CROP
 
 LISTED = 30  # people in a manifest: twenty to forget, ten to retain
 LEAST_SIDE = 256  # pixels; smallest photograph that is taken, half of what EG3D draws
@@ -86,6 +87,19 @@ class Manifest:
             for photo in person.photos:
                 lines.append(f"{person.identity:14} {photo.file}  {photo.side} px  {photo.sha256}")
         return lines
+
+    @property
+    def hint(self) -> str:
+        """What to do next if the sizes tell that these are no crops of EG3D's, or ""."""
+        photos = [photo for person in self.people for photo in person.photos]
+        others = sum(photo.side != CROP for photo in photos)
+        if not others:
+            return ""
+        return (
+            f"{others} of {len(photos)} photographs are not {CROP} px, as EG3D's crops are; unless they are cropped "
+            f"likewise, go on with `guidebench align $(guidebench data show {self.source} --files) CROPS` and "
+            f"{_scan_command(self.source, 'CROPS')}"
+        )
 
     def as_data(self) -> dict[str, Any]:
         """The content of the manifest file."""
@@ -206,9 +220,13 @@ def read(source: str) -> Manifest:
 
 
 def remedy(source: str) -> str:
-    """The command that writes a source's manifest."""
+    """How a source's manifest is written, in words."""
+    return f"{_scan_command(source, 'FOLDER')} writes it"
+
+
+def _scan_command(source: str, root: str) -> str:
     more = " --identities identity_CelebA.txt --mapping image_list.txt" if source == "celebahq" else ""
-    return f"`guidebench data scan {source} FOLDER{more}` writes it"
+    return f"`guidebench data scan {source} {root}{more}`"
 
 
 def _file_of(root: Path, index: int) -> Path | None:

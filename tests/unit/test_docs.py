@@ -28,7 +28,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands() -> list[str]:
     lines = [line for page in PAGES for block in blocks(page, "") for line in block.splitlines()]
-    found = [match[1] for line in lines if (match := re.search(r"(?:^|bin/)guidebench ([^#]+)", line))]
+    inner = [match for line in lines for match in re.findall(r"\$\(guidebench ([^)]+)\)", line)]
+    outer = [re.sub(r"\$\([^)]+\)", "FILE", line) for line in lines]
+    found = inner + [match[1] for line in outer if (match := re.search(r"(?:^|bin/)guidebench ([^#]+)", line))]
     return list(dict.fromkeys(text.strip() for text in found))
 
 

@@ -147,6 +147,15 @@ def test_a_scan_writes_a_manifest_that_is_shown_and_read_back(ffhq, home):
     assert "256 px" in CliRunner().invoke(main, ["data", "show", "ffhq"]).stdout
 
 
+def test_a_scan_of_photographs_that_are_no_crops_says_how_to_go_on(ffhq, home):
+    told = scan("ffhq", ffhq).stderr
+    assert told.startswith("guidebench: 30 of 30 photographs are not 512 px") and told.count("\n") == 1
+    assert "`guidebench align $(guidebench data show ffhq --files) CROPS` and `guidebench data scan ffhq CROPS`" in told
+    for path in ffhq.iterdir():
+        Image.new("RGB", (512, 512)).save(path)
+    assert scan("ffhq", ffhq).stderr == ""
+
+
 def test_the_digest_knows_contents_and_not_places(ffhq, tmp_path):
     """The same files in folders of a thousand, as FFHQ ships them, and under EG3D's names."""
     people = manifests.ffhq_people()

@@ -142,7 +142,7 @@ def resolve_protocol(options: Options) -> Protocol:
     if probes < resolved.probe_photos:
         sys.stderr.write(
             f"guidebench: {options.photos / fewest} holds {probes + 1} of the {resolved.photos} photographs that "
-            f"{resolved.name} takes, so all are probed with {probes} instead of {resolved.probe_photos}; add some there\n"
+            f"{resolved.name} takes, so all are probed with {probes} instead of {resolved.probe_photos}; add some\n"
         )
     return dataclasses.replace(
         resolved,

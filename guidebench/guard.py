@@ -130,7 +130,8 @@ def torch_settings_restored() -> Iterator[None]:
     finally:
         os.chdir(folder)
         if torch.get_default_device() != device:
-            torch.set_default_device(device)
+            # None instead of the CPU: a default device that is set wraps every call, which torch.compile cannot trace.
+            torch.set_default_device(None if device.type == "cpu" else device)
         for registered, original in zip(_GLOBAL_HOOKS, hooks, strict=True):
             registered.clear()
             registered.update(original)

@@ -8,13 +8,13 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import pandas
 import pytest
 from click.testing import CliRunner
 
-import guidebench
 from guidebench import suites
 from guidebench.cli import main
 from guidebench.testbeds.linear import LinearTestbed
@@ -180,7 +180,7 @@ def test_on_mini_a_forecast_stands_on_the_reference_results(tmp_path):
     assert result.exit_code == 0, result.output
     total = re.search(r"^132 trials to run, 2 at a time: (\d+) min$", result.stdout, re.MULTILINE)
     assert total is not None
-    scores = pandas.read_csv(Path(guidebench.__file__).parents[1] / "reports/mini/scores.csv")
+    scores = pandas.read_csv(resources.files("guidebench.reports") / "mini" / "scores.csv")
     trials = scores[scores["protocol"] == "celebahq-multi"].drop_duplicates(["label", "identity", "seed"])
     ladder = [*suites.load("table-2").resolve("mini").labels.values(), "nothing", "scramble"]
     by_label = {label: trials.loc[trials["label"] == label, "seconds_total"].tolist() for label in ladder}

@@ -35,6 +35,7 @@ _FIRST_RUN = {
     "mini": "guidebench run --protocol celebahq-multi --method guide",
     "linear": "guidebench run --protocol smoke --method guide --testbed linear",
 }
+_PHOTO_SETS = {"eg3d-ffhq": ("ffhq", "celebahq")}  # that protocols of photographs need; `random` needs none
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _folder(name: str, path: Path, *, repair: str) -> Finding:
 
 
 def _testbed(name: str) -> Iterator[Finding]:
-    """Whether the testbed has its weights and is part of this version."""
+    """Whether the testbed has its weights and photographs and is part of this version."""
     if name == "mini":
         yield _mini_weights()
     wanted, unmet = needed_by(name), assets.unmet(name)
@@ -230,9 +231,29 @@ def _testbed(name: str) -> Iterator[Finding]:
             yield Finding("FAIL", asset.id, what, f"guidebench assets fetch {asset.id}")
         elif asset.without and state.status == "missing":
             yield Finding("note", asset.id, f"{what}; {asset.needed}")
+    for source in _PHOTO_SETS.get(name, ()):
+        yield _photo_set(source)
     if name not in registry.TESTBEDS:
         detail = f"{name} is not part of this version of guidebench"
         yield Finding("FAIL", "testbed", detail, f"git pull && {REPAIR_PACKAGES}")
+
+
+def _photo_set(source: str) -> Finding:
+    """Whether a photo set was scanned and its files are still there; a run hashes those that it takes."""
+    from guidebench.photos import manifests
+
+    try:
+        manifest = manifests.read(source)
+    except GuidebenchError as error:
+        return Finding("note", source, f"{error}; --protocol random needs no photographs")
+    photos = [photo for person in manifest.people for photo in person.photos]
+    gone = [manifest.path(photo) for photo in photos if not manifest.path(photo).is_file()]
+    if gone:
+        told = f"{len(gone)} of {len(photos)} photographs are gone, such as {gone[0]}; bring them back"
+        return Finding("note", source, f"{told}, or {manifests.remedy(source)} anew")
+    if manifest.hint:
+        return Finding("note", source, manifest.hint)
+    return Finding("ok", source, f"{len(manifest.people)} people, {len(photos)} photographs below {manifest.root}")
 
 
 def _mini_weights() -> Finding:

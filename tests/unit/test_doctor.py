@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from guidebench import assets, doctor, registry
 from guidebench.assets import catalogue
@@ -16,6 +17,7 @@ from guidebench.assets.catalogue import Asset
 from guidebench.cli import main
 from guidebench.doctor import Finding, onnxruntime_finding
 from guidebench.errors import BadInput
+from guidebench.photos import manifests
 
 CPU_ONLY = ["AzureExecutionProvider", "CPUExecutionProvider"]
 WITH_CUDA = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -73,6 +75,22 @@ def test_a_testbed_with_its_files_can_run(monkeypatch, tmp_path):
     found = examined("linear", device="cpu")
     assert "hand" not in found and found["assets"].level == "ok"
     assert doctor.can_run(list(found.values()))
+
+
+def test_photo_sets_are_looked_for_and_the_command_that_finds_them_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
+    found = examined("eg3d-ffhq", device="cpu")
+    assert found["celebahq"].level == "note"
+    assert "`guidebench data scan celebahq FOLDER --identities" in found["celebahq"].detail
+    assert "ffhq" not in examined("linear", device="cpu")
+    people = manifests.ffhq_people()
+    for index in sum(people.values(), []):
+        Image.new("RGB", (512, 512)).save(tmp_path / f"{index:05d}.png")
+    manifests.write(manifests.scan("ffhq", tmp_path, people))
+    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photographs below")
+    (tmp_path / "25605.png").unlink()
+    found = examined("eg3d-ffhq", device="cpu")["ffhq"]
+    assert found.level == "note" and "1 of 30 photographs are gone" in found.detail and "25605.png" in found.detail
 
 
 def test_a_testbed_of_a_later_version_is_said_to_be_one(monkeypatch):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guidebench.networks.mtcnn import FaceDetector
 
 CROP = 512  # pixels a side
+LEAST_SIDE = 128  # pixels; of a smaller photograph every crop would be black at the border or enlarged four times
 
 # Left eye, right eye, nose, left and right corner of the mouth as (x, y) in a crop of 512 x 512 whose first pixel is
 # (0, 0): means and standard deviations over the five sample crops of GUIDE's repository (data/CelebAHQ/512).
@@ -94,14 +95,14 @@ def crop(photo: Image.Image, transform: np.ndarray) -> tuple[np.ndarray, float]:
 def align(path: Path, detector: FaceDetector) -> Aligned:
     """The largest face of a photograph file in the frame of EG3D's crops.
 
-    Raises BadInput, naming the file, if it is no image or shows no face.
+    Raises BadInput, naming the file, if it is no image, smaller than 128 pixels a side, or shows no face.
     """
     from guidebench import images
 
-    photo = images.open_photo(path)
+    photo = images.open_photo(path, least=LEAST_SIDE)
     found = detector.detect(np.asarray(photo))
     if len(found) == 0:
-        raise BadInput(f"no face is found in {path}; give a photograph that shows one larger, upright and from before")
+        raise BadInput(f"no face is found in {path}; give one that shows it larger, upright and from the front")
     sides = found.boxes[:, 2:4] - found.boxes[:, :2]
     try:
         transform = crop_transform(found.points(int(sides.prod(axis=1).argmax())))
@@ -114,16 +115,20 @@ def align(path: Path, detector: FaceDetector) -> Aligned:
 def align_all(inputs: Sequence[Path], out: Path, detector: FaceDetector) -> Iterator[tuple[bool, str]]:
     """Aligns files and folders of photographs to PNG files below ``out``: whether each went well, and a line about it.
 
-    A folder's photographs keep their places in it. Raises BadInput if there is nothing to align, or two photographs
-    would be written to one file.
+    A folder's photographs keep their places in it; what lies below ``out`` in it was made here and is passed over.
+    Raises BadInput before anything is written if there is nothing to align, or a crop would be written over another's
+    or over a photograph that was given.
     """
     targets: dict[Path, Path] = {}
     for given in inputs:
-        for path, place in _photos(given):
+        for path, place in _photos(given, out):
             target = out / place.with_suffix(".png")
             if target in targets:
                 raise BadInput(f"{targets[target]} and {path} would both be written to {target}; align them apart")
             targets[target] = path
+    originals = {path.resolve() for path in targets.values()}
+    if spoilt := next((target for target in targets if target.resolve() in originals), None):
+        raise BadInput(f"{spoilt} was given and would be written over; name another folder for the crops")
     for target, path in targets.items():
         try:
             found = align(path, detector)
@@ -151,8 +156,8 @@ def load_detector(name: DetectorName) -> FaceDetector:
     return arcface.load_detector(assets.find(pack.id) / pack.members[0])
 
 
-def _photos(given: Path) -> Iterator[tuple[Path, Path]]:
-    """Photograph files of a file or folder, and the place of each below the folder."""
+def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Photograph files of a file or folder, and the place of each below the folder; none below ``out`` in it."""
     if given.is_file():
         yield given, Path(given.name)
         return
@@ -160,6 +165,8 @@ def _photos(given: Path) -> Iterator[tuple[Path, Path]]:
         raise BadInput(f"{given} does not exist; give photographs, or a folder of them")
     found = sorted(path for path in given.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
     found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+    if given.resolve() in out.resolve().parents:
+        found = [path for path in found if out.resolve() not in path.resolve().parents]
     if not found:
         raise BadInput(f"{given} holds no {', '.join(sorted(_ENDINGS))} files; give a folder of photographs")
     for path in found:

@@ -151,6 +151,25 @@ def test_without_the_detectors_files_the_command_that_fetches_them_is_named(tmp_
         assert result.exit_code == 2 and f"guidebench assets fetch {asset}" in result.stderr
 
 
+def test_photographs_that_are_given_are_never_written_over(tmp_path, monkeypatch):
+    Image.new("RGB", (600, 600), (9, 9, 9)).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for given in (tmp_path, tmp_path / "a.png"):
+        result = aligned(monkeypatch, Finds(align.TEMPLATE), given, tmp_path)
+        assert result.exit_code == 2 and "a.png was given and would be written over" in result.stderr
+    assert (tmp_path / "a.png").read_bytes() == before
+    for _ in range(2):  # the second time the crops lie in the folder that is given
+        result = aligned(monkeypatch, Finds(align.TEMPLATE), tmp_path, tmp_path / "crops")
+        assert result.exit_code == 0 and len(result.stdout.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "crops").rglob("*")] == ["a.png"]
+
+
+def test_a_tiny_photograph_is_refused_by_name(tmp_path, monkeypatch):
+    Image.new("RGB", (127, 200)).save(tmp_path / "tiny.png")
+    result = aligned(monkeypatch, Finds(align.TEMPLATE), tmp_path / "tiny.png", tmp_path / "out")
+    assert result.exit_code == 2 and "tiny.png is too small: 127 x 200 pixels; give one of" in result.stderr
+
+
 def test_insightfaces_detector_finds_the_face_that_the_judge_looks_at(tmp_path, monkeypatch, published_files):
     members = ("det_10g.onnx", "w600k_r50.onnx")
     published_files.write_arcface_pack(tmp_path / "buffalo_l", *members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import pickle
@@ -20,6 +21,8 @@ from torch.nn import functional
 import guidebench
 from guidebench import assets, images, seeds, trial
 from guidebench.assets import catalogue
+from guidebench.baselines.checkpoint import DELTA
+from guidebench.baselines.checkpoint import load as load_checkpoint
 from guidebench.cli import main
 from guidebench.errors import BadInput, MissingAsset
 from guidebench.executors import default_workers
@@ -216,6 +219,30 @@ def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
     assert "3 already recorded" in again.output
     published = run(folder, *words, "--conventions", "published", "--floors", "none", "--method", "nothing")
     assert published.exit_code == 0 and "2 measured" in published.output  # other keys
+
+
+def test_a_snapshot_of_other_code_gets_the_scores_of_the_run_that_made_it(
+    tiny, folder, tmp_path, small, published_files
+):
+    """What guide unlearned, written as GUIDE writes its last.pkl, and one file that is no generator."""
+    words = ("--method", "guide", "--set", "steps=1", "--floors", "none", "--out", tmp_path / "runs")
+    assert run(folder, *words, "--keep-generators").exit_code == 0
+    (path,) = (tmp_path / "runs").glob("records/*/*/*/record.json")
+    own = json.loads(path.read_text())
+    (tmp_path / "ckpt").mkdir()
+    unlearned = load_checkpoint(path.parent / "generator" / DELTA, copy.deepcopy(small))
+    published_files.write_eg3d(unlearned, tmp_path / "ckpt" / f"{own['identity']}.pkl")
+    words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--protocol", folder.parent / "tiny.toml", "--floors", "none")
+    given = ("evaluate", *words, "--checkpoint", tmp_path / "ckpt" / "{identity}.pkl")
+    done = invoke(*given, "--name", "theirs", "--out", tmp_path / "theirs")
+    assert done.exit_code == 0 and "training not seen" in done.output, done.output
+    (path,) = (tmp_path / "theirs").glob("records/*/*/*/record.json")
+    assert json.loads(path.read_text())["scores"] == own["scores"]
+    done = invoke(*given, "--identities", 2, "--out", tmp_path / "theirs")
+    assert done.exit_code == 1 and "random-0001.pkl does not exist; put it there" in done.output
+    other = folder / catalogue.named("goae").file
+    done = invoke("evaluate", *words, "--checkpoint", other, "--out", tmp_path / "other")
+    assert done.exit_code == 1 and other.name in done.output and "Traceback" not in done.output
 
 
 def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp_path, recipe):

@@ -275,5 +275,6 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"cannot read {path}: {reason}; give the text file as CelebA and CelebA-HQ publish it") from None
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), start=1) if line.strip())

@@ -61,7 +61,10 @@ def _arrays(path: str | Path) -> Mapping[str, np.ndarray]:
 
 def _fitted(path: str | Path, features: np.ndarray, dim: int) -> FrechetStatistics:
     if features.ndim != 2 or features.shape[1] != dim or len(features) < 2 or features.dtype.kind != "f":
-        raise BadInput(f"{path} holds features {features.dtype} {features.shape} instead of floats (N, {dim})")
+        raise BadInput(
+            f"{path} holds features {features.dtype} {features.shape} instead of floats (N, {dim}), N ≥ 2; give those "
+            "of the testbed's own feature network"
+        )
     _check_finite(path, features)
     return FrechetStatistics.of(features)
 

@@ -96,7 +96,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
     kind = registry.testbed_class(options.testbed)
     testbed = kind(device=device, conventions=common_conventions(asked))
     check_labels(choices, options.testbed)
-    missing = tuple(testbed.missing())
+    missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     records = _measured(options.out)
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
     recorded = None if missing else _recorded(testbed, asked, choices, keys)

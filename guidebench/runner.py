@@ -83,7 +83,8 @@ def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], option
         choice.build(options.testbed)  # refuses bad settings before anything starts
     device = resolve_device(options.device)
     conventions = protocols.common_conventions(asked)
-    refuse_missing(options.testbed, testbed(device=device, conventions=conventions).missing())
+    sources = {protocol.source for protocol in asked}
+    refuse_missing(options.testbed, testbed(device=device, conventions=conventions).missing(sources))
     store = Store(options.out)
     store.clean()
     setup = Setup(options.testbed, device, options.out, asked, options.photos, options.keep_generators)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -326,8 +326,11 @@ class Testbed(ABC):
             ),
         }[conventions]
 
-    def missing(self) -> Sequence[str]:
-        """What must be fetched or built before anything can run: a line each, with what to do. Default: nothing."""
+    def missing(self, sources: Collection[str] = ()) -> Sequence[str]:
+        """What must be fetched or built before anything can run: a line each, with what to do. Default: nothing.
+
+        sources: the photo sets that will be asked for.
+        """
         return ()
 
     @abstractmethod

@@ -1,9 +1,10 @@
 """The assets folder: finds the pretrained files of a testbed and says whether they are what they should be.
 
-`guidebench.assets.catalogue` says what the files are, `guidebench.assets.placing` puts them here. Beside the files lies
-``assets.json``: the digest of every file that was looked at, with sizes and times by which an unchanged file is known
-again, so that hundreds of megabytes are hashed once. Where the catalogue knows no digest, the first one that was seen
-counts from then on, and another one is reported as wrong. No file is interpreted beyond its first and last bytes.
+`catalogue` says what the files are, `placing` puts them here, `contents` opens them once with what will use them.
+Beside the files lies ``assets.json``: the digest of every file that was looked at, with sizes and times by which an
+unchanged file is known again, so that hundreds of megabytes are hashed once. Where the catalogue knows no digest, the
+first one that was seen counts from then on, and another one is reported as wrong. Nothing here interprets a file beyond
+its first and last bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import platformdirs
 
 from guidebench import digest as digests
-from guidebench.assets.catalogue import Asset, in_words, named, needed_by
+from guidebench.assets.catalogue import ASSETS, Asset, in_words, named, needed_by
 from guidebench.errors import BadInput, MissingAsset
 
 LOCK = "assets.json"
@@ -95,6 +96,12 @@ def digest(asset_id: str) -> str:
 def path_or_none(asset_id: str) -> Path | None:
     """As `find`, but None if the asset is absent; one that is wrong raises all the same."""
     return None if inspect(named(asset_id)).status == "missing" else find(asset_id)
+
+
+def arcface_pack() -> str:
+    """The id of the ArcFace pack to use: the first that is here and right, else the first."""
+    packs = [asset for asset in ASSETS if asset.id.startswith("arcface-")]
+    return next((pack.id for pack in packs if inspect(pack).status == "present"), packs[0].id)
 
 
 def missing(testbed: str) -> list[str]:

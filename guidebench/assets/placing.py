@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from guidebench import assets
-from guidebench.assets import catalogue
+from guidebench.assets import catalogue, contents
 from guidebench.assets.catalogue import Asset, in_words, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 
@@ -171,6 +171,8 @@ def _install(asset: Asset, aside: Path, *, given: str, linked: bool = False) -> 
     sha256 = assets.digest_of(aside)
     if problem := assets.digest_problem(asset, sha256):
         raise BadInput(f"{given} {problem}; not taken as {asset.id}")
+    if problem := contents.problem(asset.id, aside):
+        raise BadInput(f"{problem.replace(str(aside), given)}; not taken as {asset.id}")
     target = assets.folder() / asset.file
     before = assets.recorded_digest(asset) if target.exists() else None
     if asset.format == "onnx-pack" and (target.exists() or target.is_symlink()):

@@ -202,3 +202,18 @@ def _along_tokens(mapper: nn.Module, tokens: Tensor) -> Tensor:
 def _code_rows(tokens: Tensor, spatial: nn.Module, channel: nn.Module) -> Tensor:
     """(n, 64, 1024) -> rows of a code (n, k, 512): each a mixture of tokens added to their maximum, then mapped."""
     return channel(_along_tokens(spatial, tokens) + tokens.amax(dim=1, keepdim=True))
+
+
+def average_code(path: str | Path, width: int) -> Tensor:
+    """(width,): the average latent code in a file as GUIDE's script loads it, whose rows are alike up to rounding.
+
+    Raises BadInput, naming the file, if it holds anything else.
+    """
+    stored = read(path)
+    if not isinstance(stored, Tensor) or stored.shape[-1:] != (width,):
+        raise BadInput(f"{path} holds no average code (14, {width}); remove it, and the generator's own is used")
+    rows = stored.reshape(-1, width).to(torch.float32)
+    mean = rows.mean(dim=0)
+    if not torch.allclose(rows, mean.expand_as(rows), atol=1e-3):  # numbers are of order 1
+        raise BadInput(f"{path} holds rows that differ, the average code has one; remove it to use the generator's own")
+    return mean

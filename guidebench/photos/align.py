@@ -150,9 +150,8 @@ def load_detector(name: DetectorName) -> FaceDetector:
         return mtcnn.load(folder, convention="corrected")
     from guidebench.assets.catalogue import named
     from guidebench.networks import arcface
-    from guidebench.testbeds.eg3d import arcface_pack
 
-    pack = named(arcface_pack())
+    pack = named(assets.arcface_pack())
     return arcface.load_detector(assets.find(pack.id) / pack.members[0])
 
 

@@ -196,9 +196,13 @@ def folder() -> Path:
     return (Path(home) if home else platformdirs.user_data_path("guidebench")) / "data"
 
 
+def _path(source: str) -> Path:
+    return folder() / f"{source}.json"
+
+
 def write(manifest: Manifest) -> Path:
     """Writes a manifest where `read` finds it; one that is there already is replaced."""
-    path = folder() / f"{manifest.source}.json"
+    path = _path(manifest.source)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}-{os.getpid()}")
     aside.write_text(json.dumps(manifest.as_data(), indent=1) + "\n", encoding="utf-8")
@@ -210,13 +214,19 @@ def read(source: str) -> Manifest:
     """The manifest of a source. Raises MissingAsset if there is none, BadInput if it is damaged."""
     if source not in SOURCES:
         raise unknown_name("photo set", source, SOURCES, command="guidebench data --help")
-    path = folder() / f"{source}.json"
+    path = _path(source)
     try:
         return Manifest.from_data(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise MissingAsset(f"the photographs of {source} are not known: {path} is missing; {remedy(source)}") from None
+        raise MissingAsset(absence(source)) from None
     except ValueError as error:
         raise BadInput(f"{path} is damaged ({error}); {remedy(source)}") from None
+
+
+def absence(source: str) -> str:
+    """What to say if a source was never scanned, or "" if it was."""
+    path = _path(source)
+    return "" if path.is_file() else f"the photographs of {source} are not known: {path} is missing; {remedy(source)}"
 
 
 def remedy(source: str) -> str:

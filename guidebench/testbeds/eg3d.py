@@ -8,8 +8,7 @@ a detector of its own is the second opinion. `guidebench.assets.catalogue` lists
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +17,14 @@ from guidebench import assets, digest
 from guidebench.assets.catalogue import named
 from guidebench.errors import BadInput
 from guidebench.images import to_arrays
-from guidebench.networks import arcface, checkpoints, eg3d, goae, inception, irse, lpips, mtcnn
+from guidebench.networks import arcface, eg3d, goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
-from guidebench.photos import real_images
+from guidebench.photos import manifests, real_images
 from guidebench.photos.faces import ManifestFaces
 from guidebench.testbed import Faces, Inverter, Judges, Players, Testbed
 
 SIZES = {"resolution": 512, "neural_rendering_resolution": 128, "num_ws": 14, "w_dim": 512}  # of the published model
 PUBLISHED_PIVOT = (0.0, 0.0, 0.0)  # the released code reads the pivot under a key that does not exist, and gets this
-ARCFACE_PACKS = ("arcface-buffalo_l", "arcface-antelopev2")  # the first that is here
 DETECTOR_ASSETS = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
 
 
@@ -75,9 +73,10 @@ class EG3DTestbed(Testbed):
             ),
         }[conventions]
 
-    def missing(self) -> Sequence[str]:
-        """The required files that are absent or wrong."""
-        return assets.missing(self.name)
+    def missing(self, sources: Collection[str] = ()) -> Sequence[str]:
+        """The required files that are absent or wrong, and photo sets that were never scanned."""
+        unknown = [manifests.absence(source) for source in manifests.SOURCES if source in sources]
+        return [*assets.missing(self.name), *filter(None, unknown)]
 
     def players(self) -> Players:
         """EG3D, GOAE, IR-SE50 on the fixed crop, LPIPS."""
@@ -102,7 +101,7 @@ class EG3DTestbed(Testbed):
 
     def judges(self) -> Judges:
         """CurricularFace behind MTCNN, ArcFace behind SCRFD, Inception features, real photographs if there are any."""
-        pack = arcface_pack()
+        pack = assets.arcface_pack()
         features = inception.feature_source(assets.find("fid-inception"), device=self.device)
         digests = {
             "curricularface": assets.digest("curricularface"),
@@ -141,7 +140,7 @@ class EG3DTestbed(Testbed):
         if wrong:
             raise BadInput(f"{path} is another EG3D model ({'; '.join(wrong)}); get {named('eg3d-ffhq').file}")
         if average := assets.path_or_none("eg3d-w-avg"):
-            generator.w_avg.copy_(average_code(average, generator.w_dim))
+            generator.w_avg.copy_(goae.average_code(average, generator.w_dim))
         if self.conventions == "published":
             assert generator.rig is not None
             generator.rig = dataclasses.replace(generator.rig, pivot=PUBLISHED_PIVOT)
@@ -156,24 +155,3 @@ class EG3DTestbed(Testbed):
     def _arcface(self, pack: str) -> irse.AlignedRecognizer:
         detector, recogniser = (assets.find(pack) / file for file in named(pack).members)
         return arcface.load(detector, recogniser, device=self.device).eval()
-
-
-def arcface_pack() -> str:
-    """The id of the ArcFace pack to use: the first that is in the assets folder and right, else the first."""
-    present = (asset for asset in ARCFACE_PACKS if assets.inspect(named(asset)).status == "present")
-    return next(present, ARCFACE_PACKS[0])
-
-
-def average_code(path: str | Path, width: int) -> Tensor:
-    """(width,): the average latent code in a file as GUIDE's script loads it, whose rows are alike up to rounding.
-
-    Raises BadInput, naming the file, if it holds anything else.
-    """
-    stored = checkpoints.read(path)
-    if not isinstance(stored, Tensor) or stored.shape[-1:] != (width,):
-        raise BadInput(f"{path} holds no average code (14, {width}); remove it, and the generator's own is used")
-    rows = stored.reshape(-1, width).to(torch.float32)
-    mean = rows.mean(dim=0)
-    if not torch.allclose(rows, mean.expand_as(rows), atol=1e-3):  # numbers are of order 1
-        raise BadInput(f"{path} holds rows that differ, the average code has one; remove it to use the generator's own")
-    return mean

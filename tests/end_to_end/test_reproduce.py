@@ -195,7 +195,9 @@ def without_weights(monkeypatch):
     def no_players(self):
         raise AssertionError("loaded in spite of missing files")
 
-    monkeypatch.setattr(LinearTestbed, "missing", lambda self: ("weights.pkl: place it in DIR", "faces: place them"))
+    monkeypatch.setattr(
+        LinearTestbed, "missing", lambda self, sources: ("weights.pkl: place it in DIR", "faces: place them")
+    )
     monkeypatch.setattr(LinearTestbed, "players", no_players)
 
 

@@ -10,6 +10,7 @@ import http.server
 import io
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from guidebench import assets
@@ -634,3 +637,23 @@ def test_the_page_shows_the_catalogue(root):
 
 def test_every_testbed_can_be_asked_for(folder):
     assert all(isinstance(assets.missing(name), list) for name in TESTBEDS)
+
+
+@pytest.mark.parametrize("asset", ["eg3d-ffhq", "goae", "ir-se50", "curricularface", "eg3d-w-avg", "ffhq-real"])
+def test_a_sound_file_of_another_network_is_refused_when_it_is_added(asset, tmp_path, monkeypatch):
+    """Nobody published digests of these files, so they are opened with what will use them; the old file stays."""
+    monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path / "assets"))
+    file = tmp_path / "given" / catalogue.named(asset).file
+    file.parent.mkdir()
+    if asset == "ffhq-real":
+        with open(file, "wb") as stream:
+            np.savez(stream, features=np.zeros((10, 64), np.float32))
+    elif asset == "eg3d-ffhq":
+        file.write_bytes(pickle.dumps({"G_ema": {"weight": 1.0}}, protocol=4))
+    else:
+        torch.save({"layer.weight": torch.zeros(3, 3)}, file)
+    with pytest.raises(BadInput) as refused:
+        placing.add(file)
+    assert str(file) in str(refused.value) and "\n" not in str(refused.value)
+    assert str(refused.value).endswith(f"not taken as {asset}")
+    assert not (tmp_path / "assets" / file.name).exists()

@@ -28,11 +28,12 @@ from guidebench.errors import BadInput, MissingAsset
 from guidebench.executors import default_workers
 from guidebench.networks import goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.networks.goae import average_code
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.protocol import Protocol
 from guidebench.testbed import FeatureSource, Noise, PerceptualDistance
 from guidebench.testbeds import eg3d as testbed_module
-from guidebench.testbeds.eg3d import EG3DTestbed, average_code
+from guidebench.testbeds.eg3d import EG3DTestbed
 from guidebench.trial import Bench
 
 RENDERING = {
@@ -416,7 +417,7 @@ def test_the_average_code_of_the_scripts_is_used_where_it_is_there(tiny, folder,
 
 
 def test_either_arcface_pack_will_do(tiny, folder):
-    first, second = (catalogue.named(asset) for asset in testbed_module.ARCFACE_PACKS)
+    first, second = (catalogue.named(asset) for asset in ("arcface-buffalo_l", "arcface-antelopev2"))
     digests = {EG3DTestbed().judges().digests["arcface"]}
     (folder / first.file).rename(folder / second.file)
     for before, now in zip(first.members, second.members, strict=True):
@@ -438,6 +439,13 @@ def test_every_required_file_is_asked_for(folder, tmp_path, monkeypatch):
     done = run(folder, "--method", "guide", "--out", tmp_path / "runs")
     assert done.exit_code == 2 and f"lacks {len(required) - 1} of its files" in done.stderr
     assert "Traceback" not in done.output and not (tmp_path / "runs").exists()
+
+
+def test_photo_sets_that_a_run_asks_for_are_missing_until_they_are_scanned(tiny, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
+    assert EG3DTestbed().missing({"random"}) == []
+    (line,) = EG3DTestbed().missing({"random", "ffhq"})
+    assert "photographs of ffhq are not known" in line and "guidebench data scan ffhq FOLDER" in line
 
 
 def test_the_doctor_finds_nothing_wrong_with_the_files(folder):

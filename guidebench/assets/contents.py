@@ -1,0 +1,70 @@
+"""Opens a file once with what will use it, so that another network's file is refused when it is added, not in a run.
+
+Only files whose digest nobody published need this; a digest says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from guidebench.errors import GuidebenchError
+
+
+def problem(asset_id: str, path: Path) -> str:
+    """Why a file is not what the asset must hold, in one line that names the file, or ""."""
+    try:
+        if use := USES.get(asset_id):
+            use(path)
+    except GuidebenchError as error:
+        return str(error)
+    return ""
+
+
+def _generator(path: Path) -> None:
+    from guidebench.networks import eg3d
+
+    eg3d.load(path)
+
+
+def _encoder(path: Path) -> None:
+    import torch
+
+    from guidebench.networks import goae
+
+    goae.load(path, torch.zeros(512))
+
+
+def _average(path: Path) -> None:
+    from guidebench.networks import goae
+
+    goae.average_code(path, 512)
+
+
+def _training_recogniser(path: Path) -> None:
+    from guidebench.networks import irse
+
+    irse.load_ir_se50(path)
+
+
+def _judge(path: Path) -> None:
+    from guidebench.networks import irse
+
+    irse.load_ir_101(path)
+
+
+def _real_images(path: Path) -> None:
+    from guidebench.networks import inception
+    from guidebench.photos import real_images
+
+    real_images.read(path, dim=inception.DIM)
+
+
+USES: Mapping[str, Callable[[Path], None]] = {
+    "eg3d-ffhq": _generator,
+    "eg3d-w-avg": _average,
+    "goae": _encoder,
+    "ir-se50": _training_recogniser,
+    "curricularface": _judge,
+    "ffhq-real": _real_images,
+}

@@ -15,10 +15,9 @@ from pathlib import Path
 from guidebench import digest, registry
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.testbed import Generator
-from guidebench.unlearner import Context, ForgetRequest, Unlearner
+from guidebench.unlearner import ABSENT, Context, ForgetRequest, Unlearner
 
 PLACEHOLDERS = ("identity", "seed")
-MISSING = "missing"  # stands for the digest of a file that is not there
 DELTA = "delta.safetensors"  # what `guidebench run --keep-generators` writes: `guidebench.unlearner.Unlearner.save`
 _SHAPE = ("z_dim", "num_ws", "w_dim", "resolution")
 
@@ -103,7 +102,7 @@ def _digest(path: Path) -> str:
         state = path.stat()
         return _digest_of_state(path, state.st_size, state.st_mtime_ns)
     except OSError:
-        return MISSING
+        return ABSENT
 
 
 @functools.lru_cache(maxsize=4096)

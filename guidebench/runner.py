@@ -21,6 +21,7 @@ from guidebench.progress import Progress
 from guidebench.protocol import Protocol
 from guidebench.recording import is_measured
 from guidebench.store import Store
+from guidebench.unlearner import ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], option
     executor = start_executor(setup, workers=options.workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
         planned = cases(asked, choices, executor.description(), testbed=options.testbed)
+        refuse_absent(planned)
         todo = [case for case in planned if options.fresh or not is_measured(store, case)]
         names = ", ".join(protocol.name for protocol in asked)
         sys.stderr.write(
@@ -115,6 +117,17 @@ def refuse_missing(testbed: str, missing: Sequence[str]) -> None:
     """Raises MissingAsset if a testbed lacks something."""
     if missing:
         raise MissingAsset(f"testbed {testbed} lacks {len(missing)} of its files: {'; '.join(missing)}")
+
+
+def refuse_absent(planned: Sequence[Case]) -> None:
+    """Raises MissingAsset if no trial finds the files that it is to read; some absent ones fail their own trials."""
+    reading = [case for case in planned if case.inputs]
+    if reading and all(ABSENT in case.inputs.values() for case in reading):
+        first = reading[0]
+        raise MissingAsset(
+            f"none of the {len(reading)} checkpoints of {first.label} is there; correct --checkpoint "
+            f"({{identity}} is {first.identity} and so on, {{seed}} is {first.seed} and so on)"
+        )
 
 
 def _execute(executor: Executor, todo: Sequence[Case]) -> list[Finished]:

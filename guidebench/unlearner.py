@@ -27,6 +27,8 @@ from guidebench.errors import MethodError
 from guidebench.seeds import Streams
 from guidebench.testbed import Generator, Inverter, Noise, PerceptualDistance, Recognizer
 
+ABSENT = "missing"  # in `Unlearner.inputs`, in place of the digest of a file that is not there
+
 
 @dataclass(frozen=True)
 class ForgetItem:
@@ -111,7 +113,7 @@ class Unlearner(ABC):
     def inputs(self) -> Mapping[str, str]:
         """SHA-256 of the files that the method reads besides its own code, by name: part of a trial's key.
 
-        Default: none. A file that is missing is no error here; give any other text in place of its digest.
+        Default: none. A file that is missing is no error here; give `ABSENT` in place of its digest.
         """
         return {}
 

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 
 import guidebench
 from guidebench import registry, runner
-from guidebench.baselines.checkpoint import MISSING, Checkpoint, load
+from guidebench.baselines.checkpoint import Checkpoint, load
 from guidebench.cli import main
 from guidebench.errors import BadInput
 from guidebench.testbeds.linear import LinearGenerator
+from guidebench.unlearner import ABSENT
 
 RUN = ("--protocol", "smoke", "--testbed", "linear", "--identities", "2")
 
@@ -80,6 +81,13 @@ def test_a_changed_file_is_a_new_trial_and_an_unchanged_one_is_skipped(kept, tmp
     assert len({record["key"] for record in records(tmp_path / "runs")}) == 3
 
 
+def test_a_pattern_that_no_file_fits_stops_before_anything_is_rendered(tmp_path):
+    result = evaluate(tmp_path / "{identity}.pkl", "--name", "theirs", out=tmp_path / "runs")
+    assert result.exit_code == 2 and not (tmp_path / "runs" / "failures").exists()
+    assert result.stderr.strip().splitlines()[-1].startswith("guidebench: none of the 2 checkpoints of theirs is there")
+    assert "celebahq-0000" in result.stderr
+
+
 def test_a_missing_file_fails_its_identity_alone_and_is_tried_again(kept, tmp_path):
     path = tmp_path / "celebahq-0000.safetensors"
     path.write_bytes((kept / path.name).read_bytes())
@@ -87,7 +95,7 @@ def test_a_missing_file_fails_its_identity_alone_and_is_tried_again(kept, tmp_pa
     assert result.exit_code == 1 and "1 measured, 1 failed" in result.stderr
     (failed,) = records(tmp_path / "runs", "failures")
     assert failed["identity"] == "celebahq-0001" and "celebahq-0001.safetensors does not exist" in failed["reason"]
-    assert failed["inputs"] == {"checkpoint": MISSING} and not failed["training_seen"]
+    assert failed["inputs"] == {"checkpoint": ABSENT} and not failed["training_seen"]
     other = tmp_path / "celebahq-0001.safetensors"
     other.write_bytes((kept / other.name).read_bytes())
     assert evaluate(tmp_path / "{identity}.safetensors", "--name", "theirs", out=tmp_path / "runs").exit_code == 0
@@ -164,11 +172,11 @@ def test_rows_are_called_after_their_files():
 
 def test_paths_are_those_of_one_identity_and_seed(tmp_path):
     method = Checkpoint(path=str(tmp_path / "{identity}-{seed}.bin")).for_trial("anna", 3)
-    assert method.path == str(tmp_path / "anna-3.bin") and method.inputs() == {"checkpoint": MISSING}
+    assert method.path == str(tmp_path / "anna-3.bin") and method.inputs() == {"checkpoint": ABSENT}
     (tmp_path / "anna-3.bin").write_bytes(b"one")
     first = method.inputs()
     (tmp_path / "anna-3.bin").write_bytes(b"three")
-    assert MISSING not in (first["checkpoint"], method.inputs()["checkpoint"]) and first != method.inputs()
+    assert ABSENT not in (first["checkpoint"], method.inputs()["checkpoint"]) and first != method.inputs()
 
 
 def test_tensors_of_another_network_are_refused_by_name(tmp_path):

@@ -20,7 +20,7 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.testbed import Faces, Person, default_cache
 from guidebench.testbeds.mini.people import SEEDS, Style, gather, photograph
 
-FACES_VERSION = 1  # raised when the same seeds give other photographs
+FACES_VERSION = 2  # raised when the same seeds give other photographs
 PHOTOS = 5
 
 
@@ -51,7 +51,7 @@ class MiniFaces(Faces):
         return {name: len(source.people) for name, source in SOURCES.items()}
 
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
-        """The people at these places, the first `photos` of their PHOTOS photographs each, (photos, 3, 64, 64)."""
+        """The people at these places, the first `photos` of their PHOTOS photographs each, (photos, 3, 96, 96)."""
         known = self._source(source)
         if indices and not 0 <= min(indices) <= max(indices) < len(known.people):
             raise BadInput(

@@ -55,7 +55,7 @@ class Photographs:
         return camera_labels(self.yaw, self.elevation)
 
     def render(self) -> Tensor:
-        """(n, 3, 64, 64) in [-1, 1]."""
+        """(n, 3, RESOLUTION, RESOLUTION) in [-1, 1]."""
         return render(self.identity, self.nuisance, self.cameras)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from guidebench.errors import BadInput
 from guidebench.testbeds.mini.faces import MiniFaces
+from guidebench.testbeds.mini.renderer import RESOLUTION
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def faces(tmp_path) -> MiniFaces:
 def test_there_are_enough_people_and_photographs(faces):
     assert faces.sources()["ffhq"] >= 50 and faces.sources()["celebahq"] >= 50
     (person,) = faces.people("celebahq", [7], photos=5)
-    assert person.identity == "celebahq-0007" and person.photos.shape == (5, 3, 64, 64)
+    assert person.identity == "celebahq-0007" and person.photos.shape == (5, 3, RESOLUTION, RESOLUTION)
     assert person.photos.min() >= -1 and person.photos.max() <= 1
     assert all((person.photos[0] - photo).abs().mean() > 0.01 for photo in person.photos[1:])
 
@@ -46,7 +47,7 @@ def test_a_damaged_file_is_rendered_again(faces, damage):
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("")
-    assert MiniFaces(tmp_path / "file").people("ffhq", [0], photos=1)[0].photos.shape == (1, 3, 64, 64)
+    assert MiniFaces(tmp_path / "file").people("ffhq", [0], photos=1)[0].photos.shape == (1, 3, RESOLUTION, RESOLUTION)
 
 
 def test_what_there_is_not_is_refused_with_the_limit(faces):

@@ -11,6 +11,7 @@ from guidebench.testbeds.mini.people import SEEDS, gather, photograph
 from guidebench.testbeds.mini.renderer import (
     CAMERA_RADIUS,
     HALF_EXTENT,
+    RESOLUTION,
     VERTICAL_SHIFT,
     camera_labels,
     latent_from_parameters,
@@ -59,7 +60,7 @@ def test_a_picture_is_in_range_and_does_not_depend_on_its_batch():
     identity, nuisance = numbers(3)
     cameras = camera_labels(torch.tensor([0.0, 0.2, -0.4]), torch.zeros(3))
     images = render(identity, nuisance, cameras)
-    assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32
+    assert images.shape == (3, 3, RESOLUTION, RESOLUTION) and images.dtype == torch.float32
     assert images.min() >= -1 and images.max() <= 1
     assert torch.equal(render(identity[1:2], nuisance[1:2], cameras[1:2]), images[1:2])
 
@@ -78,7 +79,7 @@ def test_points_report_the_colour_of_their_pixel_and_the_background_s_depth():
     identity, nuisance = numbers(1)
     camera = camera_labels(torch.zeros(1), torch.zeros(1))
     points = render_points(identity, nuisance, camera, points=500, rng=torch.Generator().manual_seed(0))
-    full = render(identity, nuisance, camera, resolution=128, supersampling=1)
+    full = render(identity, nuisance, camera, resolution=2 * RESOLUTION, supersampling=1)
     pixels = full[0].flatten(1)[:, points.pixels[0]].T
     assert torch.allclose(points.colours[0] * 2 - 1, pixels, atol=1e-5)
     corner = full[0, :, 0, 0]

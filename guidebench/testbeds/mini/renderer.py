@@ -190,10 +190,12 @@ def face_from_parameters(identity: Sequence[float], nuisance: Sequence[float]) -
     v = [_normal_cdf(value) for value in nuisance]
 
     skin = _palette(u[4], SKIN_TONES)
-    warmth = u[5] - 0.5
+    warmth = u[5] - 0.35
     skin = _rgb(skin[0] * (1 + 0.10 * warmth), skin[1] * (1 - 0.05 * warmth), skin[2] * (1 - 0.28 * warmth))
     gloss = _mix(u[7], 0.70, 1.20)
-    head_height = _mix(u[1], 0.50, 0.64)
+    head_width, head_height = _mix(u[0], 0.42, 0.56), _mix(u[1], 0.49, 0.62)
+    eye_size = _mix(u[13], 0.082, 0.130)
+    eyes_meet, eyes_reach_the_hair = eye_size * 1.3 + 0.03, head_width * 0.94 - eye_size * 1.3
 
     azimuth, height = (v[3] - 0.5) * 2.2, _mix(v[4], -0.05, 0.85)
     light = (math.sin(azimuth) * math.cos(height), math.sin(height), math.cos(azimuth) * math.cos(height))
@@ -201,7 +203,7 @@ def face_from_parameters(identity: Sequence[float], nuisance: Sequence[float]) -
     grey = sum(vivid) / 3
 
     return Face(
-        head_width=_mix(u[0], 0.42, 0.56),
+        head_width=head_width,
         head_height=head_height,
         jaw_width=_mix(u[2], 0.66, 1.0),
         chin=_mix(u[3], 0.37, 0.57),
@@ -209,22 +211,22 @@ def face_from_parameters(identity: Sequence[float], nuisance: Sequence[float]) -
         hair=_rgb(*_scaled(_palette(u[6], HAIR_COLOURS), gloss)),
         hair_ends=_mix(u[8] ** 1.4, 0.13, -1.0),
         hair_volume=_mix(u[9], 0.06, 0.17),
-        hairline=head_height - _mix(u[10], 0.31, 0.07),
+        hairline=head_height - _mix(u[10], 0.28, 0.06),
         fringe=(u[11] - 0.5) * 0.9,
         iris=_palette(u[12], IRIS_COLOURS),
-        eye_size=_mix(u[13], 0.085, 0.135),
-        eye_x=_mix(u[14], 0.17, 0.265),
+        eye_size=eye_size,
+        eye_x=_mix(u[14], eyes_meet, min(eyes_reach_the_hair, eyes_meet + 0.12)),
         eye_y=_mix(u[15], -0.03, 0.11),
-        brow_thickness=_mix(u[16], 0.014, 0.048),
-        brow_tilt=(0.5 - u[17]) * 1.0,
+        brow_thickness=_mix(u[16], 0.012, 0.054),
+        brow_tilt=(0.42 - u[17]) * 1.15,
         nose_length=_mix(u[18], 0.09, 0.25),
-        nose_width=_mix(u[19], 0.045, 0.145),
-        mouth_width=_mix(u[20], 0.11, 0.27),
-        lip=_mix(u[21], 0.018, 0.080),
+        nose_width=_mix(u[19], 0.035, 0.145),
+        mouth_width=_mix(u[20], 0.10, 0.25),
+        lip=_mix(u[21], 0.014, 0.082),
         beard=_logistic(24 * (identity[22] - 0.3)),
         glasses=_logistic(40 * (identity[23] - 0.3)),
         mouth_open=min(max(nuisance[0] - 0.2, 0.0) * 0.06, 0.11),
-        smile=(v[1] - 0.2) * 1.4,
+        smile=(v[1] - 0.18) * 1.5,
         eye_open=_mix(v[2], 0.60, 1.0),
         light=light,
         light_strength=_mix(v[5], 0.40, 0.66),
@@ -294,7 +296,7 @@ class _Solids:
             (width, face.head_height - 0.06, 0.60),
             (width * face.jaw_width, face.chin, 0.50),
             (0.035 + face.nose_width * 0.3, nose * 0.75 + 0.05, 0.10),
-            (face.nose_width, 0.06 + 0.1 * face.nose_width, 0.12),
+            (face.nose_width, 0.055 + 0.1 * face.nose_width, 0.11),
             (0.08, 0.14, 0.10),
             (width + volume, face.head_height - 0.06 + volume, 0.62 + 0.8 * volume),
             (width + 0.8 * volume + 0.02, 0.95, 0.40 + 0.8 * volume),
@@ -385,8 +387,8 @@ class _Canvas:
 _CELL = 4  # rays a side of a bundle that is traced together at first
 _START, _END = CAMERA_RADIUS - 1.0, CAMERA_RADIUS + 1.0  # where rays are traced, as distance from the camera
 _BUNDLE_STEPS = 16
-_RAY_STEPS = (2, 2, 4, 8, 16)  # between these rounds, rays that have arrived are dropped
-_ARRIVED = 0.003  # distance at which a ray is taken to have met the surface
+_RAY_STEPS = (2, 2, 4, 8, 16, 16)  # between these rounds, rays that have arrived are dropped
+_ARRIVED = 0.004  # distance at which a ray is taken to have met the surface
 _NORMAL_STEP = 0.004
 
 
@@ -405,8 +407,8 @@ def _trace(camera: Tensor, canvas: _Canvas, solids: _Solids, size: int) -> tuple
             left = torch.minimum(head, hair)
             near = near + 0.95 * left
         depth[active], distance[active] = near, left
-        active = active[(left.abs() > _ARRIVED) & (near < _END)]
-    met = distance.abs() < 3 * _ARRIVED
+        active = active[(left > _ARRIVED) & (near < _END)]
+    met = (distance < 3 * _ARRIVED) & (depth < _END)
     return rays[met], depth[met]
 
 
@@ -495,7 +497,7 @@ def _blob(x: Tensor, y: Tensor, width: float, height: float) -> Tensor:
 def _paint_hair(points: Tensor, face: Face) -> Tensor:
     """Colours (n, 3) of hair points (3, n): broad strands and a sheen around the crown."""
     x, y, z = points
-    strands = 1 + 0.07 * torch.sin(16 * x + 5 * z + 3 * y)
+    strands = 1 + 0.05 * torch.sin(16 * x + 5 * z + 3 * y)
     sheen = 0.12 * torch.exp(-(((y - face.head_height + 0.10 - 0.15 * z) / 0.10) ** 2))
     return (torch.tensor(face.hair) * strands[:, None] + sheen[:, None] * torch.tensor((1.0, 0.9, 0.8))).clamp_(0, 1)
 
@@ -518,6 +520,8 @@ def _paint_face(points: Tensor, to_hair: Tensor, face: Face) -> tuple[Tensor, Te
     paint(_blob(side - 0.29, y + 0.15, 0.13, 0.10) * front * 0.45, blush)
     tip_y = y - 0.02 + face.nose_length
     paint(_blob(x, tip_y, face.nose_width * 1.1, 0.09) * _edge(z - 0.5, 0.1) * 0.6, blush)
+    wings = _blob(side - face.nose_width - 0.02, tip_y, 0.04, 0.06)
+    paint(wings * _edge(z - 0.45, 0.1) * 0.4, _scaled(face.skin, 0.6))
     nostrils = _blob(side - face.nose_width * 0.5, tip_y + 0.055, 0.02 + face.nose_width * 0.12, 0.016)
     paint(nostrils * _edge(z - 0.5, 0.1) * 0.75, _scaled(face.skin, 0.40))
 
@@ -545,12 +549,12 @@ def _beard_mask(side: Tensor, y: Tensor, z: Tensor, face: Face) -> Tensor:
 
 def _paint_mouth(paint: Paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -> tuple[Tensor, Tensor]:
     """Lips, the dark inside, tongue and upper teeth; returns the masks of lips and inside."""
-    across = x / (face.mouth_width * (1 + 0.15 * face.smile))
+    across = x / (face.mouth_width * (1 + 0.10 * face.smile))
     taper = (1 - across**2).clamp_min(-1)
     dy = y - (face.mouth_y + face.smile * 0.06 * (across**2 - 0.4))
     lip = _edge((face.lip + face.mouth_open) * taper - dy.abs(), 0.016) * _edge(1.02 - across.abs(), 0.08) * front
     red, green, blue = face.skin
-    rose = (red * 0.82 + 0.06, green * 0.56, blue * 0.58 + 0.02)
+    rose = (red * 0.80 + 0.06, green * 0.50, blue * 0.53 + 0.02)
     paint(lip, rose)
     paint(lip * _edge(dy, 0.02) * 0.35, _scaled(rose, 0.72))
     inner_taper = (1 - (across * 1.15) ** 2).clamp_min(-1)
@@ -572,7 +576,7 @@ def _paint_eyes(paint: Paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -
     upper, lower = size * 0.88 * face.eye_open * taper - dy, dy + size * 0.62 * face.eye_open * taper
     eye = _edge(torch.minimum(upper, lower), 0.014) * front
     paint(eye, (0.97, 0.97, 0.96))
-    radius, iris_radius = (dx * dx + dy * dy).sqrt(), size * 0.62
+    radius, iris_radius = (dx * dx + dy * dy).sqrt(), size * 0.68
     iris = eye * _edge(iris_radius - radius, 0.014)
     paint(iris, _scaled(face.iris, 0.40))
     paint(eye * _edge(iris_radius * 0.80 - radius, 0.018), face.iris)
@@ -581,7 +585,7 @@ def _paint_eyes(paint: Paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -
     paint(iris * _edge(iris_radius * 0.24 - (glint**2 + (dy - 0.34 * iris_radius) ** 2).sqrt(), 0.012), (1.0, 1.0, 1.0))
     lid = _edge(0.014 - upper.abs(), 0.014) * _edge(size * 1.32 - dx.abs(), 0.02) * _edge(dy + size * 0.1, 0.03)
     paint(lid * front * 0.9, _blend(_scaled(face.skin, 0.25), (0.08, 0.05, 0.05), 0.6))
-    arch = dy - (size * 0.88 + 0.085) - face.brow_tilt * dx + dx * dx * 1.2
+    arch = dy - (size * 0.88 + 0.09) - face.brow_tilt * dx + dx * dx * 1.2
     brow = _edge(face.brow_thickness - arch.abs(), 0.018) * _edge(size * 1.35 - dx.abs(), 0.035) * front
     brow = brow * _edge(x.abs() - 0.045, 0.03) * 0.95
     paint(brow, _blend(_scaled(face.hair, 0.7), _scaled(face.skin, 0.4), 0.3))

@@ -194,7 +194,7 @@ def face_from_parameters(identity: Sequence[float], nuisance: Sequence[float]) -
     skin = _rgb(skin[0] * (1 + 0.10 * warmth), skin[1] * (1 - 0.05 * warmth), skin[2] * (1 - 0.28 * warmth))
     gloss = _mix(u[7], 0.70, 1.20)
     head_width, head_height = _mix(u[0], 0.42, 0.56), _mix(u[1], 0.49, 0.62)
-    eye_size = _mix(u[13], 0.082, 0.130)
+    eye_size = _mix(u[13], 0.080, 0.134)
     eyes_meet, eyes_reach_the_hair = eye_size * 1.3 + 0.03, head_width * 0.94 - eye_size * 1.3
 
     azimuth, height = (v[3] - 0.5) * 2.2, _mix(v[4], -0.05, 0.85)
@@ -217,12 +217,12 @@ def face_from_parameters(identity: Sequence[float], nuisance: Sequence[float]) -
         eye_size=eye_size,
         eye_x=_mix(u[14], eyes_meet, min(eyes_reach_the_hair, eyes_meet + 0.12)),
         eye_y=_mix(u[15], -0.03, 0.11),
-        brow_thickness=_mix(u[16], 0.012, 0.054),
-        brow_tilt=(0.42 - u[17]) * 1.15,
+        brow_thickness=_mix(u[16], 0.010, 0.062),
+        brow_tilt=(0.43 - u[17]) * 1.45,
         nose_length=_mix(u[18], 0.09, 0.25),
-        nose_width=_mix(u[19], 0.035, 0.145),
+        nose_width=_mix(u[19], 0.035, 0.165),
         mouth_width=_mix(u[20], 0.10, 0.25),
-        lip=_mix(u[21], 0.014, 0.082),
+        lip=_mix(u[21], 0.012, 0.088),
         beard=_logistic(24 * (identity[22] - 0.3)),
         glasses=_logistic(40 * (identity[23] - 0.3)),
         mouth_open=min(max(nuisance[0] - 0.2, 0.0) * 0.06, 0.11),
@@ -387,8 +387,8 @@ class _Canvas:
 _CELL = 4  # rays a side of a bundle that is traced together at first
 _START, _END = CAMERA_RADIUS - 1.0, CAMERA_RADIUS + 1.0  # where rays are traced, as distance from the camera
 _BUNDLE_STEPS = 16
-_RAY_STEPS = (2, 2, 4, 8, 16, 16)  # between these rounds, rays that have arrived are dropped
-_ARRIVED = 0.004  # distance at which a ray is taken to have met the surface
+_RAY_STEPS = (2, 2, 4, 8, 16, 24)  # between these rounds, rays that have arrived are dropped
+_ARRIVED = 0.0015  # distance at which a ray is taken to have met the surface
 _NORMAL_STEP = 0.004
 
 
@@ -405,10 +405,10 @@ def _trace(camera: Tensor, canvas: _Canvas, solids: _Solids, size: int) -> tuple
         for _ in range(steps):
             head, hair = solids.both(origin + near * direction)
             left = torch.minimum(head, hair)
-            near = near + 0.95 * left
+            near = near + 0.95 * left + _ARRIVED  # which also hurries rays past what they graze
         depth[active], distance[active] = near, left
         active = active[(left > _ARRIVED) & (near < _END)]
-    met = (distance < 3 * _ARRIVED) & (depth < _END)
+    met = (distance < 5 * _ARRIVED) & (depth < _END)
     return rays[met], depth[met]
 
 
@@ -449,12 +449,9 @@ def _draw_head(canvas: _Canvas, face: Face, camera: Tensor, size: int) -> None:
     is_hair = hair < head
     for part, distance in ((~is_hair, solids.head), (is_hair, solids.hair)):
         canvas.normal[rays[part]] = _normals(distance, points[:, part])
-    skin = ~is_hair
-    rays_of_skin = rays[skin]
-    albedo, masks = _paint_face(points[:, skin], hair[skin], face)
-    canvas.albedo[rays_of_skin] = albedo
-    canvas.masks[rays_of_skin, :6] = masks
-    canvas.on_head[rays_of_skin] = True
+    skin = rays[~is_hair]
+    canvas.albedo[skin], canvas.masks[skin, :6] = _paint_face(points[:, ~is_hair], hair[~is_hair], face)
+    canvas.on_head[skin] = True
     canvas.albedo[rays[is_hair]] = _paint_hair(points[:, is_hair], face)
     canvas.masks[rays[is_hair], 6] = 1.0
 
@@ -519,9 +516,9 @@ def _paint_face(points: Tensor, to_hair: Tensor, face: Face) -> tuple[Tensor, Te
     blush = (red * 1.02, green * 0.72, blue * 0.68)
     paint(_blob(side - 0.29, y + 0.15, 0.13, 0.10) * front * 0.45, blush)
     tip_y = y - 0.02 + face.nose_length
-    paint(_blob(x, tip_y, face.nose_width * 1.1, 0.09) * _edge(z - 0.5, 0.1) * 0.6, blush)
+    paint(_blob(x, tip_y, face.nose_width * 1.1, 0.09) * _edge(z - 0.5, 0.1) * 0.7, blush)
     wings = _blob(side - face.nose_width - 0.02, tip_y, 0.04, 0.06)
-    paint(wings * _edge(z - 0.45, 0.1) * 0.4, _scaled(face.skin, 0.6))
+    paint(wings * _edge(z - 0.45, 0.1) * 0.5, _scaled(face.skin, 0.5))
     nostrils = _blob(side - face.nose_width * 0.5, tip_y + 0.055, 0.02 + face.nose_width * 0.12, 0.016)
     paint(nostrils * _edge(z - 0.5, 0.1) * 0.75, _scaled(face.skin, 0.40))
 
@@ -588,7 +585,7 @@ def _paint_eyes(paint: Paint, x: Tensor, y: Tensor, front: Tensor, face: Face) -
     arch = dy - (size * 0.88 + 0.09) - face.brow_tilt * dx + dx * dx * 1.2
     brow = _edge(face.brow_thickness - arch.abs(), 0.018) * _edge(size * 1.35 - dx.abs(), 0.035) * front
     brow = brow * _edge(x.abs() - 0.045, 0.03) * 0.95
-    paint(brow, _blend(_scaled(face.hair, 0.7), _scaled(face.skin, 0.4), 0.3))
+    paint(brow, _blend(_scaled(face.hair, 0.6), _scaled(face.skin, 0.3), 0.3))
     return eye, iris, brow
 
 

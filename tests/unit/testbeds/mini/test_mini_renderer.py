@@ -79,10 +79,10 @@ def test_glasses_beards_and_open_mouths_change_the_picture():
 
 def test_every_identity_parameter_is_seen():
     """The weakest, the lips, change a photograph by about 0.005 of [-1, 1] on average."""
-    identity, nuisance = numbers(4)
+    identity, nuisance = numbers(2)
     identity[:, 22:] = -1.0  # neither beard nor glasses, which would cover others
     nuisance[:, 0] = 0.0
-    cameras = camera_labels(torch.zeros(4), torch.zeros(4))
+    cameras = camera_labels(torch.zeros(2), torch.zeros(2))
     for place in range(24):
         low, high = identity.clone(), identity.clone()
         low[:, place], high[:, place] = -1.5, 1.5
@@ -91,7 +91,7 @@ def test_every_identity_parameter_is_seen():
 
 
 def test_rays_stop_where_a_dense_march_first_enters_head_or_hair():
-    """Silhouettes may be wider by what a ray may miss by (0.012); elsewhere depths agree to the march's step."""
+    """Silhouettes may be wider by what a ray may miss by (0.0075); elsewhere depths agree to the march's step."""
     identity, nuisance = numbers(3)
     cameras = camera_labels(torch.tensor([-0.75, 0.0, 0.75]), torch.tensor([0.3, -0.3, 0.0]))
     points = render_points(identity, nuisance, cameras, points=1500, rng=torch.Generator().manual_seed(0))
@@ -107,7 +107,7 @@ def test_rays_stop_where_a_dense_march_first_enters_head_or_hair():
         assert entered.sum() > 300
         late = points.depth[index] - first
         assert late[entered].max() < 0.02
-        assert (late[entered].abs() < 0.02).float().mean() > 0.95
+        assert (late[entered].abs() < 0.02).float().mean() > 0.98
 
 
 def test_points_report_the_colour_of_their_pixel_and_the_background_s_depth():

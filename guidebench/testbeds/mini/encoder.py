@@ -2,16 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from guidebench.testbed import Inverter
-from guidebench.testbeds.mini.layers import residual_pyramid
+from guidebench.testbeds.mini.layers import as_seen, residual_pyramid
 
 HIDDEN = 256
 
 
 class EncoderTrunk(nn.Module):
-    """(n, 3, 64, 64) in [-1, 1] to (n, HIDDEN)."""
+    """(n, 3, h, w) in [-1, 1] to (n, HIDDEN); works on 64 x 64 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +23,7 @@ class EncoderTrunk(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.body(images)
+        return self.body(as_seen(images))
 
 
 class Encoder(Inverter):
@@ -50,13 +49,11 @@ class Encoder(Inverter):
         return self.shared(hidden), self.rows(hidden).view(-1, self.num_ws, self.w_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, 64, 64) in [-1, 1] -> codes (n, num_ws, w_dim), differentiable."""
+        """(n, 3, h, w) in [-1, 1] -> codes (n, num_ws, w_dim), differentiable."""
         shared, rows = self.offsets(images)
         return self.w_avg + (shared[:, None] + rows) * self.latent_scale
 
     @torch.no_grad()
     def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """(n, 3, h, w) in [-1, 1] -> codes (n, num_ws, w_dim). Nothing is drawn: `rng` is ignored."""
-        if images.shape[-1] != 64:
-            images = functional.interpolate(images, size=(64, 64), mode="bilinear", align_corners=False)
         return self(images)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.testbed import PerceptualDistance
-from guidebench.testbeds.mini.layers import ResidualBlock, conv_block
+from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block
 from guidebench.testbeds.mini.renderer import VISIBLE_PARAMETERS
 
 REGRESSED = VISIBLE_PARAMETERS + 2  # and yaw, elevation
@@ -19,7 +19,7 @@ FID_DIM = 128
 class PerceptualNetwork(PerceptualDistance):
     """LPIPS-like: squared differences of channel-normalised maps, summed over four resolutions.
 
-    Images of any size that 16 divides, in [-1, 1].
+    Images of any size in [-1, 1]; they are compared at 64 x 64.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class PerceptualNetwork(PerceptualDistance):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """One map a level, halving the resolution each time."""
-        maps = []
+        images, maps = as_seen(images), []
         for level in self.levels:
             images = level(images)
             maps.append(images)
@@ -70,9 +70,9 @@ class FeatureNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def maps(self, images: Tensor) -> Tensor:
-        """(n, 3, 64, 64) -> (n, 128, 8, 8)."""
-        return self.body(images)
+        """(n, 3, h, w) -> (n, 128, 8, 8); works on 64 x 64 pixels."""
+        return self.body(as_seen(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, 64, 64) -> (n, 128)."""
+        """(n, 3, h, w) -> (n, 128)."""
         return self.maps(images).mean(dim=(2, 3)) * self.scale

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from guidebench.compat import import_torch_fidelity
 from guidebench.images import from_uint8
@@ -20,10 +19,7 @@ _registered: list[type[nn.Module]] = []
 
 def extract(network: FeatureNetwork, images: Tensor) -> Tensor:
     """uint8 (n, 3, h, w) -> (n, 128) float32."""
-    values = from_uint8(images)
-    if values.shape[-2:] != (64, 64):
-        values = functional.interpolate(values, size=(64, 64), mode="bilinear", align_corners=False)
-    return network(values)
+    return network(from_uint8(images))
 
 
 def register() -> type[nn.Module]:

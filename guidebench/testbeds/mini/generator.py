@@ -1,12 +1,12 @@
-"""Mini's generator: a miniature EG3D (arXiv 2112.07945) that draws 64 x 64 faces on a CPU.
+"""Mini's generator: a miniature EG3D (arXiv 2112.07945) that draws 96 x 96 faces on a CPU.
 
 z -> mapping -> w+ codes -> modulated backbone -> tri-planes and a background feature -> density and colour at points
 -> volume rendering along rays -> a residual network at full resolution. What differs from EG3D, and why:
 
 - The background is a feature that the backbone makes, so that a method that trains only the backbone can reach it.
 - The backbone learns position maps instead of drawing noise, so synthesis is deterministic.
-- Density is a truncated signed distance. 32 x 32 rays find the surface without gradients; then 64 x 64 rays shade two
-  samples each, at the surface and just behind it.
+- Density is a truncated signed distance with a decoder of its own, smaller than that of colour. 32 x 32 rays look for
+  the surface, 96 x 96 rays step onto it, both without gradients; then each of them shades one sample just behind it.
 - The planes' x and y axes are warped to spend most of their resolution on the middle of the face.
 - Codes are scaled once, after training, so that the paper's distances fit: the mean of |w - w_avg| over num_ws x w_dim
   numbers is LATENT_NORM, which makes the paper's d = 30 half and its alpha_max = 15 a quarter of that mean.
@@ -28,6 +28,7 @@ from guidebench.testbeds.mini.renderer import (
     LATENT_DIM,
     MIXING,
     PRINCIPAL_POINT,
+    RESOLUTION,
     VISIBLE_PARAMETERS,
     pixel_centres,
     rays_from_labels,
@@ -36,10 +37,11 @@ from guidebench.testbeds.mini.renderer import (
 LATENT_NORM = 60.0
 RIG = CameraRig(radius=CAMERA_RADIUS, pivot=(0.0, 0.0, 0.0), focal=FOCAL, principal=PRINCIPAL_POINT)
 
-NEAR, FAR = CAMERA_RADIUS - 0.8, CAMERA_RADIUS + 0.75  # where rays are sampled, as distance from the camera
-SECOND_SAMPLE = 0.06  # distance of the second shaded sample behind the first
-SAMPLE_JITTER = 0.03  # width of the jitter of the shaded samples
-DENSITY_SLOPE = 12.0  # opacity is sigmoid(slope x signed distance in units of 0.15)
+NEAR, FAR = CAMERA_RADIUS - 0.75, CAMERA_RADIUS + 0.9  # where rays are sampled, as distance from the camera
+TRUNCATION = 0.15  # of the signed distance, in head units
+SAMPLE_OFFSET = 0.03  # how far behind the surface a ray is shaded
+SAMPLE_JITTER = 0.02  # width of the jitter of the shaded samples
+DENSITY_SLOPE = 24.0  # opacity is sigmoid(slope x signed distance in units of TRUNCATION)
 _GAIN = math.sqrt(2)
 
 
@@ -50,15 +52,16 @@ class GeneratorConfig:
     w_dim: int = 96
     mapping_layers: int = 3
     mapping_width: int = 128
-    base_resolution: int = 5
+    base_resolution: int = 6
     channels: tuple[int, ...] = (160, 112, 64, 32)  # one entry a level; each level doubles the resolution
     plane_channels: int = 16
-    decoder_width: int = 32
+    distance_width: int = 16
+    colour_width: int = 32
     features: int = 16  # of a rendered ray: RGB first, then what training supervises, then free ones
-    refine_widths: tuple[int, int] = (32, 16)
+    refine_widths: tuple[int, int] = (24, 16)
     coarse_resolution: int = 32
-    coarse_samples: int = 9
-    resolution: int = 64
+    coarse_samples: int = 10
+    resolution: int = RESOLUTION
 
     @property
     def num_ws(self) -> int:
@@ -184,20 +187,17 @@ class Backbone(nn.Module):
 
 
 class PointDecoder(nn.Module):
-    """What is at a point in space: signed distance (positive inside, in units of 0.15) and features."""
+    """What is at a point in space: signed distance (positive inside, in units of TRUNCATION) and features."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self.plane_channels, width = config.plane_channels, config.decoder_width
-        self.trunk = nn.Sequential(
-            nn.Linear(config.plane_channels, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2)
-        )
-        self.distance = nn.Linear(width, 1)
-        self.colour = nn.Linear(width, config.features)
-        nn.init.constant_(self.distance.bias, -0.5)
+        self.plane_channels = config.plane_channels
+        self.distance = _perceptron(config.plane_channels, config.distance_width, 1)
+        self.colour = _perceptron(config.plane_channels, config.colour_width, config.features)
+        nn.init.constant_(self.distance[-1].bias, -0.5)
 
-    def hidden(self, features: Tensor, points: Tensor) -> Tensor:
-        """Planes (n, c, R, R) at points (n, m, 3) to (n, m, width)."""
+    def sample(self, features: Tensor, points: Tensor) -> Tensor:
+        """The sum of the three planes (n, c, R, R) at points (n, m, 3): (n, m, plane_channels)."""
         count, many = points.shape[:2]
         across = points[..., :2] / 1.05
         across = 2 * across / (1 + across.abs())  # doubles the planes' resolution in the middle
@@ -208,19 +208,29 @@ class PointDecoder(nn.Module):
         sampled = functional.grid_sample(
             planes, where.view(count * 3, many, 1, 2), mode="bilinear", padding_mode="border", align_corners=False
         )
-        return self.trunk(sampled.view(count, 3, self.plane_channels, many).sum(dim=1).transpose(1, 2))
+        return sampled.view(count, 3, self.plane_channels, many).sum(dim=1).transpose(1, 2).contiguous()
 
-    def colours(self, hidden: Tensor) -> Tensor:
-        """(n, m, width) to features (n, m, features) in (-0.001, 1.001)."""
-        return torch.sigmoid(self.colour(hidden)) * 1.002 - 0.001
+    def distances(self, sampled: Tensor) -> Tensor:
+        """(n, m, plane_channels) to (n, m)."""
+        return self.distance(sampled)[..., 0]
 
-    def distances(self, hidden: Tensor) -> Tensor:
-        """(n, m, width) to (n, m)."""
-        return self.distance(hidden)[..., 0]
+    def colours(self, sampled: Tensor) -> Tensor:
+        """(n, m, plane_channels) to features (n, m, features) in (-0.001, 1.001)."""
+        return torch.sigmoid(self.colour(sampled)) * 1.002 - 0.001
 
     def background(self, features: Tensor) -> Tensor:
         """The background feature (n, features) within the feature tensor."""
         return features[:, 3 * self.plane_channels :].mean(dim=(2, 3))
+
+
+def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, outputs),
+    )
 
 
 class SuperResolution(nn.Module):
@@ -288,11 +298,11 @@ class MiniGenerator(Generator):
         return ws
 
     def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
-        """(n, num_ws, w_dim) to (n, 64, 40, 40): 48 plane channels, then 16 constant background channels."""
+        """(n, num_ws, w_dim) to (n, 64, 48, 48): 48 plane channels, then 16 constant background channels."""
         return self.backbone(ws / self.latent_scale)
 
     def decode(self, features: Tensor, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
-        """Only ray samples draw noise: (n, 64, 40, 40) and codes to (n, 3, 64, 64)."""
+        """Only ray samples draw noise: (n, 64, 48, 48) and codes to (n, 3, 96, 96)."""
         if cameras is None:
             cameras = self.frontal.expand(len(ws), -1)
         rendered = self.render_rays(features, cameras.to(features), noise=noise)
@@ -300,22 +310,18 @@ class MiniGenerator(Generator):
 
     def render_rays(self, features: Tensor, cameras: Tensor, *, noise: Noise) -> Tensor:
         """Volume rendering: features seen from cameras to (n, features + 1, r, r); the last channel is opacity."""
-        count, size, device = len(cameras), self.resolution, features.device
+        count, size, decoder = len(cameras), self.resolution, self.decoder
         with torch.no_grad():
-            surface = self._find_surface(features, cameras, noise)
-            offsets = torch.tensor([0.0, SECOND_SAMPLE], device=device)
-            jitter = (noise.uniform((count, size * size, 1), device) - 0.5) * SAMPLE_JITTER
-            depth = surface[..., None] + offsets + jitter
-            origins, directions = rays_from_labels(cameras, pixel_centres(size, device))
-            points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-        hidden = self.decoder.hidden(features, points.flatten(1, 2))
-        opacity = torch.sigmoid(DENSITY_SLOPE * self.decoder.distances(hidden)).view(count, -1, 2)
-        colours = self.decoder.colours(hidden).view(count, size * size, 2, -1)
-        front, back = opacity.unbind(dim=-1)
-        weights = torch.stack([front, (1 - front) * back], dim=-1)
-        passed = ((1 - front) * (1 - back))[..., None]
-        blended = (weights[..., None] * colours).sum(dim=2) + passed * self.decoder.background(features)[:, None]
-        return torch.cat([blended, 1 - passed], dim=-1).transpose(1, 2).reshape(count, -1, size, size)
+            origins, directions = rays_from_labels(cameras, pixel_centres(size, features.device))
+            depth = self._find_surface(features, cameras, noise)
+            depth = depth - decoder.distances(decoder.sample(features, _along(origins, directions, depth))) * TRUNCATION
+            jitter = noise.uniform((count, size * size), features.device) - 0.5
+            depth = depth + SAMPLE_OFFSET + jitter * SAMPLE_JITTER
+            points = _along(origins, directions, depth)
+        sampled = decoder.sample(features, points)
+        opacity = torch.sigmoid(DENSITY_SLOPE * decoder.distances(sampled))[..., None]
+        blended = torch.lerp(decoder.background(features)[:, None], decoder.colours(sampled), opacity)
+        return torch.cat([blended, opacity], dim=-1).transpose(1, 2).reshape(count, -1, size, size)
 
     def _find_surface(self, features: Tensor, cameras: Tensor, noise: Noise) -> Tensor:
         """Depth (n, r * r) of the first change of the signed distance's sign, found on a coarser grid of rays."""
@@ -326,7 +332,7 @@ class MiniGenerator(Generator):
         depth = NEAR + spacing * (steps + noise.uniform((count, rays, 1), device))
         origins, directions = rays_from_labels(cameras, pixel_centres(coarse, device))
         points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-        distance = self.decoder.distances(self.decoder.hidden(features, points.flatten(1, 2)))
+        distance = self.decoder.distances(self.decoder.sample(features, points.flatten(1, 2)))
         distance = distance.view(count, rays, samples)
 
         enters = (distance[..., 1:] >= 0) & (distance[..., :-1] < 0)
@@ -341,3 +347,8 @@ class MiniGenerator(Generator):
         nearest = functional.interpolate(found, size=size)
         linear = functional.interpolate(found, size=size, mode="bilinear", align_corners=False)
         return torch.where((linear - nearest).abs() < 0.08, linear, nearest).flatten(1)
+
+
+def _along(origins: Tensor, directions: Tensor, depth: Tensor) -> Tensor:
+    """Points (n, m, 3) at depth (n, m) of rays from origins (n, 3) in directions (n, m, 3)."""
+    return origins[:, None] + depth[..., None] * directions

@@ -4,6 +4,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+SEEN = 64  # pixels a side that every network but the generator and the judges works on
+
+
+def as_seen(images: Tensor) -> Tensor:
+    """Images (n, 3, h, w) of any size to (n, 3, SEEN, SEEN), bilinear."""
+    if images.shape[-2:] == (SEEN, SEEN):
+        return images
+    return functional.interpolate(images, size=(SEEN, SEEN), mode="bilinear", align_corners=False)
 
 
 def conv_block(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import arcface
 from guidebench.testbed import Embeddings, Recognizer
-from guidebench.testbeds.mini.layers import ResidualBlock, conv_block, residual_pyramid
+from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
 
 EMBEDDING_DIM = 128
 JUDGE_SIZE = 112
@@ -40,9 +40,7 @@ class TrainingRecognizer(Recognizer):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) in [-1, 1] -> (n, 128) unit rows; other sizes than 64 are resized."""
-        if images.shape[-1] != 64:
-            images = functional.interpolate(images, size=(64, 64), mode="bilinear", align_corners=False)
-        return functional.normalize(self.project(self.body(images)), dim=1)
+        return functional.normalize(self.project(self.body(as_seen(images))), dim=1)
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Embeddings:

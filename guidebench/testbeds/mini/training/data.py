@@ -67,7 +67,7 @@ def _training_shard(settings: Settings, people: Sequence[int]) -> dict[str, Tens
         **_fields(drawn),
         "images": to_uint8(rendered.images),
         "person": torch.tensor(people).repeat_interleave(PHOTOS_PER_PERSON),
-        "pixels": rendered.pixels.to(torch.int16),
+        "pixels": rendered.pixels.to(torch.int32),
         "depth": rendered.depth.half(),
         "colours": to_bytes(rendered.colours),
         "targets": to_bytes(rendered.targets),
@@ -102,32 +102,40 @@ HELD_OUT = {
 }
 
 
+def render_validation(settings: Settings) -> None:
+    """What the generator's training is watched on."""
+    _render_held_out(settings, "validation")
+
+
 def render_held_out(settings: Settings) -> None:
-    """The sets that networks are measured and calibrated on."""
-    folder = settings.folder("data")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, held_out in HELD_OUT.items():
-        path = folder / f"{name}.pt"
-        if path.exists():
-            continue
-        people = held_out.people[:6] if settings.steps else held_out.people
-        drawn = gather(
-            [
-                photograph(person, number, held_out.styles[number % len(held_out.styles)])
-                for person in people
-                for number in range(held_out.photos)
-            ]
-        )
-        images = to_uint8(drawn.render())
-        shifted = torch.tensor([held_out.styles[n % len(held_out.styles)] == "shifted" for n in range(held_out.photos)])
-        shard = {
-            **_fields(drawn),
-            "images": images,
-            "person": torch.tensor(people).repeat_interleave(held_out.photos),
-            "shifted": shifted.repeat(len(people)),
-        }
-        save_atomically(shard, path)
-        print(f"data: {name} has {len(images)} images", flush=True)
+    """The other sets that networks are measured and calibrated on."""
+    for name in HELD_OUT:
+        _render_held_out(settings, name)
+
+
+def _render_held_out(settings: Settings, name: str) -> None:
+    path, held_out = settings.folder("data") / f"{name}.pt", HELD_OUT[name]
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    people = held_out.people[:6] if settings.steps else held_out.people
+    drawn = gather(
+        [
+            photograph(person, number, held_out.styles[number % len(held_out.styles)])
+            for person in people
+            for number in range(held_out.photos)
+        ]
+    )
+    images = to_uint8(drawn.render())
+    shifted = torch.tensor([held_out.styles[n % len(held_out.styles)] == "shifted" for n in range(held_out.photos)])
+    shard = {
+        **_fields(drawn),
+        "images": images,
+        "person": torch.tensor(people).repeat_interleave(held_out.photos),
+        "shifted": shifted.repeat(len(people)),
+    }
+    save_atomically(shard, path)
+    print(f"data: {name} has {len(images)} images", flush=True)
 
 
 def render_recognizer_set(settings: Settings) -> None:
@@ -171,8 +179,8 @@ class PointBatches:
 
     SHARDS_PER_BATCH = 4
 
-    def __init__(self, settings: Settings) -> None:
-        paths = _shards(settings, TRAINING_SETS)
+    def __init__(self, settings: Settings, training_sets: Sequence[str] = TRAINING_SETS) -> None:
+        paths = _shards(settings, training_sets)
         self.shards = [torch.load(path, weights_only=True, mmap=True) for path in paths]
         self.device = settings.device
 

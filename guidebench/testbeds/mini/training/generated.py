@@ -21,7 +21,7 @@ def load_generator(settings: Settings) -> MiniGenerator:
 
 @torch.no_grad()
 def render_codes(generator: Generator, ws: Tensor, cameras: Tensor) -> Tensor:
-    """Codes (n, num_ws, w_dim) and cameras (n, 25) to uint8 images (n, 3, 64, 64), in small batches."""
+    """Codes (n, num_ws, w_dim) and cameras (n, 25) to uint8 images (n, 3, r, r), in small batches."""
     parts = [
         to_uint8(generator.render(some.to(generator.w_avg), view.to(generator.w_avg), noise=Noise.constant())).cpu()
         for some, view in zip(ws.split(16), cameras.split(16), strict=True)
@@ -44,6 +44,6 @@ def render_generated(settings: Settings) -> None:
 
 
 def load_generated(settings: Settings) -> dict[str, Tensor]:
-    """z (n, 64), cameras (n, 25) and uint8 images (n, 3, 64, 64)."""
+    """z (n, 64), cameras (n, 25) and uint8 images (n, 3, r, r)."""
     generated: dict[str, Tensor] = torch.load(settings.folder("generated") / "images.pt", weights_only=True)
     return generated

@@ -15,14 +15,14 @@ from torch.nn import functional
 from guidebench.images import from_uint8
 from guidebench.testbed import Generator, Noise
 from guidebench.testbeds.mini.features import PerceptualNetwork
-from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, MiniGenerator, ModulatedConv
-from guidebench.testbeds.mini.renderer import LATENT_DIM, rays_from_labels
-from guidebench.testbeds.mini.training.data import PointBatches, load_held_out
+from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, TRUNCATION, MiniGenerator, ModulatedConv
+from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, rays_from_labels
+from guidebench.testbeds.mini.training.data import TRAINING_SETS, PointBatches, load_held_out
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
 
 AVERAGE_DECAY = 0.998
-TRUNCATION = 0.15  # of the signed distance, in head units
-FACE_WINDOW = (slice(14, 58), slice(14, 50))  # rows and columns of the face within 64 x 64, for reporting
+GRID = 2 * RESOLUTION  # rays a side that the cached points were drawn from
+FACE_WINDOW = (slice(21, 87), slice(21, 75))  # rows and columns of the face within 96 x 96, for reporting
 
 
 class Muon(torch.optim.Optimizer):
@@ -76,8 +76,8 @@ def point_loss(generator: MiniGenerator, features: Tensor, batch: dict[str, Tens
     colours, targets = batch["colours"].float() / 255, batch["targets"].float() / 255
     hit = depth < FAR + 1
     pixels = batch["pixels"].long()
-    positions = torch.stack([pixels % 128, pixels.div(128, rounding_mode="floor")], dim=-1)
-    origins, directions = rays_from_labels(batch["cameras"], (positions + 0.5) / 128)
+    positions = torch.stack([pixels % GRID, pixels.div(GRID, rounding_mode="floor")], dim=-1)
+    origins, directions = rays_from_labels(batch["cameras"], (positions + 0.5) / GRID)
 
     surface = torch.where(hit, depth, torch.full_like(depth, FAR + 0.2))
     near_surface = (torch.randn(depth.shape, generator=rng).to(device) * 0.03).clamp(-0.06, 0.06)
@@ -85,15 +85,15 @@ def point_loss(generator: MiniGenerator, features: Tensor, batch: dict[str, Tens
     anywhere = torch.where(coin < 0.5, surface + (share - 0.45) * 0.4, NEAR + share * (surface - NEAR))
     anywhere = anywhere.clamp(NEAR, FAR)
     points = [origins[:, None] + at[..., None] * directions for at in (surface + near_surface, anywhere)]
-    hidden = decoder.hidden(features, torch.cat(points, dim=1))
+    sampled = decoder.sample(features, torch.cat(points, dim=1))
 
-    distance = decoder.distances(hidden)
+    distance = decoder.distances(sampled)
     wanted = (torch.cat([near_surface, anywhere - surface], dim=1) / TRUNCATION).clamp(-1, 1)
     known = torch.cat([hit, torch.ones_like(hit)], dim=1)
     wrong_side = functional.softplus(-12 * distance * wanted.sign()) * (wanted.abs() > 0.15)
     geometry = ((charbonnier(distance - wanted) + 0.3 * wrong_side) * known).mean()
 
-    seen = decoder.colours(hidden[:, : depth.shape[1]])
+    seen = decoder.colours(sampled[:, : depth.shape[1]])
     on_surface = hit[..., None].float()
     lit = (charbonnier(seen[..., :3] - colours) * on_surface).mean()
     albedo = (charbonnier(seen[..., 3:6] - targets[..., :3]) * on_surface).mean()
@@ -111,6 +111,7 @@ class GeneratorStage(Stage):
     flat: float  # share of the run at full learning rate
     end: float  # factor that the learning rate ends at
     rays: int  # of each image, for the point losses
+    training_sets: tuple[str, ...] = TRAINING_SETS
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -119,7 +120,7 @@ class GeneratorStage(Stage):
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.networks = {"generator": self.generator, "average": self.average}
         self.optimisers = self._build_optimisers()
-        self.batches = PointBatches(settings)
+        self.batches = PointBatches(settings, self.training_sets)
 
     def _build_optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Muon for 3 x 3 convolutions; Adam for the rest, affine and mapping layers faster, the decoder slower."""
@@ -204,12 +205,13 @@ def psnr(error: Tensor) -> float:
 
 
 class GeneratorPoints(GeneratorStage):
-    """Stage 1: points only."""
+    """Stage 1: points only, of the people whose photographs are rendered first."""
 
     name = "generator-points"
     default_steps = 6_000
     default_batch = 16
     learning_rate, flat, end, rays = 0.016, 0.35, 0.2, 512
+    training_sets = TRAINING_SETS[:2]
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
         batch = self.batches.draw(self.batch, self.rays, rng)
@@ -224,7 +226,7 @@ class GeneratorImages(GeneratorStage):
     """Stage 2: pictures, and points at half weight. The batch doubles at 60 %."""
 
     name = "generator-images"
-    default_steps = 3_600
+    default_steps = 4_400
     default_batch = 8
     learning_rate, flat, end, rays = 0.006, 0.3, 0.02, 384
 
@@ -237,7 +239,7 @@ class GeneratorImages(GeneratorStage):
         for network in (self.generator, self.average):
             network.load_state_dict(trained)
         self.perceptual = load_finished(settings, "perceptual", "network", PerceptualNetwork())
-        self.weight = face_weight(64).to(self.device)
+        self.weight = face_weight(RESOLUTION).to(self.device)
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
         batch = self.batches.draw(self.batch * (2 if progress > 0.6 else 1), self.rays, rng)

@@ -32,23 +32,25 @@ class PlannedStage:
     needs: tuple[str, ...] = ()
 
 
-_DATA = ("data-recognizer", "data-curricularface", "data-arcface", "data-held-out")
+_FIRST_DATA = ("data-validation", "data-recognizer", "data-curricularface")
+_DATA = (*_FIRST_DATA, "data-arcface", "data-held-out")
 
 PLAN: tuple[PlannedStage, ...] = (
+    PlannedStage("data-validation", "data:render_validation"),
     PlannedStage("data-recognizer", "data:render_recognizer_set"),
     PlannedStage("data-curricularface", "data:render_curricularface_set"),
+    PlannedStage("generator-points", "generator:GeneratorPoints", _FIRST_DATA),
     PlannedStage("data-arcface", "data:render_arcface_set"),
     PlannedStage("data-held-out", "data:render_held_out"),
-    PlannedStage("generator-points", "generator:GeneratorPoints", _DATA),
     PlannedStage("perceptual", "regression:Perceptual", _DATA),
     PlannedStage("generator-images", "generator:GeneratorImages", ("generator-points", "perceptual")),
     PlannedStage("generated", "generated:render_generated", ("generator-images",)),
+    PlannedStage("encoder", "inversion:EncoderStage", ("encoder-parameters", "generated", "recognizer", "perceptual")),
     PlannedStage("recognizer", "recognition:TrainingRecognizerStage", _DATA),
     PlannedStage("encoder-parameters", "inversion:EncoderParameters", _DATA),
     PlannedStage("curricularface", "recognition:CurricularFaceStage", _DATA),
     PlannedStage("arcface", "recognition:ArcFaceStage", _DATA),
     PlannedStage("fid", "regression:FidFeatures", _DATA),
-    PlannedStage("encoder", "inversion:EncoderStage", ("encoder-parameters", "generated", "recognizer", "perceptual")),
     PlannedStage("presence-curricularface", "presence:CurricularFacePresence", ("curricularface", "generated")),
     PlannedStage("presence-arcface", "presence:ArcFacePresence", ("arcface", "generated")),
     PlannedStage("export", "export:export_weights", ("encoder", "fid", "presence-curricularface", "presence-arcface")),

@@ -16,7 +16,7 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.testbed import Noise
 from guidebench.testbeds.mini.generator import MiniGenerator
 from guidebench.testbeds.mini.recognizers import ArcFaceNetwork, CurricularFaceNetwork, JudgeNetwork, judge_input
-from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
+from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images
 from guidebench.testbeds.mini.training.generated import load_generated, load_generator, render_codes
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
@@ -26,7 +26,7 @@ SCRAMBLES = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)  # noise in units of each tensor's r
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Images without a face, uint8 (n, 3, 64, 64) each
+# Images without a face, uint8 (n, 3, r, r) each
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -76,32 +76,32 @@ def shuffled(images: Tensor, patch: int, rng: torch.Generator) -> Tensor:
 
 
 def smooth_noise(count: int, cells: int, rng: torch.Generator) -> Tensor:
-    """Random colours on a grid of `cells` a side, interpolated; one cell is a plain colour, 64 are white noise."""
+    """Random colours on `cells` x `cells`, interpolated; one cell is a plain colour, RESOLUTION are white noise."""
     coarse = torch.rand(count, 3, cells, cells, generator=rng) * 255
-    mode = "nearest" if cells in (1, 64) else "bicubic"
-    return functional.interpolate(coarse, size=(64, 64), mode=mode).clamp(0, 255).to(torch.uint8)
+    mode = "nearest" if cells in (1, RESOLUTION) else "bicubic"
+    return functional.interpolate(coarse, size=(RESOLUTION, RESOLUTION), mode=mode).clamp(0, 255).to(torch.uint8)
 
 
 def blurred(images: Tensor, cells: int) -> Tensor:
     """What is left of faces at a resolution of `cells` pixels a side."""
     small = functional.adaptive_avg_pool2d(images.float(), cells)
-    return functional.interpolate(small, size=(64, 64), mode="bicubic").clamp(0, 255).to(torch.uint8)
+    return functional.interpolate(small, size=(RESOLUTION, RESOLUTION), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
 
 def faceless_images(settings: Settings, photos: Tensor, count: int, rng: torch.Generator) -> dict[str, Tensor]:
     """About `count` images without a face, by kind; half are scrambled. `photos` (uint8) give patches and blurs.
 
-    Patches of 16 pixels hold whole eyes and are the hardest to refuse, hence the largest share of the rest.
+    Patches of 24 pixels hold whole eyes and are the hardest to refuse, hence the largest share of the rest.
     """
     share = max(1, count // 20)
     pick = photos[torch.randint(len(photos), (7 * share,), generator=rng)].split([share, 3 * share, share, 2 * share])
     return {
         "scrambled": scrambled_images(settings, count // 2, rng),
-        "patches of 8 pixels": shuffled(pick[0], 8, rng),
-        "patches of 16 pixels": shuffled(pick[1], 16, rng),
+        "patches of 12 pixels": shuffled(pick[0], 12, rng),
+        "patches of 24 pixels": shuffled(pick[1], 24, rng),
         "blurred to 2 pixels": blurred(pick[2], 2),
         "blurred to 4 pixels": blurred(pick[3], 4),
-        "white noise": smooth_noise(share, 64, rng),
+        "white noise": smooth_noise(share, RESOLUTION, rng),
         "smooth noise": torch.cat([smooth_noise(max(1, share // 3), cells, rng) for cells in (3, 6, 16)]),
         "plain colours": smooth_noise(share, 1, rng),
     }
@@ -161,7 +161,7 @@ class PresenceStage(Stage):
         self.faces, self.others = self._training_evidence()
 
     def evidence(self, images: Tensor) -> Tensor:
-        """uint8 images (n, 3, 64, 64) to what the presence head reads."""
+        """uint8 images (n, 3, r, r) to what the presence head reads."""
         with torch.no_grad():
             parts = [
                 self.network.look(from_uint8(judge_input(from_uint8(part))).to(self.device))[1]

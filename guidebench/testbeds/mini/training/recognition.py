@@ -119,7 +119,7 @@ class RecognizerStage(Stage):
         raise NotImplementedError
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images (n, 3, 64, 64) in [-1, 1] to unit rows (n, 128)."""
+        """Images (n, 3, r, r) in [-1, 1] to unit rows (n, 128)."""
         raise NotImplementedError
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
@@ -185,7 +185,7 @@ class TrainingRecognizerStage(RecognizerStage):
 class JudgeStage(RecognizerStage):
     """Judges see 112 x 112 pixels."""
 
-    default_steps = 1_600
+    default_steps = 2_200
 
     def embed(self, images: Tensor) -> Tensor:
         size = (JUDGE_SIZE, JUDGE_SIZE)

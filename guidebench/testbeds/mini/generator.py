@@ -15,6 +15,7 @@ z -> mapping -> w+ codes -> modulated backbone -> tri-planes and a background fe
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +195,8 @@ class PointDecoder(nn.Module):
         self.plane_channels = config.plane_channels
         self.distance = _perceptron(config.plane_channels, config.distance_width, 1)
         self.colour = _perceptron(config.plane_channels, config.colour_width, config.features)
-        nn.init.constant_(self.distance[-1].bias, -0.5)
+        with torch.no_grad():
+            cast(nn.Linear, self.distance[-1]).bias.fill_(-0.5)
 
     def sample(self, features: Tensor, points: Tensor) -> Tensor:
         """The sum of the three planes (n, c, R, R) at points (n, m, 3): (n, m, plane_channels)."""

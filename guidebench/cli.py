@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _METHOD_HELP = "A registered method, or path/to/file.py:Class. Repeat for several."
 _FORMATS = ("markdown", "latex", "csv", "json", "terminal")
+_WEIGHTS = click.option("--weights", help="Only records of these weights: a version, or how a SHA-256 begins.")
 
 
 @contextlib.contextmanager
@@ -134,7 +135,7 @@ def _rooms() -> dict[str, dict[str, str]]:
 @click.argument("name")
 @click.option("--testbed", default=None, help="Show a protocol or suite with this testbed's overlay.")
 def show(name: str, testbed: str | None) -> None:
-    """Show every number of a protocol, the rows of a suite, or every field of a method."""
+    """Show every number of a protocol, the rows of a suite, every field of a method, or what a testbed holds."""
     from guidebench import protocol, registry, suites
 
     if name in suites.names() or (name.endswith(".toml") and suites.is_suite_file(name)):
@@ -143,13 +144,15 @@ def show(name: str, testbed: str | None) -> None:
         _show_protocol(protocol.load(name).resolve(testbed or registry.DEFAULT_TESTBED), testbed)
     elif name in registry.methods() or ".py" in name:
         _show_method(name)
+    elif name in registry.TESTBEDS:
+        _show_testbed(name)
     else:
         from guidebench.errors import unknown_name
 
         raise unknown_name(
-            "protocol, suite or method",
+            "protocol, suite, method or testbed",
             name,
-            [*protocol.names(), *suites.names(), *registry.methods()],
+            [*protocol.names(), *suites.names(), *registry.methods(), *registry.TESTBEDS],
             command="guidebench list",
         )
 
@@ -193,6 +196,19 @@ def _show_method(name: str) -> None:
         click.echo(f"{field} = {json.dumps(getattr(method, field))}{allowed}")
     for testbed, preset in method.presets.items():
         click.echo(f"# on {testbed}: {', '.join(f'{key} = {value}' for key, value in preset.items())}")
+
+
+def _show_testbed(name: str) -> None:
+    from guidebench import registry
+
+    kind = registry.testbed_class(name)
+    click.echo(f"# testbed {name}: {kind.summary}")
+    if kind.caption:
+        click.echo(f"# {kind.caption}")
+    if kind.weights_version is not None:
+        click.echo(f"weights_version = {kind.weights_version}")
+    for source, people in kind().faces().sources().items():
+        click.echo(f"people of {source} = {people}")
 
 
 def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -395,6 +411,7 @@ def status(directory: Path, as_json: bool) -> None:
 @click.option("--conventions", help="Only records of these conventions.")
 @click.option("--protocol", help="Only records of this protocol.")
 @click.option("--method", multiple=True, help="Only records of this method. Repeat for several.")
+@_WEIGHTS
 @click.option("--published/--no-published", default=None, help="Show published numbers beside, never merged.")
 def report(directory: Path, style: str, **filters: Any) -> None:
     """Print tables from records: those of the paper, or everything that was measured."""
@@ -412,6 +429,7 @@ def report(directory: Path, style: str, **filters: Any) -> None:
 @click.option("--testbed", help="Only records of this testbed.")
 @click.option("--conventions", help="Only records of these conventions.")
 @click.option("--protocol", help="Only records of this protocol.")
+@_WEIGHTS
 def compare(directory: Path, style: str, **options: Any) -> None:
     """Say whether METHOD is better than AGAINST (default: mean-latent), and how sure that is, from records alone."""
     from guidebench.reporting import tables
@@ -421,7 +439,7 @@ def compare(directory: Path, style: str, **options: Any) -> None:
 
 _SCORE_COLUMNS = (
     "testbed,protocol,conventions,label,identity,seed,metric,judge,value,reason,n,lost_before,lost_after,"
-    "seconds_unlearn,seconds_total,numerics,key"
+    "seconds_unlearn,seconds_total,numerics,weights_version,weights_digest,key"
 )
 
 
@@ -443,17 +461,19 @@ def scores(directory: Path, columns: str) -> None:
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--protocol", help="Which protocol, if the records hold several.")
-def orderings(directory: Path, protocol: str | None) -> None:
+@_WEIGHTS
+def orderings(directory: Path, **chosen: str | None) -> None:
     """Print each ordering that GUIDE's paper claims with its paired difference, as found."""
     from guidebench.reporting.orderings import orderings as found
 
-    click.echo(found(directory, protocol))
+    click.echo(found(directory, **chosen))
 
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--protocol", help="Which protocol, if the records hold several.")
 @click.option("--method", "methods", multiple=True, help="Methods in the order of their rows (default: all).")
+@_WEIGHTS
 @click.option("--out", type=click.Path(path_type=Path), default="gallery.png", show_default=True)
 def gallery(directory: Path, **options: Any) -> None:
     """Draw every identity's photograph, before, and after each method in one picture."""

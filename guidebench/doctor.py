@@ -257,6 +257,7 @@ def _photo_set(source: str) -> Finding:
 
 
 def _mini_weights() -> Finding:
+    from guidebench.testbeds.mini import WEIGHTS_VERSION
     from guidebench.testbeds.mini.weights_io import WeightsFolder
 
     weights = WeightsFolder()
@@ -264,4 +265,5 @@ def _mini_weights() -> Finding:
         files = [weights.checked(name) for name in weights.manifest["files"]]
     except GuidebenchError as error:
         return Finding("FAIL", "weights", str(error), REPAIR_PACKAGES)
-    return Finding("ok", "weights", f"{len(files)} files of mini have the digests of their manifest")
+    told = f"version {WEIGHTS_VERSION} of mini, {len(files)} files that have the digests of their manifest"
+    return Finding("ok", "weights", told)

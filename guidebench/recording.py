@@ -115,6 +115,7 @@ def _record(
             "conventions": testbed.switches(case.protocol.conventions),
             "features": judges.features.description,
             "real": judges.real_description,
+            **({} if testbed.weights_version is None else {"weights_version": str(testbed.weights_version)}),
             **({"strangers": strangers.note} if strangers.note else {}),
             **({"judges": "; ".join(map(": ".join, judges.descriptions.items()))} if judges.descriptions else {}),
             **({"memory": outcome.unlearned.memory.note} if outcome else {}),

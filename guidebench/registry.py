@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from guidebench.digest import of_data
 from guidebench.digest import of_file as digest_of_file
 from guidebench.errors import BadInput, unknown_name
+from guidebench.testbeds.mini import WEIGHTS_VERSION
 
 if TYPE_CHECKING:
     from guidebench.testbed import Testbed
@@ -52,7 +53,10 @@ FLOORS = ("nothing", "scramble")
 CHECKPOINT = MethodEntry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
 
 TESTBEDS = {
-    "mini": ("guidebench.testbeds.mini.testbed:MiniTestbed", "embedded: small networks trained on rendered 3-D faces"),
+    "mini": (
+        "guidebench.testbeds.mini.testbed:MiniTestbed",
+        f"embedded: small networks trained on rendered 3-D faces; weights version {WEIGHTS_VERSION}",
+    ),
     "linear": ("guidebench.testbeds.linear:LinearTestbed", "analytic: identity is a direction, every metric is known"),
     "eg3d-ffhq": ("guidebench.testbeds.eg3d:EG3DTestbed", "the paper's: EG3D at 512 px, with weights of your own"),
 }

@@ -34,6 +34,8 @@ from guidebench.metric import Score
 
 SCHEMA = 2  # raised when record.json changes in a way that readers must know; older ones are read, see `_upgraded`
 RECORDS, FAILURES = "records", "failures"
+# Versions that records made on them do not name, by `Record.weights_digest`.
+_NUMBERED_LATER = {"4c924cac62d66f1448e3fc49f8791da65c51484d9f53af639b333b5d928598d2": "1"}  # of mini
 _ASIDE = ".building-"  # prefix of a folder that is not finished; host and process that build it follow
 
 
@@ -74,6 +76,16 @@ class Record:
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method read, by name
     peak_memory_bytes: int | None = None  # most memory during unlearning; None: not known, see notes["memory"]
     schema: int = SCHEMA
+
+    @property
+    def weights_version(self) -> str | None:
+        """The version of the networks that came with the testbed; None where nobody numbers them."""
+        return self.notes.get("weights_version") or _NUMBERED_LATER.get(self.weights_digest)
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the digests of all networks: equal only where every network is."""
+        return digest.of_data(dict(self.digests))
 
     def folder_name(self) -> str:
         """See `folder_name`."""

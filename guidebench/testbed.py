@@ -297,6 +297,7 @@ class Testbed(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
+    weights_version: ClassVar[int | None] = None  # of the networks that ship; None: none do, digests alone tell
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
     heavy: ClassVar[bool] = False  # True: its networks fill a machine's memory, so one worker unless more are asked for
     eg3d_crops: ClassVar[bool] = False  # True: photographs must be cut as `guidebench align` does

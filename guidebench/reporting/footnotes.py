@@ -23,8 +23,9 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
     """
     first = records[0]
     switches = first.notes.get("conventions", "")
+    version = f", weights version {first.weights_version}" if first.weights_version else ""
     return [
-        f"Testbed: {first.testbed}. Conventions: {first.conventions}{f' ({switches})' if switches else ''}.",
+        f"Testbed: {first.testbed}{version}. Conventions: {first.conventions}{f' ({switches})' if switches else ''}.",
         *_protocol_notes(records),
         *_fid_notes(records),
         *_judge_notes(records),

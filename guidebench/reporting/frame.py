@@ -27,6 +27,8 @@ COLUMNS = {
     "conventions": '"corrected" or "published"',
     "manifest": "digest of the photo set",
     "numerics": "version of guidebench's numerics, as text",
+    "weights_version": "of the networks that came with the testbed, as text; missing where nobody numbers them",
+    "weights_digest": "SHA-256 of the digests of all networks; rows of different weights never share a table column",
     "method": "registered name of the method",
     "label": "name with overridden fields, as in tables",
     "source_digest": "SHA-256 of the file that defines the method",

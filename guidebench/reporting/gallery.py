@@ -8,17 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from guidebench.errors import BadInput
+from guidebench.reporting import mixing
 from guidebench.reporting.figures import Person, contact_sheet
 from guidebench.store import StoredRecord, scan, storage_errors
 
 
-def gallery(directory: str | Path, out: str | Path, *, protocol: str | None, methods: Sequence[str] = ()) -> Path:
+def gallery(
+    directory: str | Path,
+    out: str | Path,
+    *,
+    protocol: str | None,
+    methods: Sequence[str] = (),
+    weights: str | None = None,
+) -> Path:
     """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
 
-    protocol: which, if the records hold several. methods: labels in the order of their rows; none: all, as recorded.
-    Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
+    protocol, weights: which, if the records hold several. methods: labels in the order of their rows; none: all, as
+    recorded. Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be
+    written.
     """
-    stored = [item for item in scan(directory)[0] if item.record.status == "measured" and not item.record.floor]
+    stored = mixing.Filter(weights=weights).apply(scan(directory)[0], directory)
+    stored = [item for item in stored if item.record.status == "measured" and not item.record.floor]
     stored = [item for item in stored if protocol in (None, item.record.protocol["name"])]
     known = sorted({item.record.label for item in stored})
     wanted = list(methods) or known
@@ -30,10 +40,12 @@ def gallery(directory: str | Path, out: str | Path, *, protocol: str | None, met
     variants = sorted({f"{item.record.protocol['name']} on {item.record.testbed}" for item in shown})
     if len(variants) > 1:
         raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
+    mixing.check_one_set_of_weights([item.record for item in shown])
     record = shown[0].record
+    version = f", weights version {record.weights_version}" if record.weights_version else ""
     people = _people(shown, wanted)
     with storage_errors(Path(out)):
-        contact_sheet(people, out, title=f"{record.protocol['title']}, testbed {record.testbed}")
+        contact_sheet(people, out, title=f"{record.protocol['title']}, testbed {record.testbed}{version}")
     return Path(out)
 
 

@@ -25,6 +25,7 @@ class Filter:
     conventions: str | None = None
     protocol: str | None = None  # a name, a digest's beginning, or name@digest
     method: str | Sequence[str] | None = None  # registered names or labels
+    weights: str | None = None  # a version, or the beginning of a network's digest
 
     def apply(self, records: Sequence[StoredRecord], directory: object) -> list[StoredRecord]:
         """The records that pass; raises BadInput naming the filter that leaves none and what is there."""
@@ -34,6 +35,7 @@ class Filter:
         kept = _choose(
             kept, "conventions", self.conventions, lambda record, name: record.conventions == name, directory
         )
+        kept = _choose(kept, "weights", self.weights, _has_weights, directory)
         kept = _choose(kept, "protocol", self.protocol, _is_protocol, directory)
         if not methods:
             return kept
@@ -50,6 +52,11 @@ def _is_protocol(record: Record, text: str) -> bool:
     )
 
 
+def _has_weights(record: Record, text: str) -> bool:
+    by_digest = len(text) >= 6 and any(digest.startswith(text) for digest in record.digests.values())
+    return by_digest or text == record.weights_version
+
+
 def _is_method(record: Record, name: str) -> bool:
     return name in (record.method, *Variant.of(record).names)
 
@@ -57,6 +64,7 @@ def _is_method(record: Record, name: str) -> bool:
 _NAMES: Mapping[str, Callable[[Record], str]] = {
     "testbed": lambda record: record.testbed,
     "conventions": lambda record: record.conventions,
+    "weights": lambda record: record.weights_version or record.digests.get("generator", "")[:_SHORT],
     "protocol": lambda record: str(record.protocol["name"]),
     "method": lambda record: record.label,
 }
@@ -95,7 +103,8 @@ def without_superseded(records: Sequence[StoredRecord]) -> tuple[list[StoredReco
 
 
 def _place(record: Record) -> tuple[object, ...]:
-    return (record.testbed, record.protocol_digest, record.label, record.identity, record.seed)
+    weights = record.digests.get("generator")
+    return (record.testbed, weights, record.protocol_digest, record.label, record.identity, record.seed)
 
 
 def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
@@ -108,9 +117,7 @@ def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
     _one(plain, "testbeds", lambda record: record.testbed, _choice(directory, "--testbed"))
     _one(plain, "conventions", lambda record: record.conventions, _choice(directory, "--conventions"))
     _one(plain, "versions of the numerics", lambda record: str(record.versions.get("numerics", "")), _apart)
-    for name in sorted({name for record in plain for name in record.digests}):
-        having = [record for record in plain if name in record.digests]
-        _one(having, f"weights of {name}", lambda record, name=name: record.digests[name][:_SHORT], _apart)  # type: ignore[misc]
+    check_one_set_of_weights(plain)
     for name, words in (("features", "FID features"), ("real", "real images")):
         having = [record for record in plain if name in record.notes]
         _one(having, words, lambda record, name=name: record.notes[name], _apart)  # type: ignore[misc]
@@ -118,6 +125,27 @@ def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
         having = [record for record in plain if record.protocol["name"] == protocol]
         _one_protocol(having, protocol, directory)
         _one(having, f"photo sets of {protocol}", lambda record: record.manifest[:_SHORT], _apart)
+
+
+def check_one_set_of_weights(records: Sequence[Record]) -> None:
+    """Raises BadInput if a network has other weights in one record than in another, naming it and its digests."""
+    for name in sorted({name for record in records for name in record.digests}):
+        _one_set_of_weights(name, [record for record in records if name in record.digests])
+
+
+def _one_set_of_weights(name: str, records: Sequence[Record]) -> None:
+    versions = {record.digests[name][:_SHORT]: record.weights_version or "" for record in records}
+
+    def shown(record: Record) -> str:
+        short = record.digests[name][:_SHORT]
+        return f"{short} of version {versions[short]}" if versions[short] else short
+
+    def advice(_: list[str]) -> str:
+        telling = all(versions.values()) and len({*versions.values()}) == len(versions)
+        chosen = sorted(versions.values() if telling else versions)
+        return f"choose one: {' or '.join(f'--weights {text}' for text in chosen)}"
+
+    _one(records, f"weights of {name}", shown, advice)
 
 
 Advice = Callable[[list[str]], str]

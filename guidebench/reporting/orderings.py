@@ -67,12 +67,12 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def orderings(directory: str | Path, protocol: str | None = None) -> str:
+def orderings(directory: str | Path, protocol: str | None = None, weights: str | None = None) -> str:
     """A Markdown table of the paper's orderings as found in the records below ``directory``.
 
-    protocol: which, if the records hold several. Raises BadInput if there is nothing to compare.
+    protocol, weights: which, if the records hold several. Raises BadInput if there is nothing to compare.
     """
-    chosen = mixing.Filter(None, None, protocol, None).apply(frames.read(directory).records, directory)
+    chosen = mixing.Filter(protocol=protocol, weights=weights).apply(frames.read(directory).records, directory)
     kept, _ = mixing.without_superseded(chosen)
     mixing.check_unmixed(kept, directory)
     frame = frames.from_records(kept)

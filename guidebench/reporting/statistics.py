@@ -222,12 +222,13 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:
     """`difference` of two methods, given by their labels as in tables.
 
-    Raises BadInput if a label is absent or the frame holds several protocols, testbeds, or versions of a method.
+    Raises BadInput if a label is absent or the frame holds several protocols, testbeds, versions of the weights, or
+    versions of a method.
     """
     scores = select(frame, metric, judge)
-    for column in ("protocol_digest", "testbed"):
-        if scores[column].nunique() > 1:
-            raise BadInput(f"paired differences need one {column}, got {scores[column].nunique()}; filter the frame")
+    for column in ("protocol_digest", "testbed", "weights_version"):
+        if (found := scores[column].nunique(dropna=False)) > 1:
+            raise BadInput(f"paired differences need one {column}, got {found}; filter the frame")
     return difference(_of_label(scores, a, metric), _of_label(scores, b, metric), direction)
 
 

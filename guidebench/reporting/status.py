@@ -7,19 +7,23 @@ from typing import Any
 
 from guidebench.store import scan
 
+_PLACE = ("testbed", "weights", "protocol", "method")
+
 
 def status_of(directory: str | Path) -> dict[str, Any]:
-    """Counts by testbed, protocol and method, failed trials with reasons, unreadable folders. Raises BadInput."""
+    """Counts by testbed, weights, protocol and method, failed trials with reasons, unreadable folders. Raises BadInput.
+
+    Weights without a version are told by the beginning of `Record.weights_digest`.
+    """
     stored, corrupt = scan(directory)
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     failures = []
     for item in stored:
         record = item.record
-        place = (record.testbed, str(record.protocol["name"]), record.label)
-        row = rows.setdefault(
-            place,
-            {"testbed": place[0], "protocol": place[1], "method": place[2], "measured": 0, "failed": 0, "seconds": 0.0},
-        )
+        weights = record.weights_version or record.weights_digest[:12]
+        place = (record.testbed, weights, str(record.protocol["name"]), record.label)
+        counts = {"measured": 0, "failed": 0, "seconds": 0.0}
+        row = rows.setdefault(place, dict(zip(_PLACE, place, strict=True)) | counts)
         if record.status == "measured":
             row["measured"] += 1
             row["seconds"] = round(row["seconds"] + record.seconds.get("total", 0.0), 1)
@@ -37,7 +41,7 @@ def status_of(directory: str | Path) -> dict[str, Any]:
 
 def status_lines(status: dict[str, Any]) -> list[str]:
     """The counts as aligned text."""
-    header = ("testbed", "protocol", "method", "measured", "failed", "seconds")
+    header = (*_PLACE, "measured", "failed", "seconds")
     table = [header, *[tuple(str(row[name]) for name in header) for row in status["rows"]]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

@@ -33,6 +33,7 @@ def report(
     conventions: str | None = None,
     protocol: str | None = None,
     method: str | Sequence[str] | None = None,
+    weights: str | None = None,
     published: bool | None = None,
     metrics: Mapping[str, Metric] | None = None,
     width: int = renderers.WIDTH,
@@ -42,9 +43,10 @@ def report(
     format: one of `FORMATS`. layout: see `layout.resolve`; "compare" needs two methods, or one and ``against``. table:
     a table of a paper, instead of a layout by name. against: label of the row that the others are compared with; None
     is mean-latent where it is there. keys: take only records with these trial keys. testbed, conventions, protocol (a
-    name, name@digest, or a digest's beginning) and method (names or labels) choose records. published: show the
-    published numbers that were made with the records' testbed in tables of their own; None shows them where there are
-    any, True insists. metrics: titles and directions, None for the registered ones. width: columns of the terminal.
+    name, name@digest, or a digest's beginning), method (names or labels) and weights (a version, or the beginning of a
+    network's digest) choose records. published: show the published numbers that were made with the records' testbed in
+    tables of their own; None shows them where there are any, True insists. metrics: titles and directions, None for the
+    registered ones. width: columns of the terminal.
 
     Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
     """
@@ -55,7 +57,7 @@ def report(
         methods, against = _pair(methods, against)
     elif methods and against:
         methods.append(against)
-    found = _load(directory, mixing.Filter(testbed, conventions, protocol, methods or None), keys)
+    found = _load(directory, mixing.Filter(testbed, conventions, protocol, methods or None, weights), keys)
     choice = layouts.resolve(layout, found.records, table)
     if choice.kind == "compare":
         found = replace(found, records=_exactly(found.records, methods))

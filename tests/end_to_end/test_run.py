@@ -546,6 +546,33 @@ def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):
         assert Image.open(picture).size[0] > 100
 
 
+def test_records_of_other_weights_stay_and_are_measured_anew_beside(tmp_path):
+    """As after an upgrade: the same command finds nothing of what is recorded, and says what its table leaves out."""
+    guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
+    (old,) = records(tmp_path)
+    record = json.loads((old / "record.json").read_text())
+    record |= {"digests": dict.fromkeys(record["digests"], "0" * 64), "key": "0" * 64}
+    (old / "record.json").write_text(json.dumps(record))
+    old.rename(old.with_name("older"))
+    again = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
+    assert again.exit_code == 0 and "1 measured in" in again.stderr
+    assert "this table leaves out older records" in again.stderr and "mix weights of" in again.stderr
+    assert len(records(tmp_path)) == 2
+    assert json.loads((old.with_name("older") / "record.json").read_text()) == record
+    resumed = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
+    assert "0 measured, 1 already recorded" in resumed.stderr
+
+
+def test_a_testbed_is_shown_with_its_people_and_the_version_of_its_weights():
+    from guidebench.testbeds.mini import WEIGHTS_VERSION
+
+    shown = CliRunner().invoke(main, ["show", "mini"]).stdout.splitlines()
+    assert f"weights_version = {WEIGHTS_VERSION}" in shown and "people of celebahq = 500" in shown
+    listed = CliRunner().invoke(main, ["list", "testbeds"]).stdout
+    assert f"weights version {WEIGHTS_VERSION}" in listed and listed.count("weights version") == 1
+    assert "weights_version" not in CliRunner().invoke(main, ["show", "linear"]).stdout
+
+
 def test_a_gallery_shows_everybody_after_every_method(tmp_path):
     from PIL import Image
 

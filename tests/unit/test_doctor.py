@@ -188,9 +188,10 @@ def test_scarce_disk_space_is_told(free, level, tmp_path, monkeypatch):
 
 
 def test_damaged_weights_of_mini_are_found(monkeypatch, tmp_path):
-    from guidebench.testbeds.mini import weights_io
+    from guidebench.testbeds.mini import WEIGHTS_VERSION, weights_io
 
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": {"encoder.safetensors": {"sha256": "0" * 64}}}))
+    files = {"encoder.safetensors": {"sha256": "0" * 64}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": WEIGHTS_VERSION, "files": files}))
     (tmp_path / "encoder.safetensors").write_bytes(b"damaged")
     monkeypatch.setattr(weights_io.WeightsFolder.__init__, "__defaults__", (tmp_path,))
     found = doctor._mini_weights()

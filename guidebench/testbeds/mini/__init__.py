@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from guidebench.testbeds.mini.testbed import MiniTestbed
 
-__all__ = ["MiniTestbed"]
+__all__ = ["WEIGHTS_VERSION", "MiniTestbed"]
+
+WEIGHTS_VERSION = 1  # of the networks that ship; raised when they are trained anew, so that tables can tell them apart
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from guidebench.testbed import FeatureSource, Judges, Players, Recognizer, Testbed
-from guidebench.testbeds.mini import fid
+from guidebench.testbeds.mini import WEIGHTS_VERSION, fid
 from guidebench.testbeds.mini.encoder import Encoder
 from guidebench.testbeds.mini.faces import MiniFaces
 from guidebench.testbeds.mini.features import FID_DIM, PerceptualNetwork
@@ -26,7 +26,8 @@ class MiniTestbed(Testbed):
     """Everything lies in the package; nothing is downloaded."""
 
     name = "mini"
-    summary = "embedded: small networks trained on rendered 3-D faces"
+    summary = f"embedded: small networks trained on rendered 3-D faces; weights version {WEIGHTS_VERSION}"
+    weights_version = WEIGHTS_VERSION
     caption = (
         "Testbed mini: faces are procedurally rendered and all networks are small; "
         "figures are not comparable with published ones."

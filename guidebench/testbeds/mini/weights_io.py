@@ -1,5 +1,7 @@
 """Reads and writes mini's weights. Every file is checked against the manifest's SHA-256 before it is used.
 
+The manifest says which version the weights are: another version's networks have other shapes or see other pictures.
+
 Matrices are stored as float16 and loaded as float32, small tensors (biases, scales, statistics) stay as they are.
 """
 
@@ -18,6 +20,7 @@ from torch import nn
 from guidebench import digest
 from guidebench.errors import MissingAsset
 from guidebench.metric import FrechetStatistics
+from guidebench.testbeds.mini import WEIGHTS_VERSION
 
 SHIPPED = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
@@ -34,12 +37,18 @@ class WeightsFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What the manifest says. Raises MissingAsset if there is none."""
+        """What the manifest says. Raises MissingAsset if there is none, or if it lists weights of another version."""
         path = self.folder / MANIFEST
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise MissingAsset(f"mini's weights have no readable {path}: {error}; install guidebench again") from None
+        version = manifest.get("version", 1)  # the first manifests did not say
+        if version != WEIGHTS_VERSION:
+            raise MissingAsset(
+                f"{path} lists weights of version {version}, this guidebench reads version {WEIGHTS_VERSION}; "
+                "install guidebench again, or train them with it"
+            )
         return manifest
 
     def sha256(self, name: str) -> str:
@@ -90,10 +99,11 @@ def write_module(module: nn.Module, path: Path) -> None:
 
 
 def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
-    """List all files of a folder with size and SHA-256, together with `entries`."""
+    """List all files of a folder with size and SHA-256 under the version of this code, together with `entries`."""
     files = {
         path.name: {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
         if path.suffix in (".safetensors", ".onnx")
     }
-    (folder / MANIFEST).write_text(json.dumps({"files": files, **entries}, indent=1) + "\n")
+    manifest = {"version": WEIGHTS_VERSION, "files": files, **entries}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")

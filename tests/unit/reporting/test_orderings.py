@@ -27,6 +27,7 @@ def frame(values, metric="fid_pre", judge=None):
             "protocol": "celebahq-multi",
             "protocol_digest": "d",
             "testbed": "mini",
+            "weights_version": None,
         }
         for label, column in values.items()
         for place, value in enumerate(column)

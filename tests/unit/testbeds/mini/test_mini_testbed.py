@@ -14,7 +14,7 @@ from guidebench.errors import MissingAsset
 from guidebench.images import to_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.testbed import Judges, Noise, Players
-from guidebench.testbeds.mini import MiniTestbed, fid
+from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed, fid
 from guidebench.testbeds.mini.generator import LATENT_NORM
 from guidebench.testbeds.mini.people import SEEDS, gather, photograph
 from guidebench.testbeds.mini.renderer import camera_labels
@@ -79,7 +79,8 @@ def test_a_changed_file_is_refused_in_one_line(tmp_path, name):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(MissingAsset, match="no readable"):
         MiniTestbed(weights=tmp_path).players()
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": {"generator.safetensors": {"sha256": "0"}}}))
+    files = {"generator.safetensors": {"sha256": "0"}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": WEIGHTS_VERSION, "files": files}))
     with pytest.raises(MissingAsset, match=r"generator\.safetensors is missing"):
         MiniTestbed(weights=tmp_path).players()
 

@@ -1,0 +1,47 @@
+"""The folder of weights says which version it holds, and no other version is loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from guidebench import registry
+from guidebench.errors import MissingAsset
+from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed, weights_io
+from guidebench.testbeds.mini.weights_io import MANIFEST, SHIPPED, WeightsFolder, write_manifest
+
+
+def test_the_shipped_weights_are_of_the_version_that_this_code_reads():
+    assert json.loads((SHIPPED / MANIFEST).read_text()).get("version", 1) == WEIGHTS_VERSION
+
+
+@pytest.mark.parametrize("version", [WEIGHTS_VERSION - 1, WEIGHTS_VERSION + 1, "2", None])
+def test_weights_of_another_version_are_refused_in_one_line(tmp_path, version):
+    (tmp_path / MANIFEST).write_text(json.dumps({"version": version, "files": {}}))
+    with pytest.raises(
+        MissingAsset, match=f"version {version}, this guidebench reads version {WEIGHTS_VERSION}"
+    ) as caught:
+        MiniTestbed(weights=tmp_path).players()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_that_names_no_version_is_of_the_first(tmp_path, monkeypatch):
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": {}}))
+    monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 1)
+    assert WeightsFolder(tmp_path).manifest == {"files": {}}
+    monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 2)
+    with pytest.raises(MissingAsset, match="weights of version 1, this guidebench reads version 2"):
+        _ = WeightsFolder(tmp_path).manifest
+
+
+def test_a_written_manifest_names_the_version_first(tmp_path):
+    (tmp_path / "fid.safetensors").write_bytes(b"weights")
+    write_manifest(tmp_path, {"strangers": {}})
+    assert list(json.loads((tmp_path / MANIFEST).read_text())) == ["version", "files", "strangers"]
+    assert WeightsFolder(tmp_path).checked("fid.safetensors").is_file()
+
+
+def test_listings_name_the_version():
+    assert registry.TESTBEDS["mini"][1] == MiniTestbed.summary
+    assert f"weights version {WEIGHTS_VERSION}" in MiniTestbed.summary

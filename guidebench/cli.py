@@ -471,6 +471,18 @@ def orderings(directory: Path, **chosen: str | None) -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--testbed", help="Only records of this testbed.")
+@click.option("--conventions", help="Only records of these conventions.")
+@click.option("--protocol", help="Which protocol, if the records hold several.")
+def instrument(directory: Path, **options: Any) -> None:
+    """Print what the readings themselves are worth: spread over seeds, resolution, judges, sample count, brackets."""
+    from guidebench.reporting.instrument import instrument as page
+
+    click.echo(page(directory, **options))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--protocol", help="Which protocol, if the records hold several.")
 @click.option("--method", "methods", multiple=True, help="Methods in the order of their rows (default: all).")
 @_WEIGHTS

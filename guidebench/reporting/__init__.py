@@ -13,5 +13,6 @@
     report      what all of them fill: the nouns of a table
     renderers   a report -> Markdown, LaTeX, CSV, JSON, plain text; what is said of differences is `wording`'s
 
-Beside it: `orderings` (the paper's claims), `status` (what is recorded), `gallery` and `figures` (pictures).
+Beside it: `orderings` (the paper's claims), `instrument` (what readings are worth, computed by `reliability`),
+`status` (what is recorded), `gallery` and `figures` (pictures).
 """

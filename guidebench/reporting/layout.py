@@ -148,7 +148,7 @@ def build(
         tables=tuple(tables),
         against=shown,
         families=tuple(families),
-        claims=tuple(_claims(claims, plain, metrics, choice.name)),
+        claims=tuple(claimed_tables(claims, plain, metrics, choice.name)),
     )
     return replace(
         report,
@@ -435,7 +435,7 @@ def _answered(table: Table) -> set[Group]:
 # Published -------------------------------------------------------------------------------------------------------
 
 
-def _claims(
+def claimed_tables(
     published: Sequence[PublishedTable], records: Sequence[Record], metrics: Mapping[str, Metric], layout: str
 ) -> list[ClaimedTable]:
     """The published tables of a layout, cut to the photo sets that the records come from."""

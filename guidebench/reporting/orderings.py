@@ -27,10 +27,25 @@ class Ordering:
 
 ORDERINGS = (
     Ordering("GUIDE forgets more than the baseline", "id", "guide", "mean-latent"),
-    Ordering("… also from the person's other photographs", "id_others", "guide", "mean-latent"),
+    Ordering(
+        "… also from the person's other photographs",
+        "id_others",
+        "guide",
+        "mean-latent",
+    ),
     Ordering("extrapolation raises FID_pre", "fid_pre", "mean-latent", "extrapolated"),
-    Ordering("adjacency raises FID_pre further", "fid_pre", "extrapolated", "extrapolated-adj"),
-    Ordering("the global loss brings FID_pre below the baseline's", "fid_pre", "guide", "mean-latent"),
+    Ordering(
+        "adjacency raises FID_pre further",
+        "fid_pre",
+        "extrapolated",
+        "extrapolated-adj",
+    ),
+    Ordering(
+        "the global loss brings FID_pre below the baseline's",
+        "fid_pre",
+        "guide",
+        "mean-latent",
+    ),
     Ordering("… and ΔFID_real, too", "delta_fid_real", "guide", "mean-latent"),
 )
 
@@ -59,32 +74,38 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
         scores = frame[frame["metric"] == ordering.metric]
         if not {ordering.first, ordering.second} <= set(scores["label"]):
             continue
-        judges: Sequence[str | None] = list(dict.fromkeys(scores["judge"].dropna())) or [None]
+        judges: Sequence[str | None] = list(
+            dict.fromkeys(scores["judge"].dropna())
+        ) or [None]
         for judge in judges:
             found.append(
-                Finding(ordering, judge, paired(frame, ordering.metric, judge, ordering.first, ordering.second))
+                Finding(
+                    ordering,
+                    judge,
+                    paired(
+                        frame, ordering.metric, judge, ordering.first, ordering.second
+                    ),
+                )
             )
     return found
 
 
-def orderings(directory: str | Path, protocol: str | None = None, weights: str | None = None) -> str:
+def orderings(
+    directory: str | Path, protocol: str | None = None, weights: str | None = None
+) -> str:
     """A Markdown table of the paper's orderings as found in the records below ``directory``.
 
     protocol, weights: which, if the records hold several. Raises BadInput if there is nothing to compare.
     """
-    chosen = mixing.Filter(protocol=protocol, weights=weights).apply(frames.read(directory).records, directory)
-    kept, _ = mixing.without_superseded(chosen)
-    mixing.check_unmixed(kept, directory)
-    frame = frames.from_records(kept)
-    if frame["protocol_digest"].nunique() > 1:
-        names = ", ".join(sorted(frame["protocol"].unique()))
-        raise BadInput(f"{directory} holds several protocols ({names}); choose one with --protocol")
-    for label, own in frame.groupby("label"):
-        if own["source_digest"].nunique() > 1:
-            raise BadInput(f"'{label}' was recorded with several versions of its code; use one --out for each")
+    chosen = mixing.Filter(protocol=protocol, weights=weights)
+    frame = frames.from_records(
+        mixing.of_one_protocol(frames.read(directory).records, chosen, directory)
+    )
     found = findings(frame)
     if not found:
-        raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")
+        raise BadInput(
+            f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide"
+        )
     lines = [
         "| claim of the paper | metric | difference | mean [95 % interval] | identities | holds for | found |",
         "|---|---|---|---:|---:|---:|---|",

@@ -89,16 +89,22 @@ def markdown(report: Report) -> str:
     parts = [f"*{_markdown_text(report.caption)}*"] if report.caption else []
     for table in _shown(report):
         parts += [f"### {_markdown_text(table.title)} ({_heading(report)})", _markdown_table(table)]
-    for text in _texts(report):
-        parts += [
-            f"### {_markdown_text(text.title)}",
-            *([_markdown_text(text.lead)] if text.lead else []),
-            _pipes([text.heads, *text.rows]),
-        ]
-    parts.append("\n".join(f"- {_markdown_text(note)}" for note in report.footnotes + report.tests + report.lost))
-    for claimed in report.claims:
-        parts += [f"### Published, not measured here: {claimed.source.title}", _markdown_claims(claimed)]
+    parts += [markdown_table(text) for text in _texts(report)]
+    parts.append(markdown_list(report.footnotes + report.tests + report.lost))
+    parts += [markdown_claims(claimed) for claimed in report.claims]
     return "\n\n".join(parts)
+
+
+def markdown_table(text: TextTable) -> str:
+    """A table of text below its title and sentence, where it has them."""
+    head = [f"### {_markdown_text(text.title)}"] if text.title else []
+    lead = [_markdown_text(text.lead)] if text.lead else []
+    return "\n\n".join([*head, *lead, _pipes([text.heads, *text.rows])])
+
+
+def markdown_list(lines: Sequence[str]) -> str:
+    """An item a line."""
+    return "\n".join(f"- {_markdown_text(line)}" for line in lines)
 
 
 def _shown(report: Report) -> tuple[Table, ...]:
@@ -136,11 +142,13 @@ def _markdown_cell(cell: Cell, column: Column, table: Table) -> str:
     )
 
 
-def _markdown_claims(claimed: ClaimedTable) -> str:
+def markdown_claims(claimed: ClaimedTable) -> str:
+    """A published table under a heading that says that it was not measured here."""
     heads = [f"{protocol}: {title}" for (protocol, _), title in zip(claimed.columns, claimed.titles, strict=True)]
     rows = [["row", *heads]]
     rows += [[name, *(claim.printed if claim else "" for claim in cells)] for name, cells in claimed.rows]
-    return _pipes(rows) + "\n\n" + _markdown_text(_claim_note(claimed))
+    head = f"### Published, not measured here: {claimed.source.title}"
+    return "\n\n".join([head, _pipes(rows), _markdown_text(_claim_note(claimed))])
 
 
 def _claim_note(claimed: ClaimedTable) -> str:

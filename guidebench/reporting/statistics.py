@@ -75,14 +75,18 @@ class SignFlip:
 
 def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Student-t 95 % interval of the mean; (None, None) below two values."""
-    n = len(values)
-    if n < 2:
+    if len(values) < 2:
         return None, None
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = half_width(float(np.std(values, ddof=1)), len(values))
     mean = float(np.mean(values))
     return mean - half, mean + half
+
+
+def half_width(std: float, n: int) -> float:
+    """How far the Student-t 95 % interval of a mean of n values reaches to either side. n: at least 2."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(n)
 
 
 def bca_interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -1,21 +1,38 @@
 #!/bin/sh
 # Makes the results in this folder again: sh make.sh RUNS [OPTION …], options as of `guidebench reproduce`.
-# What RUNS holds already is not measured again. The README shows table-2.md and orderings.md; a test compares them.
+# What RUNS holds already is not measured again. Pages that show a file of this folder are brought up to date, too.
 set -eu
 runs=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)
+
+show() { # PAGE FILE: the page's part between the marks of a file of this folder becomes that file
+    page=$here/../../$1
+    awk -v name="reports/mini/$2" -v file="$here/$2" '
+        $0 == "<!-- end " name " -->" { inside = 0 }
+        !inside { print }
+        $0 == "<!-- begin " name " -->" { inside = 1; while ((getline line < file) > 0) print line }
+    ' "$page" >"$page.new"
+    mv "$page.new" "$page"
+}
+
 ladder="--method mean-latent --method extrapolated --method extrapolated-adj --method guide"
 
 guidebench reproduce table-1 --out "$runs" --format markdown "$@" >"$here/table-1.md"
 guidebench reproduce table-2 --out "$runs" --format markdown --method redirect "$@" >"$here/table-2.md"
 guidebench reproduce table-3 --out "$runs" --format markdown "$@" >"$here/table-3.md"
 guidebench reproduce table-4 --out "$runs" --format markdown "$@" >"$here/table-4.md"
+guidebench reproduce figure-9 --out "$runs" --format markdown "$@" >"$here/figure-9.md"
 
 everybody="$ladder --method redirect --method nothing --method scramble"
 guidebench report "$runs" --protocol celebahq-multi --layout full $everybody >"$here/full.md"
 guidebench compare "$runs" guide mean-latent --protocol celebahq-multi --format markdown >"$here/guide-against-mean-latent.md"
 guidebench orderings "$runs" --protocol celebahq-multi >"$here/orderings.md"
+guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
 columns=testbed,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --out "$here/../../docs/mini/gallery.png"
+
+show README.md table-2.md
+show README.md orderings.md
+show docs/instrument.md instrument.md

@@ -1,4 +1,4 @@
-"""The committed results on mini belong together, and the README shows them unchanged."""
+"""The committed results on mini belong together, and pages show them unchanged."""
 
 import csv
 import re
@@ -11,12 +11,19 @@ from guidebench import suites
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "mini"
 OF_TABLE_2 = ("celebahq-multi", "guide")
+SUITES = [
+    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="not measured yet")) if name == "figure-9" else name
+    for name in suites.names()
+]
 
 
-@pytest.mark.parametrize("name", ["table-2.md", "orderings.md"])
-def test_the_readme_shows_the_committed_file(name):
-    readme = (ROOT / "README.md").read_text()
-    shown = re.search(f"<!-- begin reports/mini/{name} -->\n(.*?)<!-- end reports/mini/{name} -->", readme, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("README.md", "table-2.md"), ("README.md", "orderings.md"), ("docs/instrument.md", "instrument.md")],
+)
+def test_a_page_shows_the_committed_file(page, name):
+    text = (ROOT / page).read_text()
+    shown = re.search(f"<!-- begin reports/mini/{name} -->\n(.*?)<!-- end reports/mini/{name} -->", text, re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == (FOLDER / name).read_text().strip()
 
@@ -27,7 +34,7 @@ def rows():
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", SUITES)
 def test_the_committed_scores_hold_every_trial_of_a_suite(rows, name):
     suite = suites.load(name).resolve("mini")
     measured = {(row["protocol"], row["label"], row["identity"], row["seed"]) for row in rows}
@@ -39,7 +46,7 @@ def test_the_committed_scores_hold_every_trial_of_a_suite(rows, name):
     assert {row["testbed"] for row in rows} == {"mini"} and {row["conventions"] for row in rows} == {"corrected"}
 
 
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", SUITES)
 def test_every_committed_table_has_the_rows_of_its_suite(name):
     text = (FOLDER / f"{name}.md").read_text()
     for _, title in suites.load(name).resolve("mini").table.rows:
@@ -65,3 +72,18 @@ def test_the_committed_orderings_name_every_claim():
 
     for ordering in ORDERINGS:
         assert f"{ordering.first} - {ordering.second}" in text
+
+
+def test_the_committed_page_on_the_instrument_follows_from_the_committed_scores(rows):
+    """Its mean difference of GUIDE and the baseline in FID_pre: seeds first, then identities."""
+    values: dict[str, dict[tuple[str, str], float]] = {"guide": {}, "mean-latent": {}}
+    for row in rows:
+        if (row["protocol"], row["metric"]) == (OF_TABLE_2[0], "fid_pre") and row["label"] in values:
+            values[row["label"]][row["identity"], row["seed"]] = float(row["value"])
+    by_identity: dict[str, list[float]] = {}
+    for (identity, seed), value in values["guide"].items():
+        by_identity.setdefault(identity, []).append(value - values["mean-latent"][identity, seed])
+    mean = sum(sum(own) / len(own) for own in by_identity.values()) / len(by_identity)
+    start = "| FID\\_pre | guide − mean-latent | "
+    (line,) = [line for line in (FOLDER / "instrument.md").read_text().splitlines() if line.startswith(start)]
+    assert float(line.removeprefix(start).split()[0]) == pytest.approx(mean, abs=0.00501)

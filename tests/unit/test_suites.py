@@ -1,5 +1,6 @@
 """Suite files: the paper's tables, sizes on a testbed, labels as recorded, and messages that name what is wrong."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def test_sizes_are_the_papers_but_for_more_seeds_on_mini():
             assert (protocol.identities, protocol.seeds) == (20, (0,))
         for protocol in suites.load(name).resolve("mini").protocols:
             assert protocol.identities == 10
-            assert protocol.seeds == ((0,) if name == "table-1" else (0, 1, 2))
+            assert protocol.seeds == ((0,) if name in ("table-1", "figure-9") else (0, 1, 2))
 
 
 def test_table_3_changes_the_range_of_the_baselines_adjacency_loss_only():
@@ -50,6 +51,13 @@ def test_table_3_changes_the_range_of_the_baselines_adjacency_loss_only():
     assert [method.alpha_max for method in built[1:]] == [10.0, 15.0, 20.0, 30.0]
     assert {method.global_loss for method in built} == {False}
     assert built[0] == suites.load("table-2").resolve("mini").choices[0].build("mini")[0]
+
+
+def test_figure_9_changes_the_distance_of_the_target_only():
+    built = [choice.build("mini")[0] for choice in suites.load("figure-9").resolve("mini").choices]
+    assert [method.target_distance for method in built] == [-30.0, 0.0, 15.0, 30.0, 45.0, 60.0]
+    assert built[3] == suites.load("table-2").resolve("mini").choices[3].build("mini")[0]
+    assert {dataclasses.replace(method, target_distance=30.0) for method in built} == {built[3]}
 
 
 def test_table_4_adds_the_global_loss_to_the_baseline():

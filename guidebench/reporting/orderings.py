@@ -27,25 +27,10 @@ class Ordering:
 
 ORDERINGS = (
     Ordering("GUIDE forgets more than the baseline", "id", "guide", "mean-latent"),
-    Ordering(
-        "… also from the person's other photographs",
-        "id_others",
-        "guide",
-        "mean-latent",
-    ),
+    Ordering("… also from the person's other photographs", "id_others", "guide", "mean-latent"),
     Ordering("extrapolation raises FID_pre", "fid_pre", "mean-latent", "extrapolated"),
-    Ordering(
-        "adjacency raises FID_pre further",
-        "fid_pre",
-        "extrapolated",
-        "extrapolated-adj",
-    ),
-    Ordering(
-        "the global loss brings FID_pre below the baseline's",
-        "fid_pre",
-        "guide",
-        "mean-latent",
-    ),
+    Ordering("adjacency raises FID_pre further", "fid_pre", "extrapolated", "extrapolated-adj"),
+    Ordering("the global loss brings FID_pre below the baseline's", "fid_pre", "guide", "mean-latent"),
     Ordering("… and ΔFID_real, too", "delta_fid_real", "guide", "mean-latent"),
 )
 
@@ -74,38 +59,24 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
         scores = frame[frame["metric"] == ordering.metric]
         if not {ordering.first, ordering.second} <= set(scores["label"]):
             continue
-        judges: Sequence[str | None] = list(
-            dict.fromkeys(scores["judge"].dropna())
-        ) or [None]
+        judges: Sequence[str | None] = list(dict.fromkeys(scores["judge"].dropna())) or [None]
         for judge in judges:
             found.append(
-                Finding(
-                    ordering,
-                    judge,
-                    paired(
-                        frame, ordering.metric, judge, ordering.first, ordering.second
-                    ),
-                )
+                Finding(ordering, judge, paired(frame, ordering.metric, judge, ordering.first, ordering.second))
             )
     return found
 
 
-def orderings(
-    directory: str | Path, protocol: str | None = None, weights: str | None = None
-) -> str:
+def orderings(directory: str | Path, protocol: str | None = None, weights: str | None = None) -> str:
     """A Markdown table of the paper's orderings as found in the records below ``directory``.
 
     protocol, weights: which, if the records hold several. Raises BadInput if there is nothing to compare.
     """
     chosen = mixing.Filter(protocol=protocol, weights=weights)
-    frame = frames.from_records(
-        mixing.of_one_protocol(frames.read(directory).records, chosen, directory)
-    )
+    frame = frames.from_records(mixing.of_one_protocol(frames.read(directory).records, chosen, directory))
     found = findings(frame)
     if not found:
-        raise BadInput(
-            f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide"
-        )
+        raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")
     lines = [
         "| claim of the paper | metric | difference | mean [95 % interval] | identities | holds for | found |",
         "|---|---|---|---:|---:|---:|---|",

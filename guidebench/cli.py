@@ -474,6 +474,7 @@ def orderings(directory: Path, **chosen: str | None) -> None:
 @click.option("--testbed", help="Only records of this testbed.")
 @click.option("--conventions", help="Only records of these conventions.")
 @click.option("--protocol", help="Which protocol, if the records hold several.")
+@_WEIGHTS
 def instrument(directory: Path, **options: Any) -> None:
     """Print what the readings themselves are worth: spread over seeds, resolution, judges, sample count, brackets."""
     from guidebench.reporting.instrument import instrument as page

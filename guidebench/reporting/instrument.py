@@ -133,13 +133,14 @@ def instrument(
     testbed: str | None = None,
     conventions: str | None = None,
     protocol: str | None = None,
+    weights: str | None = None,
 ) -> str:
     """The page as Markdown, from the records below ``directory`` and their evidence.
 
-    testbed, conventions, protocol: which, if the records hold several. Raises BadInput if they still do, or if no
-    method was measured.
+    testbed, conventions, protocol, weights: which, if the records hold several. Raises BadInput if they still do, or if
+    no method was measured.
     """
-    chosen = mixing.Filter(testbed=testbed, conventions=conventions, protocol=protocol)
+    chosen = mixing.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
     runs = Runs(mixing.of_one_protocol(frames.read(directory).records, chosen, directory))
     return "\n\n".join([_head(runs), *(section(runs).markdown() for section in SECTIONS)])
 
@@ -147,10 +148,11 @@ def instrument(
 def _head(runs: Runs) -> str:
     """What the page stands on."""
     first = runs.first
+    version = f", weights version {first.weights_version}" if first.weights_version else ""
     people = len({stored.record.identity for stored in runs.records})
     seeds = sorted({stored.record.seed for stored in runs.records})
     lines = [
-        f"{first.protocol.get('title') or first.protocol['name']}, testbed {first.testbed}, conventions "
+        f"{first.protocol.get('title') or first.protocol['name']}, testbed {first.testbed}{version}, conventions "
         f"{first.conventions}: {len(runs.records)} trials of {people} identities, seeds {', '.join(map(str, seeds))}, "
         f"{first.protocol.get('samples')} samples for FID_pre; guidebench {first.versions.get('guidebench')}, "
         f"numerics {first.versions.get('numerics')}.",

@@ -63,7 +63,7 @@ def run(*arguments: object):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", ["report", "compare", "orderings", "gallery"])
+@pytest.mark.parametrize("command", ["report", "compare", "orderings", "instrument", "gallery"])
 def test_two_versions_are_refused_by_name_and_either_can_be_chosen(mixed, tmp_path, command):
     arguments = {"compare": ["guide"], "gallery": ["--out", tmp_path / "gallery.png"]}.get(command, [])
     refused = run(command, mixed, *arguments)

@@ -486,6 +486,7 @@ def instrument(directory: Path, **options: Any) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--protocol", help="Which protocol, if the records hold several.")
 @click.option("--method", "methods", multiple=True, help="Methods in the order of their rows (default: all).")
+@click.option("--first", type=click.IntRange(min=1), help="Only the first so many identities.")
 @_WEIGHTS
 @click.option("--out", type=click.Path(path_type=Path), default="gallery.png", show_default=True)
 def gallery(directory: Path, **options: Any) -> None:

@@ -20,11 +20,12 @@ def gallery(
     protocol: str | None,
     methods: Sequence[str] = (),
     weights: str | None = None,
+    first: int | None = None,
 ) -> Path:
     """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
 
     protocol, weights: which, if the records hold several. methods: labels in the order of their rows; none: all, as
-    recorded. Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be
+    recorded. first: only that many identities, in the order of their names. Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be
     written.
     """
     stored = mixing.Filter(weights=weights).apply(scan(directory)[0], directory)
@@ -43,7 +44,7 @@ def gallery(
     mixing.check_one_set_of_weights([item.record for item in shown])
     record = shown[0].record
     version = f", weights version {record.weights_version}" if record.weights_version else ""
-    people = _people(shown, wanted)
+    people = _people(shown, wanted)[:first]
     with storage_errors(Path(out)):
         contact_sheet(people, out, title=f"{record.protocol['title']}, testbed {record.testbed}{version}")
     return Path(out)

@@ -18,8 +18,10 @@ show() { # PAGE FILE: the page's part between the marks of a file of this folder
 
 ladder="--method mean-latent --method extrapolated --method extrapolated-adj --method guide"
 
-guidebench reproduce table-1 --out "$runs" --format markdown "$@" >"$here/table-1.md"
-guidebench reproduce table-2 --out "$runs" --format markdown --method redirect "$@" >"$here/table-2.md"
+people="--identities 20 --seeds 0,1,2"
+
+guidebench reproduce table-2 $people --out "$runs" --format markdown --method redirect "$@" >"$here/table-2.md"
+guidebench reproduce table-1 $people --out "$runs" --format markdown "$@" >"$here/table-1.md"
 guidebench reproduce table-3 --out "$runs" --format markdown "$@" >"$here/table-3.md"
 guidebench reproduce table-4 --out "$runs" --format markdown "$@" >"$here/table-4.md"
 guidebench reproduce figure-9 --out "$runs" --format markdown "$@" >"$here/figure-9.md"
@@ -28,10 +30,13 @@ everybody="$ladder --method redirect --method nothing --method scramble"
 guidebench report "$runs" --protocol celebahq-multi --layout full $everybody >"$here/full.md"
 guidebench compare "$runs" guide mean-latent --protocol celebahq-multi --format markdown >"$here/guide-against-mean-latent.md"
 guidebench orderings "$runs" --protocol celebahq-multi >"$here/orderings.md"
+for protocol in random ffhq celebahq; do
+    guidebench orderings "$runs" --protocol $protocol >"$here/orderings-$protocol.md"
+done
 guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
 columns=testbed,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
-guidebench gallery "$runs" --protocol celebahq-multi $ladder --out "$here/../../docs/mini/gallery.png"
+guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.png"
 
 show README.md table-2.md
 show README.md orderings.md

@@ -369,9 +369,9 @@ def samples_section(runs: Runs) -> Section:
         "FID_pre by the number of samples",
         f"FID_pre of the first N of every trial's {total} samples, which have the same latent codes in every trial: "
         "mean over trials, mean difference to the value of all samples (and in per cent of that), and the rank "
-        "correlation of trials between the two. A Fréchet distance falls with N. N must exceed the number of features, "
-        "or the covariance is singular; the benchmark itself reports FID_pre only from twice that number on. The first "
-        "N are a part of all samples, so the correlation flatters a little.",
+        "correlation of trials between the two. A Fréchet distance of few samples is too large on average. N must "
+        "exceed the number of features, or the covariance is singular; the benchmark itself reports FID_pre only from "
+        "twice that number on. The first N are a part of all samples, so the correlation flatters a little.",
         findings,
         [TextTable("", heads, tuple(rows))],
     )

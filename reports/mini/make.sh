@@ -41,3 +41,4 @@ guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$
 show README.md table-2.md
 show README.md orderings.md
 show docs/instrument.md instrument.md
+show docs/presets.md presets.md

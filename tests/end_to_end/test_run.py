@@ -587,6 +587,9 @@ def test_a_gallery_shows_everybody_after_every_method(tmp_path):
         assert done.exit_code == 0, done.output
         shown[len(methods)] = Image.open(picture).size
     assert shown[2][0] >= shown[1][0] and shown[2][1] > shown[1][1]
+    one = tmp_path / "one.png"
+    assert CliRunner().invoke(main, ["gallery", str(tmp_path), "--out", str(one), "--first", "1"]).exit_code == 0
+    assert Image.open(one).size[0] < shown[2][0]
     done = CliRunner().invoke(main, ["gallery", str(tmp_path), "--method", "giude"])
     assert done.exit_code == 2 and "it has: guide, mean-latent" in done.stderr
 

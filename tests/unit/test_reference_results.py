@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from guidebench import suites
+from guidebench.baselines.guide import Guide
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "mini"
 OF_TABLE_2 = ("celebahq-multi", "guide")
-SUITES = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="not measured yet")) if name == "figure-9" else name
-    for name in suites.names()
-]
 
 
 @pytest.mark.parametrize(
     ("page", "name"),
-    [("README.md", "table-2.md"), ("README.md", "orderings.md"), ("docs/instrument.md", "instrument.md")],
+    [
+        ("README.md", "table-2.md"),
+        ("README.md", "orderings.md"),
+        ("docs/instrument.md", "instrument.md"),
+        ("docs/presets.md", "presets.md"),
+    ],
 )
 def test_a_page_shows_the_committed_file(page, name):
     text = (ROOT / page).read_text()
@@ -34,7 +36,7 @@ def rows():
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", suites.names())
 def test_the_committed_scores_hold_every_trial_of_a_suite(rows, name):
     suite = suites.load(name).resolve("mini")
     measured = {(row["protocol"], row["label"], row["identity"], row["seed"]) for row in rows}
@@ -46,7 +48,17 @@ def test_the_committed_scores_hold_every_trial_of_a_suite(rows, name):
     assert {row["testbed"] for row in rows} == {"mini"} and {row["conventions"] for row in rows} == {"corrected"}
 
 
-@pytest.mark.parametrize("name", SUITES)
+def test_the_ladder_was_measured_on_twenty_people_and_three_seeds_under_every_protocol(rows):
+    ladder = suites.load("table-2").rows
+    for protocol in ("random", "ffhq", "celebahq", "celebahq-multi"):
+        for method in (row.method for row in ladder):
+            trials = {
+                (row["identity"], row["seed"]) for row in rows if (row["protocol"], row["label"]) == (protocol, method)
+            }
+            assert len({identity for identity, _ in trials}) >= 20 and len(trials) >= 60, (protocol, method)
+
+
+@pytest.mark.parametrize("name", suites.names())
 def test_every_committed_table_has_the_rows_of_its_suite(name):
     text = (FOLDER / f"{name}.md").read_text()
     for _, title in suites.load(name).resolve("mini").table.rows:
@@ -87,3 +99,11 @@ def test_the_committed_page_on_the_instrument_follows_from_the_committed_scores(
     start = "| FID\\_pre | guide − mean-latent | "
     (line,) = [line for line in (FOLDER / "instrument.md").read_text().splitlines() if line.startswith(start)]
     assert float(line.removeprefix(start).split()[0]) == pytest.approx(mean, abs=0.00501)
+
+
+def test_the_preset_is_the_row_of_the_grid_that_meets_the_criterion_best():
+    rows = [line.strip("|").split("|") for line in (FOLDER / "presets.md").read_text().splitlines()[2:]]
+    cells = [[cell.strip().strip("*") for cell in row] for row in rows]
+    best = min(cells, key=lambda row: float(row[-1]))
+    assert Guide.presets["mini"] == {"steps": int(best[0]), "lr": float(best[1])}
+    assert [row[0] for row in rows if "**" in row[0]] == [f" **{best[0]}** "]

@@ -25,8 +25,8 @@ def gallery(
     """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
 
     protocol, weights: which, if the records hold several. methods: labels in the order of their rows; none: all, as
-    recorded. first: only that many identities, in the order of their names. Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be
-    written.
+    recorded. first: only that many identities, in the order of their names. Raises BadInput if there is nothing to show
+    or a choice is missing, StorageError if ``out`` cannot be written.
     """
     stored = mixing.Filter(weights=weights).apply(scan(directory)[0], directory)
     stored = [item for item in stored if item.record.status == "measured" and not item.record.floor]

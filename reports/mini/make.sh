@@ -34,7 +34,7 @@ for protocol in random ffhq celebahq; do
     guidebench orderings "$runs" --protocol $protocol >"$here/orderings-$protocol.md"
 done
 guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
-columns=testbed,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
+columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.png"
 

@@ -8,6 +8,7 @@ import pytest
 
 from guidebench import suites
 from guidebench.baselines.guide import Guide
+from guidebench.testbeds.mini import WEIGHTS_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "mini"
@@ -46,6 +47,12 @@ def test_the_committed_scores_hold_every_trial_of_a_suite(rows, name):
             found = [trial for trial in measured if trial[:2] == (protocol.name, label)]
             assert len(found) >= protocol.identities * len(protocol.seeds), (protocol.name, label)
     assert {row["testbed"] for row in rows} == {"mini"} and {row["conventions"] for row in rows} == {"corrected"}
+
+
+def test_the_committed_results_are_of_the_weights_that_ship(rows):
+    assert {row["weights_version"] for row in rows} == {str(WEIGHTS_VERSION)}
+    for name in suites.names():
+        assert f"Testbed: mini, weights version {WEIGHTS_VERSION}." in (FOLDER / f"{name}.md").read_text()
 
 
 def test_the_ladder_was_measured_on_twenty_people_and_three_seeds_under_every_protocol(rows):

@@ -1,96 +1,30 @@
-"""Writes the model card and the picture sheets from what the other stages left behind."""
+"""Writes the model card.
 
+`python -m guidebench.testbeds.mini.training.card --out FILE` measures the shipped weights anew and writes their card.
+"""
+
+import argparse
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Noise
+from guidebench.errors import GuidebenchError
+from guidebench.store import storage_errors
+from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
 from guidebench.testbeds.mini.people import SEEDS
-from guidebench.testbeds.mini.renderer import camera_labels
 from guidebench.testbeds.mini.testbed import MiniTestbed
-from guidebench.testbeds.mini.training.data import HELD_OUT, PHOTOS_PER_PERSON, POINTS_PER_IMAGE, load_held_out
+from guidebench.testbeds.mini.training import data
 from guidebench.testbeds.mini.training.export import weights_folder
-from guidebench.testbeds.mini.training.generated import render_codes
-from guidebench.testbeds.mini.training.loop import Settings, rng_for
-from guidebench.testbeds.mini.training.presence import faceless_images
+from guidebench.testbeds.mini.training.loop import Settings
+from guidebench.testbeds.mini.training.measure import HELD_OUT_SETS, measure
+from guidebench.testbeds.mini.weights_io import SHIPPED, WeightsFolder
 
-SHEETS = "../../../docs/mini"  # where the sheets are kept in the repository, seen from the card
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Sheets
-# --------------------------------------------------------------------------------------------------------------------
-
-
-def sheet(images: Tensor, columns: int, path: Path) -> None:
-    """uint8 images (n, 3, h, w), row by row, as a palette PNG at twice the size."""
-    count, _, height, width = images.shape
-    rows = -(-count // columns)
-    canvas = torch.full((3, rows * height, columns * width), 255, dtype=torch.uint8)
-    for place, image in enumerate(images):
-        top, left = place // columns * height, place % columns * width
-        canvas[:, top : top + height, left : left + width] = image
-    picture = Image.fromarray(canvas.permute(1, 2, 0).numpy())
-    picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
-    picture.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
-
-
-def write_sheets(settings: Settings, folder: Path) -> None:
-    """generator.png, inversions.png, faceless.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    players = MiniTestbed(device=settings.device, weights=weights_folder(settings)).players()
-    generator = players.generator
-    held_out = load_held_out(settings, "validation")
-    device = generator.w_avg.device
-
-    def view(ws: Tensor, yaw: Tensor) -> Tensor:
-        with torch.no_grad():
-            cameras = camera_labels(yaw, torch.zeros_like(yaw)).to(device)
-            return to_uint8(generator.render(ws, cameras, noise=Noise.constant())).cpu()
-
-    rows = []
-    for first in range(0, min(32, len(held_out["z"])), 8):
-        part = slice(first, first + 8)
-        with torch.no_grad():
-            ws = generator.map(held_out["z"][part].to(device))
-        rows += [held_out["images"][part], render_codes(generator, ws, held_out["cameras"][part])]
-    with torch.no_grad():
-        codes = generator.map(held_out["z"][:16].to(device))
-    sweep = torch.linspace(-0.6, 0.6, 8)
-    rows += [view(codes[place].expand(8, -1, -1), sweep) for place in (4, 7)]
-    share = torch.linspace(0, 1, 8).view(8, 1, 1).to(device)
-    rows.append(view(codes[5] + share * (codes[6] - codes[5]), torch.zeros(8)))
-    through = 1 - 1.5 * share  # from a face through the average to the far side, as extrapolating methods do
-    rows.append(view(generator.w_avg + through * (codes[10] - generator.w_avg), torch.zeros(8)))
-    sheet(torch.cat(rows), 8, folder / "generator.png")
-
-    rows = []
-    development = load_held_out(settings, "development")
-    for shifted in (False, True):
-        chosen = (development["shifted"] == shifted).nonzero()[:, 0][::5][:16]
-        photos, cameras = development["images"][chosen], development["cameras"][chosen]
-        rebuilt = render_codes(generator, players.inverter.invert(from_uint8(photos).to(device)), cameras)
-        for first in range(0, len(chosen), 8):
-            rows += [photos[first : first + 8], rebuilt[first : first + 8]]
-    sheet(torch.cat(rows), 8, folder / "inversions.png")
-
-    photos = development["images"][:200]
-    kinds = faceless_images(settings, photos, 256, rng_for(settings.seed, "card/faceless", 0))
-    sheet(
-        torch.cat([images[: 24 if name == "scrambled" else 8] for name, images in kinds.items()]),
-        8,
-        folder / "faceless.png",
-    )
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Text
-# --------------------------------------------------------------------------------------------------------------------
+COMMAND = "python -m guidebench.testbeds.mini.training.card --out guidebench/testbeds/mini/MODEL_CARD.md"
+PICTURES = "../../../docs/mini"  # where the sheets are kept in the repository, seen from the card
 
 LOSSES = {
     "generator-points": "signed distance, lit colour, albedo, masks at surface points; background colour",
@@ -108,14 +42,41 @@ LOSSES = {
 
 
 def write_card(settings: Settings) -> None:
-    """`MODEL_CARD.md` and `sheets/` in the output folder."""
-    write_sheets(settings, settings.out / "sheets")
+    """`MODEL_CARD.md` and `sheets/` of newly trained weights, in the output folder."""
+    weights = weights_folder(settings)
+    sheets.write_sheets(MiniTestbed(device=settings.device, weights=weights).players(), settings.out / "sheets")
     measured = json.loads((settings.folder("measure") / "measured.json").read_text())
-    manifest = json.loads((weights_folder(settings) / "manifest.json").read_text())
-    text = "\n\n".join(
-        [_head(settings), _training(manifest), _quality(measured, manifest), _files(manifest), _limits()]
+    (settings.out / "MODEL_CARD.md").write_text(card(measured, WeightsFolder(weights).manifest))
+
+
+def card(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """The model card of weights with this manifest, of which `measure` found this."""
+    parts = [_head(manifest), _training(manifest), _quality(measured, manifest), _files(manifest), _limits()]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Photograph the held-out people, measure a folder of weights and write its card."""
+    command = argparse.ArgumentParser(
+        prog="python -m guidebench.testbeds.mini.training.card",
+        description="Measures mini's weights, which takes minutes, and writes their model card.",
     )
-    (settings.out / "MODEL_CARD.md").write_text(text + "\n")
+    command.add_argument("--out", type=Path, required=True, help="file; MODEL_CARD.md beside the shipped weights")
+    command.add_argument("--weights", type=Path, default=SHIPPED, help="folder of networks (default: those that ship)")
+    options = command.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        manifest = WeightsFolder(options.weights).manifest
+        with storage_errors(options.out), open(options.out, "a"):
+            pass  # before minutes are spent
+        with tempfile.TemporaryDirectory() as folder:
+            settings = Settings(out=Path(folder))
+            for name in HELD_OUT_SETS:
+                data._render_held_out(settings, name)
+            text = card(measure(settings, options.weights), manifest)
+        options.out.write_text(text)
+    except GuidebenchError as error:
+        command.exit(error.exit_code, f"guidebench: {error}\n")
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -123,12 +84,18 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _head(settings: Settings) -> str:
+def _head(manifest: dict[str, Any]) -> str:
     people = sum(len(seeds) for name, seeds in SEEDS.items() if name.startswith("train/"))
-    held_out = [[name, str(len(one.people)), str(one.photos), ", ".join(one.styles)] for name, one in HELD_OUT.items()]
-    return f"""# Model card: the networks of testbed `mini`
+    held_out = [
+        [name, str(len(one.people)), str(one.photos), ", ".join(one.styles)] for name, one in data.HELD_OUT.items()
+    ]
+    seeds = sorted({stage["seed"] for stage in manifest["training"].values() if "seed" in stage})
+    size = manifest["generator"]["resolution"]
+    return f"""# Model card: the networks of testbed `mini`, weights version {WEIGHTS_VERSION}
 
-Written by `python -m guidebench.testbeds.mini.training`; edit the program, not this file.
+Written by `{COMMAND}`,
+which measures the shipped files; edit the program, not this file.
+`python -m guidebench.testbeds.mini.training --out DIR` trains the networks again.
 
 A miniature EG3D, an inversion encoder, a training recogniser, two judges, a perceptual distance and an FID network, all
 trained from nothing on faces that this package renders. **Faces are procedurally rendered and all networks are small;
@@ -136,15 +103,15 @@ figures made with them are not comparable with published ones.** No photograph o
 
 ## Data
 
-{people:,} people x {PHOTOS_PER_PERSON} photographs of 64 x 64 pixels, each with {POINTS_PER_IMAGE:,} rays
-(depth, lit colour, albedo, seven masks). Seven of ten photographs are in domain, three come from a distribution shifted
-in lighting, expression, background and pose. The generator, the encoder, the perceptual and the FID network see all of
-them; the training recogniser and the two judges each see a third of the people, and no two of them the same. Held-out
-people:
+{people:,} people x {data.PHOTOS_PER_PERSON} photographs of {size} x {size} pixels, each with
+{data.POINTS_PER_IMAGE:,} rays (depth, lit colour, albedo, seven masks). Seven of ten photographs are in domain, three
+come from a distribution shifted in lighting, expression, background and pose. The generator, the encoder, the
+perceptual and the FID network see all of them; the training recogniser and the two judges each see a third of the
+people, and no two of them the same. Held-out people:
 
 {_table(["set", "people", "photographs each", "styles"], held_out)}
 
-Seeds of all people: `guidebench/testbeds/mini/people.py`. Training seed: {settings.seed}."""
+Seeds of all people: `guidebench/testbeds/mini/people.py`. Training seed: {", ".join(map(str, seeds))}."""
 
 
 def _training(manifest: dict[str, Any]) -> str:
@@ -179,6 +146,7 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         ["one image, one thread", f"{1000 * measured['cpu_seconds']['image']:.1f} CPU ms"],
         ["one step like GUIDE's, five images", f"{1000 * measured['cpu_seconds']['guide_like_step']:.0f} CPU ms"],
     ]
+    views = [[name, f"{view['psnr_db']:.2f} dB", f"{view['n']:.0f}"] for name, view in measured["views"].items()]
     verification = [
         [
             name,
@@ -201,20 +169,36 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         for name in measured["verification"]
     ]
     judges = list(measured["presence"])
+    shown = {"renders": "photographs", "renders_both_styles": "both styles", "generator_images": "generator images"}
+    agreement = [
+        [words, *(f"{measured['agreement'][key][pairs]:.3f}" for pairs in ("same", "different", "all"))]
+        for key, words in shown.items()
+    ]
     presence = [
         [key, *(f"{100 * measured['presence'][judge][key]:.2f} %" for judge in judges)]
         for key in measured["presence"][judges[0]]
     ]
     strangers = ", ".join(f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in manifest["strangers"].items())
+    pictures = "; ".join(f"[{name}]({PICTURES}/{name}.png) ({what})" for name, (_, what) in sheets.SHEETS.items())
     columns = ["recogniser", "photographs", "both styles", "generator images", "same", "different"]
     columns.append("different, generator")
     return f"""## Measured on the files that ship
 
 {_table(["generator", "value"], generator)}
 
+CPU times on {measured["device"]}.
+
+The first of these by yaw, in radians to either side:
+
+{_table(["yaw", "PSNR", "images"], views)}
+
 Verification on all pairs of 200 held-out people (equal error rate, mean cosines):
 
 {_table(columns, verification)}
+
+Agreement of the judges, {" and ".join(judges)}: Spearman's rank correlation of their cosines over the same pairs:
+
+{_table(["images", "one person", "different people", "all pairs"], agreement)}
 
 Cosine of a photograph and the render of its inversion under the photograph's camera (in brackets: the generator at the
 true latent):
@@ -227,10 +211,7 @@ Face presence, share of held-out images (photographs and generator images missed
 
 Different people, both styles, as tables print it: {strangers}.
 
-Sheets: [generator]({SHEETS}/generator.png) (row pairs renderer and generator, two yaw sweeps, one interpolation, one
-line from a face through the average to the far side), [inversions]({SHEETS}/inversions.png) (row pairs photograph and
-inversion, in domain above, shifted below), [faceless]({SHEETS}/faceless.png) (what the presence heads must refuse;
-three rows of scrambled generators)."""
+Sheets, by `python -m guidebench.testbeds.mini.sheets --out docs/mini`: {pictures}."""
 
 
 def _files(manifest: dict[str, Any]) -> str:
@@ -253,3 +234,7 @@ Everybody lives in one family of shapes with 24 numbers an identity: recognition
 people, and an erased face is more obvious. The judges' architectures, seeds, losses and training people differ from the
 training recogniser's, but all of them saw renders of one program. FID is a figure of 128 self-trained features in per
 cent of the variance among renders."""
+
+
+if __name__ == "__main__":
+    main()

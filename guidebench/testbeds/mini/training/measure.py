@@ -2,15 +2,21 @@
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
 from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
+from guidebench.recording import device_in_words
 from guidebench.testbed import Generator, Judges, Noise, Players, Recognizer
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
 from guidebench.testbeds.mini.testbed import MiniTestbed
@@ -24,27 +30,85 @@ from guidebench.testbeds.mini.training.recognition import verification
 
 Numbers = dict[str, float]
 
+HELD_OUT_SETS = ("validation", "development")  # what `measure` takes from the held-out photographs
+VIEWS = {"up to 0.25": (0.0, 0.25), "0.25 to 0.5": (0.25, 0.5), "beyond 0.5": (0.5, math.inf)}  # of yaw, in radians
+
 
 def measure_weights(settings: Settings) -> None:
-    """Everything that the model card reports, into `measure/measured.json`."""
-    testbed = MiniTestbed(device=settings.device, weights=weights_folder(settings))
+    """Everything that the model card reports of newly trained weights, into `measure/measured.json`."""
+    measured = measure(settings, weights_folder(settings))
+    folder = settings.folder("measure")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
+    print(json.dumps(measured, indent=1))
+
+
+def measure(settings: Settings, weights: Path) -> dict[str, Any]:
+    """Everything that the model card reports of a folder of weights; `settings` say where `HELD_OUT_SETS` lie."""
+    testbed = MiniTestbed(device=settings.device, weights=weights)
     players, judges = testbed.players(), testbed.judges()
     generator = players.generator
     recognizers: dict[str, Recognizer] = {"recognizer": players.recognizer, **judges.recognizers}
     few = settings.steps is not None
-    measured: dict[str, object] = {
-        "generator_vs_renderer": compare_with_renderer(generator, load_held_out(settings, "validation")),
-        "verification": {name: _verification(settings, generator, one) for name, one in recognizers.items()},
+    validation = load_held_out(settings, "validation")
+    sets = _embedded_sets(settings, generator, recognizers)
+    return {
+        "generator_vs_renderer": compare_with_renderer(generator, validation),
+        "views": _views(generator, validation),
+        "verification": {
+            name: {key: verification(one.vectors[name], one.person) for key, one in sets.items()}
+            for name in recognizers
+        },
+        "agreement": {
+            key: rank_agreement(one.vectors["curricularface"], one.vectors["arcface"], one.person)
+            for key, one in sets.items()
+        },
         "inversion": _inversion(settings, players, recognizers),
         "presence": _presence(settings, generator, judges, count=64 if few else 2_000),
         "fid_generator_vs_renderer": _fid(settings, generator, judges, count=300 if few else 5_000),
         "latents": _latents(settings, generator),
         "cpu_seconds": _cost(generator, players),
+        "device": device_in_words(str(settings.device)),
     }
-    folder = settings.folder("measure")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
-    print(json.dumps(measured, indent=1))
+
+
+def _views(generator: Generator, held_out: dict[str, Tensor]) -> dict[str, Numbers]:
+    """PSNR against the renderer by how far a view is turned, where there are photographs of such views."""
+    turned = held_out["yaw"].abs()
+    found = {}
+    for name, (low, high) in VIEWS.items():
+        rows = ((turned >= low) & (turned < high)).nonzero()[:, 0]
+        if len(rows):
+            compared = compare_with_renderer(generator, {key: field[rows] for key, field in held_out.items()})
+            found[name] = {"psnr_db": compared["psnr_db"], "n": float(len(rows))}
+    return found
+
+
+@dataclass(frozen=True)
+class EmbeddedSet:
+    """Images of many people as the recognisers see them."""
+
+    person: Tensor  # (n,) who is shown
+    vectors: dict[str, Tensor]  # unit rows (n, 128) by recogniser
+
+
+@torch.no_grad()
+def _embedded_sets(
+    settings: Settings, generator: Generator, recognizers: dict[str, Recognizer]
+) -> dict[str, EmbeddedSet]:
+    """200 people: in-domain photographs, both styles, and the generator's images of the in-domain latents."""
+    held_out = load_held_out(settings, "development")
+    person, plain = held_out["person"], ~held_out["shifted"]
+    ws = generator.map(held_out["z"][plain].to(generator.w_avg))
+    generated = render_codes(generator, ws, held_out["cameras"][plain])
+    photographs = {name: embed_all(one, held_out["images"]) for name, one in recognizers.items()}
+    return {
+        "renders": EmbeddedSet(person[plain], {name: vectors[plain] for name, vectors in photographs.items()}),
+        "renders_both_styles": EmbeddedSet(person, photographs),
+        "generator_images": EmbeddedSet(
+            person[plain], {name: embed_all(one, generated) for name, one in recognizers.items()}
+        ),
+    }
 
 
 def embed_all(recognizer: Recognizer, images: Tensor) -> Tensor:
@@ -52,19 +116,17 @@ def embed_all(recognizer: Recognizer, images: Tensor) -> Tensor:
     return torch.cat([recognizer.embed(from_uint8(part)).vectors.cpu() for part in images.split(100)])
 
 
-@torch.no_grad()
-def _verification(settings: Settings, generator: Generator, recognizer: Recognizer) -> dict[str, Numbers]:
-    """All pairs of 200 people: in-domain photographs, both styles, and the generator's images of the same latents."""
-    held_out = load_held_out(settings, "development")
-    vectors, person, plain = embed_all(recognizer, held_out["images"]), held_out["person"], ~held_out["shifted"]
-    generated = render_codes(
-        generator, generator.map(held_out["z"][plain].to(generator.w_avg)), held_out["cameras"][plain]
-    )
-    return {
-        "renders": verification(vectors[plain], person[plain]),
-        "renders_both_styles": verification(vectors, person),
-        "generator_images": verification(embed_all(recognizer, generated), person[plain]),
-    }
+def rank_agreement(first: Tensor, second: Tensor, person: Tensor) -> Numbers:
+    """Spearman's rank correlation of two recognisers' cosines over all pairs of images.
+
+    first, second: unit rows (n, d) of the same images, which show `person` (n,). 1 means that both put all pairs in one
+    order. Of pairs of one person, of pairs of different people, and of all.
+    """
+    upper = torch.ones(len(person), len(person), dtype=torch.bool).triu(1)
+    same = (person[:, None] == person[None])[upper]
+    cosines = [(vectors @ vectors.T)[upper] for vectors in (first, second)]
+    kinds = {"same": same, "different": ~same, "all": torch.ones_like(same)}
+    return {name: float(spearmanr(*(one[chosen] for one in cosines)).statistic) for name, chosen in kinds.items()}
 
 
 @torch.no_grad()
@@ -103,7 +165,7 @@ def _presence(settings: Settings, generator: Generator, judges: Judges, count: i
     photos = load_held_out(settings, "development")["images"][:count]
     z = torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg)
     generated = render_codes(generator, generator.map(z), camera_labels(*sample_angles(count, rng)))
-    kinds = faceless_images(settings, photos, count, rng)
+    kinds = faceless_images(generator, photos, count, rng)
     result: dict[str, Numbers] = {}
     for name, judge in judges.recognizers.items():
 

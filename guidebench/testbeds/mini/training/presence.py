@@ -5,6 +5,7 @@ shuffled patches, noise, plain and smooth colours, and faces blurred until nobod
 the threshold to 0 on calibration images.
 """
 
+import copy
 from collections.abc import Callable
 from typing import cast
 
@@ -13,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Noise
-from guidebench.testbeds.mini.generator import MiniGenerator
+from guidebench.testbed import Generator, Noise
 from guidebench.testbeds.mini.recognizers import ArcFaceNetwork, CurricularFaceNetwork, JudgeNetwork, judge_input
 from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images
@@ -31,16 +31,16 @@ SCRAMBLES = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)  # noise in units of each tensor's r
 
 
 @torch.no_grad()
-def scrambled_images(settings: Settings, count: int, rng: torch.Generator) -> Tensor:
-    """Random latents through generators whose backbone, or all of whose weights, were replaced by noise."""
+def scrambled_images(generator: Generator, count: int, rng: torch.Generator) -> Tensor:
+    """Random latents through copies of a generator whose backbone, or all of whose weights, were replaced by noise."""
     parts = []
     versions = 4 * len(SCRAMBLES)
     each = -(-count // versions)
     for version in range(versions):
-        generator = load_generator(settings)
-        target: nn.Module = generator.backbone if version % 4 else generator
+        broken = copy.deepcopy(generator)
+        target = broken.parts()["backbone"] if version % 4 else broken
         scramble(target, SCRAMBLES[version % len(SCRAMBLES)], rng)
-        parts.append(_random_images(generator, each, rng))
+        parts.append(_random_images(broken, each, rng))
     return torch.cat(parts)[torch.randperm(each * versions, generator=rng)[:count]]
 
 
@@ -52,14 +52,14 @@ def scramble(module: nn.Module, strength: float, rng: torch.Generator) -> None:
         parameter.copy_(noise * torch.where(size > 0, size, torch.ones_like(size)) * strength)
 
 
-def _random_images(generator: MiniGenerator, count: int, rng: torch.Generator) -> Tensor:
+def _random_images(generator: Generator, count: int, rng: torch.Generator) -> Tensor:
     device = generator.w_avg.device
     ws = generator.map(torch.randn(count, LATENT_DIM, generator=rng).to(device))
     cameras = camera_labels(*sample_angles(count, rng)).to(device)
     return _finite(torch.cat([_render(generator, *pair) for pair in zip(ws.split(16), cameras.split(16), strict=True)]))
 
 
-def _render(generator: MiniGenerator, ws: Tensor, cameras: Tensor) -> Tensor:
+def _render(generator: Generator, ws: Tensor, cameras: Tensor) -> Tensor:
     return generator.render(ws, cameras, noise=Noise.constant())
 
 
@@ -88,7 +88,7 @@ def blurred(images: Tensor, cells: int) -> Tensor:
     return functional.interpolate(small, size=(RESOLUTION, RESOLUTION), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
 
-def faceless_images(settings: Settings, photos: Tensor, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+def faceless_images(generator: Generator, photos: Tensor, count: int, rng: torch.Generator) -> dict[str, Tensor]:
     """About `count` images without a face, by kind; half are scrambled. `photos` (uint8) give patches and blurs.
 
     Patches of 24 pixels hold whole eyes and are the hardest to refuse, hence the largest share of the rest.
@@ -96,7 +96,7 @@ def faceless_images(settings: Settings, photos: Tensor, count: int, rng: torch.G
     share = max(1, count // 20)
     pick = photos[torch.randint(len(photos), (7 * share,), generator=rng)].split([share, 3 * share, share, 2 * share])
     return {
-        "scrambled": scrambled_images(settings, count // 2, rng),
+        "scrambled": scrambled_images(generator, count // 2, rng),
         "patches of 12 pixels": shuffled(pick[0], 12, rng),
         "patches of 24 pixels": shuffled(pick[1], 24, rng),
         "blurred to 2 pixels": blurred(pick[2], 2),
@@ -112,7 +112,7 @@ def faceless_images(settings: Settings, photos: Tensor, count: int, rng: torch.G
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def extreme_faces(generator: MiniGenerator, count: int, rng: torch.Generator) -> Tensor:
+def extreme_faces(generator: Generator, count: int, rng: torch.Generator) -> Tensor:
     """Generated faces on the far side of the average, where extrapolating methods end up, and near the average."""
     z = torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg.device)
     with torch.no_grad():
@@ -176,10 +176,11 @@ class PresenceStage(Stage):
         photos = load_training_images(self.settings, [self.training_set])["images"]
         photos = photos[torch.randperm(len(photos), generator=rng)[:count]]
         generated = load_generated(self.settings)["images"][: count // 6]
-        extreme = extreme_faces(load_generator(self.settings), count // 4, rng)
+        generator = load_generator(self.settings)
+        extreme = extreme_faces(generator, count // 4, rng)
         plain = torch.cat([photos, generated, extreme])
         faces = torch.cat([plain, degraded(plain[::3], rng)])
-        others = faceless_images(self.settings, photos, 2 * count, rng)
+        others = faceless_images(generator, photos, 2 * count, rng)
         return self.evidence(faces), self.evidence(torch.cat(list(others.values())))
 
     def logits(self, evidence: Tensor) -> Tensor:
@@ -208,7 +209,7 @@ class PresenceStage(Stage):
         rng = rng_for(self.settings.seed, f"{self.name}/calibration", 0)
         generated = load_generated(self.settings)["images"][-len(photos) :]
         faces = self.logits(self.evidence(torch.cat([photos, generated])))
-        others = faceless_images(self.settings, photos, len(photos), rng)
+        others = faceless_images(load_generator(self.settings), photos, len(photos), rng)
         refused = self.logits(self.evidence(torch.cat(list(others.values()))))
         lowest_face, highest_other = torch.quantile(faces, MISSED_FACES), torch.quantile(refused, 0.999)
         threshold = torch.minimum(lowest_face, (lowest_face + highest_other) / 2)

@@ -26,7 +26,6 @@ from guidebench.testbeds.mini.training.loop import seeded_build
 from guidebench.testbeds.mini.training.presence import scrambled_images
 from guidebench.testbeds.mini.weights_io import MANIFEST, SHIPPED
 
-
 # --------------------------------------------------------------------------------------------------------------------
 # Sheets
 # --------------------------------------------------------------------------------------------------------------------

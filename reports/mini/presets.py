@@ -13,7 +13,7 @@ from pathlib import Path
 from guidebench.reporting import published
 
 LADDER = ("mean-latent", "extrapolated", "extrapolated-adj", "guide")
-GRID = ((25, 2e-3), (25, 4e-3), (50, 1e-3), (50, 2e-3), (50, 4e-3), (100, 1e-3))  # steps, learning rate
+GRID = ((25, 2e-3), (25, 4e-3), (25, 8e-3), (50, 2e-3))  # steps, learning rate
 
 
 def guidebench(*arguments: str) -> str:
@@ -26,9 +26,8 @@ def measure(folder: Path, steps: int, rate: float, options: list[str]) -> dict[t
     """Means over development people of every metric that has no judge or the first one, by (method, metric)."""
     methods = [word for method in LADDER for word in ("--method", method)]
     settings = ["--set", f"steps={steps}", "--set", f"lr={rate}"]
-    guidebench(
-        "run", "--protocol", "development", "--floors", "none", "--out", str(folder), *methods, *settings, *options
-    )
+    protocol = ["--protocol", "development", "--samples", "500", "--floors", "none"]
+    guidebench("run", *protocol, "--out", str(folder), *methods, *settings, *options)
     printed = guidebench("scores", str(folder), "--columns", "label,metric,judge,value")
     values: dict[tuple[str, str], list[float]] = {}
     for row in csv.DictReader(io.StringIO(printed)):

@@ -179,7 +179,7 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         for key in measured["presence"][judges[0]]
     ]
     strangers = ", ".join(f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in manifest["strangers"].items())
-    pictures = "; ".join(f"[{name}]({PICTURES}/{name}.png) ({what})" for name, (_, what) in sheets.SHEETS.items())
+    pictures = "; ".join(f"[{name}]({PICTURES}/{name}.jpg) ({what})" for name, (_, what) in sheets.SHEETS.items())
     columns = ["recogniser", "photographs", "both styles", "generator images", "same", "different"]
     columns.append("different, generator")
     return f"""## Measured on the files that ship

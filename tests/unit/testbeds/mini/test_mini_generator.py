@@ -25,12 +25,12 @@ def codes(generator: MiniGenerator) -> torch.Tensor:
 
 @torch.no_grad()
 def test_shapes_and_types(generator, codes):
-    assert (generator.z_dim, generator.num_ws, generator.w_dim, generator.resolution) == (64, 8, 96, 64)
+    assert (generator.z_dim, generator.num_ws, generator.w_dim, generator.resolution) == (64, 8, 96, 96)
     assert codes.shape == (3, 8, 96) and generator.w_avg.shape == (96,)
     features = generator.synthesize(codes, noise=Noise.constant())
-    assert features.shape == (3, 64, 40, 40)
+    assert features.shape == (3, 64, 48, 48)
     images = generator.decode(features, codes, RIG.look_at(torch.tensor([0.0, 0.1, 0.2]), 0.0), noise=Noise.constant())
-    assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32 and images.isfinite().all()
+    assert images.shape == (3, 3, 96, 96) and images.dtype == torch.float32 and images.isfinite().all()
 
 
 @torch.no_grad()
@@ -96,4 +96,4 @@ def test_blocks_name_modules_with_one_output_tensor_of_the_promised_width(genera
         hook.remove()
     expected = {name: channels for name, (_module, channels) in generator.blocks().items()}
     assert {name: shape[1] for name, shape in seen.items()} == expected
-    assert {name: shape[2] for name, shape in seen.items()} == {"b5": 5, "b10": 10, "b20": 20, "b40": 40}
+    assert {name: shape[2] for name, shape in seen.items()} == {"b6": 6, "b12": 12, "b24": 24, "b48": 48}

@@ -1,7 +1,7 @@
 """What a step like GUIDE's costs on mini in one checkout against another: python step_cost.py OLD NEW [ROUNDS].
 
-Each round times both, in processes of their own, one after the other on one thread; processor time, not wall time. Prints
-the medians and their ratio. Version 1 of mini's weights is commit 3270e12: git worktree add ../mini-v1 3270e12.
+Each round times both, in processes of their own, one after the other on one thread; processor time, not wall time.
+Prints the medians and their ratio. Version 1 of mini's weights is commit 3270e12: git worktree add ../mini-v1 3270e12.
 """
 
 import json

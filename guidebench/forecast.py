@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -101,7 +101,7 @@ def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
     recorded = None if missing else _recorded(testbed, asked, choices, keys)
     sources = {
-        str(options.out): _timings_of(records, options.testbed),
+        str(options.out): timings_of(records, kind),
         "the reference results that ship": reference_timings(options.testbed),
     }
     lines = []
@@ -139,11 +139,13 @@ def _recorded(
     return Counter((case.protocol.name, case.label) for case in planned if case.key in keys)
 
 
-def _timings_of(records: Sequence[Record], testbed: str) -> list[Timing]:
+def timings_of(records: Iterable[Record], testbed: type[Testbed]) -> list[Timing]:
+    """The trials of a testbed on the weights that it has now: networks of other versions take other times."""
+    version = None if testbed.weights_version is None else str(testbed.weights_version)
     return [
         Timing(record.protocol_digest, record.label, record.seconds["total"])
         for record in records
-        if record.testbed == testbed and "total" in record.seconds
+        if (record.testbed, record.weights_version) == (testbed.name, version) and "total" in record.seconds
     ]
 
 

@@ -2,10 +2,20 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from guidebench.forecast import Forecast, Line, Timing, in_words, lines_of, reference_timings, typical_seconds
+from guidebench.forecast import (
+    Forecast,
+    Line,
+    Timing,
+    in_words,
+    lines_of,
+    reference_timings,
+    timings_of,
+    typical_seconds,
+)
 
 HERE = [
     Timing("ffhq", "guide(lr=0.1)", 7.0),
@@ -37,6 +47,18 @@ def test_reference_results_serve_where_nothing_was_measured_here():
         "1 trial of this row in shipped",
     )
     assert typical_seconds({"ffhq"}, "guide", {"runs": [], "shipped": []})[0] is None
+
+
+def test_trials_on_other_weights_tell_no_time():
+    """Another testbed's, an older version's, and this one's."""
+    kinds = [("linear", None, 1.0), ("mini", "1", 2.0), ("mini", "2", 3.0)]
+    recorded = [
+        SimpleNamespace(testbed=name, weights_version=version, protocol_digest="d", label="guide", seconds={"total": s})
+        for name, version, s in kinds
+    ]
+    for name, version, seconds in (("linear", None, 1.0), ("mini", 2, 3.0)):
+        testbed = SimpleNamespace(name=name, weights_version=version)
+        assert timings_of(recorded, testbed) == [Timing("d", "guide", seconds)]
 
 
 def test_reference_results_count_a_trial_once():

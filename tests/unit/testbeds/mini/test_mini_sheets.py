@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from guidebench.testbeds.mini.generator import GeneratorConfig, MiniGenerator
 from guidebench.testbeds.mini.recognizers import TrainingRecognizer
 from guidebench.testbeds.mini.renderer import camera_labels, render
 from guidebench.testbeds.mini.training import card as cards
-from guidebench.testbeds.mini.training import measure
+from guidebench.testbeds.mini.training import data, measure
 from guidebench.testbeds.mini.training.data import HELD_OUT
 from guidebench.testbeds.mini.training.loop import seeded_build
 from guidebench.testbeds.mini.training.presence import scrambled_images
@@ -202,6 +203,22 @@ def measured() -> dict:
 @pytest.fixture(scope="module")
 def card() -> str:
     return cards.card(measured(), json.loads((SHIPPED / MANIFEST).read_text()))
+
+
+def test_the_card_is_made_from_weights_and_rendered_people_alone(tmp_path, monkeypatch, card):
+    """With two held-out people of each set, and invented measurements."""
+    few = {name: replace(one, people=one.people[:2]) for name, one in HELD_OUT.items()}
+    monkeypatch.setattr(data, "HELD_OUT", few)
+
+    def measure_nothing(settings, weights):
+        counts = {name: len(data.load_held_out(settings, name)["images"]) for name in measure.HELD_OUT_SETS}
+        assert counts == {"validation": 2, "development": 20} and weights == SHIPPED
+        return measured()
+
+    monkeypatch.setattr(cards, "measure", measure_nothing)
+    cards.main(["--out", str(tmp_path / "card.md")])
+    made = (tmp_path / "card.md").read_text()
+    assert made.partition("## Training")[2] == card.partition("## Training")[2] != ""
 
 
 def test_the_card_names_its_version_and_the_commands_that_make_it(card):

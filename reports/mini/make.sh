@@ -34,11 +34,14 @@ for protocol in random ffhq celebahq; do
     guidebench orderings "$runs" --protocol $protocol >"$here/orderings-$protocol.md"
 done
 guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
+guidebench run --protocol celebahq-multi --identities 4 --samples 2000 $ladder --floors none --out "$runs-samples" "$@" >&2
+guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; next} shown' >"$here/sample-count.md"
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
-guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.png"
+guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.jpg"
 
 show README.md table-2.md
 show README.md orderings.md
 show docs/instrument.md instrument.md
+show docs/instrument.md sample-count.md
 show docs/presets.md presets.md

@@ -21,6 +21,7 @@ OF_TABLE_2 = ("celebahq-multi", "guide")
         ("README.md", "table-2.md"),
         ("README.md", "orderings.md"),
         ("docs/instrument.md", "instrument.md"),
+        ("docs/instrument.md", "sample-count.md"),
         ("docs/presets.md", "presets.md"),
     ],
 )

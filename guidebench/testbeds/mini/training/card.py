@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = Settings(out=Path(folder))
             for name in HELD_OUT_SETS:
-                data._render_held_out(settings, name)
+                data.render_held_out_set(settings, name)
             text = card(measure(settings, options.weights), manifest)
         options.out.write_text(text)
     except GuidebenchError as error:

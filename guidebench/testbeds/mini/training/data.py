@@ -104,16 +104,17 @@ HELD_OUT = {
 
 def render_validation(settings: Settings) -> None:
     """What the generator's training is watched on."""
-    _render_held_out(settings, "validation")
+    render_held_out_set(settings, "validation")
 
 
 def render_held_out(settings: Settings) -> None:
     """The other sets that networks are measured and calibrated on."""
     for name in HELD_OUT:
-        _render_held_out(settings, name)
+        render_held_out_set(settings, name)
 
 
-def _render_held_out(settings: Settings, name: str) -> None:
+def render_held_out_set(settings: Settings, name: str) -> None:
+    """One of `HELD_OUT`, unless it is on disk."""
     path, held_out = settings.folder("data") / f"{name}.pt", HELD_OUT[name]
     if path.exists():
         return

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
-from guidebench.testbed import Generator, Noise, PerCodeNoise
+from guidebench.noise import Noise, PerCodeNoise
+from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from guidebench.baselines.guide import Guide
 from guidebench.cameras import CameraRig
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 

@@ -24,10 +24,10 @@ if not (_Path(__file__).parent / "baselines").is_dir() and (_checkout / "pyproje
 def records(directory: str | _Path) -> pandas.DataFrame:
     """All scores recorded under ``directory``, one row per score, as a pandas DataFrame.
 
-    The columns are those of `guidebench.reporting.frame.COLUMNS`: what was measured (metric, judge, value or None with
+    The columns are those of `guidebench.reporting.scores.COLUMNS`: what was measured (metric, judge, value or None with
     a reason, n) and for whom and how (protocol, method, testbed, identity, seed, conventions, record path).
     Raises `guidebench.errors.BadInput` if the directory holds no record.
     """
-    from guidebench.reporting.frame import load
+    from guidebench.reporting.scores import load
 
     return load(directory)

@@ -1,6 +1,6 @@
 """`python -m guidebench`: the same as the `guidebench` command."""
 
-from guidebench.cli import main
+from guidebench.commands.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,8 +17,8 @@ from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
-    from guidebench.plan import MethodChoice
-    from guidebench.reporting.report import PaperTable
+    from guidebench.engine.plan import MethodChoice
+    from guidebench.reporting.model import PaperTable
 
 LIST_COMMAND = "guidebench list suites"
 _KINDS = {
@@ -83,7 +83,7 @@ class Suite:
     @property
     def table(self) -> PaperTable:
         """How the suite's table is laid out."""
-        from guidebench.reporting.report import PaperTable
+        from guidebench.reporting.model import PaperTable
 
         return PaperTable(
             name=self.name,
@@ -95,7 +95,7 @@ class Suite:
         )
 
     def _choice(self, row: SuiteRow) -> MethodChoice:
-        from guidebench.plan import MethodChoice
+        from guidebench.engine.plan import MethodChoice
 
         fields = registry.field_names(registry.load_method(row.method))
         try:
@@ -149,7 +149,7 @@ class SuiteFile:
 
 def with_own(choices: Sequence[MethodChoice], specs: Sequence[str]) -> list[MethodChoice]:
     """A suite's rows and methods beside them; one that is a row of the suite already is not repeated."""
-    from guidebench.plan import MethodChoice
+    from guidebench.engine.plan import MethodChoice
 
     own = [MethodChoice(spec, {}, floor=spec in registry.FLOORS) for spec in dict.fromkeys(specs)]
     return [*choices, *(choice for choice in own if choice not in choices)]

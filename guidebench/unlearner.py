@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from guidebench.errors import MethodError
+from guidebench.noise import Noise
 from guidebench.seeds import Streams
-from guidebench.testbed import Generator, Inverter, Noise, PerceptualDistance, Recognizer
+from guidebench.testbed import Generator, Inverter, PerceptualDistance, Recognizer
 
 ABSENT = "missing"  # in `Unlearner.inputs`, in place of the digest of a file that is not there
 

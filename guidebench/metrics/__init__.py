@@ -1,10 +1,11 @@
-"""The metrics by name. Those of one trial are pure functions of `guidebench.metric.Evidence`."""
+"""The metrics by name. Those of one trial are pure functions of `guidebench.evidence.Evidence`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guidebench.metric import CrossMetric, Evidence, Metric, Score, TrialMetric
+from guidebench.evidence import Evidence
+from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
 from guidebench.metrics import collapse, frechet, identity, samples
 
 TRIAL_METRICS: dict[str, TrialMetric] = {

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from guidebench.metric import Afterwards, CrossMetric, Score
+from guidebench.evidence import Afterwards
+from guidebench.metric import CrossMetric, Score
 from guidebench.metrics.identity import over_found, paired_cosine
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from guidebench.metric import Evidence, FrechetStatistics, Score, TrialMetric
+from guidebench.evidence import Evidence, FrechetStatistics
+from guidebench.metric import Score, TrialMetric
 
 
 def fit(features: Iterable[np.ndarray]) -> FrechetStatistics:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from guidebench.metric import Evidence, Score, Sight, TrialMetric
+from guidebench.evidence import Evidence, Sight
+from guidebench.metric import Score, TrialMetric
 
 COVERAGE = 0.5  # smallest share of pairs with both faces found for which a mean is given
 

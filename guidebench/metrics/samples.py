@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from guidebench.metric import Evidence, Samples, Score, TrialMetric
+from guidebench.evidence import Evidence, Samples
+from guidebench.metric import Score, TrialMetric
 
 LEAST = 100  # samples below which none of the three is given
 KID_SUBSETS = 100  # torch-fidelity's usual number
@@ -68,7 +69,7 @@ def precision_recall(source: np.ndarray, after: np.ndarray) -> tuple[float, floa
 
 
 def _torch_fidelity() -> None:
-    from guidebench.compat import import_torch_fidelity
+    from guidebench.torchvision_fix import import_torch_fidelity
 
     import_torch_fidelity()
 

@@ -105,7 +105,7 @@ def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu
     if found != kind:
         raise BadInput(f"{path} should be {kind}, insightface reads it as {found}; add the pack again")
     if on_cuda and strictly and not runs_on_cuda(model):
-        from guidebench.doctor import REPAIR_ONNXRUNTIME
+        from guidebench.commands.doctor import REPAIR_ONNXRUNTIME
 
         raise MissingAsset(
             f"onnxruntime runs {path} on the CPU although {device} was asked for; `{REPAIR_ONNXRUNTIME}` brings its "

@@ -41,7 +41,8 @@ from guidebench.networks.stylegan2 import (
     stored_network,
     synthesis_settings,
 )
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidebench.compat import import_torch_fidelity
 from guidebench.errors import BadInput
 from guidebench.networks.checkpoints import state_dict
 from guidebench.networks.loading import load_strictly
 from guidebench.testbed import FeatureSource
+from guidebench.torchvision_fix import import_torch_fidelity
 
 NAME = "inception-v3-pytorch-fid"
 DIM = 2048

@@ -21,7 +21,8 @@ from typing import Any, cast
 import torch
 
 from guidebench.networks.eg3d import TriPlaneGenerator
-from guidebench.testbed import Inverter, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Inverter
 
 # Public settings of the model, from the documentation and defaults of EG3D's training script.
 INIT_KWARGS: dict[str, Any] = {

@@ -25,7 +25,7 @@ from guidebench.errors import BadInput
 from guidebench.networks import checkpoints
 from guidebench.networks.loading import check_fit, load_strictly
 from guidebench.networks.pickles import shown
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 
 Architecture = Literal["skip", "orig", "resnet"]
 Network = TypeVar("Network", bound=nn.Module)

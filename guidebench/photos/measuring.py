@@ -17,7 +17,7 @@ import torch
 
 from guidebench import digest, images
 from guidebench.errors import BadInput
-from guidebench.metric import FrechetStatistics
+from guidebench.evidence import FrechetStatistics
 from guidebench.metrics.frechet import fit
 from guidebench.photos import real_images
 from guidebench.testbed import FeatureSource
@@ -92,7 +92,7 @@ def of_photographs(
 
 def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str]:
     from guidebench import assets
-    from guidebench.executors import resolve_device
+    from guidebench.engine.workers import resolve_device
     from guidebench.networks import inception
 
     files = photographs(folder, count)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from guidebench.errors import BadInput
-from guidebench.metric import FrechetStatistics
+from guidebench.evidence import FrechetStatistics
 
 _HOLDS = "an array (N, d) of features, or mean, covariance and count"
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from guidebench.reporting.report import Cell, Column, Family, Report, Row, Table
+from guidebench.reporting.model import Cell, Column, Family, Report, Row, Table
+from guidebench.reporting.rows import Variant, groups_of, judges_of, row_order
 from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
-from guidebench.reporting.variants import Variant, groups_of, judges_of, row_order
 
 if TYPE_CHECKING:
-    from guidebench.store import Record
+    from guidebench.store.folders import Record
 
 RATE_FIELDS = ("steps", "lr", "learning_rate")  # what a preset changes
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from guidebench.errors import BadInput
-from guidebench.reporting import mixing
+from guidebench.reporting import selection
 from guidebench.reporting.figures import Person, contact_sheet
-from guidebench.store import StoredRecord, scan, storage_errors
+from guidebench.store.folders import StoredRecord, scan, storage_errors
 
 
 def gallery(
@@ -28,7 +28,7 @@ def gallery(
     recorded. first: only that many identities, in the order of their names. Raises BadInput if there is nothing to show
     or a choice is missing, StorageError if ``out`` cannot be written.
     """
-    stored = mixing.Filter(weights=weights).apply(scan(directory)[0], directory)
+    stored = selection.Filter(weights=weights).apply(scan(directory)[0], directory)
     stored = [item for item in stored if item.record.status == "measured" and not item.record.floor]
     stored = [item for item in stored if protocol in (None, item.record.protocol["name"])]
     known = sorted({item.record.label for item in stored})
@@ -41,7 +41,7 @@ def gallery(
     variants = sorted({f"{item.record.protocol['name']} on {item.record.testbed}" for item in shown})
     if len(variants) > 1:
         raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
-    mixing.check_one_set_of_weights([item.record for item in shown])
+    selection.check_one_set_of_weights([item.record for item in shown])
     record = shown[0].record
     version = f", weights version {record.weights_version}" if record.weights_version else ""
     people = _people(shown, wanted)[:first]

@@ -12,16 +12,16 @@ import pandas as pd
 
 from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import footnotes, statistics
-from guidebench.reporting.families import with_tests
-from guidebench.reporting.frame import from_records
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Contrast, Group, PaperTable, Report, Row, Table
 from guidebench.reporting.published import PublishedTable
-from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Group, PaperTable, Report, Row, Table
+from guidebench.reporting.rows import MULTI_IMAGE, Variant, groups_of, judges_of, protocol_order, row_order
+from guidebench.reporting.scores import from_records
+from guidebench.reporting.significance import with_tests
 from guidebench.reporting.statistics import Summary
-from guidebench.reporting.variants import MULTI_IMAGE, Variant, groups_of, judges_of, protocol_order, row_order
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
-    from guidebench.store import Record, StoredRecord
+    from guidebench.store.folders import Record, StoredRecord
 
 KINDS = ("auto", "paper", "full", "compare")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}

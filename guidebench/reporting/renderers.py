@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from guidebench.reporting.report import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
+from guidebench.reporting.differences import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Contrast, Report, Row, Table
 from guidebench.reporting.statistics import Summary
-from guidebench.reporting.wording import NONE, TextTable, bca, comparison, differences, interval, mean_std, number
 
 WIDTH = 120  # characters of a terminal line
 STRANGERS = "different people"

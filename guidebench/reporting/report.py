@@ -1,159 +1,167 @@
-"""What a report is made of: tables of rows, columns and cells, how rows differ, and what must be said below."""
+"""What the command line calls: records of a directory in, the text of a report out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from guidebench.reporting.published import Claim, PublishedTable
-from guidebench.reporting.statistics import ALPHA, Paired, Summary
+from guidebench.errors import BadInput, unknown_name
+from guidebench.reporting import layout as layouts
+from guidebench.reporting import published as claims
+from guidebench.reporting import renderers, scores, selection
+from guidebench.reporting.model import PaperTable
+from guidebench.reporting.rows import Variant
 
+if TYPE_CHECKING:
+    from guidebench.metric import Metric
+    from guidebench.store.folders import StoredRecord
 
-@dataclass(frozen=True)
-class PaperTable:
-    """A table of a paper: what a suite asks for. Floors, and rows that it does not name, are added by the report."""
-
-    name: str  # "table-3"
-    title: str
-    metrics: tuple[str, ...]  # columns under each protocol; a judged metric has one for each judge
-    protocols: tuple[str, ...]  # column groups, in order
-    rows: tuple[tuple[str, str], ...] = ()  # label as in records, title shown; in order
-    digits: int = 2  # decimals shown
-
-
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring columns under one protocol."""
-
-    protocol: str
-    title: str
+FORMATS = tuple(renderers.RENDERERS)
 
 
-@dataclass(frozen=True)
-class Column:
-    """One metric under one protocol and, if it has one, one judge."""
+def report(
+    directory: str | Path,
+    format: str = "markdown",
+    *,
+    layout: str = "auto",
+    table: PaperTable | None = None,
+    against: str | None = None,
+    keys: Collection[str] | None = None,
+    testbed: str | None = None,
+    conventions: str | None = None,
+    protocol: str | None = None,
+    method: str | Sequence[str] | None = None,
+    weights: str | None = None,
+    published: bool | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    width: int = renderers.WIDTH,
+) -> str:
+    """The tables of all records below ``directory`` as text.
 
-    group: Group
-    metric: str
-    judge: str | None
-    title: str
-    latex: str
-    direction: str  # "lower", "higher" or "none"
-    digits: int  # decimals shown
-    independent: bool = True  # values of different identities; otherwise neither interval nor test is valid
-    strangers: tuple[float, float] | None = None  # mean and std of the judge's cosine of different people
+    format: one of `FORMATS`. layout: see `layout.resolve`; "compare" needs two methods, or one and ``against``. table:
+    a table of a paper, instead of a layout by name. against: label of the row that the others are compared with; None
+    is mean-latent where it is there. keys: take only records with these trial keys. testbed, conventions, protocol (a
+    name, name@digest, or a digest's beginning), method (names or labels) and weights (a version, or the beginning of a
+    network's digest) choose records. published: show the published numbers that were made with the records' testbed in
+    tables of their own; None shows them where there are any, True insists. metrics: titles and directions, None for the
+    registered ones. width: columns of the terminal.
 
-    @property
-    def arrow(self) -> str:
-        """↓ where lower is better, ↑ where higher is."""
-        return {"lower": "↓", "higher": "↑"}.get(self.direction, "")
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A row minus the reference row in one column, on the identities and seeds that both have."""
-
-    difference: Paired
-    family: int = 0  # tests that Holm corrects for; 0: not tested
-    p: float | None = None  # sign-flip permutation, two-sided; None: not tested, or no identity in common
-    exact: bool = True  # whether p counts all sign patterns
-    adjusted: float | None = None  # Holm
-    attainable: float | None = None  # the smallest adjusted p that the numbers of identities allow
-    wilcoxon: float | None = None  # not adjusted; full layout only
-
-    @property
-    def too_small(self) -> bool:
-        """Whether no data of this size could separate the methods."""
-        return self.attainable is not None and self.attainable > ALPHA
-
-    @property
-    def separated(self) -> bool:
-        """Whether the adjusted p says that the methods differ."""
-        return self.adjusted is not None and not self.too_small and self.adjusted < ALPHA
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What one row holds in one column; without a summary nothing was measured there."""
-
-    summary: Summary | None = None
-    best: bool = False
-    contrast: Contrast | None = None  # None: a floor, the reference itself, or nothing to compare
+    Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
+    """
+    if format not in renderers.RENDERERS:
+        raise unknown_name("format", format, FORMATS, command="guidebench report --help")
+    methods = [method] if isinstance(method, str) else list(method or [])
+    if layout == "compare" and table is None:
+        methods, against = _pair(methods, against)
+    elif methods and against:
+        methods.append(against)
+    found = _load(directory, selection.Filter(testbed, conventions, protocol, methods or None, weights), keys)
+    choice = layouts.resolve(layout, found.records, table)
+    if choice.kind == "compare":
+        found = replace(found, records=_exactly(found.records, methods))
+    built = _build(found, directory, choice, against, published, metrics)
+    return renderers.terminal(built, width) if format == "terminal" else renderers.RENDERERS[format](built)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A method."""
-
-    label: str
-    title: str  # what is shown: the label, or the paper's name of the row
-    method: str
-    mark: str  # "floor", "ceiling" or ""
-    section: int  # 0: floors, 1: the rows that the table names, 2: others; a rule stands between them
-    notes: tuple[str, ...]  # failed trials, fewer identities, no preset, …
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A measured table."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    detailed: frozenset[Group]  # under which protocols cells show intervals
-
-    @property
-    def groups(self) -> list[Group]:
-        """The protocols, in column order."""
-        return list(dict.fromkeys(column.group for column in self.columns))
-
-    def placed(self) -> Iterable[tuple[Row, Column, Cell]]:
-        """Every cell with its row and column."""
-        for row in self.rows:
-            for column, cell in zip(self.columns, row.cells, strict=True):
-                yield row, column, cell
+def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
+    """The two methods of a comparison; the second is the reference."""
+    named = [*methods, *([against] if against else [])]
+    named += [layouts.DEFAULT_AGAINST] if len(named) == 1 else []
+    if len(named) != 2 or named[0] == named[1]:
+        raise BadInput(
+            f"a comparison needs two methods, got {', '.join(named) or 'none'}; give "
+            "`guidebench compare DIRECTORY METHOD [AGAINST]`"
+        )
+    return named, named[1]
 
 
-@dataclass(frozen=True)
-class Family:
-    """The tests under one protocol that Holm corrects together."""
-
-    group: Group
-    judge: str | None  # the first judge; None: the columns have none
-    metrics: tuple[str, ...]  # titles
-    labels: tuple[str, ...]  # the methods, without the reference
-
-    @property
-    def size(self) -> int:
-        """Methods times metric columns."""
-        return len(self.metrics) * len(self.labels)
+def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[StoredRecord]:
+    """Without other settings of a method that were found by its name, where one has that very name as its label."""
+    labels = {stored.record.label for stored in records}
+    return [
+        stored
+        for stored in records
+        if not {*names}.isdisjoint(Variant.of(stored.record).names)
+        or (stored.record.method in names and stored.record.method not in labels)
+    ]
 
 
-@dataclass(frozen=True)
-class ClaimedTable:
-    """A published table, cut to the protocols and metrics of a report."""
+def summary(
+    directory: str | Path,
+    protocol_digest: str,
+    *,
+    testbed: str | None = None,
+    keys: Collection[str] | None = None,
+    width: int = renderers.WIDTH,
+    metrics: Mapping[str, Metric] | None = None,
+) -> str:
+    """The full terminal table of one protocol, for the end of a run; tests only of the paper's columns.
 
-    source: PublishedTable
-    columns: tuple[tuple[str, str], ...]  # protocol and metric
-    titles: tuple[str, ...]
-    latex: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
+    testbed, keys: take only records of this testbed, or with these trial keys; other records of the directory with the
+    same protocol join the table. width: columns of the terminal. Raises BadInput as `report`.
+    """
+    found = _load(directory, selection.Filter(), keys)
+    records = [
+        stored
+        for stored in found.records
+        if stored.record.protocol_digest == protocol_digest and (testbed is None or stored.record.testbed == testbed)
+    ]
+    if not records:
+        raise BadInput(
+            f"no records of protocol {protocol_digest[:12]} in {directory}; `guidebench report {directory}` shows all"
+        )
+    found = replace(found, records=records)
+    full = _build(found, directory, layouts.Choice("full"), None, None, metrics)
+    paper = _build(found, directory, layouts.resolve("paper", records), None, False, metrics)
+    return renderers.terminal(full, width=width, tests=paper)
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that a renderer writes."""
+def _load(directory: str | Path, chosen: selection.Filter, keys: Collection[str] | None) -> scores.Loaded:
+    found = scores.read(directory)
+    records = [stored for stored in found.records if keys is None or stored.record.key in keys]
+    if not records:
+        raise BadInput(
+            f"none of the trials asked for is recorded in {directory}; `guidebench status {directory}` shows all"
+        )
+    return replace(found, records=chosen.apply(records, directory))
 
-    kind: str  # "paper", "full" or "compare"
-    layout: str  # the table's name, or the kind
-    testbed: str
-    conventions: str
-    caption: str  # what every table made on this testbed must say
-    tables: tuple[Table, ...]
-    against: str | None  # label of the row that the others are compared with
-    families: tuple[Family, ...]
-    claims: tuple[ClaimedTable, ...] = ()
-    footnotes: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()  # footnotes on the tests
-    lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells do not say it
+
+def _build(
+    found: scores.Loaded,
+    directory: str | Path,
+    choice: layouts.Choice,
+    against: str | None,
+    with_published: bool | None,
+    metrics: Mapping[str, Metric] | None,
+) -> layouts.Report:
+    from guidebench.metrics import METRICS
+
+    if choice.table:  # other protocols of the directory have no place in it
+        names = choice.table.protocols
+        found = replace(found, records=[s for s in found.records if s.record.protocol["name"] in names])
+    kept, superseded = selection.without_superseded(found.records)
+    selection.check_unmixed(kept, directory)
+    testbed = kept[0].record.testbed
+    published = claims.load()
+    report = layouts.build(
+        kept,
+        METRICS if metrics is None else metrics,
+        choice=choice,
+        against=against,
+        claims=[] if with_published is False else [table for table in published if table.testbed == testbed],
+        superseded=superseded,
+        unreadable=[f"{_below(item.path, directory)}: {item.reason}" for item in found.corrupt],
+    )
+    if with_published and not report.claims:
+        beds = ", ".join(sorted({table.testbed for table in published}))
+        raise BadInput(
+            f"published numbers stand only beside records of the testbed that they were made on ({beds}), and none "
+            f"belong beside these of {testbed} in layout {choice.name}; leave out --published"
+        )
+    return report
+
+
+def _below(path: Path, directory: str | Path) -> str:
+    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from guidebench.store import scan
+from guidebench.store.folders import scan
 
 _PLACE = ("testbed", "weights", "protocol", "method")
 

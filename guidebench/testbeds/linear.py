@@ -26,6 +26,7 @@ from guidebench import digest, seeds
 from guidebench.cameras import CameraRig
 from guidebench.errors import BadInput, unknown_name
 from guidebench.images import quantise
+from guidebench.noise import Noise
 from guidebench.testbed import (
     Embeddings,
     Faces,
@@ -34,7 +35,6 @@ from guidebench.testbed import (
     Generator,
     Inverter,
     Judges,
-    Noise,
     PerceptualDistance,
     Person,
     Players,

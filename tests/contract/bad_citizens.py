@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.testbeds.linear import LinearGenerator
 from guidebench.unlearner import Context, ForgetRequest, Unlearner
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from guidebench import losses
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetRequest, Unlearner
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from guidebench import registry, scaffold, trial
-from guidebench.check import Finding, check_method
+from guidebench import registry
+from guidebench.commands import new
+from guidebench.commands.check import Finding, check_method
+from guidebench.engine import trial
 from guidebench.errors import BadInput, MethodError
 from guidebench.protocol import Protocol
 from guidebench.testbeds.linear import LinearTestbed
@@ -125,7 +127,7 @@ def test_a_misspelt_method_is_one_finding_with_the_close_match() -> None:
 
 
 def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
-    written = scaffold.new_method("my-first_idea", tmp_path)
+    written = new.new_method("my-first_idea", tmp_path)
     assert written.path == tmp_path / "my_first_idea.py"
     assert written.class_name == "MyFirstIdea"
     findings = check_method(written.spec)
@@ -136,14 +138,14 @@ def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
 def test_new_never_overwrites_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("precious")
     with pytest.raises(BadInput, match="exists already"):
-        scaffold.new_method("mine", tmp_path)
+        new.new_method("mine", tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["guide", "2fast", "a b", "../evil", "", "class", "a--b"])
 def test_new_refuses_names_that_cannot_name_a_method(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput):
-        scaffold.new_method(name, tmp_path)
+        new.new_method(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from guidebench import images
 from guidebench.assets import catalogue
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.networks import mtcnn
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.testbeds.eg3d import EG3DTestbed

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import guidebench
-from guidebench.cli import main
+from guidebench.commands.main import main
 
 pytestmark = pytest.mark.gpu
 

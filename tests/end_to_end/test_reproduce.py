@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from guidebench import suites
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.testbeds.linear import LinearTestbed
 
 OWN = """

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import guidebench
-from guidebench.cli import main
+from guidebench.commands.main import main
 
 SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
 
@@ -480,8 +480,8 @@ def test_a_light_start_imports_no_torch(tmp_path):
         ["report", str(tmp_path)],
     ):
         code = (
-            "import sys, guidebench.cli\n"
-            f"try: guidebench.cli.main({arguments!r})\n"
+            "import sys, guidebench.commands.main\n"
+            f"try: guidebench.commands.main.main({arguments!r})\n"
             "except SystemExit as done: assert not done.code, done.code\n"
             "print('torch' in sys.modules, file=sys.stderr)"
         )

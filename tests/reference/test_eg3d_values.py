@@ -17,7 +17,7 @@ from torch import Tensor
 from guidebench.errors import BadInput
 from guidebench.networks import checkpoints, eg3d
 from guidebench.networks.eg3d import Rendering, TriPlaneGenerator
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 
 pytestmark = pytest.mark.reference
 

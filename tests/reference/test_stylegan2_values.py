@@ -12,7 +12,7 @@ import torch
 
 from guidebench.errors import BadInput
 from guidebench.networks import stylegan2
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 
 pytestmark = pytest.mark.reference
 

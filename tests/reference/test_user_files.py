@@ -12,7 +12,7 @@ from PIL import Image
 
 from guidebench import assets
 from guidebench.baselines.checkpoint import load
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.networks import eg3d, mtcnn
 from guidebench.photos import align

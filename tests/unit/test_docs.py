@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
-from guidebench.check import check_method
-from guidebench.cli import main
+from guidebench.commands.check import check_method
+from guidebench.commands.main import main
 from guidebench.metric import Score
 from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol
-from guidebench.store import Record
+from guidebench.store.folders import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -88,7 +88,7 @@ def test_the_committed_means_follow_from_the_committed_scores(rows):
 
 def test_the_committed_orderings_name_every_claim():
     text = (FOLDER / "orderings.md").read_text()
-    from guidebench.reporting.orderings import ORDERINGS
+    from guidebench.reporting.paper_claims import ORDERINGS
 
     for ordering in ORDERINGS:
         assert f"{ordering.first} - {ordering.second}" in text

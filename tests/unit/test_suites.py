@@ -155,8 +155,8 @@ def test_settings_that_do_not_fit_are_answered_with_suite_and_row(settings, word
 @pytest.mark.parametrize("arguments", [["list", "suites"], ["show", "table-3"], ["reproduce", "--help"]], ids=" ".join)
 def test_reading_suites_loads_no_torch(arguments):
     code = (
-        "import sys, guidebench.cli\n"
-        f"try: guidebench.cli.main({arguments!r})\n"
+        "import sys, guidebench.commands.main\n"
+        f"try: guidebench.commands.main.main({arguments!r})\n"
         "except SystemExit as done: assert not done.code, done.code\n"
         "assert 'torch' not in sys.modules"
     )

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guidebench.compat import import_torch_fidelity
 from guidebench.images import from_uint8
 from guidebench.testbeds.mini.features import FID_DIM, FeatureNetwork
 from guidebench.testbeds.mini.weights_io import WeightsFolder
+from guidebench.torchvision_fix import import_torch_fidelity
 
 NAME = "guidebench-mini"
 DESCRIPTION = (

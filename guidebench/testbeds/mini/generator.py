@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.cameras import CameraRig
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.testbeds.mini.renderer import (
     CAMERA_RADIUS,
     FOCAL,

@@ -14,7 +14,7 @@ from torch import Tensor
 from guidebench.errors import GuidebenchError
 from guidebench.images import from_uint8, to_uint8
 from guidebench.seeds import stream
-from guidebench.store import storage_errors
+from guidebench.store.folders import storage_errors
 from guidebench.testbed import Generator, Players
 from guidebench.testbeds.mini.people import Photographs, Style, gather, photograph
 from guidebench.testbeds.mini.renderer import camera_labels, face_from_parameters, render

@@ -19,7 +19,7 @@ from torch import nn
 
 from guidebench import digest
 from guidebench.errors import MissingAsset
-from guidebench.metric import FrechetStatistics
+from guidebench.evidence import FrechetStatistics
 from guidebench.testbeds.mini import WEIGHTS_VERSION
 
 SHIPPED = Path(__file__).parent / "weights"

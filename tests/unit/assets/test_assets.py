@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from guidebench import assets
 from guidebench.assets import catalogue, placing
 from guidebench.assets.catalogue import Asset
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 from guidebench.registry import TESTBEDS
 
@@ -606,8 +606,8 @@ def test_wrong_input_is_answered_in_one_line(arguments, folder):
 def test_assets_commands_import_no_torch(folder):
     for arguments in (["assets", "--help"], ["doctor", "--help"], ["assets", "list"], ["assets", "verify"]):
         code = (
-            "import sys, guidebench.cli\n"
-            f"try: guidebench.cli.main({arguments!r})\n"
+            "import sys, guidebench.commands.main\n"
+            f"try: guidebench.commands.main.main({arguments!r})\n"
             "except SystemExit as done: assert not done.code, done.code\n"
             "print({'torch', 'requests', 'pooch'} & set(sys.modules), file=sys.stderr)"
         )

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 import guidebench
-from guidebench import registry, runner
+from guidebench import registry
 from guidebench.baselines.checkpoint import Checkpoint, load
-from guidebench.cli import main
+from guidebench.commands.main import main
+from guidebench.engine import run
 from guidebench.errors import BadInput
 from guidebench.testbeds.linear import LinearGenerator
 from guidebench.unlearner import ABSENT
@@ -166,7 +167,7 @@ def test_rows_are_called_after_their_files():
         "{identity}/last.pkl": "last",
         "{identity}.pkl": "checkpoint",
     }
-    found = {path: runner.choose_checkpoint(path, "", None).label("linear") for path in names}
+    found = {path: run.choose_checkpoint(path, "", None).label("linear") for path in names}
     assert found == names
 
 

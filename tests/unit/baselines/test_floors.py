@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guidebench import trial
 from guidebench.baselines.nothing import Nothing
 from guidebench.baselines.scramble import Scramble
+from guidebench.engine import trial
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator
 from guidebench.testbeds.linear import LinearGenerator, LinearTestbed

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidebench import registry, trial
+from guidebench import registry
 from guidebench.baselines.guide import (
     Draws,
     Extrapolated,
@@ -23,10 +23,12 @@ from guidebench.baselines.guide import (
     adjacent_shift,
     extrapolated_target,
 )
+from guidebench.engine import trial
 from guidebench.errors import BadInput
+from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.seeds import stream
-from guidebench.testbed import Noise, Players
+from guidebench.testbed import Players
 from guidebench.testbeds.linear import (
     ANATOMY,
     ANATOMY_VALUE,

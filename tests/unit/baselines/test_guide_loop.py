@@ -27,8 +27,9 @@ from guidebench.baselines.guide import Draws, Guide, MeanLatent
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.irse import IRSE50, FixedCropRecognizer
 from guidebench.networks.lpips import LPIPS
+from guidebench.noise import Noise
 from guidebench.seeds import Streams
-from guidebench.testbed import Inverter, Noise
+from guidebench.testbed import Inverter
 from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
 
 pytestmark = pytest.mark.timeout(600)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from guidebench import protocol as protocols
-from guidebench import registry, trial
+from guidebench import registry
 from guidebench.baselines.guide import extrapolated_target
 from guidebench.baselines.redirect import Redirect, Redirected
+from guidebench.engine import trial
 from guidebench.metrics import score_all
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 from guidebench.testbeds.linear import LinearTestbed
 
 PROTOCOL = protocols.load("celebahq-multi").resolve("linear", samples=100)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from guidebench.metric import Afterwards
+from guidebench.evidence import Afterwards
 from guidebench.metrics.collapse import target_similarity
 
 E1, E2, MIX = np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.6, 0.8])

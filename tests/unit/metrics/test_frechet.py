@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from guidebench.compat import import_torch_fidelity
-from guidebench.metric import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
 from guidebench.metrics import score_all
 from guidebench.metrics.frechet import fit, frechet_distance
+from guidebench.torchvision_fix import import_torch_fidelity
 
 
 def gaussian(mean, covariance, count=1000):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from guidebench.metric import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
 from guidebench.metrics import METRICS, TRIAL_METRICS, identity, score_all
 
 E1, E2 = np.array([1.0, 0.0]), np.array([0.0, 1.0])

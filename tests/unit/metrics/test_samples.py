@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from guidebench.metric import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
 from guidebench.metrics import samples, score_all
 
 
@@ -39,7 +39,7 @@ def test_the_kernel_distance_is_the_unbiased_estimate_within_subsets():
 
 
 def test_the_kernel_distance_is_the_one_that_torch_fidelity_gives():
-    from guidebench.compat import import_torch_fidelity
+    from guidebench.torchvision_fix import import_torch_fidelity
 
     import_torch_fidelity()
     import torch

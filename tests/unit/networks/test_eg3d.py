@@ -17,7 +17,7 @@ from guidebench.cameras import CameraRig
 from guidebench.errors import BadInput
 from guidebench.networks import eg3d
 from guidebench.networks.eg3d import TriPlaneGenerator
-from guidebench.testbed import Noise, PerCodeNoise
+from guidebench.noise import Noise, PerCodeNoise
 
 # As the README of the reference arrays recommends, or tighter; an importance sample that crosses a bin's border moves a
 # colour by 7e-5 here, and everything else agrees to 3e-5.

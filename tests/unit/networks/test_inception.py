@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from guidebench.compat import import_torch_fidelity
 from guidebench.errors import BadInput
 from guidebench.networks import inception
 from guidebench.networks.inception import FidInception
+from guidebench.torchvision_fix import import_torch_fidelity
 
 # Measured: 0 on the machine of the recording, 1.4e-6 on other instruction sets.
 TOLERANCE = 5e-6

@@ -17,7 +17,7 @@ from torch.nn import functional
 from guidebench.errors import BadInput
 from guidebench.networks import stylegan2
 from guidebench.networks.stylegan2 import StyleGAN2Generator, SynthesisLayer, noise_maps
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 
 MODELS = ("tiny64", "tiny32_cond")
 # Fused and unfused modulation differ by 5e-6 in the reference itself; its README recommends 2e-4 and 1e-5.

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.networks import arcface
 from guidebench.networks.mtcnn import Detections, FaceDetector

@@ -13,9 +13,9 @@ from PIL import Image
 
 from guidebench import assets, images
 from guidebench.assets.catalogue import named
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput, MissingAsset
-from guidebench.metric import FrechetStatistics
+from guidebench.evidence import FrechetStatistics
 from guidebench.metrics.frechet import frechet_distance
 from guidebench.photos import manifests, measuring, real_images
 from guidebench.photos.faces import ManifestFaces

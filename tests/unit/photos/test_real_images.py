@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guidebench.errors import BadInput
-from guidebench.metric import FrechetStatistics
+from guidebench.evidence import FrechetStatistics
 from guidebench.photos import real_images
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guidebench.evidence import save_evidence
-from guidebench.metric import Evidence, Samples, Sight, Subject
+from guidebench.evidence import Evidence, Samples, Sight, Subject
 from guidebench.protocol import Protocol
-from guidebench.store import FAILURES, RECORDS, Record, Store, unfinished_prefix
+from guidebench.store.evidence_files import save_evidence
+from guidebench.store.folders import FAILURES, RECORDS, Record, Store, unfinished_prefix
 
 PROTOCOLS = {
     "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, samples=400),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import layout, tables, wording
-from guidebench.store import StoredRecord, scan
+from guidebench.reporting import differences, layout, report
+from guidebench.store.folders import StoredRecord, scan
 
 PEOPLE = [f"p{number}" for number in range(8)]
 
@@ -110,7 +110,7 @@ def test_too_few_identities_give_an_interval_and_say_so_instead_of_a_p(make):
     report = _build(make("mean-latent", LEVEL[:5]) + make("guide", LOWER[:5]))
     contrast = _contrast(report, "guide")
     assert (contrast.p, contrast.attainable, contrast.too_small, contrast.separated) == (0.0625, 0.0625, True, False)
-    assert wording.adjusted_p(contrast) == "n too small for p"
+    assert differences.adjusted_p(contrast) == "n too small for p"
     assert any("n = 5 is too small for p: adjusted, it could not fall below 0.062." in note for note in report.tests)
     assert report.tables[0].detailed == set(report.tables[0].groups)
 
@@ -118,7 +118,7 @@ def test_too_few_identities_give_an_interval_and_say_so_instead_of_a_p(make):
 def test_intervals_give_way_to_marks_where_there_is_a_test(tmp_path, make, write_record):
     for record in make("mean-latent", LEVEL) + make("guide", LOWER):
         write_record(tmp_path, record)
-    markdown, latex, terminal = (tables.report(tmp_path, style) for style in ("markdown", "latex", "terminal"))
+    markdown, latex, terminal = (report.report(tmp_path, style) for style in ("markdown", "latex", "terminal"))
     assert "| **0.33 ± 0.03**† |" in markdown
     assert r"$\mathbf{0.33 \pm 0.03}^\dagger$" in latex
     assert "0.33 ± 0.03†*" in terminal
@@ -168,7 +168,7 @@ def test_no_other_setting_of_its_method_stands_in_for_the_row_that_a_table_names
 
 def test_either_version_of_a_methods_code_can_be_named(runs, make_record, write_record):
     write_record(runs, make_record("guide", "a", source_digest="e" * 64))
-    two = tables.report(runs, "json", layout="full", protocol="celebahq-multi")
+    two = report.report(runs, "json", layout="full", protocol="celebahq-multi")
     labels = [row["label"] for row in json.loads(two)["tables"][0]["rows"] if row["method"] == "guide"]
     assert len(labels) == 2 and "guide [code eeeeee]" in labels
     for label, people in zip(sorted(labels, key="guide [code eeeeee]".__eq__), (3, 1), strict=True):
@@ -194,13 +194,13 @@ def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
         for method, level in (("mean-latent", 0.5), ("guide", 0.45)):
             score = make_score("id", float(draws.normal(level, 0.1)), identity=f"p{place:02}")
             write_record(tmp_path, make_record(method, f"p{place:02}", scores=[score]))
-    full = tables.report(tmp_path, layout="full")
+    full = report.report(tmp_path, layout="full")
     row = next(line for line in full.splitlines() if line.startswith("| guide | ID |"))
     assert re.search(r"\[-?0\.\d+, -?0\.\d+\] BCa \[-?0\.\d+, -?0\.\d+\] \| \d+ of 30 \|", row)
     assert "≈ 0." in row
     assert "p after ≈: more than 20 identities, 99,999 random sign patterns instead of all 2^n." in full
     assert "from 30 on beside it the BCa bootstrap interval" in full
-    (cell,) = (row["cells"][0] for row in json.loads(tables.report(tmp_path, "json"))["tables"][0]["rows"][1:])
+    (cell,) = (row["cells"][0] for row in json.loads(report.report(tmp_path, "json"))["tables"][0]["rows"][1:])
     assert cell["contrast"]["exact"] is False
     assert cell["contrast"]["difference"]["bca"][0] < cell["contrast"]["difference"]["mean"]
 
@@ -225,7 +225,7 @@ def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdi
         with pytest.raises(BadInput, match="guide and mean-latent have values for no identity and seed in common"):
             _build(records, "compare", against="mean-latent")
         return
-    (found,) = wording.comparison(_build(records, "compare", against="mean-latent"))
+    (found,) = differences.comparison(_build(records, "compare", against="mean-latent"))
     assert found.rows[0][-1] == verdict
     assert found.lead == f"guide: {verdict} in {METRICS[metric].title}."
 
@@ -233,7 +233,7 @@ def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdi
 def test_two_methods_at_or_below_different_people_have_both_forgotten(make):
     """Different people are at 0.10 under alpha: however far apart below it, neither is better."""
     records = make("mean-latent", [value - 0.5 for value in LEVEL]) + make("guide", [value - 0.9 for value in LEVEL])
-    (found,) = wording.comparison(_build(records, "compare", against="mean-latent"))
+    (found,) = differences.comparison(_build(records, "compare", against="mean-latent"))
     assert found.rows[0][-1] == "both forgotten"
 
 
@@ -259,7 +259,7 @@ def test_values_that_share_trials_have_neither_interval_nor_test(runs):
 def test_a_further_judge_is_judged_by_its_interval(make):
     records = make("mean-latent", LEVEL, judge="beta") + make("guide", LOWER, judge="beta")
     records += make("mean-latent", LEVEL, seed=1) + make("guide", MIXED, seed=1)
-    first, second = wording.comparison(_build(records, "compare", against="mean-latent"))
+    first, second = differences.comparison(_build(records, "compare", against="mean-latent"))
     assert (first.title, first.rows[0][-2:]) == (
         "CelebAHQ (multi-image), judge alpha: guide against mean-latent",
         ("1.000", "not separable"),
@@ -356,7 +356,7 @@ def test_json_holds_every_number_of_a_test(committed):
 def test_table_at_the_end_of_a_run_tells_the_tests_of_the_papers_columns_in_brief(committed):
     """The same adjusted p as `guidebench report` gives: not that of the longer full layout."""
     (path,) = committed.glob("records/celebahq-multi/guide/p2-*/record.json")
-    shown = tables.summary(committed, json.loads(path.read_text())["protocol_digest"], width=100)
+    shown = report.summary(committed, json.loads(path.read_text())["protocol_digest"], width=100)
     block = shown[shown.index("differences to mean-latent") :].split("\n\n")[0]
     lines = [line.split() for line in block.splitlines()[3:]]
     assert [line[:2] for line in lines[:4]] == [["guide", name] for name in ("ID", "ID_others", "FID_pre", "ΔFID_real")]

@@ -8,9 +8,9 @@ import pytest
 
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import layout, tables
-from guidebench.reporting.report import PaperTable
-from guidebench.store import StoredRecord, scan
+from guidebench.reporting import layout, report
+from guidebench.reporting.model import PaperTable
+from guidebench.store.folders import StoredRecord, scan
 
 
 def _build(records, name="auto", table=None, **options):
@@ -221,7 +221,7 @@ def test_one_label_with_two_versions_of_its_code_makes_two_rows(make_record):
 
 
 def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
-    text = tables.report(runs)
+    text = report.report(runs)
     for words in (
         "Testbed: mini. Conventions: corrected.",
         "Protocol ffhq v1 (",

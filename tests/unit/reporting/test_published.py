@@ -9,7 +9,7 @@ import json
 import pytest
 
 from guidebench.errors import BadInput
-from guidebench.reporting import published, tables
+from guidebench.reporting import published, report
 
 
 def _claims(name):
@@ -78,33 +78,33 @@ def paper(tmp_path, make_record, write_record):
 
 
 def test_published_numbers_stand_beside_their_own_testbed_only(runs, paper):
-    assert "Published" not in tables.report(runs)
+    assert "Published" not in report.report(runs)
     with pytest.raises(BadInput, match=r"the testbed that they were made on \(eg3d-ffhq\), .* these of mini"):
-        tables.report(runs, published=True)
-    assert "0.17 ± 0.08" in tables.report(paper, protocol="celebahq-multi")
-    assert "0.17 ± 0.08" not in tables.report(paper, protocol="celebahq-multi", published=False)
+        report.report(runs, published=True)
+    assert "0.17 ± 0.08" in report.report(paper, protocol="celebahq-multi")
+    assert "0.17 ± 0.08" not in report.report(paper, protocol="celebahq-multi", published=False)
 
 
 def test_published_block_is_cut_to_the_photo_sets_of_the_records(paper):
-    text = tables.report(paper, protocol="ffhq", published=True)
+    text = report.report(paper, protocol="ffhq", published=True)
     assert "9.00 ± 1.15" in text
     assert "11.73 ± 2.74" not in text
-    multi = tables.report(paper, protocol="celebahq-multi", published=True)
+    multi = report.report(paper, protocol="celebahq-multi", published=True)
     assert "GUIDE, Table 2" in multi
     assert "GUIDE, Table 1 " not in multi.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("layout", "number"), [("table-3", "0.0878 ± 0.0375"), ("table-2", "0.28 ± 0.08")])
 def test_every_table_of_the_paper_has_its_own_numbers_below(paper, layout, number):
-    assert number in tables.report(paper, layout=layout)
+    assert number in report.report(paper, layout=layout)
 
 
 def test_measured_and_published_never_share_a_column(paper):
-    lines = list(csv.DictReader(io.StringIO(tables.report(paper, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(report.report(paper, "csv"))))
     assert {line["origin"] for line in lines} == {"measured", "published"}
     for line in lines:
         other = "mean" if line["origin"] == "published" else "published_mean"
         assert line[other] == ""
-    data = json.loads(tables.report(paper, "json"))
+    data = json.loads(report.report(paper, "json"))
     assert {table["title"] for table in data["published"]} == {"GUIDE, Table 1"}
     assert all("published" not in json.dumps(table["rows"]).lower() for table in data["tables"])

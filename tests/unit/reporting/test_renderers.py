@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from guidebench import cli
+from guidebench.commands import main
 from guidebench.errors import BadInput
-from guidebench.reporting import renderers, tables
-from guidebench.store import scan
+from guidebench.reporting import renderers, report
+from guidebench.store.folders import scan
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = [
@@ -53,7 +53,7 @@ def test_the_committed_records_are_what_their_script_writes_and_older_schemas_lo
 @pytest.mark.parametrize(("style", "layout", "ending"), CASES)
 def test_report_is_the_committed_one(committed, style, layout, ending):
     methods = ["guide", "mine"] if layout == "compare" else None
-    text = tables.report(committed, style, layout=layout, method=methods) + "\n"
+    text = report.report(committed, style, layout=layout, method=methods) + "\n"
     path = GOLDENS / f"{layout}.{ending}"
     if os.environ.get("GUIDEBENCH_WRITE_GOLDENS"):
         path.parent.mkdir(exist_ok=True)
@@ -62,7 +62,7 @@ def test_report_is_the_committed_one(committed, style, layout, ending):
 
 
 def _cells(directory):
-    lines = csv.DictReader(io.StringIO(tables.report(directory, "csv", layout="full")))
+    lines = csv.DictReader(io.StringIO(report.report(directory, "csv", layout="full")))
     return {(line["protocol"], line["label"], line["metric"], line["judge"]): line for line in lines}
 
 
@@ -118,7 +118,7 @@ def test_editing_the_reference_moves_its_cell_and_the_differences_to_it(committe
 def test_terminal_fits_its_width_and_loses_nothing(runs):
     for width in (72, 100, 120):
         digest = next(p for p in runs.glob("records/ffhq/guide/*/record.json"))
-        found = tables.summary(runs, json.loads(digest.read_text())["protocol_digest"], width=width)
+        found = report.summary(runs, json.loads(digest.read_text())["protocol_digest"], width=width)
         assert max(len(line) for line in found.splitlines()) <= width
         for words in (
             "ID ↓",
@@ -136,25 +136,25 @@ def test_terminal_fits_its_width_and_loses_nothing(runs):
 def test_commands_fill_the_terminal_that_they_run_in(committed, monkeypatch, command):
     widest = {}
     for width in (90, 150):
-        monkeypatch.setattr(cli, "_terminal_width", lambda width=width: width)
-        result = CliRunner().invoke(cli.main, [command[0], str(committed), *command[1:]])
+        monkeypatch.setattr(main, "_terminal_width", lambda width=width: width)
+        result = CliRunner().invoke(main.main, [command[0], str(committed), *command[1:]])
         widest[width] = max(map(len, result.output.splitlines()))
     assert widest[90] <= 90 < widest[150] <= 150
 
 
 def test_summary_takes_one_protocol_and_names_what_is_absent(runs, make_record):
     digest = make_record().protocol_digest
-    text = tables.summary(runs, digest, testbed="mini")
+    text = report.summary(runs, digest, testbed="mini")
     assert "CelebAHQ (multi-image): judge alpha" in text
     assert "FFHQ" not in text
-    only = tables.summary(runs, digest, keys={make_record("guide", "a").key})
+    only = report.summary(runs, digest, keys={make_record("guide", "a").key})
     assert "\nmean-latent" not in only
     with pytest.raises(BadInput, match="no records of protocol 000000"):
-        tables.summary(runs, "0" * 64)
+        report.summary(runs, "0" * 64)
 
 
 def test_terminal_marks_floors_best_rows_intervals_and_caption(runs):
-    text = tables.report(runs, "terminal", layout="full", protocol="celebahq-multi")
+    text = report.report(runs, "terminal", layout="full", protocol="celebahq-multi")
     line = next(line for line in text.splitlines() if line.startswith("guide "))
     assert "0.040 ± 0.020*" in line  # tied with mine: both below the 0.10 of different people
     assert "[-0.010, 0.090]" in text
@@ -166,16 +166,16 @@ def test_terminal_marks_floors_best_rows_intervals_and_caption(runs):
 def test_what_was_not_run_is_blank_and_what_has_no_value_is_a_dash(tmp_path, make_record, write_record):
     write_record(tmp_path, make_record("scramble", "a", protocol="ffhq"))
     write_record(tmp_path, make_record("guide", "a", protocol="celebahq-multi"))
-    lines = [line.split("|") for line in tables.report(tmp_path).splitlines() if line.startswith("|")]
+    lines = [line.split("|") for line in report.report(tmp_path).splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in lines[2][2:4]] == ["– (0 of 1)"] * 2
     assert [cell.strip() for cell in lines[2][6:8]] == ["", ""]
     assert [cell.strip() for cell in lines[3][2:6]] == [""] * 4
-    first, second = tables.report(tmp_path, "terminal").split("CelebAHQ (multi-image)\n")
+    first, second = report.report(tmp_path, "terminal").split("CelebAHQ (multi-image)\n")
     assert ("scramble" in first, "guide " in first, "guide " in second) == (True, False, True)
 
 
 def test_json_is_null_where_there_is_no_value(runs):
-    data = json.loads(tables.report(runs, "json"))
+    data = json.loads(report.report(runs, "json"))
     row = next(row for row in data["tables"][0]["rows"] if row["label"] == "scramble")
     assert row["cells"][0]["mean"] is None
     assert (row["cells"][0]["n"], row["cells"][0]["missing"], row["cells"][0]["lost_after"]) == (0, 2, 18)
@@ -188,14 +188,14 @@ def test_zero_has_no_sign():
 
 def test_markdown_cells_cannot_break_the_table(tmp_path, make_record, write_record):
     write_record(tmp_path, replace(make_record(), label="mine(mode=a|b_c<i>)"))
-    lines = [line for line in tables.report(tmp_path).splitlines() if line.startswith("|")]
+    lines = [line for line in report.report(tmp_path).splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "mine(mode=a\\|b\\_c&lt;i>)" in lines[2]
 
 
 def test_unknown_format_names_the_known_ones(runs):
     with pytest.raises(BadInput, match="unknown format 'latx'; did you mean 'latex'"):
-        tables.report(runs, "latx")
+        report.report(runs, "latx")
 
 
 NASTY = r"m\y_{x}%&$#~^<é>|[0] Δα ± 5° 日本"
@@ -211,8 +211,8 @@ def test_latex_escapes_everything_it_may_not_print():
 def _latex_of_every_layout(runs, make_record, write_record):
     nasty = replace(make_record("mine", "a"), label=NASTY, key="nasty", notes={"caption": NASTY})
     write_record(runs, nasty)
-    parts = [tables.report(runs, "latex", layout=layout) for layout in ("auto", "table-2", "full")]
-    return [*parts, tables.report(runs, "latex", layout="compare", method="guide")]
+    parts = [report.report(runs, "latex", layout=layout) for layout in ("auto", "table-2", "full")]
+    return [*parts, report.report(runs, "latex", layout="compare", method="guide")]
 
 
 def test_latex_tables_are_balanced_and_every_row_has_its_columns(runs, make_record, write_record):
@@ -237,7 +237,7 @@ def test_latex_tables_that_are_wider_than_a_page_go_on_in_further_floats(runs, m
     texts = {}
     for page in (1000, 80):
         monkeypatch.setattr(renderers, "_PAGE", page)
-        texts[page] = tables.report(runs, "latex")
+        texts[page] = report.report(runs, "latex")
     whole, parts = texts[1000], texts[80]
     assert (whole.count(r"\begin{table*}"), whole.count("(continued).")) == (1, 0)
     assert parts.count(r"\begin{table*}") == parts.count("(continued).") + 1 > 2

@@ -12,12 +12,12 @@ import pytest
 from scipy import stats
 
 from guidebench.errors import BadInput
-from guidebench.reporting import frame, statistics
-from guidebench.store import StoredRecord
+from guidebench.reporting import scores, statistics
+from guidebench.store.folders import StoredRecord
 
 
 def _frame(records):
-    return frame.from_records([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
+    return scores.from_records([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
 
 
 def _record(make_record, make_score, method, identity, value, *, seed=0, metric="id"):

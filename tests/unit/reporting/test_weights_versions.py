@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 import guidebench
-from guidebench.cli import main
+from guidebench.commands.main import main
 from guidebench.errors import BadInput
-from guidebench.reporting import tables
+from guidebench.reporting import report
 from guidebench.reporting.statistics import paired
-from guidebench.store import scan
+from guidebench.store.folders import scan
 
 # The networks of mini's version 1, whose records do not name their version.
 FIRST = {
@@ -77,7 +77,7 @@ def test_two_versions_are_refused_by_name_and_either_can_be_chosen(mixed, tmp_pa
 
 
 def test_each_version_has_its_own_values_and_names_itself_below(mixed):
-    first, second = (tables.report(mixed, weights=version) for version in "12")
+    first, second = (report.report(mixed, weights=version) for version in "12")
     assert "Testbed: mini, weights version 1. Conventions" in first
     assert "Testbed: mini, weights version 2. Conventions" in second
     assert "| guide | **0.04" in first and "| guide | **1.04" in second
@@ -87,10 +87,10 @@ def test_weights_without_a_version_are_told_by_their_digest(mixed, make_record, 
     unknown = dict.fromkeys(FIRST, "e" * 64)
     write_record(mixed, other_weights(make_record(), unknown))
     with pytest.raises(BadInput, match=r"eeeeeeeeeeee \(1 trial\).*--weights eeeeeeeeeeee or --weights fa0e4297c399"):
-        tables.report(mixed)
-    assert "Testbed: mini. Conventions" in tables.report(mixed, weights="eeeeee")
+        report.report(mixed)
+    assert "Testbed: mini. Conventions" in report.report(mixed, weights="eeeeee")
     with pytest.raises(BadInput, match="with weights '3'; they hold 1, 2, eeeeeeeeeeee"):
-        tables.report(mixed, weights="3")
+        report.report(mixed, weights="3")
 
 
 def test_every_score_names_its_weights(mixed):
@@ -134,6 +134,6 @@ def test_a_failure_on_other_weights_is_not_superseded(tmp_path, make_record, wri
     write_record(tmp_path, other_weights(failed, FIRST))
     write_record(tmp_path, replace(other_weights(record, SECOND, "2"), created="2026-01-02"))
     with pytest.raises(BadInput, match="mix weights"):
-        tables.report(tmp_path)
-    assert "1 of 1 failed" in tables.report(tmp_path, weights="1")
-    assert "failed" not in tables.report(tmp_path, weights="2")
+        report.report(tmp_path)
+    assert "1 of 1 failed" in report.report(tmp_path, weights="1")
+    assert "failed" not in report.report(tmp_path, weights="2")

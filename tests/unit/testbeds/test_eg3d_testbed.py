@@ -19,22 +19,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import guidebench
-from guidebench import assets, images, seeds, trial
+from guidebench import assets, images, seeds
 from guidebench.assets import catalogue
 from guidebench.baselines.checkpoint import DELTA
 from guidebench.baselines.checkpoint import load as load_checkpoint
-from guidebench.cli import main
+from guidebench.commands.main import main
+from guidebench.engine import trial
+from guidebench.engine.trial import Bench
+from guidebench.engine.workers import default_workers
 from guidebench.errors import BadInput, MissingAsset
-from guidebench.executors import default_workers
 from guidebench.networks import goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.goae import average_code
 from guidebench.networks.mtcnn import Detections, FaceDetector
+from guidebench.noise import Noise
 from guidebench.protocol import Protocol
-from guidebench.testbed import FeatureSource, Noise, PerceptualDistance
+from guidebench.testbed import FeatureSource, PerceptualDistance
 from guidebench.testbeds import eg3d as testbed_module
 from guidebench.testbeds.eg3d import EG3DTestbed
-from guidebench.trial import Bench
 
 RENDERING = {
     "depth_resolution": 6,

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from guidebench import registry, trial
+from guidebench import registry
+from guidebench.engine import trial
 from guidebench.errors import BadInput
 from guidebench.images import quantise
 from guidebench.metrics.frechet import frechet_distance
+from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.seeds import stream
-from guidebench.testbed import Noise
 from guidebench.testbeds import linear
 from guidebench.testbeds.linear import (
     ANATOMY,

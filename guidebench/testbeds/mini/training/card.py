@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from guidebench.errors import GuidebenchError
-from guidebench.store import storage_errors
+from guidebench.store.folders import storage_errors
 from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
 from guidebench.testbeds.mini.people import SEEDS
 from guidebench.testbeds.mini.testbed import MiniTestbed

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from guidebench.images import to_uint8
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.testbeds.mini.generator import MiniGenerator
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for, save_atomically

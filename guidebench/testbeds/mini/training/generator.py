@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.testbeds.mini.features import PerceptualNetwork
 from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, TRUNCATION, MiniGenerator, ModulatedConv
 from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, rays_from_labels

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 from guidebench.testbeds.mini.encoder import HIDDEN, Encoder, EncoderTrunk
 from guidebench.testbeds.mini.features import REGRESSED, PerceptualNetwork
 from guidebench.testbeds.mini.recognizers import TrainingRecognizer

@@ -14,10 +14,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
+from guidebench.engine.recording import device_in_words
 from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
-from guidebench.recording import device_in_words
-from guidebench.testbed import Generator, Judges, Noise, Players, Recognizer
+from guidebench.noise import Noise
+from guidebench.testbed import Generator, Judges, Players, Recognizer
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
 from guidebench.testbeds.mini.testbed import MiniTestbed
 from guidebench.testbeds.mini.training.data import load_held_out

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Generator, Noise
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
 from guidebench.testbeds.mini.recognizers import ArcFaceNetwork, CurricularFaceNetwork, JudgeNetwork, judge_input
 from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images

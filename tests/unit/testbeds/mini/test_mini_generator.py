@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guidebench.testbed import Noise
+from guidebench.noise import Noise
 from guidebench.testbeds.mini.generator import RIG, MiniGenerator
 from guidebench.testbeds.mini.training.loop import seeded_build
 

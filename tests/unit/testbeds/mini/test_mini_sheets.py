@@ -13,7 +13,8 @@ from PIL import Image
 from guidebench import digest
 from guidebench.errors import StorageError
 from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Noise, Players
+from guidebench.noise import Noise
+from guidebench.testbed import Players
 from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
 from guidebench.testbeds.mini.encoder import Encoder
 from guidebench.testbeds.mini.features import PerceptualNetwork

@@ -9,17 +9,18 @@ import pytest
 import torch
 from torch.nn import functional
 
-from guidebench.compat import import_torch_fidelity
 from guidebench.errors import MissingAsset
 from guidebench.images import to_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
-from guidebench.testbed import Judges, Noise, Players
+from guidebench.noise import Noise
+from guidebench.testbed import Judges, Players
 from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed, fid
 from guidebench.testbeds.mini.generator import LATENT_NORM
 from guidebench.testbeds.mini.people import SEEDS, gather, photograph
 from guidebench.testbeds.mini.renderer import camera_labels
 from guidebench.testbeds.mini.training.presence import scramble, shuffled, smooth_noise
 from guidebench.testbeds.mini.weights_io import SHIPPED, WeightsFolder
+from guidebench.torchvision_fix import import_torch_fidelity
 
 PEOPLE = SEEDS["development"][:12]
 

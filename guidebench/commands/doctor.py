@@ -1,0 +1,269 @@
+"""`guidebench doctor`: whether this machine can run a testbed, and the exact command that comes next.
+
+Each finding is one line: ok, FAIL (the testbed cannot run as asked) or note (it can, but something should be known),
+with the command that repairs it where there is one. docs/dependencies.md tells the traps behind the checks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from guidebench import assets, registry, torchvision_fix
+from guidebench.assets.catalogue import in_words, needed_by
+from guidebench.errors import BadInput, GuidebenchError
+
+PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them
+PACKAGES = {"torch": ">=2.13,<2.14", "torchvision": ">=0.28,<0.29", "insightface": ">=1.0"}
+_PIP = f"{shlex.quote(sys.executable)} -m pip"
+REPAIR_PACKAGES = f"{_PIP} install -c constraints.txt ."  # in the clone
+REPAIR_ONNXRUNTIME = f"{_PIP} install --force-reinstall --no-deps onnxruntime-gpu"
+REPAIR_LIBRARIES = "apt-get install -y --no-install-recommends libgl1 libglib2.0-0"
+SCARCE_BYTES = 1_000_000_000  # free space below which there is a note
+TOO_FEW_BYTES = 50_000_000  # and below which a run would soon stop
+_FIRST_RUN = {
+    "mini": "guidebench run --protocol celebahq-multi --method guide",
+    "linear": "guidebench run --protocol smoke --method guide --testbed linear",
+}
+_PHOTO_SETS = {"eg3d-ffhq": ("ffhq", "celebahq")}  # that protocols of photographs need; `random` needs none
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor."""
+
+    level: Literal["ok", "FAIL", "note"]
+    name: str  # what was looked at
+    detail: str  # what was found
+    repair: str = ""  # the command that repairs it; every FAIL has one
+
+    @property
+    def line(self) -> str:
+        """As it is printed."""
+        repair = f"; repair: {self.repair}" if self.repair else ""
+        return f"{self.level:4} {self.name}: {self.detail}{repair}"
+
+
+def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> list[Finding]:
+    """Looks at everything that a run of a testbed on a device, with records below ``out``, relies on.
+
+    Raises BadInput if there is no such testbed. Without a working PyTorch nothing else is looked at.
+    """
+    wanted = needed_by(testbed)
+    torch = _import("torch")
+    findings = [_python(), *_versions(), torch]
+    if torch.level == "FAIL":
+        return findings
+    computing, on_cuda = _device(device, repair=f"guidebench doctor --testbed {testbed} --device cpu")
+    return [
+        *findings,
+        *computing,
+        _import("torchvision", torchvision_fix.import_torchvision),
+        _import("torch-fidelity", torchvision_fix.import_torch_fidelity),
+        _import("opencv-python", lambda: importlib.import_module("cv2")),
+        _import("insightface"),
+        _onnxruntime(needs_cuda=on_cuda and bool(wanted)),
+        _folder("cache", _cache_folder(), repair="export GUIDEBENCH_HOME=FOLDER"),
+        _folder("records", out, repair=f"guidebench doctor --testbed {testbed} --out FOLDER"),
+        *_testbed(testbed),
+    ]
+
+
+def can_run(findings: Sequence[Finding]) -> bool:
+    """Whether nothing failed."""
+    return all(finding.level != "FAIL" for finding in findings)
+
+
+def next_command(findings: Sequence[Finding], testbed: str) -> str:
+    """The first repair that is needed, or else the first run."""
+    for finding in findings:
+        if finding.level == "FAIL":
+            return finding.repair
+    without_photographs = f"guidebench run --protocol random --identities 1 --method guide --testbed {testbed}"
+    return _FIRST_RUN.get(testbed, without_photographs)
+
+
+def _cache_folder() -> Path:
+    from guidebench.testbed import default_cache
+
+    return default_cache()
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < PYTHON:
+        needed = ".".join(map(str, PYTHON))
+        return Finding("FAIL", "python", f"{version}; {needed} or later is needed", f"python{needed} -m venv .venv")
+    return Finding("ok", "python", version)
+
+
+def _versions() -> Iterator[Finding]:
+    """Whether the packages that must fit together have versions that do."""
+    from packaging.specifiers import SpecifierSet
+
+    for name, bounds in PACKAGES.items():
+        version = _version(name)
+        if version is None:
+            yield Finding("FAIL", name, "is not installed", REPAIR_PACKAGES)
+        elif not SpecifierSet(bounds, prereleases=True).contains(version):
+            yield Finding("FAIL", name, f"{version} is installed, {bounds} is needed", REPAIR_PACKAGES)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _import(name: str, load: Callable[[], object] | None = None) -> Finding:
+    """Whether a package can be imported; ``load`` does it where the module is not called as the package."""
+    try:
+        (load or (lambda: importlib.import_module(name)))()
+    except Exception as error:  # a damaged installation may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        library = re.search(r"lib[\w.+-]+\.so[\w.]*", reason)
+        if library and name == "opencv-python":
+            return Finding("FAIL", name, f"the system lacks {library[0]}, which it loads", REPAIR_LIBRARIES)
+        return Finding("FAIL", name, f"cannot be imported: {reason}", REPAIR_PACKAGES)
+    return Finding("ok", name, _version(name) or "can be imported")
+
+
+def _device(asked: str, *, repair: str) -> tuple[list[Finding], bool]:
+    """Which device a run takes and whether it computes; and whether that is CUDA."""
+    import torch
+
+    from guidebench.engine.workers import resolve_device
+
+    build = f"CUDA {torch.version.cuda} build" if torch.version.cuda else "CPU build"
+    try:
+        device = torch.device(resolve_device(asked))
+        torch.zeros(1, device=device).add(1).item()
+    except (BadInput, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        return [Finding("FAIL", "device", f"{asked} cannot be used ({build}): {reason}", repair)], False
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        told = f"{device}, {properties.name}, {in_words(properties.total_memory)} ({build})"
+        return [Finding("ok", "device", told)], True
+    found = [Finding("ok", "device", f"cpu, {os.cpu_count()} cores ({build})")]
+    if asked == "auto" and _has_nvidia_driver():
+        why = "sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES" if torch.version.cuda else "is a CPU build"
+        told = f"this machine has an NVIDIA driver, but PyTorch {torch.__version__} {why}"
+        found.append(Finding("note", "device", told))
+    return found, False
+
+
+def _has_nvidia_driver() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _onnxruntime(*, needs_cuda: bool) -> Finding:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+
+        providers = onnxruntime.get_available_providers()
+    except Exception as error:  # both packages own one folder; removing either breaks the other
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Finding("FAIL", "onnxruntime", f"cannot be used: {reason}", REPAIR_ONNXRUNTIME)
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    return onnxruntime_finding(installed, providers, needs_cuda=needs_cuda)
+
+
+def onnxruntime_finding(installed: Collection[str], providers: Sequence[str], *, needs_cuda: bool) -> Finding:
+    """What it means that these packages are installed and these providers are offered.
+
+    onnxruntime and onnxruntime-gpu own the same folder, so the one that was unpacked last is the one that runs; where
+    that is the CPU package, the GPU is never used and nobody says so. needs_cuda: judges of ONNX files run on CUDA.
+    """
+    names = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
+    if "CUDAExecutionProvider" in providers:
+        return Finding("ok", "onnxruntime", f"offers {names}")
+    if "onnxruntime-gpu" not in installed:
+        detail = f"offers {names}; onnxruntime-gpu is not installed, so ONNX judges run on the CPU"
+    else:
+        detail = f"offers {names}: the CPU package lies over onnxruntime-gpu, so ONNX judges run on the CPU"
+    if needs_cuda:
+        return Finding("FAIL", "onnxruntime", detail, REPAIR_ONNXRUNTIME)
+    return Finding("note", "onnxruntime", f"{detail}; with a GPU: {REPAIR_ONNXRUNTIME}")
+
+
+def _folder(name: str, path: Path, *, repair: str) -> Finding:
+    """Whether a folder can be written, or made, and how much fits in."""
+    shown = path.resolve()
+    existing = next(parent for parent in (shown, *shown.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = assets.free_bytes(existing)
+    except OSError as error:
+        return Finding("FAIL", name, f"{shown} cannot be written: {error.strerror or error}", repair)
+    detail = f"{shown} is writable, {in_words(free)} free"
+    if free < TOO_FEW_BYTES:
+        return Finding("FAIL", name, detail, repair)
+    return Finding("note" if free < SCARCE_BYTES else "ok", name, detail)
+
+
+def _testbed(name: str) -> Iterator[Finding]:
+    """Whether the testbed has its weights and photographs and is part of this version."""
+    if name == "mini":
+        yield _mini_weights()
+    wanted, unmet = needed_by(name), assets.unmet(name)
+    if unmet:
+        detail = f"{len(unmet)} of the files that {name} requires are not in {assets.folder()} or wrong"
+        yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {name}")
+    elif wanted:
+        yield Finding("ok", "assets", f"all that {name} requires is in {assets.folder()}")
+    for asset in wanted:
+        state = assets.inspect(asset)
+        what = f"{asset.file} ({asset.role}) {state.detail or 'is missing'}"
+        if state in unmet or state.status == "wrong":
+            yield Finding("FAIL", asset.id, what, f"guidebench assets fetch {asset.id}")
+        elif asset.without and state.status == "missing":
+            yield Finding("note", asset.id, f"{what}; {asset.needed}")
+    for source in _PHOTO_SETS.get(name, ()):
+        yield _photo_set(source)
+    if name not in registry.TESTBEDS:
+        detail = f"{name} is not part of this version of guidebench"
+        yield Finding("FAIL", "testbed", detail, f"git pull && {REPAIR_PACKAGES}")
+
+
+def _photo_set(source: str) -> Finding:
+    """Whether a photo set was scanned and its files are still there; a run hashes those that it takes."""
+    from guidebench.photos import manifests
+
+    try:
+        manifest = manifests.read(source)
+    except GuidebenchError as error:
+        return Finding("note", source, f"{error}; --protocol random needs no photographs")
+    photos = [photo for person in manifest.people for photo in person.photos]
+    gone = [manifest.path(photo) for photo in photos if not manifest.path(photo).is_file()]
+    if gone:
+        told = f"{len(gone)} of {len(photos)} photographs are gone, such as {gone[0]}; bring them back"
+        return Finding("note", source, f"{told}, or {manifests.remedy(source)} anew")
+    if manifest.hint:
+        return Finding("note", source, manifest.hint)
+    return Finding("ok", source, f"{len(manifest.people)} people, {len(photos)} photographs below {manifest.root}")
+
+
+def _mini_weights() -> Finding:
+    from guidebench.testbeds.mini import WEIGHTS_VERSION
+    from guidebench.testbeds.mini.weights_io import WeightsFolder
+
+    weights = WeightsFolder()
+    try:
+        files = [weights.checked(name) for name in weights.manifest["files"]]
+    except GuidebenchError as error:
+        return Finding("FAIL", "weights", str(error), REPAIR_PACKAGES)
+    told = f"version {WEIGHTS_VERSION} of mini, {len(files)} files that have the digests of their manifest"
+    return Finding("ok", "weights", told)

@@ -1,0 +1,231 @@
+"""What is still to run and how long that will take: medians of measured seconds, never a guess."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guidebench import registry
+from guidebench.errors import BadInput
+from guidebench.protocol import common_conventions
+from guidebench.store.folders import RECORDS, Record, scan
+
+if TYPE_CHECKING:
+    from guidebench.engine.plan import MethodChoice
+    from guidebench.engine.run import Common
+    from guidebench.protocol import Protocol
+    from guidebench.testbed import Testbed
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one trial took."""
+
+    protocol: str  # its digest, so that runs of other sizes are not taken for this one; its name if no more is known
+    label: str
+    seconds: float
+
+    @property
+    def method(self) -> str:
+        """The method's name, without the fields that were overridden."""
+        return self.label.partition("(")[0]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The trials of one row under one protocol."""
+
+    protocol: str
+    label: str
+    trials: int
+    recorded: int | None  # None: cannot be told before the testbed's missing files are there
+    seconds: float | None  # of a trial, the median of what was measured; None: nothing was
+    basis: str  # which trials the median is of
+
+    @property
+    def to_run(self) -> int:
+        """How many trials are left; all of them if nobody can tell."""
+        return self.trials - (self.recorded or 0)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a command would do."""
+
+    testbed: str
+    out: Path
+    workers: int  # trials at a time
+    lines: tuple[Line, ...]
+    missing: tuple[str, ...]  # what the testbed lacks
+
+    @property
+    def to_run(self) -> int:
+        """Trials that are left."""
+        return sum(line.to_run for line in self.lines)
+
+    @property
+    def unknown(self) -> int:
+        """Trials that are left and of which nobody knows how long they take."""
+        return sum(line.to_run for line in self.lines if line.seconds is None)
+
+    @property
+    def seconds(self) -> float:
+        """Time for the trials that are left, without the unknown ones."""
+        return sum(self.seconds_of(line) or 0.0 for line in self.lines)
+
+    def seconds_of(self, line: Line) -> float | None:
+        """A line's share of the time: its trials by their median seconds, over the trials at a time."""
+        return None if line.seconds is None else line.to_run * line.seconds / self.workers
+
+
+def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options: Common) -> Forecast:
+    """What `guidebench.engine.run.measure` would do, without writing anything below the output directory.
+
+    Loads the testbed, because a trial's key covers its weights and photographs. Raises BadInput where `measure` would.
+    """
+    from guidebench.engine.plan import check_labels
+    from guidebench.engine.workers import default_workers, resolve_device
+
+    device = resolve_device(options.device)
+    kind = registry.testbed_class(options.testbed)
+    testbed = kind(device=device, conventions=common_conventions(asked))
+    check_labels(choices, options.testbed)
+    missing = tuple(testbed.missing({protocol.source for protocol in asked}))
+    records = _measured(options.out)
+    keys = frozenset() if options.fresh else frozenset(record.key for record in records)
+    recorded = None if missing else _recorded(testbed, asked, choices, keys)
+    sources = {
+        str(options.out): timings_of(records, kind),
+        "the reference results that ship": reference_timings(options.testbed),
+    }
+    lines = []
+    for protocol in asked:
+        for choice in choices:
+            label = choice.label(options.testbed)
+            seconds, basis = typical_seconds({protocol.name, protocol.digest()}, label, sources)
+            trials = choice.identities(protocol) * len(protocol.seeds)
+            done = None if recorded is None else recorded[protocol.name, label]
+            lines.append(Line(protocol.name, label, trials, done, seconds, basis))
+    workers = options.workers or (1 if kind.instant else default_workers(device, heavy=kind.heavy))
+    to_run = sum(line.to_run for line in lines)
+    return Forecast(options.testbed, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
+
+
+def _measured(out: Path) -> list[Record]:
+    """What a run would find in its directory; nothing if there is none yet."""
+    if not (out / RECORDS).is_dir():
+        return []
+    try:
+        stored, _ = scan(out)
+    except BadInput:  # it holds no records
+        return []
+    return [item.record for item in stored if item.record.status == "measured"]
+
+
+def _recorded(
+    testbed: Testbed, asked: Sequence[Protocol], choices: Sequence[MethodChoice], keys: frozenset[str]
+) -> Counter[tuple[str, str]]:
+    """How many trials of each protocol and label have their record already."""
+    from guidebench.engine.plan import cases, describe
+    from guidebench.engine.trial import Bench
+
+    planned = cases(asked, choices, describe(Bench(testbed), asked), testbed=testbed.name)
+    return Counter((case.protocol.name, case.label) for case in planned if case.key in keys)
+
+
+def timings_of(records: Iterable[Record], testbed: type[Testbed]) -> list[Timing]:
+    """The trials of a testbed on the weights that it has now: networks of other versions take other times."""
+    version = None if testbed.weights_version is None else str(testbed.weights_version)
+    return [
+        Timing(record.protocol_digest, record.label, record.seconds["total"])
+        for record in records
+        if (record.testbed, record.weights_version) == (testbed.name, version) and "total" in record.seconds
+    ]
+
+
+def reference_timings(testbed: str) -> list[Timing]:
+    """The trials of the reference results that ship for a testbed; none where there are no such results."""
+    file = resources.files("guidebench.reports") / testbed / "scores.csv"
+    if not file.is_file():
+        return []
+    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    trials = {
+        (row["protocol"], row["label"], row["identity"], row["seed"]): Timing(
+            row["protocol"], row["label"], float(row["seconds_total"])
+        )
+        for row in rows
+    }
+    return list(trials.values())
+
+
+def typical_seconds(
+    protocol: Set[str], label: str, sources: Mapping[str, Sequence[Timing]]
+) -> tuple[float | None, str]:
+    """The median seconds of the trials that are most like these, and which trials those are; None where there are none.
+
+    protocol: name and digest. sources: timings by what they are called, in order of trust: a poor match of the first
+    goes before a good one of the next, which another machine may have made.
+    """
+    method = label.partition("(")[0]
+    likeness: Mapping[str, Callable[[Timing], bool]] = {
+        "of this row": lambda timing: timing.protocol in protocol and timing.label == label,
+        f"of {method}": lambda timing: timing.protocol in protocol and timing.method == method,
+        f"of {method} under other protocols": lambda timing: timing.method == method,
+        "of any row": lambda timing: True,
+    }
+    for source, timings in sources.items():
+        for words, is_like in likeness.items():
+            found = [timing.seconds for timing in timings if is_like(timing)]
+            if found:
+                trials = "1 trial" if len(found) == 1 else f"{len(found)} trials"
+                return statistics.median(found), f"{trials} {words} in {source}"
+    return None, "nothing measured"
+
+
+def lines_of(found: Forecast, titles: Mapping[str, str]) -> list[str]:
+    """A forecast as aligned text. titles: label -> what its row is called; others are called by their label."""
+    header = ("protocol", "row", "trials", "recorded", "to run", "s a trial", "estimate", "median of")
+    table = [header] + [
+        (
+            line.protocol,
+            titles.get(line.label, line.label),
+            str(line.trials),
+            "?" if line.recorded is None else str(line.recorded),
+            str(line.to_run),
+            "unknown" if line.seconds is None else f"{line.seconds:.1f}",
+            in_words(found.seconds_of(line)),
+            line.basis,
+        )
+        for line in found.lines
+    ]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines += ["", f"{found.to_run} trials to run, {found.workers} at a time: {_total(found)}"]
+    if not found.missing:
+        return [*lines, f"missing assets of testbed {found.testbed}: none"]
+    return [*lines, f"missing assets of testbed {found.testbed}:", *(f"  {text}" for text in found.missing)]
+
+
+def _total(found: Forecast) -> str:
+    if not found.unknown:
+        return in_words(found.seconds)
+    if found.unknown == found.to_run:
+        return "unknown"
+    return f"{in_words(found.seconds)}, and unknown time for {found.unknown} of them"
+
+
+def in_words(seconds: float | None) -> str:
+    """A duration to two digits: ``0.2 s``, ``38 s``, ``12 min``, ``3.4 h``."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

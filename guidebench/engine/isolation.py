@@ -1,0 +1,210 @@
+"""Runs a stranger's method so that whatever it does fails one trial and reaches no other.
+
+It works on copies, its prints go to stderr, process-wide switches are put back, and what it returns is checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from guidebench import digest, seeds
+from guidebench.errors import MethodError
+from guidebench.noise import Noise
+from guidebench.testbed import Generator
+from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+
+
+def call_method(method: Unlearner, source: Generator, item: ForgetItem, context: Context) -> tuple[object, list[str]]:
+    """Runs a method on a private copy of ``source``; returns its result and what it changed that it must not change.
+
+    Raises MethodError if it raises. Global random generators are seeded, process-wide torch settings put back, and
+    what it prints goes to stderr.
+    """
+    shown = ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
+    untouched = fingerprints(context, shown)
+    with (
+        seeds.global_seed(*context.streams.prefix, "global"),
+        torch_settings_restored(),
+        contextlib.redirect_stdout(_ToStderr()),
+        classes_restored(context),
+        blame_the_method("the method raised"),
+    ):
+        result = method.unlearn(frozen(source), ForgetRequest((shown,)), context)
+    return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
+
+
+def fingerprints(context: Context, item: ForgetItem) -> dict[str, str]:
+    """Digests of everything that a method is shown and must leave as it is: tensors, hooks and attributes."""
+    modules: dict[str, nn.Module] = {
+        "source": context.source,
+        "inverter": context.inverter,
+        "recognizer": context.recognizer,
+        "perceptual": context.perceptual,
+    }
+    found = {f"context's {name}": _fingerprint(module) for name, module in modules.items()}
+    tensors = {"latent": item.latent} | ({} if item.image is None else {"image": item.image})
+    return found | {"request": digest.of_tensors(tensors)}
+
+
+def _fingerprint(module: nn.Module) -> str:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    structure = [
+        [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
+        for name, part in module.named_modules()
+    ]
+    return digest.of_data([digest.of_module(module), structure])
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_GLOBAL_HOOKS = (
+    torch.nn.modules.module._global_forward_hooks,
+    torch.nn.modules.module._global_forward_pre_hooks,
+    torch.nn.modules.module._global_backward_hooks,
+)
+
+
+def frozen(module: _Module) -> _Module:
+    """A copy in eval mode that takes no gradients."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+class _ToStderr(io.TextIOBase):
+    """Where prints of a method go; closing it closes nothing."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def classes_restored(context: Context) -> Iterator[None]:
+    """Raises MethodError if the classes of the players are patched within the block, and undoes it."""
+    players = (context.source, context.inverter, context.recognizer, context.perceptual)
+    classes = {kind for player in players for part in player.modules() for kind in type(part).__mro__[:-1]}
+    before = {kind: dict(vars(kind)) for kind in classes}
+    try:
+        yield
+    finally:
+        patched = [kind.__name__ for kind, original in before.items() if _undo(kind, original)]
+    if patched:
+        names = ", ".join(sorted(patched))
+        raise MethodError(f"the method patched the classes {names}; change the generator that is passed to unlearn()")
+
+
+def _undo(kind: type, original: dict[str, object]) -> bool:
+    changed = False
+    for name in set(vars(kind)) | set(original):
+        if name.startswith("__") or vars(kind).get(name, kind) is original.get(name, kind):
+            continue
+        changed = True
+        if name in original:
+            setattr(kind, name, original[name])
+        else:
+            delattr(kind, name)
+    return changed
+
+
+@contextlib.contextmanager
+def torch_settings_restored() -> Iterator[None]:
+    """Puts back what a method may switch for the whole process: torch's modes and global hooks, the current folder."""
+    dtype, threads, folder = torch.get_default_dtype(), torch.get_num_threads(), Path.cwd()
+    device = torch.get_default_device()
+    hooks = [dict(registered) for registered in _GLOBAL_HOOKS]
+    deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        if torch.get_default_device() != device:
+            # None instead of the CPU: a default device that is set wraps every call, which torch.compile cannot trace.
+            torch.set_default_device(None if device.type == "cpu" else device)
+        for registered, original in zip(_GLOBAL_HOOKS, hooks, strict=True):
+            registered.clear()
+            registered.update(original)
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.autograd.set_detect_anomaly(anomaly)
+        torch.set_grad_enabled(True)
+
+
+def check_generator(result: object, source: Generator, item: ForgetItem, cameras: Tensor | None) -> Generator:
+    """The result, in eval mode, if it is a generator that renders finite images of the right shape.
+
+    cameras: (V, 25) labels, the first of which is tried; None for a 2-D generator.
+
+    Raises MethodError otherwise.
+    """
+    if not isinstance(result, Generator):
+        kind = "None" if result is None else type(result).__name__
+        raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
+    result.eval().requires_grad_(False)
+    for name, tensor in result.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
+    with torch.no_grad(), blame_the_method("the returned generator cannot render"):
+        image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
+    resolution = source.resolution
+    if tuple(image.shape) != (1, 3, resolution, resolution):
+        raise MethodError(
+            f"the returned generator renders {tuple(image.shape)}, not (1, 3, {resolution}, {resolution})"
+        )
+    finite(image)
+    return result
+
+
+def changed_parameters(result: Generator, source: Generator) -> int:
+    """How many numbers of the result differ from the original: those of tensors that are new or not equal."""
+    original = dict(source.named_parameters())
+
+    def unchanged(name: str, value: Tensor) -> bool:
+        candidates = (original.get(name), *(old for key, old in original.items() if name.endswith(f".{key}")))
+        return any(old is not None and old.shape == value.shape and torch.equal(old, value) for old in candidates)
+
+    return sum(value.numel() for name, value in result.named_parameters() if not unchanged(name, value))
+
+
+def finite(images: Tensor) -> Tensor:
+    """The images; raises MethodError if one is not finite: as a PNG it would be a black picture, which is no result."""
+    if not bool(torch.isfinite(images).all()):
+        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+    return images
+
+
+@contextlib.contextmanager
+def blame_the_method(what: str) -> Iterator[None]:
+    """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
+    try:
+        yield
+    except (MethodError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # sys.exit() in a method must not end the run
+        raise MethodError(f"{what}: {where(error)}") from error
+
+
+def where(error: BaseException) -> str:
+    """'ValueError: text (file.py:12)': an exception in one line, with the last place of the traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except Exception:
+        text = "a message that cannot be shown"
+    place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {text}{place}"

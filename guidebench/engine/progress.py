@@ -1,0 +1,102 @@
+"""Progress on stderr: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+from guidebench.engine.plan import Case
+from guidebench.engine.workers import Event, Finished, Started, Stepped
+
+_PLAIN_SECONDS = 15.0  # how often a plain status line is written at most
+
+
+class Progress:
+    """Follows a run's events and shows identities, steps, loss and time left."""
+
+    def __init__(self, cases: Sequence[Case], *, workers: int, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._total, self._workers = len(cases), workers
+        self._done = self._failed = 0
+        self._waiting = [case.label for case in cases]
+        self._several_protocols = len({case.protocol.name for case in cases}) > 1
+        self._running: dict[str, tuple[Case, float, int, dict[str, float]]] = {}
+        self._seconds: dict[str, list[float]] = {}
+        self._started = self._last = time.monotonic()
+
+    def hear(self, event: Event) -> None:
+        """Takes note of an event and shows it."""
+        now = time.monotonic()
+        match event:
+            case Started(case):
+                self._waiting.remove(case.label)
+                self._running[case.key] = (case, now, 0, {})
+            case Stepped(case, step, scalars):
+                self._running[case.key] = (case, self._running[case.key][1], step, scalars)
+            case Finished(case):
+                del self._running[case.key]
+                self._done += 1
+                self._failed += event.reason is not None
+                self._seconds.setdefault(case.label, []).append(event.seconds)
+                self._say(self._finished_line(event))
+                if event.warning:
+                    self._say(f"  generator not kept: {event.warning}")
+        if self._live:
+            self._stream.write("\r\x1b[2K" + self._status(now)[:118])
+            self._stream.flush()
+        elif isinstance(event, Stepped) and now - self._last > _PLAIN_SECONDS:
+            self._last = now
+            self._say(self._status(now))
+
+    def close(self) -> None:
+        """Ends the live line."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+    def _say(self, text: str) -> None:
+        clear = "\r\x1b[2K" if self._live else ""
+        self._stream.write(f"{clear}{text}\n")
+        self._stream.flush()
+
+    def _finished_line(self, event: Finished) -> str:
+        case = event.case
+        under = f"{case.protocol.name}: " if self._several_protocols else ""
+        trial = f"{under}{case.label} on {case.identity}, seed {case.seed}"
+        text = f"[{self._done}/{self._total}] {trial}: {event.seconds:.1f} s"
+        return text if event.reason is None else f"{text}, FAILED: {event.reason}"
+
+    def _status(self, now: float) -> str:
+        parts = [f"{self._done}/{self._total} trials"]
+        for case, _, step, scalars in self._running.values():
+            steps = case.fields.get("steps")
+            where = f" step {step}/{steps}" if steps and step else ""
+            loss = f" loss {scalars['loss']:.3f}" if "loss" in scalars else ""
+            parts.append(f"{case.label} {case.identity}{where}{loss}")
+        left = self._left(now)
+        if left is not None:
+            parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+        return " | ".join(parts)
+
+    def _left(self, now: float) -> float | None:
+        """Seconds left, from the measured mean of each method's trials, or from the steps of the first ones."""
+        if self._seconds:
+            overall = sum(map(sum, self._seconds.values())) / sum(map(len, self._seconds.values()))
+        else:  # no trial is done: what the running ones will take if unlearning is all of it
+            guesses = [
+                (now - since) * case.fields["steps"] / step
+                for case, since, step, _ in self._running.values()
+                if step and case.fields.get("steps")
+            ]
+            if not guesses:
+                return None
+            overall = max(guesses)
+        means = {label: sum(values) / len(values) for label, values in self._seconds.items()}
+        waiting = sum(means.get(label, overall) for label in self._waiting)
+        running = sum(
+            max(0.0, means.get(case.label, overall) - (now - since)) for case, since, _, _ in self._running.values()
+        )
+        return (waiting + running) / self._workers

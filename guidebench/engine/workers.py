@@ -1,0 +1,376 @@
+"""Where trials run: in this process, or in worker processes of one thread each that share nothing.
+
+A worker loads the testbed, describes it, then runs one case after another and writes the records itself. It ends when
+its pipe does, so that nothing outlives a killed parent for longer than the trial in flight.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from guidebench import errors
+from guidebench.engine.plan import Case, Description, describe
+from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.protocol import Protocol, common_conventions
+
+_PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
+_ALLOCATOR = {  # glibc gives large blocks back after each use by default; page faults then dominate small networks
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "200000000",
+}
+_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to start: plain data."""
+
+    testbed: str
+    device: str
+    out: Path
+    protocols: tuple[Protocol, ...]
+    photos: Path | None = None  # folder of photographs that replaces the testbed's faces
+    keep_generators: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """A case began."""
+
+    case: Case
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A case's method reported progress."""
+
+    case: Case
+    step: int
+    scalars: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A case ended and is recorded: measured if ``reason`` is None."""
+
+    case: Case
+    folder: Path | None  # None: its process died before it could record anything
+    seconds: float
+    reason: str | None = None
+    warning: str | None = None
+
+
+Event = Started | Stepped | Finished
+
+
+class Executor(ABC):
+    """Runs cases."""
+
+    workers: int  # how many at a time
+
+    @abstractmethod
+    def description(self) -> Description:
+        """What the loaded testbed says of the protocols. Raises GuidebenchError if it cannot be loaded."""
+
+    @abstractmethod
+    def run(self, cases: Sequence[Case]) -> Iterator[Event]:
+        """Runs all cases and yields what happens. Raises GuidebenchError if going on makes no sense."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops at once."""
+
+
+class Worker:
+    """A loaded testbed that runs cases and records them."""
+
+    def __init__(self, setup: Setup) -> None:
+        import torch
+
+        from guidebench.engine.trial import Bench
+        from guidebench.photos.own import FolderFaces
+        from guidebench.registry import testbed_class
+        from guidebench.store.folders import Store
+
+        torch.set_num_threads(1)
+        torch.backends.cuda.matmul.allow_tf32 = False  # the key says float32
+        torch.backends.cudnn.allow_tf32 = False
+        self.setup = setup
+        self.store = Store(setup.out)
+        conventions = common_conventions(setup.protocols)
+        testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
+        self.bench = Bench(testbed)
+        if setup.photos is not None:
+            self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
+
+    def description(self) -> Description:
+        """See `guidebench.engine.plan.describe`."""
+        return describe(self.bench, self.setup.protocols)
+
+    def run(self, case: Case, step: Any) -> Finished:
+        """Runs and records one case; a method that misbehaves gives a failed record."""
+        from guidebench.engine import recording
+        from guidebench.engine.trial import run_trial
+
+        progress: list[dict[str, float]] = []
+
+        def report(number: int, scalars: Any) -> None:
+            progress.append({"step": number, **scalars})
+            step(number, dict(scalars))
+
+        started = time.perf_counter()
+        try:
+            method, _ = case.choice.build(self.setup.testbed)
+            method = method.for_trial(case.identity, case.seed)
+            if method.inputs() != case.inputs:
+                raise MethodError("a file that it reads has changed since the run began; run the command again")
+            outcome = run_trial(self.bench, case.protocol, method, case.index, case.seed, report)
+        except MethodError as error:
+            folder = recording.write_failure(self.store, self.bench, case, str(error), progress)
+            return Finished(case, folder, time.perf_counter() - started, str(error))
+        folder, warning = recording.write_outcome(
+            self.store, self.bench, case, method, outcome, keep_generator=self.setup.keep_generators
+        )
+        return Finished(case, folder, time.perf_counter() - started, warning=warning)
+
+
+class InProcess(Executor):
+    """Runs cases here, one after another: for testbeds on which a trial takes no time."""
+
+    workers = 1
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = Worker(setup)
+
+    def description(self) -> Description:
+        """See `Executor.description`."""
+        return self._worker.description()
+
+    def run(self, cases: Sequence[Case]) -> Iterator[Event]:
+        """See `Executor.run`; progress of a running case is yielded when it has ended."""
+        for case in cases:
+            yield Started(case)
+            steps: list[Stepped] = []
+
+            def step(number: int, scalars: dict[str, float], case: Case = case, steps: list[Stepped] = steps) -> None:
+                steps[:] = [Stepped(case, number, scalars)]
+
+            finished = self._worker.run(case, step)
+            yield from steps
+            yield finished
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class Pool(Executor):
+    """Worker processes of one thread each. A worker that dies fails its trial and is replaced."""
+
+    def __init__(self, setup: Setup, workers: int) -> None:
+        self.workers = workers
+        self._setup = setup
+        self._context = multiprocessing.get_context("spawn")
+        self._members = [self._start() for _ in range(workers)]
+
+    def description(self) -> Description:
+        """See `Executor.description`; answered by the first worker that is ready."""
+        ready = wait([member.pipe for member in self._members])
+        member = next(member for member in self._members if member.pipe is ready[0])
+        try:
+            message = member.pipe.recv()
+        except (EOFError, OSError):
+            raise GuidebenchError(
+                "a worker process died while it loaded the testbed (out of memory?); give fewer --workers"
+            ) from None
+        _raise_if_fatal(message)
+        member.ready = True
+        description = message[1]
+        assert isinstance(description, Description)
+        return description
+
+    def run(self, cases: Sequence[Case]) -> Iterator[Event]:
+        """See `Executor.run`."""
+        waiting = list(reversed(cases))
+        for surplus in self._members[max(1, len(cases)) :]:
+            surplus.stop()
+        self._members = self._members[: max(1, len(cases))]
+        for member in self._members:
+            if member.ready:
+                yield from self._give(member, waiting)
+        while waiting or any(member.case for member in self._members):
+            for ready in wait([member.pipe for member in self._members]):
+                member = next(member for member in self._members if member.pipe is ready)
+                yield from self._hear(member, waiting)
+
+    def _give(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
+        if waiting:
+            member.case = waiting.pop()
+            member.since = time.perf_counter()
+            member.pipe.send(member.case)
+            yield Started(member.case)
+
+    def _hear(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
+        try:
+            message = member.pipe.recv()
+        except (EOFError, OSError):
+            yield from self._replace(member, waiting)
+            return
+        _raise_if_fatal(message)
+        match message:
+            case ("ready", _):
+                member.ready = True
+                yield from self._give(member, waiting)
+            case ("step", number, scalars):
+                if member.case:
+                    yield Stepped(member.case, number, scalars)
+            case ("finished", finished):
+                member.case = None
+                yield finished
+                yield from self._give(member, waiting)
+
+    def _replace(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
+        """A worker died: its trial failed unrecorded; a fresh worker takes its place."""
+        member.process.join(timeout=5)
+        code = member.process.exitcode
+        how = f"by signal {-code} (out of memory?)" if code is not None and code < 0 else f"with exit code {code}"
+        died, seconds = member.case, time.perf_counter() - member.since
+        if died is None:
+            raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; give fewer --workers")
+        self._members[self._members.index(member)] = self._start()
+        yield Finished(died, None, seconds, f"its worker process ended {how}; the next run tries it again")
+
+    def _start(self) -> _Member:
+        here, there = self._context.Pipe()
+        added = {name: value for name, value in {**_ALLOCATOR, **_THREADS}.items() if name not in os.environ}
+        os.environ.update(added)  # read by the child's C library as it starts
+        interrupt = _ignore_interrupts()  # Ctrl-C reaches the whole group; the parent decides
+        try:
+            process = self._context.Process(target=_serve, args=(there, self._setup), daemon=True)
+            process.start()
+        finally:
+            for name in added:
+                del os.environ[name]
+            if interrupt is not None:
+                signal.signal(signal.SIGINT, interrupt)
+        there.close()
+        return _Member(process, here)
+
+    def close(self) -> None:
+        """Stops all workers at once; what they had recorded stays."""
+        for member in self._members:
+            member.hang_up()
+        for member in self._members:
+            member.stop()
+
+
+@dataclass(eq=False)
+class _Member:
+    process: Any
+    pipe: Connection
+    ready: bool = False
+    case: Case | None = None
+    since: float = 0.0
+
+    def hang_up(self) -> None:
+        """Tells the process to end: an idle one clears up what methods left, such as the lock of a progress bar."""
+        if self.case or not self.ready:
+            self.process.terminate()
+        self.pipe.close()
+
+    def stop(self) -> None:
+        """Ends the process, and returns when it has ended."""
+        self.hang_up()
+        self.process.join(timeout=5)
+        if self.process.is_alive():
+            self.process.kill()
+
+
+def _ignore_interrupts() -> Any:
+    """Ignores Ctrl-C in this process and the ones it starts; returns the former handler, None outside a main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _raise_if_fatal(message: tuple[Any, ...]) -> None:
+    if message[0] == "fatal":
+        raise getattr(errors, message[1], GuidebenchError)(message[2])
+
+
+def _serve(pipe: Connection, setup: Setup) -> None:
+    """The life of a worker process."""
+    _ignore_interrupts()
+    os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
+    try:
+        worker = Worker(setup)
+        pipe.send(("ready", worker.description()))
+        while True:
+            case = pipe.recv()
+            pipe.send(("finished", worker.run(case, _Throttled(pipe))))
+    except (EOFError, BrokenPipeError):
+        return  # the parent is gone
+    except GuidebenchError as error:
+        pipe.send(("fatal", type(error).__name__, str(error)))
+    except Exception as error:  # a defect of guidebench itself: say where, once
+        traceback.print_exc()
+        pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; please report it"))
+
+
+class _Throttled:
+    """Sends a trial's progress, but not every step of a fast one."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._last = pipe, 0.0
+
+    def __call__(self, number: int, scalars: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last >= _PROGRESS_SECONDS:
+            self._last = now
+            self._pipe.send(("step", number, scalars))
+
+
+def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: bool = False) -> Executor:
+    """In this process if trials are instant and nobody asked for workers; else as many as asked for.
+
+    workers: None: see `default_workers`. instant, heavy: see `guidebench.testbed.Testbed`.
+    """
+    if instant and workers is None:
+        return InProcess(setup)
+    return Pool(setup, workers or default_workers(setup.device, heavy=heavy))
+
+
+def default_workers(device: str, *, heavy: bool = False) -> int:
+    """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one a core, at most 8."""
+    if device != "cpu" or heavy:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def resolve_device(name: str) -> str:
+    """auto, cpu, cuda or cuda:N -> a device that exists; raises BadInput otherwise."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    if not (name == "cuda" or (name.startswith("cuda:") and name[5:].isdigit())):
+        raise BadInput(f"unknown device '{name}'; give auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise BadInput(f"--device {name}: this PyTorch ({torch.__version__}) sees no CUDA device; give --device cpu")
+    if name != "cuda" and int(name[5:]) >= torch.cuda.device_count():
+        raise BadInput(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return name

@@ -1,0 +1,1 @@
+"""What the readings themselves are worth."""

@@ -1,0 +1,205 @@
+"""What is said of numbers and differences in every format: digits, intervals, p, verdicts, tables of differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guidebench.reporting.model import Cell, Column, Contrast, Report, Row
+from guidebench.reporting.statistics import Paired, Summary
+
+NONE = "–"  # measured, but without a value; what was not measured is left blank
+TOO_SMALL = "n too small for p"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table whose cells are text already."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lead: str = ""  # a sentence above it
+
+
+def number(value: float, digits: int) -> str:
+    """A number with fixed decimals; a zero has no sign."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> str:
+    """Blank if nothing was measured, a dash if nothing had a value."""
+    if summary is None:
+        return ""
+    if summary.mean is None:
+        return NONE
+    mean = number(summary.mean, digits)
+    return mean if summary.std is None else f"{mean}{plus_minus}{number(summary.std, digits)}"
+
+
+def interval(found: Summary | Paired | None, digits: int) -> str:
+    """Shown from three identities on: the t interval of two is twelve standard errors to each side and says nothing."""
+    if found is None or found.low is None or found.high is None or found.n < 3:
+        return ""
+    return f"[{number(found.low, digits)}, {number(found.high, digits)}]"
+
+
+def bca(found: Summary | Paired | None, digits: int) -> str:
+    """The bootstrap interval, where there is one."""
+    if found is None or found.bca is None:
+        return ""
+    return f"BCa [{', '.join(number(value, digits) for value in found.bca)}]"
+
+
+def p_value(p: float | None, *, exact: bool = True) -> str:
+    """Three decimals; ≈ where sign patterns were drawn."""
+    if p is None:
+        return NONE
+    text = "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return text if exact else f"≈ {text}"
+
+
+def adjusted_p(contrast: Contrast) -> str:
+    """The adjusted p, or why there is none."""
+    if contrast.too_small and contrast.difference.n:
+        return TOO_SMALL
+    return p_value(contrast.adjusted, exact=contrast.exact)
+
+
+def finding(column: Column, row: Cell, reference: Cell) -> str:
+    """What a contrast says of a row: better or worse only by a test or, outside the family, an interval.
+
+    Where lower is better under a judge, two means at or below that of different people tie: forgotten is forgotten.
+    """
+    contrast = row.contrast
+    if contrast is None or contrast.difference.mean is None:
+        return NOT_MEASURED
+    means = [cell.summary.mean for cell in (row, reference) if cell.summary and cell.summary.mean is not None]
+    if column.direction == "lower" and column.strangers and max(means) <= column.strangers[0]:
+        return "both forgotten"
+    if contrast.too_small:
+        return TOO_SMALL
+    if not (contrast.separated if contrast.family else _leaves_out_zero(contrast.difference)):
+        return "not separable"
+    return "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
+
+
+def _leaves_out_zero(found: Paired) -> bool:
+    return found.n > 2 and found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Contrasts that one table shows."""
+
+    title: str  # protocol and judge
+    tested: bool
+    placed: tuple[tuple[Row, Column, Cell, Contrast], ...]
+
+
+def differences(report: Report, *, brief: bool = False) -> list[TextTable]:
+    """Every row against the reference in every column: what is tested, then each further judge.
+
+    brief: only what is tested, in fewer columns.
+    """
+    heads = ("method", "metric", "difference [95 % interval]", "better for", "effect", "p", "adjusted p", "Wilcoxon p")
+    tables = []
+    for block in _blocks(report):
+        if block.tested or not brief:
+            rows = [(row.title, column.title, *_told(contrast, column)) for row, column, _, contrast in block.placed]
+            shown = (0, 1, 2, 3, 6) if brief else range(len(heads)) if block.tested else range(5)
+            texts = [tuple(line[place] for place in shown) for line in (heads, *rows)]
+            tables.append(TextTable(f"{block.title}: differences to {report.against}", texts[0], tuple(texts[1:])))
+    return tables
+
+
+def _told(contrast: Contrast, column: Column) -> tuple[str, ...]:
+    found = contrast.difference
+    return (
+        _difference(found, column.digits),
+        f"{found.wins} of {found.n}",
+        _effect(found),
+        p_value(contrast.p, exact=contrast.exact),
+        adjusted_p(contrast),
+        p_value(contrast.wilcoxon),
+    )
+
+
+def comparison(report: Report) -> list[TextTable]:
+    """Two methods side by side in every metric, with what may be said of them: what is tested, then further judges."""
+    references = {
+        column: cell for table in report.tables for row, column, cell in table.placed() if row.label == report.against
+    }
+    tables = []
+    for block in _blocks(report):
+        name, against = block.placed[0][0].title, str(report.against)
+        rows = [_compared(column, cell, contrast, references[column]) for _, column, cell, contrast in block.placed]
+        by = "adjusted p" if block.tested else "by"
+        heads = ("metric", name, against, "difference [95 % interval]", "effect", "better for", by, "found")
+        verdicts = [(column.title, row[-1]) for (_, column, _, _), row in zip(block.placed, rows, strict=True)]
+        tables.append(
+            TextTable(
+                f"{block.title}: {name} against {against}", heads, tuple(rows), _lead(name, verdicts, block.tested)
+            )
+        )
+    return tables
+
+
+def _compared(column: Column, cell: Cell, contrast: Contrast, reference: Cell) -> tuple[str, ...]:
+    found = contrast.difference
+    verdict = finding(column, cell, reference)
+    by = p_value(contrast.adjusted, exact=contrast.exact) if contrast.family else "interval"
+    return (
+        f"{column.title} {column.arrow}",
+        mean_std(cell.summary, column.digits),
+        mean_std(reference.summary, column.digits),
+        _difference(found, column.digits),
+        _effect(found),
+        f"{found.wins} of {found.n}",
+        NONE if verdict in (TOO_SMALL, NOT_MEASURED) else by,
+        verdict,
+    )
+
+
+_VERDICTS = ("better", "worse", "both forgotten", "not separable", TOO_SMALL, NOT_MEASURED)
+
+
+def _lead(name: str, verdicts: Sequence[tuple[str, str]], tested: bool) -> str:
+    """The answer in one sentence."""
+    said = {verdict: [title for title, found in verdicts if found == verdict] for verdict in _VERDICTS}
+    parts = [f"{verdict} in {', '.join(titles)}" for verdict, titles in said.items() if titles]
+    return f"{name}{'' if tested else ', by intervals that are not adjusted for their number'}: {'; '.join(parts)}."
+
+
+def _blocks(report: Report) -> list[_Block]:
+    """Contrasts by protocol and judge, a row's together; those of a family of tests first, under its judge."""
+    order = [row.label for table in report.tables for row in table.rows]
+    placed = [
+        (row, column, cell, cell.contrast)
+        for table in report.tables
+        for row, column, cell in table.placed()
+        if cell.contrast and (cell.contrast.family or cell.contrast.difference.n)
+    ]
+    placed.sort(key=lambda place: order.index(place[0].label))
+    blocks = []
+    for family in report.families:
+        own = [place for place in placed if place[1].group == family.group]
+        judges = [family.judge, *(column.judge for _, column, _, contrast in own if not contrast.family)]
+        for judge in dict.fromkeys(judges):
+            tested = judge == family.judge
+            there = tuple(place for place in own if (place[3].family if tested else place[1].judge == judge))
+            blocks.append(_Block(f"{family.group.title}{f', judge {judge}' if judge else ''}", tested, there))
+    return blocks
+
+
+def _difference(found: Paired, digits: int) -> str:
+    if found.mean is None:
+        return NONE
+    parts = (number(found.mean, digits), interval(found, digits), bca(found, digits))
+    return " ".join(part for part in parts if part)
+
+
+def _effect(found: Paired) -> str:
+    return NONE if found.effect is None else number(found.effect, 2)

@@ -1,0 +1,105 @@
+"""The orderings that GUIDE's paper claims, each with the paired difference that the records show, as found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
+from guidebench.reporting import scores as frames
+from guidebench.reporting import selection
+from guidebench.reporting.statistics import Paired, paired
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """One claim: ``first`` has the lower value of a metric than ``second``."""
+
+    claim: str
+    metric: str
+    first: str
+    second: str
+
+
+ORDERINGS = (
+    Ordering("GUIDE forgets more than the baseline", "id", "guide", "mean-latent"),
+    Ordering("… also from the person's other photographs", "id_others", "guide", "mean-latent"),
+    Ordering("extrapolation raises FID_pre", "fid_pre", "mean-latent", "extrapolated"),
+    Ordering("adjacency raises FID_pre further", "fid_pre", "extrapolated", "extrapolated-adj"),
+    Ordering("the global loss brings FID_pre below the baseline's", "fid_pre", "guide", "mean-latent"),
+    Ordering("… and ΔFID_real, too", "delta_fid_real", "guide", "mean-latent"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim beside what was measured under one judge."""
+
+    ordering: Ordering
+    judge: str | None
+    difference: Paired
+
+    @property
+    def verdict(self) -> str:
+        """holds or reversed if the 95 % interval leaves out 0, else not separable."""
+        low, high = self.difference.low, self.difference.high
+        if low is None or high is None:
+            return "not measured"
+        return "holds" if high < 0 else "reversed" if low > 0 else "not separable"
+
+
+def findings(frame: pd.DataFrame) -> list[Finding]:
+    """Every claim whose two methods the frame holds, under each judge. The frame must hold one protocol and testbed."""
+    found = []
+    for ordering in ORDERINGS:
+        scores = frame[frame["metric"] == ordering.metric]
+        if not {ordering.first, ordering.second} <= set(scores["label"]):
+            continue
+        judges: Sequence[str | None] = list(dict.fromkeys(scores["judge"].dropna())) or [None]
+        for judge in judges:
+            found.append(
+                Finding(ordering, judge, paired(frame, ordering.metric, judge, ordering.first, ordering.second))
+            )
+    return found
+
+
+def orderings(directory: str | Path, protocol: str | None = None, weights: str | None = None) -> str:
+    """A Markdown table of the paper's orderings as found in the records below ``directory``.
+
+    protocol, weights: which, if the records hold several. Raises BadInput if there is nothing to compare.
+    """
+    chosen = selection.Filter(protocol=protocol, weights=weights)
+    frame = frames.from_records(selection.of_one_protocol(frames.read(directory).records, chosen, directory))
+    found = findings(frame)
+    if not found:
+        raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")
+    lines = [
+        "| claim of the paper | metric | difference | mean [95 % interval] | identities | holds for | found |",
+        "|---|---|---|---:|---:|---:|---|",
+        *map(_line, found),
+        "",
+        "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims: this is no "
+        "test; `guidebench compare` tests two methods.",
+    ]
+    return "\n".join(lines)
+
+
+def _line(finding: Finding) -> str:
+    ordering, difference = finding.ordering, finding.difference
+    title = METRICS[ordering.metric].title.replace("_", r"\_")
+    judge = f" ({finding.judge})" if finding.judge else ""
+    digits = 3 if finding.judge else 2
+    value = "–"
+    if difference.mean is not None:
+        value = f"{difference.mean:.{digits}f}"
+        if difference.low is not None and difference.high is not None:
+            value += f" [{difference.low:.{digits}f}, {difference.high:.{digits}f}]"
+    claim = ordering.claim.replace("_", r"\_")
+    return (
+        f"| {claim} | {title}{judge} | {ordering.first} - {ordering.second} | {value} | {difference.n} | "
+        f"{difference.wins} of {difference.n} | {finding.verdict} |"
+    )

@@ -1,0 +1,1 @@
+"""Records: what a trial leaves behind, as data and as files."""

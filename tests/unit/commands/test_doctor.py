@@ -1,0 +1,214 @@
+"""The doctor: one line a finding, the traps by name, and the command that comes next."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from guidebench import assets, registry
+from guidebench.assets import catalogue
+from guidebench.assets.catalogue import Asset
+from guidebench.commands import doctor
+from guidebench.commands.doctor import Finding, onnxruntime_finding
+from guidebench.commands.main import main
+from guidebench.errors import BadInput
+from guidebench.photos import manifests
+
+CPU_ONLY = ["AzureExecutionProvider", "CPUExecutionProvider"]
+WITH_CUDA = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+BOTH = ["onnxruntime", "onnxruntime-gpu"]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("GUIDEBENCH_ASSETS", raising=False)
+
+
+def examined(testbed: str, **options) -> dict[str, Finding]:
+    """Findings by name; the first of each."""
+    found: dict[str, Finding] = {}
+    for finding in doctor.examine(testbed, **options):
+        found.setdefault(finding.name, finding)
+    return found
+
+
+def test_this_machine_can_run_mini(tmp_path):
+    done = CliRunner().invoke(main, ["doctor", "--device", "cpu", "--out", str(tmp_path / "runs")])
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0, done.stdout
+    assert lines[-1] == "next: guidebench run --protocol celebahq-multi --method guide"
+    assert all(line.startswith(("ok ", "note ")) for line in lines[:-1])
+    assert not (tmp_path / "runs").exists()  # looked at, not made
+
+
+def test_json_says_the_same():
+    done = CliRunner().invoke(main, ["doctor", "--device", "cpu", "--json"])
+    found = json.loads(done.stdout)
+    assert found["can_run"] and found["next"].startswith("guidebench run")
+    assert {"python", "torch", "device", "torchvision", "insightface", "cache", "weights"} <= {
+        item["name"] for item in found["findings"]
+    }
+
+
+def test_a_testbed_without_its_files_cannot_run_and_they_are_named(monkeypatch):
+    monkeypatch.setitem(registry.TESTBEDS, "eg3d-ffhq", ("a.module:Class", "stands in"))
+    done = CliRunner().invoke(main, ["doctor", "--testbed", "eg3d-ffhq", "--device", "cpu"])
+    assert done.exit_code == 2
+    assert done.stdout.splitlines()[-1] == "next: guidebench assets fetch --testbed eg3d-ffhq"
+    for asset in catalogue.needed_by("eg3d-ffhq"):
+        level = "note" if asset.without else "FAIL"
+        assert (f"{level} {asset.id}: {asset.file}" in done.stdout) == (asset.id != "arcface-antelopev2"), asset.id
+
+
+def test_a_testbed_with_its_files_can_run(monkeypatch, tmp_path):
+    small = Asset("hand", "hand.pkl", "a role", "a licence", 9, "a page", "pickle", testbeds=("linear",))
+    monkeypatch.setattr(catalogue, "ASSETS", (small,))
+    assert examined("linear", device="cpu")["hand"].level == "FAIL"
+    assets.folder().mkdir(parents=True)
+    (assets.folder() / "hand.pkl").write_bytes(b"\x80.")
+    found = examined("linear", device="cpu")
+    assert "hand" not in found and found["assets"].level == "ok"
+    assert doctor.can_run(list(found.values()))
+
+
+def test_photo_sets_are_looked_for_and_the_command_that_finds_them_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
+    found = examined("eg3d-ffhq", device="cpu")
+    assert found["celebahq"].level == "note"
+    assert "`guidebench data scan celebahq FOLDER --identities" in found["celebahq"].detail
+    assert "ffhq" not in examined("linear", device="cpu")
+    people = manifests.ffhq_people()
+    for index in sum(people.values(), []):
+        Image.new("RGB", (512, 512)).save(tmp_path / f"{index:05d}.png")
+    manifests.write(manifests.scan("ffhq", tmp_path, people))
+    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photographs below")
+    (tmp_path / "25605.png").unlink()
+    found = examined("eg3d-ffhq", device="cpu")["ffhq"]
+    assert found.level == "note" and "1 of 30 photographs are gone" in found.detail and "25605.png" in found.detail
+
+
+def test_a_testbed_of_a_later_version_is_said_to_be_one(monkeypatch):
+    monkeypatch.delitem(registry.TESTBEDS, "eg3d-ffhq", raising=False)
+    found = examined("eg3d-ffhq", device="cpu")["testbed"]
+    assert found.level == "FAIL" and "not part of this version" in found.detail
+
+
+def test_an_unknown_testbed_gets_the_closest_name():
+    with pytest.raises(BadInput, match="did you mean 'mini'"):
+        doctor.examine("mimi")
+
+
+def test_cuda_that_is_asked_for_and_absent_is_a_failure(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = examined("mini", device="cuda")["device"]
+    assert found.level == "FAIL" and found.repair == "guidebench doctor --testbed mini --device cpu"
+
+
+def test_an_unused_gpu_is_noted(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(doctor, "_has_nvidia_driver", lambda: True)
+    levels = [finding.level for finding in doctor.examine("mini") if finding.name == "device"]
+    assert levels == ["ok", "note"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "providers", "needs_cuda", "level"),
+    [
+        (BOTH, WITH_CUDA, True, "ok"),
+        (BOTH, CPU_ONLY, True, "FAIL"),
+        (BOTH, CPU_ONLY, False, "note"),
+        (["onnxruntime"], CPU_ONLY, True, "FAIL"),
+        (["onnxruntime"], CPU_ONLY, False, "note"),
+    ],
+)
+def test_the_onnxruntime_trap(installed, providers, needs_cuda, level):
+    """Both packages own one folder: where the CPU one lies on top, only the list of providers tells."""
+    found = onnxruntime_finding(installed, providers, needs_cuda=needs_cuda)
+    assert found.level == level
+    assert ("lies over" in found.detail) == (installed == BOTH and providers == CPU_ONLY)
+    if level != "ok":
+        assert "install --force-reinstall --no-deps onnxruntime-gpu" in found.line
+
+
+def test_opencv_without_its_system_libraries_names_them(monkeypatch):
+    def load():
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    found = doctor._import("opencv-python", load)
+    assert found.level == "FAIL" and "libGL.so.1" in found.detail
+    assert "libgl1 libglib2.0-0" in found.repair
+
+
+def test_a_package_that_cannot_be_imported_fails_in_one_line():
+    def load():
+        raise RuntimeError("operator torchvision::nms\ndoes not exist")
+
+    found = doctor._import("torchvision", load)
+    assert (
+        found.level == "FAIL"
+        and "\n" not in found.line
+        and "RuntimeError: operator torchvision::nms does" in found.line
+    )
+
+
+def test_without_torch_nothing_else_is_looked_at(monkeypatch):
+    real = doctor._import
+    monkeypatch.setattr(doctor, "_import", lambda name, *more: real(name, lambda: 1 / 0))
+    found = doctor.examine("mini")
+    assert found[-1].name == "torch" and not doctor.can_run(found) and doctor.next_command(found, "mini")
+
+
+def test_versions_out_of_bounds_are_named(monkeypatch):
+    """torch 2.15 beside an older torchvision is what an open requirement ends in."""
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "2.15.0+cu130" if name == "torch" else real(name))
+    (found,) = doctor._versions()
+    assert found.level == "FAIL" and "2.15.0+cu130" in found.detail and ">=2.13,<2.14" in found.detail
+
+
+def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    found = doctor._folder("cache", tmp_path, repair="export X=Y")
+    assert found.level == "FAIL" and "Permission denied" in found.detail and found.repair == "export X=Y"
+
+
+@pytest.mark.parametrize(("free", "level"), [(10**6, "FAIL"), (10**8, "note"), (10**10, "ok")])
+def test_scarce_disk_space_is_told(free, level, tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "free_bytes", lambda path: free)
+    assert doctor._folder("records", tmp_path / "not" / "yet", repair="a command").level == level
+
+
+def test_damaged_weights_of_mini_are_found(monkeypatch, tmp_path):
+    from guidebench.testbeds.mini import WEIGHTS_VERSION, weights_io
+
+    files = {"encoder.safetensors": {"sha256": "0" * 64}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": WEIGHTS_VERSION, "files": files}))
+    (tmp_path / "encoder.safetensors").write_bytes(b"damaged")
+    monkeypatch.setattr(weights_io.WeightsFolder.__init__, "__defaults__", (tmp_path,))
+    found = doctor._mini_weights()
+    assert found.level == "FAIL" and "damaged" in found.detail
+
+
+def test_bounds_are_those_of_the_project(root: Path):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = [line for line in project["dependencies"] if any(line.startswith(f"{name}>") for name in doctor.PACKAGES)]
+    assert sorted(wanted) == sorted(f"{name}{bounds}" for name, bounds in doctor.PACKAGES.items())
+    assert project["requires-python"] == f">={'.'.join(map(str, doctor.PYTHON))}"
+
+
+def test_repairs_are_those_of_the_documentation(root: Path):
+    text = (root / "docs/dependencies.md").read_text()
+    assert "pip install --force-reinstall --no-deps onnxruntime-gpu" in text
+    assert doctor.REPAIR_ONNXRUNTIME.endswith("pip install --force-reinstall --no-deps onnxruntime-gpu")
+    assert set(doctor.REPAIR_LIBRARIES.split()[-2:]) == {"libgl1", "libglib2.0-0"}
+    assert all(f"| `{name}` |" in text for name in doctor.REPAIR_LIBRARIES.split()[-2:])

@@ -1,0 +1,65 @@
+"""Progress: plain lines where there is no terminal, one live line where there is one."""
+
+import io
+from types import SimpleNamespace
+
+from guidebench.engine import progress
+from guidebench.engine.workers import Finished, Started, Stepped
+
+
+def case(identity, label="guide", under="ffhq"):
+    protocol = SimpleNamespace(name=under)
+    return SimpleNamespace(
+        key=under + identity + label, protocol=protocol, label=label, identity=identity, seed=0, fields={"steps": 50}
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def follow(stream, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    cases = [case("a"), case("b"), case("c")]
+    shown = progress.Progress(cases, workers=1, stream=stream)
+    shown.hear(Started(cases[0]))
+    clock[0] = 16.0
+    shown.hear(Stepped(cases[0], 20, {"loss": 0.25}))
+    clock[0] = 30.0
+    shown.hear(Finished(cases[0], None, 30.0))
+    shown.hear(Started(cases[1]))
+    clock[0] = 46.0
+    shown.hear(Stepped(cases[1], 25, {"loss": 0.125}))
+    shown.hear(Finished(cases[1], None, 16.0, "it raised"))
+    shown.close()
+    return stream.getvalue()
+
+
+def test_plain_lines_tell_trials_steps_loss_and_time_left(monkeypatch):
+    lines = follow(io.StringIO(), monkeypatch).splitlines()
+    assert lines == [
+        "0/3 trials | guide a step 20/50 loss 0.250 | 1:44 left",  # 16 s for 20 of 50 steps: 40 s a trial
+        "[1/3] guide on a, seed 0: 30.0 s",
+        "1/3 trials | guide b step 25/50 loss 0.125 | 0:44 left",  # 30 s for c and the rest of b's 30 s
+        "[2/3] guide on b, seed 0: 16.0 s, FAILED: it raised",
+    ]
+
+
+def test_a_terminal_gets_one_line_that_is_rewritten(monkeypatch):
+    text = follow(Terminal(), monkeypatch)
+    assert text.count("\n") == 2  # only finished trials stay
+    assert "\r\x1b[2K0/3 trials | guide a step 20/50 loss 0.250" in text
+
+
+def test_finished_lines_name_the_protocol_where_there_are_several():
+    cases, stream = [case("a", under="ffhq"), case("a", under="random")], io.StringIO()
+    shown = progress.Progress(cases, workers=1, stream=stream)
+    for item in cases:
+        shown.hear(Started(item))
+        shown.hear(Finished(item, None, 2.0))
+    assert stream.getvalue().splitlines() == [
+        "[1/2] ffhq: guide on a, seed 0: 2.0 s",
+        "[2/2] random: guide on a, seed 0: 2.0 s",
+    ]

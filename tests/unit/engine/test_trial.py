@@ -1,0 +1,245 @@
+"""One trial on the analytic testbed: common random numbers, role separation, noise conventions, guards."""
+
+import dataclasses
+import mmap
+
+import pytest
+import torch
+
+from guidebench import protocol as protocols
+from guidebench import registry, seeds
+from guidebench.engine import trial
+from guidebench.engine.trial import Bench, run_trial
+from guidebench.errors import BadInput, MethodError
+from guidebench.metrics import score_all
+from guidebench.noise import Noise, SlicedNoise
+from guidebench.testbeds.linear import LinearTestbed
+from guidebench.unlearner import Context, Unlearner
+
+IMAGE_METRICS = ("fid_pre", "delta_fid_real", "kid_pre", "precision", "recall")
+SMOKE = protocols.load("smoke").resolve("linear")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Bench(LinearTestbed())
+
+
+def quiet(step, scalars):
+    pass
+
+
+def scores(bench, protocol, name, index=0, seed=0):
+    method, _ = registry.with_preset(registry.load_method(name), "linear")
+    outcome = run_trial(bench, protocol, method, index, seed, quiet)
+    return {(score.metric, score.judge): score for score in score_all(outcome.evidence)}
+
+
+def test_nothing_measures_exactly_nothing_under_shared_noise(bench):
+    found = scores(bench, SMOKE, "nothing")
+    for metric in ("id", "id_others", "id_retain"):
+        assert found[metric, "plain"].value >= 1 - 1e-4
+    assert abs(found["fid_pre", None].value) <= 1e-3 and abs(found["delta_fid_real", None].value) <= 1e-3
+
+
+def test_a_testbed_of_other_conventions_than_the_protocol_asks_for_is_refused(bench):
+    with pytest.raises(BadInput, match="asks for published conventions, testbed linear was built for corrected"):
+        scores(bench, dataclasses.replace(SMOKE, conventions="published"), "nothing")
+
+
+def test_nothing_measures_the_noise_floor_under_the_published_conventions(bench):
+    """Independent noise before and after moves the nuisances, which FID sees and recognisers do not."""
+    published = dataclasses.replace(SMOKE, conventions="published")
+    found = scores(Bench(LinearTestbed(conventions="published")), published, "nothing")
+    assert found["fid_pre", None].value > 1e-3
+    assert found["id", "plain"].value > 0.999
+
+
+def test_the_sample_count_does_not_move_the_first_samples(bench):
+    few, many = (dataclasses.replace(SMOKE, samples=count) for count in (37, 80))
+    rows = []
+    for protocol in (few, many):
+        images = torch.cat(list(trial._samples(bench, protocol, bench.players.generator, "before")))
+        rows.append(images)
+    assert torch.equal(rows[0], rows[1][:37])
+
+
+def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
+    published = dataclasses.replace(SMOKE, conventions="published", samples=20)
+    whole = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    monkeypatch.setattr(bench.testbed, "batch", 3)
+    parts = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
+
+
+def test_parts_of_a_batch_get_the_noise_of_the_whole():
+    """Two draws with rows of their own (three a code, then one), and between them one that the batch shares."""
+
+    def draws(noise, count):
+        return [noise.uniform((3 * count, 2)), noise.normal((1, 4)), noise.normal((count, 2))]
+
+    whole = draws(Noise.random(seeds.stream("whole")), 5)
+    sliced = SlicedNoise(Noise.random(seeds.stream("whole")), 5)
+    parts = [draws(sliced.rows(start, count), count) for start, count in ((0, 2), (2, 2), (4, 1))]
+    rows, shared, more = zip(*parts, strict=True)
+    assert torch.equal(torch.cat(rows), whole[0]) and torch.equal(torch.cat(more), whole[2])
+    assert all(torch.equal(each, whole[1]) for each in shared)
+    assert SlicedNoise(Noise.constant(), 5).rows(2, 2).is_constant
+
+
+def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
+    """The FID samples of two identities and two seeds are the same, and so is the statistic of the original."""
+    first, second = (
+        run_trial(bench, SMOKE, registry.load_method("nothing"), index, seed, quiet).evidence
+        for index, seed in ((0, 0), (1, 5))
+    )
+    assert (first.after.features == second.after.features).all() and (
+        first.source.features == second.after.features
+    ).all()
+
+
+def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(bench):
+    wide = dataclasses.replace(SMOKE, identities=9, retain=3)
+    cast = trial.make_cast(bench, wide, 2)
+    retained = [subject.identity for subject in cast.subjects if subject.role == "retain"]
+    assert retained == ["celebahq-0039", "celebahq-0038", "celebahq-0037"]
+    last = trial.make_cast(bench, wide, 38)
+    assert [subject.identity for subject in last.subjects if subject.role == "retain"] == [
+        "celebahq-0039",
+        "celebahq-0037",
+        "celebahq-0036",
+    ]
+
+
+def test_too_few_people_to_retain_is_said(bench):
+    with pytest.raises(BadInput, match="holds 40"):
+        trial.make_cast(bench, dataclasses.replace(SMOKE, retain=40), 0)
+
+
+def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
+    protocol = protocols.load("random").resolve("linear", samples=40)
+    found = scores(bench, protocol, "mean-latent")
+    assert {metric for metric, _ in found} == {"id", "id_retain", "id_neighbour", *IMAGE_METRICS}
+
+
+def test_the_context_holds_players_and_no_judge(bench):
+    cast = trial.make_cast(bench, SMOKE, 0)
+    context = trial.make_context(bench, SMOKE, cast.forgotten, 0, lambda step: None)
+    values = [getattr(context, field.name) for field in dataclasses.fields(Context)]
+    judges = [*bench.judges.recognizers.values(), bench.judges.features, bench.judges.features.extractor]
+    assert not any(value is judge for value in values for judge in judges)
+    assert context.source is not bench.players.generator  # a copy: nothing that a method does reaches another trial
+
+
+def test_a_judge_with_a_players_weights_is_refused():
+    with pytest.raises(BadInput, match="judge plain and player recognizer share weights"):
+        trial.check_player_is_not_judge({"recognizer": "abc"}, {"other": "x", "plain": "abc"})
+
+
+def test_global_draws_of_a_method_are_seeded_and_leave_the_outside_alone(bench):
+    seen = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Draws(Unlearner):
+        name = "draws"
+
+        def unlearn(self, generator, request, context):
+            seen.append(torch.rand(3))
+            return generator
+
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    for seed in (0, 0, 1):
+        run_trial(bench, SMOKE, Draws(), 0, seed, quiet)
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[0], seen[2])
+
+
+def test_players_are_restored_after_a_method_changed_them(bench):
+    @dataclasses.dataclass(frozen=True)
+    class Vandal(Unlearner):
+        name = "vandal"
+
+        def unlearn(self, generator, request, context):
+            with torch.no_grad():
+                for parameter in context.source.parameters():
+                    parameter.add_(1.0)
+            return generator
+
+    with pytest.raises(MethodError, match="changed the context's source"):
+        run_trial(bench, SMOKE, Vandal(), 0, 0, quiet)
+    assert scores(bench, SMOKE, "nothing")["id", "plain"].value >= 1 - 1e-4
+
+
+def test_changed_parameters_are_counted(bench):
+    source = bench.players.generator
+    method, _ = registry.with_preset(registry.load_method("guide"), "linear")
+    outcome = run_trial(bench, SMOKE, method, 0, 0, quiet)
+    assert outcome.unlearned.trainable == sum(item.numel() for item in source.parts()["backbone"].parameters())
+    assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).unlearned.trainable == 0
+
+
+def test_neighbours_lie_at_growing_distances_in_directions_of_their_own(bench):
+    """α_i = 15 i/k, so the last of them is as far as GUIDE's adjacency loss reaches."""
+    cast = trial.make_cast(bench, SMOKE, 0)
+    away = torch.linalg.vector_norm(cast.neighbours - cast.latents[0], dim=(1, 2))
+    expected = torch.arange(1, 9) * 15 / 8
+    assert torch.allclose(away, expected, rtol=1e-4)  # float32 sums over 48 numbers
+    assert not torch.equal(cast.neighbours, trial.make_cast(bench, SMOKE, 1).neighbours)
+    none = trial.make_cast(bench, dataclasses.replace(SMOKE, neighbours=0), 0)
+    assert none.neighbours.shape == (0, *cast.latents[0].shape)
+
+
+def test_neighbours_are_rendered_from_the_front_after_unlearning(bench):
+    """Under `nothing` the evidence is what the original shows of them; without neighbours there is no score."""
+    outcome = run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet)
+    generator, sight = bench.players.generator, outcome.evidence.sights["plain"]
+    camera = trial.protocol_cameras(SMOKE, generator)[1:2].expand(8, -1)
+    images = generator.render(outcome.cast.neighbours, camera, noise=Noise.constant())
+    expected = bench.judges.recognizers["plain"].embed(images)
+    assert torch.allclose(torch.from_numpy(sight.neighbours), expected.vectors, atol=1e-5)  # another batch size
+    assert (sight.neighbours_found == expected.found.numpy()).all()
+    without = scores(bench, dataclasses.replace(SMOKE, neighbours=0), "nothing")
+    assert not any(metric == "id_neighbour" for metric, _ in without)
+
+
+def test_peak_memory_is_measured_or_says_why_not(bench):
+    @dataclasses.dataclass(frozen=True)
+    class Hungry(Unlearner):
+        name = "hungry"
+        mebibytes: int = 1
+
+        def unlearn(self, generator, request, context):
+            with mmap.mmap(-1, self.mebibytes * 2**20) as memory:  # the allocator may have as much to spare
+                for page in range(0, len(memory), mmap.PAGESIZE):
+                    memory[page] = 1
+            return generator
+
+    small, large = (run_trial(bench, SMOKE, Hungry(size), 0, 0, quiet).unlearned.memory for size in (1, 200))
+    if small.bytes is None:
+        assert "not known" in small.note
+        pytest.skip(small.note)
+    assert large.bytes - small.bytes > 100 * 2**20 and "process" in large.note
+    again = run_trial(bench, SMOKE, Hungry(1), 0, 0, quiet).unlearned.memory
+    assert again.bytes < large.bytes - 100 * 2**20  # the peak is this trial's, not the process' so far
+
+
+def test_the_key_depends_on_everything_that_decides_the_numbers(bench):
+    arguments = {"source_digest": "s", "fields": {"lr": 1.0}, "testbed": "linear", "digests": {"g": "1"}}
+    arguments |= {"manifest": "m", "identity": "a", "seed": 0}
+    method = registry.load_method("nothing")
+    base = trial.trial_key(SMOKE, method, **arguments)
+    assert base == trial.trial_key(dataclasses.replace(SMOKE, identities=3, seeds=(7,)), method, **arguments)
+    for name, value in (
+        ("source_digest", "t"),
+        ("fields", {"lr": 2.0}),
+        ("testbed", "x"),
+        ("digests", {"g": "2"}),
+        ("manifest", "n"),
+        ("identity", "b"),
+        ("seed", 1),
+    ):
+        assert trial.trial_key(SMOKE, method, **{**arguments, name: value}) != base
+    for changes in ({"samples": 101}, {"conventions": "published"}):
+        assert trial.trial_key(dataclasses.replace(SMOKE, **changes), method, **arguments) != base

@@ -1,0 +1,147 @@
+"""Records as a table: nothing missing is a number, nothing broken is silent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from guidebench.errors import BadInput
+from guidebench.reporting import scores
+
+
+def test_frame_has_the_documented_columns_and_one_row_per_score(runs):
+    loaded = scores.load(runs)
+    assert list(loaded.columns) == list(scores.COLUMNS)
+    own = loaded[(loaded.method == "guide") & (loaded.protocol == "ffhq") & (loaded.identity == "b")]
+    assert len(own) == 2 * 3 + 2  # two judges x (id, id_retain, target_similarity), two Fréchet distances
+    row = own[(own.metric == "id") & (own.judge == "alpha")].iloc[0]
+    assert row.value == pytest.approx(0.04)
+    assert (row.n, row.strangers_mean, row.seconds_unlearn, row.numerics) == (11, 0.10, 20.0, "1")
+
+
+def test_missing_value_is_missing_and_keeps_its_reason(runs):
+    loaded = scores.load(runs)
+    own = loaded[(loaded.method == "scramble") & (loaded.metric == "id")]
+    assert own.value.isna().all()
+    assert own.value.sum() == 0
+    assert own.value.count() == 0
+    assert own.reason.str.contains("2 of 11 pairs").all()
+    assert (own.lost_after == 9).all()
+
+
+def test_failed_trial_is_one_row_without_a_metric(runs):
+    failed = scores.load(runs).query("status == 'failed'")
+    assert len(failed) == 1
+    assert failed.metric.isna().all()
+    assert failed.reason.item() == "the loss is not finite at step 7"
+    assert (failed.method.item(), failed.identity.item()) == ("mine", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting"),
+        ('{"schema": 99}', "schema 99"),
+        (("0.02", "NaN"), "no finite number"),
+        (('"value": 0.02', '"value": "low"'), "no finite number"),
+        (('"lost_after": 0,', ""), "lacks lost_after"),
+        (('"status": "measured"', '"status": "odd"'), "neither measured nor failed"),
+    ],
+)
+def test_corrupt_record_is_named_on_stderr_and_left_out(runs, make_record, write_record, capsys, text, reason):
+    path = write_record(runs, make_record("guide", "a")) / "record.json"
+    whole = len(scores.read(runs).records)
+    content = path.read_text().replace(*text) if isinstance(text, tuple) else text
+    path.write_text(content)
+    loaded = scores.read(runs)
+    assert len(loaded.records) == whole - 1
+    assert [item.path for item in loaded.corrupt] == [path.parent]
+    message = capsys.readouterr().err
+    assert str(path.parent) in message
+    assert reason in message
+    assert message.count("\n") == 1
+
+
+def test_directory_with_nothing_readable_says_what_to_do(tmp_path, make_record, write_record):
+    write_record(tmp_path, make_record()).joinpath("record.json").write_text("{")
+    with pytest.raises(BadInput, match="none of the 1 records .* can be read; .*guidebench run"):
+        scores.load(tmp_path)
+
+
+def test_empty_and_absent_directories_say_what_to_run(tmp_path):
+    for directory in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(BadInput, match="guidebench run --out"):
+            scores.load(directory)
+
+
+def test_trial_without_scores_still_counts(tmp_path, make_record, write_record):
+    record = make_record()
+    write_record(tmp_path, replace(record, scores=[], protocol={**record.protocol, "identities": 1}))
+    loaded = scores.load(tmp_path)
+    assert len(loaded) == 1
+    assert loaded.metric.isna().all()
+
+
+def collapse(directory, **wanted):
+    rows = scores.load(directory).query("metric == 'target_similarity'")
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.sort_values("identity")
+
+
+def test_target_similarity_compares_the_identities_of_one_method(runs):
+    """All faces of a method are equally alike, see the record builder; 11 views with each of two others."""
+    for method, likeness in (("mean-latent", 0.9), ("guide", 0.6)):
+        found = collapse(runs, method=method, protocol="ffhq", judge="beta")
+        assert list(found.identity) == ["a", "b", "c"]
+        assert found.value.tolist() == pytest.approx([likeness] * 3, abs=1e-6)  # embeddings are float32
+        assert (found.n == 22).all() and (found.strangers_mean == 0.05).all()
+    lost = collapse(runs, method="scramble", protocol="ffhq", judge="alpha")
+    assert lost.value.isna().all() and lost.reason.str.contains("0 of 11 pairs").all()
+
+
+def test_target_similarity_leaves_out_failed_trials_and_other_seeds(runs, make_record, write_record):
+    assert list(collapse(runs, method="mine", protocol="ffhq", judge="alpha").identity) == ["a", "c"]
+    write_record(runs, make_record("guide", "a", seed=1, protocol="ffhq"))
+    found = collapse(runs, method="guide", protocol="ffhq", judge="alpha")
+    assert (found[found.seed == 0].n == 22).all()
+    alone = found[found.seed == 1]
+    assert alone.value.isna().all() and alone.reason.str.contains("only one identity").all()
+
+
+def test_a_record_without_evidence_has_no_target_similarity_and_says_why(runs):
+    (path,) = {
+        row.path
+        for row in scores.load(runs).query("method == 'guide' and protocol == 'ffhq' and identity == 'b'").itertuples()
+    }
+    Path(path, "evidence.npz").unlink()
+    found = collapse(runs, method="guide", protocol="ffhq", judge="alpha").set_index("identity")
+    assert found.value.isna().to_dict() == {"a": False, "b": True, "c": False}
+    assert found.reason["b"] == "its evidence cannot be read: evidence.npz does not exist"
+    assert found.n.to_dict() == {"a": 11, "b": 0, "c": 11}
+
+
+def test_a_protocol_that_forgets_one_person_has_no_target_similarity(tmp_path, make_record, write_record):
+    record = make_record()
+    write_record(tmp_path, replace(record, protocol={**record.protocol, "identities": 1}))
+    assert collapse(tmp_path).empty
+
+
+def test_peak_memory_is_a_column(tmp_path, make_record, write_record):
+    write_record(tmp_path, replace(make_record(identity="a"), peak_memory_bytes=3 * 2**30))
+    write_record(tmp_path, make_record(identity="b"))
+    column = scores.load(tmp_path).groupby("identity").peak_memory_bytes.first()
+    assert column["a"] == 3 * 2**30 and column.isna()["b"]
+
+
+def test_reporting_loads_no_torch(runs):
+    code = (
+        "import sys; from guidebench.reporting import report, statistics, figures\n"
+        f"report.report({str(runs)!r}, 'terminal', layout='full')\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

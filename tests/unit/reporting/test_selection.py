@@ -1,0 +1,107 @@
+"""Rows that measured different things never share a column; the message says what is mixed and how to part it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from guidebench.errors import BadInput
+from guidebench.reporting import report
+
+
+def _other(record, **changes):
+    return replace(record, key="other", label="other", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"testbed": "linear"},
+            ["testbeds: linear (1 trial), mini (16 trials)", "--testbed linear`", "--testbed mini`"],
+        ),
+        ({"conventions": "published"}, ["conventions: corrected", "--conventions published`"]),
+        ({"versions": {"numerics": "2"}}, ["versions of the numerics: 1 (16 trials), 2", "its own --out"]),
+        ({"digests": {"alpha": "e" * 64}}, ["weights of alpha: bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
+        ({"digests": {"features": "e" * 64}}, ["weights of features", "--weights dddddddddddd"]),
+        ({"notes": {"features": "other features"}}, ["FID features: mini features, 64 px", "its own --out"]),
+        ({"manifest": "e" * 64}, ["photo sets of celebahq-multi", "its own --out"]),
+    ],
+)
+def test_mixed_records_are_refused(tmp_path, make_record, write_record, changes, words):
+    for method in ("nothing", "guide", "mean-latent", "mine"):
+        for identity in "abcd":
+            write_record(tmp_path, make_record(method, identity))
+    write_record(tmp_path, _other(make_record(), **changes))
+    with pytest.raises(BadInput) as error:
+        report.report(tmp_path)
+    for text in words:
+        assert text in str(error.value)
+    for option in changes.keys() & {"testbed", "conventions"}:
+        chosen = report.report(tmp_path, "csv", **{option: changes[option]})
+        rest = report.report(tmp_path, "csv", **{option: getattr(make_record(), option)})
+        assert ",guide,other," in chosen
+        assert ",guide,guide," not in chosen
+        assert ",guide,guide," in rest
+        assert ",guide,other," not in rest
+
+
+def test_two_variants_of_a_protocol_are_refused_and_can_be_chosen(tmp_path, make_record, write_record):
+    first = make_record()
+    protocol = {**first.protocol, "samples": 5000}
+    write_record(tmp_path, first)
+    write_record(tmp_path, _other(first, protocol=protocol, protocol_digest="f" * 64))
+    with pytest.raises(BadInput) as error:
+        report.report(tmp_path)
+    assert "2 variants of protocol celebahq-multi (samples 400 or 5000" in str(error.value)
+    assert "--protocol celebahq-multi@ffffffffffff`" in str(error.value)
+    for chosen in ("celebahq-multi@ffff", "ffffff"):
+        assert "5,000 samples" in report.report(tmp_path, protocol=chosen)
+    assert "400 samples" in report.report(tmp_path, protocol=f"celebahq-multi@{first.protocol_digest[:8]}")
+
+
+def test_number_of_identities_is_no_variant(tmp_path, make_record, write_record):
+    first = make_record()
+    write_record(tmp_path, first)
+    write_record(tmp_path, _other(first, protocol={**first.protocol, "identities": 20}))
+    assert "| other" in report.report(tmp_path)
+
+
+def test_filters_choose_methods_by_name_and_label(runs):
+    text = report.report(runs, method="guide", protocol="ffhq")
+    assert "guide" in text
+    assert "| mean-latent" not in text
+    both = report.report(runs, method=["guide", "nothing"])
+    assert "nothing (floor" in both
+    assert "scramble" not in both
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"method": "guid"}, "with method 'guid'; did you mean 'guide'? they hold guide, mean-latent"),
+        ({"testbed": "linear"}, "with testbed 'linear'; they hold mini"),
+        ({"protocol": "celeb"}, "with protocol 'celeb'"),
+        ({"conventions": "published"}, "they hold corrected"),
+    ],
+)
+def test_filter_without_a_match_names_what_is_there(runs, filters, message):
+    with pytest.raises(BadInput) as error:
+        report.report(runs, **filters)
+    assert message in str(error.value)
+
+
+def test_failure_is_dropped_once_changed_code_measured_the_same(tmp_path, make_record, write_record):
+    """The key of a trial holds the code's digest, so a fixed method never re-tries the old key."""
+    broken = make_record(
+        "mine", "a", source_digest="1" * 64, status="failed", scores=[], reason="boom", created="2026-01-01"
+    )
+    write_record(tmp_path, broken)
+    assert "1 of 1 failed" in report.report(tmp_path)
+    write_record(tmp_path, make_record("mine", "a", source_digest="2" * 64, created="2026-01-02"))
+    text = report.report(tmp_path)
+    assert "failed" not in text
+    assert "Left out: 1 failure of code that was changed and measured later." in text
+    write_record(tmp_path, replace(broken, source_digest="3" * 64, created="2026-01-03", key="newest"))
+    assert "1 of 1 failed" in report.report(tmp_path)

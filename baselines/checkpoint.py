@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guidebench import digest, registry
+from guidebench import digest, registry, sources
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.testbed import Generator
 from guidebench.unlearner import ABSENT, Context, ForgetRequest, Unlearner
@@ -47,7 +47,7 @@ class Checkpoint(Unlearner):
 
     def inputs(self) -> Mapping[str, str]:
         """Digests of the checkpoint and of the loader's code."""
-        code = {"loader": registry.code_digest(Path(self.loader.rpartition(":")[0]))} if self.loader else {}
+        code = {"loader": sources.code_digest(Path(self.loader.rpartition(":")[0]))} if self.loader else {}
         return {"checkpoint": _digest(self._file), **code}
 
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:

@@ -1,12 +1,54 @@
-"""Evidence: what judges and the feature extractor saw in one trial, as arrays. All that metrics may look at."""
+"""Evidence: what judges and the feature extractor saw in one trial, as arrays. All that metrics may look at.
+
+A trial forgets one or more people in one or more requests, one after another on the same generator. Everything that is
+seen *after* is therefore seen once per request, on a leading axis; the paper's trials have one request and one person.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+
+Array = TypeVar("Array")  # torch.Tensor where networks run, numpy.ndarray in evidence
+Role = Literal["forget", "probe", "named", "retain"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen(Generic[Array]):
+    """What one judge says about faces: from `guidebench.testbed.Recognizer.embed` to the metrics."""
+
+    vectors: Array  # (..., d) float32 unit rows; rows without a face are meaningless
+    found: Array  # (...) bool: a face was found
+
+    def __getitem__(self, place: Any) -> Seen[Array]:
+        """The part at an index of the leading axes, which both arrays share."""
+        return Seen(self.vectors[place], self.found[place])  # type: ignore[index]
+
+    def numpy(self) -> Seen[np.ndarray]:
+        """Tensors as numpy arrays on the CPU."""
+        vectors, found = (tensor.detach().cpu().numpy() for tensor in (self.vectors, self.found))  # type: ignore[attr-defined]
+        return Seen(vectors, found)
+
+    @classmethod
+    def stack(cls, parts: Sequence[Seen[np.ndarray]]) -> Seen[np.ndarray]:
+        """Equal shapes (...) -> (len(parts), ...)."""
+        return Seen(np.stack([part.vectors for part in parts]), np.stack([part.found for part in parts]))
+
+
+Faces = Seen[np.ndarray]
+
+
+@dataclass(frozen=True)
+class DifferentPeople:
+    """How alike a judge finds two different people: the cosine at or below which a person counts as forgotten."""
+
+    mean: float
+    std: float  # ddof 1
+    pairs: int | None = None  # how many pairs were compared; None: known from training
 
 
 @dataclass(frozen=True)
@@ -30,22 +72,17 @@ class FrechetStatistics:
 class Samples:
     """What the feature extractor says about a generator's random samples."""
 
-    features: np.ndarray | None  # (n, d) float32; None in evidence of record schema 1, which kept statistics only
-    kept: FrechetStatistics | None = None  # what such evidence kept
+    features: np.ndarray  # (n, d) float32
 
     @cached_property
     def statistics(self) -> FrechetStatistics:
         """The Gaussian of the features, fitted in float64."""
-        if self.features is not None:
-            return FrechetStatistics.of(self.features)
-        if self.kept is None:
-            raise ValueError("samples need features or statistics")
-        return self.kept
+        return FrechetStatistics.of(self.features)
 
     @property
     def count(self) -> int:
         """Number of samples."""
-        return self.statistics.count if self.features is None else len(self.features)
+        return len(self.features)
 
 
 @dataclass(frozen=True)
@@ -53,22 +90,19 @@ class Subject:
     """One latent code that is rendered before and after: somebody's photograph, or a sampled code."""
 
     identity: str
-    role: Literal["forget", "probe", "retain"]  # the unlearned photo; another photo of that person; someone else
+    role: Role  # the unlearned photograph; another one of that person; someone to keep, named to the method or not
     photo: int  # place among the person's photographs
+    request: int = 0  # the request that forgets this person, counted from 1; 0: no request does
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What one judge saw of all subjects. S subjects, V views, d numbers an embedding."""
+    """What one judge saw. S subjects, V views, R requests, F forgotten people, k neighbours each."""
 
-    before: np.ndarray  # (S, V, d) unit rows
-    before_found: np.ndarray  # (S, V) bool
-    after: np.ndarray  # (S, V, d)
-    after_found: np.ndarray  # (S, V) bool
-    photo: np.ndarray | None  # (S, d): the photographs themselves; None under Random
-    photo_found: np.ndarray | None  # (S,) bool
-    neighbours: np.ndarray | None = None  # (k, d): frontal renders of codes around w_u, after; None: not asked for
-    neighbours_found: np.ndarray | None = None  # (k,) bool
+    before: Faces  # (S, V): the original generator's renders
+    after: Faces  # (R, S, V): the unlearned generator's, after each request
+    photo: Faces | None = None  # (S,): the photographs themselves; None under Random
+    neighbours: Faces | None = None  # (R, F, k): frontal renders of codes around each w_u, after; None: not asked for
 
 
 @dataclass(frozen=True)
@@ -79,18 +113,40 @@ class Evidence:
     sights: dict[str, Sight]  # by judge
     frontal: int  # index of the view that faces the camera
     source: Samples  # of the original generator
-    after: Samples  # of the unlearned generator: same latents, same cameras
+    after: tuple[Samples, ...]  # of the unlearned generator after each request: same latents, same cameras
     real: FrechetStatistics | None  # real images
 
     @property
-    def forgotten(self) -> str:
-        """Who was forgotten."""
-        return next(subject.identity for subject in self.subjects if subject.role == "forget")
+    def forgotten(self) -> tuple[Subject, ...]:
+        """The photographs by which people are forgotten, in the order of requests: one per person."""
+        return tuple(subject for subject in self.subjects if subject.role == "forget")
+
+    @property
+    def group(self) -> str:
+        """Everybody who is forgotten, as one name."""
+        return group_name([subject.identity for subject in self.forgotten])
+
+    def rows(self, role: Role, identity: str | None = None) -> list[int]:
+        """Places of the subjects of a role, of everybody or of one person."""
+        return [
+            place
+            for place, subject in enumerate(self.subjects)
+            if subject.role == role and identity in (None, subject.identity)
+        ]
 
 
 @dataclass(frozen=True)
 class Afterwards:
-    """What one trial contributes to metrics over several trials: the forgotten person's renders after unlearning."""
+    """What one forgotten person contributes to metrics over several trials: the renders after the last request."""
 
     identity: str
-    faces: dict[str, tuple[np.ndarray, np.ndarray]]  # judge -> (V, d) unit rows, (V,) found
+    faces: dict[str, Faces]  # by judge, (V,)
+
+
+def group_name(people: Sequence[str]) -> str:
+    """One name for the people that a trial forgets: the person's own, or the first one's and how many more there are.
+
+    >>> group_name(["celebahq-0000"]), group_name(["celebahq-0000", "celebahq-0001", "celebahq-0002"])
+    ('celebahq-0000', 'celebahq-0000+2')
+    """
+    return people[0] if len(people) == 1 else f"{people[0]}+{len(people) - 1}"

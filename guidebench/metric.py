@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from guidebench.evidence import Afterwards, Evidence
+from guidebench.evidence import Afterwards, Evidence, Role
 
 Direction = Literal["lower", "higher", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One number, or the reason why there is none."""
 
     metric: str
     judge: str | None  # None for metrics without a recogniser
-    identity: str  # who was forgotten
+    identity: str  # whom it is about: a forgotten person, or all people of the trial (`guidebench.evidence.group_name`)
+    role: Literal[Role, "samples"]  # whose images were looked at
+    after_request: int  # place in the scenario, counted from 1
     value: float | None
     reason: str | None = None  # why the value is None
     n: int = 0  # pairs or samples that the value was computed from
     lost_before: int = 0  # pairs in which no face was found before unlearning
     lost_after: int = 0  # pairs in which a face was found before, none after
-    after_request: int = 0  # place in the scenario
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the value is not finite: what could not be measured is None with a reason."""
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.metric} of {self.identity} is {self.value}; give None and a reason instead")
 
 
 @dataclass(frozen=True, kw_only=True)

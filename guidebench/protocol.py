@@ -22,8 +22,11 @@ _TESTBEDS = ("mini", "linear", "eg3d-ffhq", "stylegan2-ffhq")  # those that exis
 _BOUNDS = {
     "version": (1, 1_000_000),
     "identities": (1, 100_000),
+    "forget": (1, 10_000),
+    "requests": (1, 10_000),
     "probe_photos": (0, 10_000),
     "retain": (0, 100_000),
+    "retain_named": (0, 100_000),
     "views": (1, 1_000),
     "neighbours": (0, 10_000),
     "samples": (2, 10_000_000),
@@ -44,9 +47,12 @@ class Protocol:
     version: int  # raised when a number changes its meaning
     title: str  # as in tables
     source: str  # photo set of the testbed, or "random"
-    identities: int  # people forgotten, one trial each
+    identities: int  # people forgotten in all trials together
+    forget: int = 1  # people forgotten by one request
+    requests: int = 1  # requests of one trial, one after another on the same generator
     probe_photos: int = 0  # further photos of the forgotten person, unseen by the method: ID_others
     retain: int = 10  # other people, unseen by the method, who must survive: ID_retain
+    retain_named: int = 0  # other people, named to the method (`ForgetRequest.retain`), who must survive: ID_named
     views: int = 11  # renders a latent code, yaw evenly spaced
     yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
     pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras
@@ -71,6 +77,8 @@ class Protocol:
             raise self._wrong("seeds", "one or more different integers from 0 to 4294967295")
         if self.conventions not in CONVENTIONS:
             raise self._wrong("conventions", f"one of {', '.join(CONVENTIONS)}")
+        if self.identities % self.people:
+            raise self._wrong("identities", f"a multiple of {self.people}: {self.requests} x {self.forget} per trial")
         if self.source == RANDOM and self.probe_photos:
             raise self._wrong("probe_photos", "0 where the source is random: a sampled code has no other photo")
 
@@ -81,6 +89,23 @@ class Protocol:
     def yaw(self) -> float:
         """Half range of the yaw in radians."""
         return math.radians(self.yaw_deg)
+
+    @property
+    def people(self) -> int:
+        """How many people one trial forgets."""
+        return self.forget * self.requests
+
+    @property
+    def trials(self) -> int:
+        """How many groups of people there are, one trial per method and seed each."""
+        return self.identities // self.people
+
+    @property
+    def setting(self) -> str:
+        """What a method must support (`Unlearner.supports`): single, simultaneous or sequential."""
+        if self.requests > 1:
+            return "sequential"
+        return "simultaneous" if self.forget > 1 else "single"
 
     @property
     def photos(self) -> int:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import math
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
+from guidebench import sources
 from guidebench.digest import of_data
-from guidebench.digest import of_file as digest_of_file
 from guidebench.errors import BadInput, unknown_name
 from guidebench.testbeds.mini import WEIGHTS_VERSION
 
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from guidebench.unlearner import Unlearner
 
 ENTRY_POINTS = "guidebench.methods"
+_FILE_MODULE = "guidebench_file_"  # how the names of modules begin that were loaded from a file of the user's
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a method
 
 
@@ -78,14 +76,31 @@ def load_method(spec: str) -> Unlearner:
 
     Raises BadInput if there is no such method, or if what is there is no Unlearner.
     """
-    if ".py" in spec:
+    if is_file_spec(spec):
         target = from_file(spec, "method")
     else:
         known = methods()
         if spec not in known and spec != CHECKPOINT.name:
             raise unknown_name("method", spec, known, command="guidebench list methods")
         target = _from_module(known.get(spec, CHECKPOINT))
-    return _instance(target, spec)
+    return checked_method(target, spec)
+
+
+def is_file_spec(spec: str) -> bool:
+    """Whether a plug-in is given as ``path/to/file.py:Name``, and not by a registered name.
+
+    >>> is_file_spec("./mine.py:Mine"), is_file_spec("mine.py"), is_file_spec("foo.pytorch")
+    (True, True, False)
+    """
+    return spec.partition(":")[0].endswith(".py")
+
+
+def spec_of(kind: type) -> str:
+    """How a class is named so that `load_method` finds it again: ``path/to/file.py:Class`` or ``module:Class``."""
+    module = sys.modules[kind.__module__]
+    if kind.__module__.startswith(_FILE_MODULE):
+        return f"{module.__file__}:{kind.__qualname__}"
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _from_module(entry: MethodEntry) -> Any:
@@ -108,13 +123,13 @@ def from_file(spec: str, kind: str) -> Any:
     if not path.is_file():
         hint = "`guidebench new method NAME` writes one to start from" if kind == "method" else "check the path"
         raise BadInput(f"{kind} file {path_text} does not exist; {hint}")
-    module_name = f"guidebench_method_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module_name = f"{_FILE_MODULE}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     module = sys.modules.get(module_name)
     if module is None:
         module_spec = importlib.util.spec_from_file_location(module_name, path)
         assert module_spec is not None and module_spec.loader is not None
         module = importlib.util.module_from_spec(module_spec)
-        _check_helpers(path)
+        sources.check_helpers(path)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))  # for the files beside it, at load and later
         sys.modules[module_name] = module  # dataclasses look their module up by name
@@ -129,7 +144,8 @@ def from_file(spec: str, kind: str) -> Any:
     return getattr(module, attribute)
 
 
-def _instance(target: Any, spec: str) -> Unlearner:
+def checked_method(target: Any, spec: str) -> Unlearner:
+    """The method that a class or an object is; raises BadInput saying what it lacks."""
     from guidebench.unlearner import Unlearner
 
     if inspect.isclass(target) and issubclass(target, Unlearner):
@@ -150,134 +166,13 @@ def _instance(target: Any, spec: str) -> Unlearner:
     if not isinstance(name, str) or not re.fullmatch(NAME, name):
         allowed = "letters, digits, . _ + and -"
         raise BadInput(f"method '{spec}' has the name {name!r}; set `name = \"my-method\"` in its class: {allowed}")
-    if ".py" in spec and any(name == entry.name for entry in BUILT_IN_METHODS):
+    if is_file_spec(spec) and any(name == entry.name for entry in BUILT_IN_METHODS):
         raise BadInput(f"method '{spec}' is called '{name}', as one that ships; give it another name")
     try:
         of_data(dataclasses.asdict(target))
     except (TypeError, ValueError) as error:
         raise BadInput(f"method '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
     return target
-
-
-def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
-    """The method with its preset for a testbed, and whether it has one."""
-    preset = method.presets.get(testbed)
-    if preset is None:
-        return method, False
-    try:
-        return with_fields(method, preset), True
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"method {method.name}: its preset for {testbed} does not fit its fields: {error}") from None
-
-
-def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
-    """The method with fields overridden from text, type and range checked; raises BadInput naming what is allowed."""
-    try:
-        hints = get_type_hints(type(method)) if settings else {}
-    except Exception as error:  # an annotation may hold anything
-        raise BadInput(f"the field types of method {method.name} cannot be read: {error}") from None
-    values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
-    try:
-        return with_fields(method, values)
-    except ValueError as error:
-        raise BadInput(f"method {method.name}: {error}") from None
-
-
-def with_fields(method: Unlearner, values: Mapping[str, Any]) -> Unlearner:
-    """The method with other values of its fields, of the right types."""
-    changed: Unlearner = dataclasses.replace(method, **values)  # type: ignore[type-var]  # methods are dataclasses
-    return changed
-
-
-def field_names(method: Unlearner) -> list[str]:
-    """The hyper-parameters that `--set` can change."""
-    return [field.name for field in dataclasses.fields(method) if field.init]  # type: ignore[arg-type]
-
-
-def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
-    where = f"--set {name}={text} for method {method.name}"
-    options = getattr(kind, "__args__", ())
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise BadInput(f"{where}: must be true or false")
-        return text.lower() == "true"
-    if kind in (int, float):
-        try:
-            value = kind(text)
-        except ValueError:
-            raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
-        low, high = method.bounds.get(name, (float("-inf"), float("inf")))
-        if not (low <= value <= high and math.isfinite(value)):
-            raise BadInput(f"{where}: must lie between {low:g} and {high:g}")
-        return value
-    if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
-        if text not in options:
-            raise BadInput(f"{where}: must be one of {', '.join(options)}")
-        return text
-    if kind is str:
-        return text
-    raise BadInput(f"{where}: a field of type {kind} cannot be set from the command line")
-
-
-def source_digest(method: Unlearner) -> str:
-    """SHA-256 of the code that a method consists of: part of a trial's key.
-
-    That is the files of its class and base classes, and the files beside them that these import. What lies elsewhere
-    (installed packages, guidebench itself) is not followed: its versions are recorded.
-    """
-    from guidebench.unlearner import Unlearner
-
-    found: dict[Path, None] = {}
-    for kind in type(method).__mro__:
-        if issubclass(kind, Unlearner) and kind is not Unlearner:
-            _add_sources(Path(inspect.getsourcefile(kind) or ""), found)
-    return of_data([digest_of_file(path) for path in found])
-
-
-def code_digest(path: Path) -> str:
-    """SHA-256 of a Python file and the files beside it that it imports."""
-    found: dict[Path, None] = {}
-    _add_sources(path, found)
-    return of_data([digest_of_file(source) for source in found])
-
-
-def _add_sources(path: Path, found: dict[Path, None]) -> None:
-    """Adds a file and the files in its folder that its import statements name, wherever they stand in it."""
-    path = path.resolve()
-    if path in found or not path.is_file():
-        return
-    found[path] = None
-    for name in sorted(_imported_names(path)):
-        for beside in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
-            _add_sources(beside, found)
-
-
-def _imported_names(path: Path) -> set[str]:
-    """Import statements as paths relative to the file's folder: ``from a.b import c`` gives a, a/b and a/b/c."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return set()
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            names |= {base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)}
-    own = {name for name in names if name and name.partition(".")[0] != "guidebench"}
-    parts = [name.split(".") for name in own]
-    return {"/".join(words[: count + 1]) for words in parts for count in range(len(words))}
-
-
-def _check_helpers(path: Path) -> None:
-    """Raises BadInput if a module beside a method file is loaded already from another folder under the same name."""
-    for name in _imported_names(path):
-        loaded = sys.modules.get(name.replace("/", "."))
-        other = getattr(loaded, "__file__", None)
-        for beside in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
-            if other and beside.is_file() and Path(other).resolve() != beside.resolve():
-                raise BadInput(f"{path} imports {beside.name}, but {other} is loaded under that name; rename it")
 
 
 def testbed_class(name: str) -> type[Testbed]:

@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guidebench import chosen, registry
 from guidebench import protocol as protocols
-from guidebench import registry
 from guidebench.errors import BadInput, unknown_name
 from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol, ProtocolFile
@@ -97,7 +97,7 @@ class Suite:
     def _choice(self, row: SuiteRow) -> MethodChoice:
         from guidebench.engine.plan import MethodChoice
 
-        fields = registry.field_names(registry.load_method(row.method))
+        fields = chosen.field_names(registry.load_method(row.method))
         try:
             for name in row.settings:
                 if name not in fields:

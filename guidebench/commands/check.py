@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidebench import digest, registry, seeds
+from guidebench import chosen, digest, registry, seeds
 from guidebench.engine import isolation, trial
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.noise import Noise
@@ -116,9 +116,9 @@ def _findings(spec: str) -> Iterator[Finding]:
 
 
 def _quick(method: Unlearner) -> Unlearner:
-    method, preset = registry.with_preset(method, LinearTestbed.name)
+    method, preset = chosen.with_preset(method, LinearTestbed.name)
     steps = getattr(method, "steps", None)
-    if not preset and type(steps) is int and steps > MOST_STEPS and "steps" in registry.field_names(method):
+    if not preset and type(steps) is int and steps > MOST_STEPS and "steps" in chosen.field_names(method):
         method = dataclasses.replace(method, steps=MOST_STEPS)  # type: ignore[type-var]
     return method
 

@@ -190,7 +190,7 @@ def _show_method(name: str) -> None:
     click.echo(f"# method {method.name}: {method.summary}")
     if method.paper:
         click.echo(f"# {method.paper}")
-    for field in registry.field_names(method):
+    for field in chosen.field_names(method):
         low, high = method.bounds.get(field, (None, None))
         allowed = "" if low is None else f"  # {low:g} to {high:g}"
         click.echo(f"{field} = {json.dumps(getattr(method, field))}{allowed}")

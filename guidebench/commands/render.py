@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from guidebench import images, registry
+from guidebench import chosen, images, registry, sources
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.trial import render_views
 from guidebench.engine.workers import resolve_device
@@ -88,10 +88,10 @@ def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
 def _kept_generator(folder: Path, record: folders.Record, source: Generator) -> Generator:
     try:
         method = registry.load_method(record.notes.get("method_spec", record.method))
-        method = registry.with_fields(method, record.fields)
+        method = chosen.with_fields(method, record.fields)
     except (TypeError, ValueError) as error:
         raise BadInput(f"{folder}: the method has no such fields any more: {error}") from None
-    if registry.source_digest(method) != record.source_digest:
+    if sources.source_digest(method) != record.source_digest:
         sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
     try:
         with blame_the_method("its generator cannot be loaded"):

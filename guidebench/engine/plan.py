@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guidebench import registry
+from guidebench import chosen, registry, sources
 from guidebench.engine.trial import Bench, trial_key
 from guidebench.errors import BadInput
 from guidebench.protocol import RANDOM, Protocol
@@ -28,8 +28,8 @@ class MethodChoice:
 
     def build(self, testbed: str) -> tuple[Unlearner, bool]:
         """The method with its preset for the testbed and the overrides, and whether there is a preset."""
-        method, preset = registry.with_preset(registry.load_method(self.spec), testbed)
-        return registry.with_settings(method, self.settings), preset
+        method, preset = chosen.with_preset(registry.load_method(self.spec), testbed)
+        return chosen.with_settings(method, self.settings), preset
 
     def label(self, testbed: str) -> str:
         """Its own name, or the method's with overridden fields: ``guide(alpha_max=20.0)``."""
@@ -132,7 +132,7 @@ def _cases_of(
     for choice in sorted(choices, key=lambda item: item.floor):
         method, preset = choice.build(testbed)
         fields = dataclasses.asdict(method)  # type: ignore[call-overload]
-        source = registry.source_digest(method)
+        source = sources.source_digest(method)
         for index in range(choice.identities(protocol)):
             identity = description.identities[protocol.digest()][index]
             manifest = description.manifests[protocol.digest()]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guidebench import chosen, registry
 from guidebench import protocol as protocols
-from guidebench import registry
 from guidebench.engine.plan import Case, MethodChoice, cases
 from guidebench.engine.progress import Progress
 from guidebench.engine.recording import is_measured
@@ -180,13 +180,13 @@ def choose_methods(options: Options) -> list[MethodChoice]:
     used: set[str] = set()
     choices = []
     for spec in dict.fromkeys(options.methods):
-        fields = registry.field_names(registry.load_method(spec))
+        fields = chosen.field_names(registry.load_method(spec))
         own = {name: text for name, text in settings.items() if name in fields}
         used |= set(own)
         choices.append(MethodChoice(spec, own, floor=spec in registry.FLOORS))
     for name in settings:
         if name not in used:
-            known = {field for spec in options.methods for field in registry.field_names(registry.load_method(spec))}
+            known = {field for spec in options.methods for field in chosen.field_names(registry.load_method(spec))}
             raise unknown_name("field", name, known, command=f"guidebench show {options.methods[0]}")
     return with_floors(choices, options.floors)
 

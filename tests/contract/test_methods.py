@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from guidebench import registry
+from guidebench import chosen, registry
 from guidebench.commands import new
 from guidebench.commands.check import Finding, check_method
 from guidebench.engine import trial
@@ -156,8 +156,8 @@ def test_the_ladder_differs_only_in_its_flags() -> None:
     for testbed in (None, *registry.TESTBEDS):
         fields = []
         for row in rows:
-            method = row if testbed is None else registry.with_preset(row, testbed)[0]
-            fields.append({n: getattr(method, n) for n in registry.field_names(method) if n not in flags})
+            method = row if testbed is None else chosen.with_preset(row, testbed)[0]
+            fields.append({n: getattr(method, n) for n in chosen.field_names(method) if n not in flags})
         assert all(other == fields[0] for other in fields)
     chosen = [tuple(getattr(row, flag) for flag in sorted(flags)) for row in rows]
     assert chosen == [

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from guidebench import registry
+from guidebench import chosen, registry
 from guidebench.errors import BadInput
 
 METHOD = """
@@ -80,7 +80,7 @@ def test_files_that_do_not_import_are_refused_with_the_reason(tmp_path):
 
 def test_settings_are_parsed_by_the_type_of_their_field(method_file):
     method = registry.load_method(f"{method_file}:Mine")
-    changed = registry.with_settings(method, {"steps": "7", "rate": "0.25", "careful": "true", "mode": "b"})
+    changed = chosen.with_settings(method, {"steps": "7", "rate": "0.25", "careful": "true", "mode": "b"})
     assert (changed.steps, changed.rate, changed.careful, changed.mode) == (7, 0.25, True, "b")
     for settings, words in (
         ({"steps": "7.5"}, "an integer"),
@@ -89,7 +89,7 @@ def test_settings_are_parsed_by_the_type_of_their_field(method_file):
         ({"mode": "c"}, "one of a, b"),
     ):
         with pytest.raises(BadInput, match=words):
-            registry.with_settings(method, settings)
+            chosen.with_settings(method, settings)
 
 
 def test_installed_plug_ins_are_found_by_entry_point(monkeypatch):
@@ -110,7 +110,7 @@ def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
     rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
     assert all(row.presets.keys() == {"mini", "linear"} for row in rows)  # elsewhere the class defaults, the paper's
     for testbed in rows[0].presets:
-        steps = {tuple(sorted(registry.with_preset(row, testbed)[0].presets[testbed].items())) for row in rows}
+        steps = {tuple(sorted(chosen.with_preset(row, testbed)[0].presets[testbed].items())) for row in rows}
         assert len(steps) == 1 and {name for name, _ in steps.pop()} == {"steps", "lr"}
     flags = {"target_kind", "adjacency_loss", "global_loss"}
     fields = [dataclasses.asdict(row) for row in rows]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidebench import registry
+from guidebench import chosen
 from guidebench.baselines.guide import (
     Draws,
     Extrapolated,
@@ -264,7 +264,7 @@ def test_an_empty_range_of_distances_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="alpha_min = 20 must not be above alpha_max = 15"):
         Guide(alpha_min=20.0)
     with pytest.raises(BadInput, match="alpha_max"):
-        registry.with_settings(Guide(), {"alpha_min": "20"})
+        chosen.with_settings(Guide(), {"alpha_min": "20"})
 
 
 def test_noise_of_a_code_does_not_depend_on_its_neighbours() -> None:
@@ -384,7 +384,7 @@ def test_no_steps_change_nothing(stage: Stage) -> None:
 )
 def test_every_setting_changes_the_result(stage: Stage, field: str, value: str) -> None:
     plain = guide(lr=1e-2)
-    changed = registry.with_settings(plain, {field: value})
+    changed = chosen.with_settings(plain, {field: value})
     first, second = (stage.unlearn(method).backbone.fine.bias for method in (plain, changed))
     assert not torch.equal(first, second)
 
@@ -394,9 +394,9 @@ def test_every_numeric_setting_has_bounds_and_they_are_enforced() -> None:
     assert set(Guide.bounds) == {name for name, kind in hints.items() if kind in ("int", "float")}
     for name in Guide.bounds:
         with pytest.raises(BadInput, match="must lie between"):
-            registry.with_settings(Guide(), {name: "-1000000000"})
+            chosen.with_settings(Guide(), {name: "-1000000000"})
     with pytest.raises(BadInput):
-        registry.with_settings(Guide(), {"lr": "nan"})
+        chosen.with_settings(Guide(), {"lr": "nan"})
 
 
 @pytest.mark.parametrize("kind", LADDER, ids=lambda kind: kind.name)

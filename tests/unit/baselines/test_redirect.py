@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guidebench import chosen, registry
 from guidebench import protocol as protocols
-from guidebench import registry
 from guidebench.baselines.guide import extrapolated_target
 from guidebench.baselines.redirect import Redirect, Redirected
 from guidebench.engine import trial
@@ -24,7 +24,7 @@ def bench() -> trial.Bench:
 
 
 def outcome(bench: trial.Bench, name: str, index: int = 0) -> trial.Outcome:
-    method, _ = registry.with_preset(registry.load_method(name), "linear")
+    method, _ = chosen.with_preset(registry.load_method(name), "linear")
     return trial.run_trial(bench, PROTOCOL, method, index, 0, lambda step, scalars: None)
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_trained(bench: trial.Bench) -> None:
 def test_the_target_is_guides(bench: trial.Bench) -> None:
     item, source = trial.make_cast(bench, PROTOCOL, 0).forgotten, bench.players.generator
     for settings in ({}, {"target_kind": "mean"}, {"target_distance": 7.0}):
-        guide = registry.with_fields(registry.load_method("guide"), settings)
+        guide = chosen.with_fields(registry.load_method("guide"), settings)
         assert torch.equal(Redirect(**settings).target(item, source), guide.target(item, source))
 
 

@@ -6,8 +6,8 @@ import mmap
 import pytest
 import torch
 
+from guidebench import chosen, registry, seeds
 from guidebench import protocol as protocols
-from guidebench import registry, seeds
 from guidebench.engine import trial
 from guidebench.engine.trial import Bench, run_trial
 from guidebench.errors import BadInput, MethodError
@@ -30,7 +30,7 @@ def quiet(step, scalars):
 
 
 def scores(bench, protocol, name, index=0, seed=0):
-    method, _ = registry.with_preset(registry.load_method(name), "linear")
+    method, _ = chosen.with_preset(registry.load_method(name), "linear")
     outcome = run_trial(bench, protocol, method, index, seed, quiet)
     return {(score.metric, score.judge): score for score in score_all(outcome.evidence)}
 
@@ -174,7 +174,7 @@ def test_players_are_restored_after_a_method_changed_them(bench):
 
 def test_changed_parameters_are_counted(bench):
     source = bench.players.generator
-    method, _ = registry.with_preset(registry.load_method("guide"), "linear")
+    method, _ = chosen.with_preset(registry.load_method("guide"), "linear")
     outcome = run_trial(bench, SMOKE, method, 0, 0, quiet)
     assert outcome.unlearned.trainable == sum(item.numel() for item in source.parts()["backbone"].parameters())
     assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).unlearned.trainable == 0

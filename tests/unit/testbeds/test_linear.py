@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from guidebench import registry
+from guidebench import chosen, registry
 from guidebench.engine import trial
 from guidebench.errors import BadInput
 from guidebench.images import quantise
@@ -46,7 +46,7 @@ def code(identity: torch.Tensor, nuisance: float = 0.0) -> torch.Tensor:
 
 
 def run(bench: trial.Bench, method: str) -> trial.Outcome:
-    chosen, _ = registry.with_preset(registry.load_method(method), "linear")
+    chosen, _ = chosen.with_preset(registry.load_method(method), "linear")
     return trial.run_trial(bench, PROTOCOL, chosen, 0, 0, lambda step, scalars: None)
 
 

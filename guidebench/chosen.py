@@ -1,0 +1,162 @@
+"""A method as a run uses it: found, given its preset and settings, named and digested, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from guidebench import registry, sources
+from guidebench.errors import BadInput
+
+if TYPE_CHECKING:
+    from guidebench.unlearner import Unlearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenMethod:
+    """A method with its settings, as plain data: what a record says of it and what a worker builds it from."""
+
+    spec: str  # where it comes from: registered name, path/to/file.py:Class or module:Class
+    name: str  # as registered
+    class_name: str
+    label: str  # what its row is called: its name with the fields that were overridden, "guide(alpha_max=20.0)"
+    fields: Mapping[str, Any]  # all hyper-parameters
+    source_digest: str  # SHA-256 of its files: of its classes, and what they import from beside them
+    preset: bool = False  # whether the method's preset for the testbed was used
+    floor: bool = False  # a floor or ceiling row: nothing, scramble
+    training_seen: bool = True  # False: it only hands over what other code unlearned
+
+    def definition(self) -> dict[str, Any]:
+        """What decides its numbers: part of a trial's key."""
+        return {
+            "name": self.name,
+            "class": self.class_name,
+            "fields": dict(self.fields),
+            "source": self.source_digest,
+        }
+
+    def build(self) -> Unlearner:
+        """The method itself; raises BadInput if it cannot be loaded any more."""
+        return with_fields(registry.load_method(self.spec), self.fields)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A method in a run: loaded once, in the parent."""
+
+    method: Unlearner
+    chosen: ChosenMethod
+    few: bool = False  # only on the first people of a protocol: a floor that nobody asked for
+
+
+def choose(
+    spec: str, testbed: str, settings: Mapping[str, str] | None = None, *, name: str | None = None, few: bool = False
+) -> Entrant:
+    """A method by registered name or ``path/to/file.py:Class`` with its preset for a testbed, and settings over it.
+
+    settings: fields to override, as text. name: of its row; None: its own, with the fields that were overridden.
+    Raises BadInput naming what is wrong and what is allowed.
+    """
+    settings = settings or {}
+    method, preset = with_preset(registry.load_method(spec), testbed)
+    method = with_settings(method, settings)
+    return Entrant(method, _described(method, spec, name or labelled(method, settings), preset), few)
+
+
+def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
+    """A method given as a class, which takes its preset for a testbed, or as an object, which runs as it stands.
+
+    Raises BadInput as `choose`.
+    """
+    kind = given if inspect.isclass(given) else type(given)
+    spec = registry.spec_of(kind)
+    usual, preset = with_preset(registry.checked_method(kind, spec), testbed)
+    if inspect.isclass(given):
+        return Entrant(usual, _described(usual, spec, usual.name, preset))
+    method = registry.checked_method(given, spec)
+    changed = [name for name in field_names(method) if getattr(method, name) != getattr(usual, name)]
+    return Entrant(method, _described(method, spec, labelled(method, changed), preset and not changed))
+
+
+def labelled(method: Unlearner, changed: Iterable[str]) -> str:
+    """The method's name with the values of some fields: ``guide(alpha_max=20.0)``."""
+    values = ",".join(f"{name}={getattr(method, name)}" for name in sorted(changed))
+    return f"{method.name}({values})" if values else method.name
+
+
+def _described(method: Unlearner, spec: str, label: str, preset: bool) -> ChosenMethod:
+    return ChosenMethod(
+        spec=spec,
+        name=method.name,
+        class_name=type(method).__qualname__,
+        label=label,
+        fields=dataclasses.asdict(method),  # type: ignore[call-overload]
+        source_digest=sources.source_digest(method),
+        preset=preset,
+        floor=spec in registry.FLOORS,
+        training_seen=method.training_seen,
+    )
+
+
+def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
+    """The method with its preset for a testbed, and whether it has one."""
+    preset = method.presets.get(testbed)
+    if preset is None:
+        return method, False
+    try:
+        return with_fields(method, preset), True
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"method {method.name}: its preset for {testbed} does not fit its fields: {error}") from None
+
+
+def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
+    """The method with fields overridden from text, type and range checked; raises BadInput naming what is allowed."""
+    try:
+        hints = get_type_hints(type(method)) if settings else {}
+    except Exception as error:  # an annotation may hold anything
+        raise BadInput(f"the field types of method {method.name} cannot be read: {error}") from None
+    values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
+    try:
+        return with_fields(method, values)
+    except ValueError as error:
+        raise BadInput(f"method {method.name}: {error}") from None
+
+
+def with_fields(method: Unlearner, values: Mapping[str, Any]) -> Unlearner:
+    """The method with other values of its fields, of the right types."""
+    changed: Unlearner = dataclasses.replace(method, **values)  # type: ignore[type-var]  # methods are dataclasses
+    return changed
+
+
+def field_names(method: Unlearner) -> list[str]:
+    """The hyper-parameters that `--set` can change."""
+    return [field.name for field in dataclasses.fields(method) if field.init]  # type: ignore[arg-type]
+
+
+def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
+    where = f"--set {name}={text} for method {method.name}"
+    options = getattr(kind, "__args__", ())
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise BadInput(f"{where}: must be true or false")
+        return text.lower() == "true"
+    if kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
+        low, high = method.bounds.get(name, (float("-inf"), float("inf")))
+        if not (low <= value <= high and math.isfinite(value)):
+            raise BadInput(f"{where}: must lie between {low:g} and {high:g}")
+        return value
+    if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
+        if text not in options:
+            raise BadInput(f"{where}: must be one of {', '.join(options)}")
+        return text
+    if kind is str:
+        return text
+    raise BadInput(f"{where}: a field of type {kind} cannot be set from the command line")

@@ -1,0 +1,183 @@
+"""The record of one trial as data: what defined it, with what it was measured, where, at which cost, and what came out.
+
+One noun per fact: everything that defines a trial is a field of its `TrialSpec`, whose digest is the trial's key. To
+record one more fact, add a field to the part that it belongs to and fill it in `guidebench.engine.recording`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from guidebench import digest
+from guidebench.chosen import ChosenMethod
+from guidebench.errors import GuidebenchError
+from guidebench.evidence import DifferentPeople, group_name
+from guidebench.metric import Score
+from guidebench.protocol import Protocol
+
+SCHEMA = 3  # raised when record.json changes in a way that readers must know
+NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """Everything that defines a trial, and nothing else: equal specs give equal numbers."""
+
+    protocol: Protocol
+    method: ChosenMethod
+    testbed: str
+    weights: Mapping[str, str]  # SHA-256 of every network, by name
+    manifest: str  # digest of the photo set
+    requests: tuple[tuple[str, ...], ...]  # the identities that are forgotten, request by request
+    seed: int
+    inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method reads, by name
+    precision: str = "float32"
+    numerics: int = NUMERICS_VERSION
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that decides the trial's numbers: all fields without prose and sizes of the run."""
+        return digest.of_data(
+            {
+                "protocol": self.protocol.measurement(),
+                "method": self.method.definition(),
+                "testbed": self.testbed,
+                "weights": dict(self.weights),
+                "manifest": self.manifest,
+                "requests": [list(people) for people in self.requests],
+                "seed": self.seed,
+                "inputs": dict(self.inputs),
+                "precision": self.precision,
+                "numerics": self.numerics,
+            }
+        )
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Everybody who is forgotten, in the order of requests."""
+        return tuple(identity for people in self.requests for identity in people)
+
+    @property
+    def group(self) -> str:
+        """Everybody who is forgotten, as one name: the unit over which tables average."""
+        return group_name(self.people)
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the digests of all networks: equal only where every network is."""
+        return digest.of_data(dict(self.weights))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A recogniser that judged the trial."""
+
+    name: str
+    description: str = ""  # what it consists of, where there is something to say
+    different_people: DifferentPeople | None = None  # None: not known for these faces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instrument:
+    """What the testbed says of itself, for captions and footnotes."""
+
+    caption: str  # what every table made on this testbed must say
+    conventions: str  # what the protocol's conventions come to on this testbed, in words
+    features: str  # of FID: implementation, resize and layer
+    real: str  # which real images; "": none
+    judges: tuple[Judge, ...]  # the first leads
+    weights_version: str | None = None  # of networks that come with the testbed; None: nobody numbers them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where and with what the trial ran."""
+
+    device: str  # in words
+    versions: Mapping[str, str]  # guidebench, python, torch, …
+    commit: str | None  # of the guidebench checkout, "+dirty" if changed; None outside a checkout
+    created: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What the trial cost."""
+
+    seconds_unlearn: float  # in the method
+    seconds_evaluate: float  # of rendering and judging
+    seconds_total: float
+    steps: int  # progress reports of the method
+    trainable: int  # parameters that the method left changed
+    peak_memory_bytes: int | None  # most memory during unlearning; None: not known
+    memory: str  # what that number is, or why there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An earlier attempt that failed."""
+
+    created: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out."""
+
+    status: Literal["measured", "failed"]
+    scores: tuple[Score, ...] = ()
+    reason: str | None = None  # why it failed
+    attempts: tuple[Attempt, ...] = ()  # earlier ones, oldest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The content of record.json."""
+
+    spec: TrialSpec
+    instrument: Instrument
+    environment: Environment
+    outcome: Outcome
+    cost: Cost | None = None  # None: the trial failed
+
+    @property
+    def key(self) -> str:
+        """See `TrialSpec.key`."""
+        return self.spec.key
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the trial came to an end."""
+        return self.outcome.status == "measured"
+
+    def to_json(self) -> str:
+        """The text of record.json: the fields, the schema and the key."""
+        data = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        return msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        """The record that `to_json` wrote.
+
+        Raises ValueError, in one line, if the text is not a record of this schema, or its key is not that of its spec.
+        """
+        try:
+            head = msgspec.json.decode(text, type=_Head)
+            if head.schema != SCHEMA:
+                raise ValueError(f"record schema {head.schema} is not read by this version, which reads {SCHEMA}")
+            record = msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, GuidebenchError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(" ".join(str(error).split()) or "nested too deeply") from None
+        if record.key != head.key:
+            raise ValueError(f"its key {head.key[:12]} is not that of what it says it measured, {record.key[:12]}")
+        return record
+
+
+class _Head(msgspec.Struct):
+    schema: Any
+    key: str = ""

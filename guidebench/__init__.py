@@ -5,14 +5,65 @@ Importing this package loads no torch; heavy modules are imported where they are
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path as _Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
 
+    from guidebench.engine.run import Result, evaluate, reproduce, run
+    from guidebench.errors import BadInput, GuidebenchError
+    from guidebench.metric import TrialMetric
+    from guidebench.protocol import Protocol
+    from guidebench.store.record import Record
+    from guidebench.testbed import Generator, Testbed
+    from guidebench.unlearner import Context, ForgetRequest, Unlearner
+
 __version__ = "0.1.0"
-__all__ = ["__version__", "records"]
+__all__ = [
+    "BadInput",
+    "Context",
+    "ForgetRequest",
+    "Generator",
+    "GuidebenchError",
+    "Protocol",
+    "Record",
+    "Result",
+    "Testbed",
+    "TrialMetric",
+    "Unlearner",
+    "__version__",
+    "evaluate",
+    "records",
+    "reproduce",
+    "run",
+]
+
+# Imported when they are asked for, so that `import guidebench` stays light.
+_LAZY = {
+    "BadInput": "guidebench.errors",
+    "Context": "guidebench.unlearner",
+    "ForgetRequest": "guidebench.unlearner",
+    "Generator": "guidebench.testbed",
+    "GuidebenchError": "guidebench.errors",
+    "Protocol": "guidebench.protocol",
+    "Record": "guidebench.store.record",
+    "Result": "guidebench.engine.run",
+    "Testbed": "guidebench.testbed",
+    "TrialMetric": "guidebench.metric",
+    "Unlearner": "guidebench.unlearner",
+    "evaluate": "guidebench.engine.run",
+    "reproduce": "guidebench.engine.run",
+    "run": "guidebench.engine.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'guidebench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
 
 # In a source checkout `baselines/`, `protocols/` and `reports/` lie beside this folder, in a wheel inside it. Searching
 # both makes `guidebench.baselines` importable either way, also when the checkout shadows an installed wheel.

@@ -141,6 +141,7 @@ class Afterwards:
 
     identity: str
     faces: dict[str, Faces]  # by judge, (V,)
+    request: int = 1  # the last one
 
 
 def group_name(people: Sequence[str]) -> str:

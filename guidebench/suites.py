@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
-    from guidebench.engine.plan import MethodChoice
+    from guidebench.chosen import Entrant
     from guidebench.reporting.model import PaperTable
 
 LIST_COMMAND = "guidebench list suites"
@@ -65,15 +66,15 @@ class Suite:
     against: str | None  # title of the row that the others are compared with
     digits: int  # decimals shown
 
-    @property
-    def choices(self) -> list[MethodChoice]:
+    @cached_property
+    def entrants(self) -> tuple[Entrant, ...]:
         """The rows as methods to run; raises BadInput naming the row whose settings do not fit its method."""
-        return [self._choice(row) for row in self.rows]
+        return tuple(map(self._entrant, self.rows))
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Row title -> the label under which its trials are recorded."""
-        return {row.title: self._choice(row).label(self.testbed) for row in self.rows}
+        return {row.title: entrant.chosen.label for row, entrant in zip(self.rows, self.entrants, strict=True)}
 
     @property
     def against_label(self) -> str | None:
@@ -94,19 +95,15 @@ class Suite:
             digits=self.digits,
         )
 
-    def _choice(self, row: SuiteRow) -> MethodChoice:
-        from guidebench.engine.plan import MethodChoice
-
+    def _entrant(self, row: SuiteRow) -> Entrant:
         fields = chosen.field_names(registry.load_method(row.method))
         try:
             for name in row.settings:
                 if name not in fields:
                     raise unknown_name("field", name, fields, command=f"guidebench show {row.method}")
-            choice = MethodChoice(row.method, row.settings, floor=row.method in registry.FLOORS)
-            choice.build(self.testbed)
+            return chosen.choose(row.method, self.testbed, row.settings)
         except BadInput as error:
             raise BadInput(f"suite {self.name}, row '{row.title}': {error}") from None
-        return choice
 
 
 @dataclass(frozen=True)
@@ -145,14 +142,6 @@ class SuiteFile:
             against=self.against,
             digits=self.digits,
         )
-
-
-def with_own(choices: Sequence[MethodChoice], specs: Sequence[str]) -> list[MethodChoice]:
-    """A suite's rows and methods beside them; one that is a row of the suite already is not repeated."""
-    from guidebench.engine.plan import MethodChoice
-
-    own = [MethodChoice(spec, {}, floor=spec in registry.FLOORS) for spec in dict.fromkeys(specs)]
-    return [*choices, *(choice for choice in own if choice not in choices)]
 
 
 def names() -> list[str]:
@@ -237,7 +226,7 @@ def _check_table(
 def _row(data: Any, where: str, folder: Path) -> SuiteRow:
     _check_table(data, _ROW_KINDS, where, required=("method",))
     method = data["method"]
-    if ".py" in method:
+    if registry.is_file_spec(method):
         method = str(folder / method)
     elif method not in registry.methods():
         raise BadInput(

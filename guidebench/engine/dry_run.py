@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from guidebench import registry
 from guidebench.errors import BadInput
 from guidebench.protocol import common_conventions
-from guidebench.store.folders import RECORDS, Record, scan
+from guidebench.store.folders import RECORDS, scan
+from guidebench.store.record import Record
 
 if TYPE_CHECKING:
-    from guidebench.engine.plan import MethodChoice
-    from guidebench.engine.run import Common
+    from guidebench.chosen import Entrant
+    from guidebench.engine.run import Options
     from guidebench.protocol import Protocol
     from guidebench.testbed import Testbed
 
@@ -84,37 +85,38 @@ class Forecast:
         return None if line.seconds is None else line.to_run * line.seconds / self.workers
 
 
-def forecast(asked: Sequence[Protocol], choices: Sequence[MethodChoice], options: Common) -> Forecast:
+def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Options) -> Forecast:
     """What `guidebench.engine.run.measure` would do, without writing anything below the output directory.
 
     Loads the testbed, because a trial's key covers its weights and photographs. Raises BadInput where `measure` would.
     """
-    from guidebench.engine.plan import check_labels
-    from guidebench.engine.workers import default_workers, resolve_device
+    from guidebench.engine.plan import check_entrants, trials_of
+    from guidebench.engine.workers import default_workers
+    from guidebench.environment import resolve_device
 
     device = resolve_device(options.device)
     kind = registry.testbed_class(options.testbed)
     testbed = kind(device=device, conventions=common_conventions(asked))
-    check_labels(choices, options.testbed)
+    check_entrants(asked, entrants)
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     records = _measured(options.out)
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
-    recorded = None if missing else _recorded(testbed, asked, choices, keys)
+    recorded = None if missing else _recorded(testbed, asked, entrants, keys)
     sources = {
         str(options.out): timings_of(records, kind),
-        "the reference results that ship": reference_timings(options.testbed),
+        "the reference results that ship": reference_timings(kind.name),
     }
     lines = []
     for protocol in asked:
-        for choice in choices:
-            label = choice.label(options.testbed)
+        for entrant in entrants:
+            label = entrant.chosen.label
             seconds, basis = typical_seconds({protocol.name, protocol.digest()}, label, sources)
-            trials = choice.identities(protocol) * len(protocol.seeds)
+            trials = trials_of(entrant, protocol) * len(protocol.seeds)
             done = None if recorded is None else recorded[protocol.name, label]
             lines.append(Line(protocol.name, label, trials, done, seconds, basis))
     workers = options.workers or (1 if kind.instant else default_workers(device, heavy=kind.heavy))
     to_run = sum(line.to_run for line in lines)
-    return Forecast(options.testbed, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
+    return Forecast(kind.name, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
 
 
 def _measured(out: Path) -> list[Record]:
@@ -125,27 +127,27 @@ def _measured(out: Path) -> list[Record]:
         stored, _ = scan(out)
     except BadInput:  # it holds no records
         return []
-    return [item.record for item in stored if item.record.status == "measured"]
+    return [item.record for item in stored if item.record.is_measured]
 
 
 def _recorded(
-    testbed: Testbed, asked: Sequence[Protocol], choices: Sequence[MethodChoice], keys: frozenset[str]
+    testbed: Testbed, asked: Sequence[Protocol], entrants: Sequence[Entrant], keys: frozenset[str]
 ) -> Counter[tuple[str, str]]:
     """How many trials of each protocol and label have their record already."""
+    from guidebench.engine.bench import Bench
     from guidebench.engine.plan import cases, describe
-    from guidebench.engine.trial import Bench
 
-    planned = cases(asked, choices, describe(Bench(testbed), asked), testbed=testbed.name)
-    return Counter((case.protocol.name, case.label) for case in planned if case.key in keys)
+    planned = cases(asked, entrants, describe(Bench(testbed), asked), testbed=testbed.name)
+    return Counter((case.spec.protocol.name, case.spec.method.label) for case in planned if case.key in keys)
 
 
 def timings_of(records: Iterable[Record], testbed: type[Testbed]) -> list[Timing]:
     """The trials of a testbed on the weights that it has now: networks of other versions take other times."""
     version = None if testbed.weights_version is None else str(testbed.weights_version)
     return [
-        Timing(record.protocol_digest, record.label, record.seconds["total"])
+        Timing(record.spec.protocol.digest(), record.spec.method.label, record.cost.seconds_total)
         for record in records
-        if (record.testbed, record.weights_version) == (testbed.name, version) and "total" in record.seconds
+        if record.cost and (record.spec.testbed, record.instrument.weights_version) == (testbed.name, version)
     ]
 
 

@@ -10,7 +10,7 @@ import copy
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,13 +24,15 @@ from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 
-def call_method(method: Unlearner, source: Generator, item: ForgetItem, context: Context) -> tuple[object, list[str]]:
-    """Runs a method on a private copy of ``source``; returns its result and what it changed that it must not change.
+def call_method(
+    method: Unlearner, current: Generator, request: ForgetRequest, context: Context
+) -> tuple[object, list[str]]:
+    """Runs a method on a private copy of a generator; returns its result and what it changed that it must not change.
 
     Raises MethodError if it raises. Global random generators are seeded, process-wide torch settings put back, and
     what it prints goes to stderr.
     """
-    shown = ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
+    shown = ForgetRequest(_copied(request.forget), _copied(request.retain))
     untouched = fingerprints(context, shown)
     with (
         seeds.global_seed(*context.streams.prefix, "global"),
@@ -39,11 +41,18 @@ def call_method(method: Unlearner, source: Generator, item: ForgetItem, context:
         classes_restored(context),
         blame_the_method("the method raised"),
     ):
-        result = method.unlearn(frozen(source), ForgetRequest((shown,)), context)
+        result = method.unlearn(frozen(current), shown, context)
     return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
 
 
-def fingerprints(context: Context, item: ForgetItem) -> dict[str, str]:
+def _copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
+    return tuple(
+        ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
+        for item in items
+    )
+
+
+def fingerprints(context: Context, request: ForgetRequest) -> dict[str, str]:
     """Digests of everything that a method is shown and must leave as it is: tensors, hooks and attributes."""
     modules: dict[str, nn.Module] = {
         "source": context.source,
@@ -52,7 +61,12 @@ def fingerprints(context: Context, item: ForgetItem) -> dict[str, str]:
         "perceptual": context.perceptual,
     }
     found = {f"context's {name}": _fingerprint(module) for name, module in modules.items()}
-    tensors = {"latent": item.latent} | ({} if item.image is None else {"image": item.image})
+    tensors = {
+        f"{place}/{name}": tensor
+        for place, item in enumerate((*request.forget, *request.retain))
+        for name, tensor in (("latent", item.latent), ("image", item.image))
+        if tensor is not None
+    }
     return found | {"request": digest.of_tensors(tensors)}
 
 

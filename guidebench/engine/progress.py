@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from guidebench.engine.plan import Case
+from guidebench.engine.run import Watcher
 from guidebench.engine.workers import Event, Finished, Started, Stepped
 
 _PLAIN_SECONDS = 15.0  # how often a plain status line is written at most
 
 
-class Progress:
+class Progress(Watcher):
     """Follows a run's events and shows identities, steps, loss and time left."""
 
-    def __init__(self, cases: Sequence[Case], *, workers: int, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._total, self._workers = len(cases), workers
+
+    def begin(self, todo: Sequence[Case], workers: int) -> None:
+        """See `Watcher.begin`."""
+        self._total, self._workers = len(todo), workers
         self._done = self._failed = 0
-        self._waiting = [case.label for case in cases]
-        self._several_protocols = len({case.protocol.name for case in cases}) > 1
+        self._waiting = [case.spec.method.label for case in todo]
+        self._several_protocols = len({case.spec.protocol.name for case in todo}) > 1
         self._running: dict[str, tuple[Case, float, int, dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {}
         self._started = self._last = time.monotonic()
@@ -32,7 +36,7 @@ class Progress:
         now = time.monotonic()
         match event:
             case Started(case):
-                self._waiting.remove(case.label)
+                self._waiting.remove(case.spec.method.label)
                 self._running[case.key] = (case, now, 0, {})
             case Stepped(case, step, scalars):
                 self._running[case.key] = (case, self._running[case.key][1], step, scalars)
@@ -40,7 +44,7 @@ class Progress:
                 del self._running[case.key]
                 self._done += 1
                 self._failed += event.reason is not None
-                self._seconds.setdefault(case.label, []).append(event.seconds)
+                self._seconds.setdefault(case.spec.method.label, []).append(event.seconds)
                 self._say(self._finished_line(event))
                 if event.warning:
                     self._say(f"  generator not kept: {event.warning}")
@@ -64,18 +68,18 @@ class Progress:
 
     def _finished_line(self, event: Finished) -> str:
         case = event.case
-        under = f"{case.protocol.name}: " if self._several_protocols else ""
-        trial = f"{under}{case.label} on {case.identity}, seed {case.seed}"
+        under = f"{case.spec.protocol.name}: " if self._several_protocols else ""
+        trial = f"{under}{case.spec.method.label} on {case.spec.group}, seed {case.spec.seed}"
         text = f"[{self._done}/{self._total}] {trial}: {event.seconds:.1f} s"
         return text if event.reason is None else f"{text}, FAILED: {event.reason}"
 
     def _status(self, now: float) -> str:
         parts = [f"{self._done}/{self._total} trials"]
         for case, _, step, scalars in self._running.values():
-            steps = case.fields.get("steps")
+            steps = case.spec.method.fields.get("steps")
             where = f" step {step}/{steps}" if steps and step else ""
             loss = f" loss {scalars['loss']:.3f}" if "loss" in scalars else ""
-            parts.append(f"{case.label} {case.identity}{where}{loss}")
+            parts.append(f"{case.spec.method.label} {case.spec.group}{where}{loss}")
         left = self._left(now)
         if left is not None:
             parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
@@ -87,9 +91,9 @@ class Progress:
             overall = sum(map(sum, self._seconds.values())) / sum(map(len, self._seconds.values()))
         else:  # no trial is done: what the running ones will take if unlearning is all of it
             guesses = [
-                (now - since) * case.fields["steps"] / step
+                (now - since) * case.spec.method.fields["steps"] / step
                 for case, since, step, _ in self._running.values()
-                if step and case.fields.get("steps")
+                if step and case.spec.method.fields.get("steps")
             ]
             if not guesses:
                 return None
@@ -97,6 +101,6 @@ class Progress:
         means = {label: sum(values) / len(values) for label, values in self._seconds.items()}
         waiting = sum(means.get(label, overall) for label in self._waiting)
         running = sum(
-            max(0.0, means.get(case.label, overall) - (now - since)) for case, since, _, _ in self._running.values()
+            max(0.0, means.get(case.spec.method.label, overall) - (now - since)) for case, since, _, _ in self._running.values()
         )
         return (waiting + running) / self._workers

@@ -1,109 +1,294 @@
-"""A run: resolve, plan, skip what is recorded, execute, and say what came of it."""
+"""A run: resolve, plan, skip what is recorded, execute. The command line and `guidebench.run` both end up here."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import logging
 import re
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guidebench import chosen, registry
 from guidebench import protocol as protocols
-from guidebench.engine.plan import Case, MethodChoice, cases
-from guidebench.engine.progress import Progress
+from guidebench import suites as suites_
+from guidebench.chosen import Entrant
+from guidebench.engine.plan import Case, cases, check_entrants
 from guidebench.engine.recording import is_measured
-from guidebench.engine.workers import Executor, Finished, Setup, resolve_device, start_executor
+from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
+from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, MissingAsset, unknown_name
 from guidebench.photos.own import SOURCE, list_people
-from guidebench.protocol import Protocol
+from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store.folders import Store
-from guidebench.unlearner import ABSENT
+from guidebench.suites import Suite
+from guidebench.unlearner import ABSENT, Unlearner
+
+if TYPE_CHECKING:
+    import pandas
+
+    from guidebench.testbed import Testbed
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every command that measures is asked for."""
+class Options:
+    """Where and how a run works; nothing here changes a number."""
 
-    methods: tuple[str, ...] = ()  # registered names or path/to/file.py:Class
     testbed: str = registry.DEFAULT_TESTBED
     out: Path = Path("runs")
-    identities: int | None = None
-    samples: int | None = None
-    seeds: tuple[int, ...] | None = None
-    conventions: str | None = None
-    floors: str = "few"  # few, all or none
     device: str = "auto"
-    workers: int | None = None
-    fresh: bool = False
-    photos: Path | None = None
+    workers: int | None = None  # processes; 0: this one; None: see `guidebench.engine.workers`
+    fresh: bool = False  # measure again what is recorded
+    photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False
+    metrics: tuple[str, ...] = ()  # further ones, as path/to/file.py:METRIC
 
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """What was given of a protocol's fields; None: not given."""
-        return {name: getattr(self, name) for name in ("identities", "samples", "seeds", "conventions")}
+
+class Watcher(ABC):
+    """Somebody who follows a run, such as a progress bar."""
+
+    @abstractmethod
+    def begin(self, todo: Sequence[Case], workers: int) -> None:
+        """The run starts, with these trials to run and so many at a time."""
+
+    @abstractmethod
+    def hear(self, event: Event) -> None:
+        """Something happened."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The run has ended, one way or another."""
+
+
+class _Log(Watcher):
+    """One log line per finished trial."""
+
+    def begin(self, todo: Sequence[Case], workers: int) -> None:
+        self._total, self._done = len(todo), 0
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._done += 1
+            spec, outcome = event.case.spec, f"failed: {event.reason}" if event.reason else f"{event.seconds:.1f} s"
+            _log.info(
+                "[%d/%d] %s on %s, seed %d: %s",
+                *(self._done, self._total, spec.method.label, spec.group, spec.seed, outcome),
+            )
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Common):
-    """What `guidebench run` was asked for."""
-
-    protocol: str
-    settings: tuple[str, ...] = ()  # FIELD=VALUE
-
-
-@dataclass(frozen=True)
 class Result:
-    """What a run did."""
+    """What a run did, and the way to its numbers."""
 
+    out: Path
+    testbed: str
     protocols: tuple[Protocol, ...]
-    keys: frozenset[str]  # of all trials that were asked for
+    keys: frozenset[str] = field(repr=False)  # of all trials that were asked for
     measured: int  # trials measured now
     skipped: int  # trials that were recorded already
-    failed: list[Finished]
+    failed: tuple[Finished, ...]  # trials that failed now; each says why
     seconds: float
+    suite: Suite | None = field(default=None, repr=False)  # whose layout the table has
+
+    @property
+    def scores(self) -> pandas.DataFrame:
+        """Every score of the trials that were asked for, one row per score; see `guidebench.records`."""
+        from guidebench.reporting.scores import load
+
+        found = load(self.out)
+        return found[found["key"].isin(self.keys)].reset_index(drop=True)
+
+    def table(self, format: str = "markdown", *, layout: str = "auto", **options: Any) -> str:
+        """The trials that were asked for as a table; see `guidebench.reporting.report.report`.
+
+        A suite's result has the suite's layout. options: such as ``against`` or ``width``.
+        """
+        from guidebench.reporting import report
+
+        if self.suite and layout == "auto":
+            options = {"table": self.suite.table, "against": self.suite.against_label, **options}
+        return report.report(self.out, format, layout=layout, keys=self.keys, **options)
+
+    def brief(self) -> str:
+        """One short table per protocol, at most 80 characters wide."""
+        from guidebench.reporting import report
+
+        return "\n\n".join(
+            report.brief(self.out, protocol.digest(), testbed=self.testbed, keys=self.keys)
+            for protocol in self.protocols
+        )
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.table()
 
 
-def run(options: Options) -> Result:
-    """Runs everything of one protocol that is not recorded yet; see `measure`."""
-    return measure((resolve_protocol(options),), choose_methods(options), options)
+Method = str | Unlearner | type[Unlearner]
 
 
-def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], options: Common) -> Result:
-    """Runs every trial of all protocols that is not recorded yet, on one set of workers.
+def run(
+    protocol: str | Path | Protocol | ProtocolFile,
+    methods: Method | Iterable[Method],
+    testbed: str | type[Testbed] = registry.DEFAULT_TESTBED,
+    *,
+    settings: Mapping[str, object] | None = None,
+    floors: str = "few",
+    identities: int | None = None,
+    samples: int | None = None,
+    seeds: Sequence[int] | None = None,
+    conventions: str | None = None,
+    watch: Watcher | None = None,
+    **options: Any,
+) -> Result:
+    """Measures methods under a protocol; what is recorded below ``out`` is skipped.
 
-    Raises BadInput, MissingAsset or StorageError before or while running; trials that are measured stay recorded.
+    protocol: a name, a TOML file or an object. methods: names, ``path/to/file.py:Class``, classes (which take their
+    preset for the testbed) or objects (which run as they stand). testbed: a name, ``path/to/file.py:Class`` or a class.
+    settings: fields to override in methods that are given by name and have them. floors: add floor and ceiling rows on
+    "few" groups of people, on "all", or "none". identities, samples, seeds, conventions: instead of the protocol's.
+    watch: follows the run; by default it logs to ``logging.getLogger("guidebench")``. options: fields of `Options`.
+
+    Raises BadInput, MissingAsset or StorageError before or while running; trials that are measured stay recorded. A
+    method that misbehaves fails its own trials only: see ``Result.failed``.
     """
+    chosen_options = _options(testbed, options)
+    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
+    resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
+    entrants = with_floors(choose_methods(methods, settings or {}, chosen_options.testbed), floors, chosen_options)
+    return measure((resolved,), entrants, chosen_options, watch)
+
+
+def evaluate(
+    checkpoint: str,
+    protocol: str | Path | Protocol | ProtocolFile,
+    testbed: str | type[Testbed] = registry.DEFAULT_TESTBED,
+    *,
+    loader: str = "",
+    name: str | None = None,
+    floors: str = "few",
+    watch: Watcher | None = None,
+    identities: int | None = None,
+    samples: int | None = None,
+    seeds: Sequence[int] | None = None,
+    conventions: str | None = None,
+    **options: Any,
+) -> Result:
+    """Scores generators that other code unlearned, as a row that is marked "training not seen".
+
+    checkpoint: files, such as ``ckpt/{identity}.pkl``. loader: ``path/to/file.py:function``, called with the path and
+    the original generator; "": guidebench's own. name: of the row; None: after the files. Others as in `run`.
+    """
+    chosen_options = _options(testbed, options)
+    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
+    resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
+    entrant = choose_checkpoint(checkpoint, loader, name, chosen_options.testbed)
+    return measure((resolved,), with_floors([entrant], floors, chosen_options), chosen_options, watch)
+
+
+def reproduce(
+    suite: str | Path,
+    methods: Method | Iterable[Method] = (),
+    testbed: str | type[Testbed] = registry.DEFAULT_TESTBED,
+    *,
+    floors: str = "few",
+    watch: Watcher | None = None,
+    identities: int | None = None,
+    samples: int | None = None,
+    seeds: Sequence[int] | None = None,
+    conventions: str | None = None,
+    **options: Any,
+) -> Result:
+    """Measures what is missing of a suite, such as "table-2"; the result's table has the suite's layout.
+
+    methods: rows beside the suite's. Others as in `run`.
+    """
+    chosen_options = _options(testbed, options)
+    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
+    resolved = suites_.load(str(suite)).resolve(
+        chosen_options.testbed, seeds=None if seeds is None else tuple(seeds), **sizes
+    )
+    entrants = suite_entrants(resolved, methods, floors, chosen_options)
+    return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
+
+
+def suite_entrants(
+    suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options
+) -> list[Entrant]:
+    """A suite's rows, methods beside them, and floors; a method that is a row of the suite is not repeated."""
+    rows = list(suite.entrants)
+    known = [entrant.chosen for entrant in rows]
+    own = [entrant for entrant in choose_methods(methods, {}, options.testbed) if entrant.chosen not in known]
+    return with_floors([*rows, *own], floors, options)
+
+
+def _options(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
+    names = [item.name for item in dataclasses.fields(Options)]
+    for name in given:
+        if name not in names:
+            raise unknown_name("option", name, names, command="help(guidebench.run)")
+    paths = {name: Path(given[name]) for name in ("out", "photos") if given.get(name) is not None}
+    return Options(
+        **{
+            **given,
+            **paths,
+            "metrics": tuple(given.get("metrics", ())),
+            "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
+        }
+    )
+
+
+def measure(
+    asked: tuple[Protocol, ...], entrants: Sequence[Entrant], options: Options, watch: Watcher | None = None
+) -> Result:
+    """Runs every trial of all protocols that is not recorded yet, on one set of workers. See `run`."""
     started = time.perf_counter()
     testbed = registry.testbed_class(options.testbed)
-    for choice in choices:
-        choice.build(options.testbed)  # refuses bad settings before anything starts
+    check_entrants(asked, entrants)
+    for spec in options.metrics:
+        registry.load_metric(spec)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
     conventions = protocols.common_conventions(asked)
     sources = {protocol.source for protocol in asked}
-    refuse_missing(options.testbed, testbed(device=device, conventions=conventions).missing(sources))
+    refuse_missing(testbed.name, testbed(device=device, conventions=conventions).missing(sources))
     store = Store(options.out)
     store.clean()
-    setup = Setup(options.testbed, device, options.out, asked, options.photos, options.keep_generators)
-    executor = start_executor(setup, workers=options.workers, instant=testbed.instant, heavy=testbed.heavy)
+    setup = Setup(
+        testbed=options.testbed,
+        device=device,
+        out=options.out,
+        protocols=asked,
+        photos=options.photos,
+        keep_generators=options.keep_generators,
+        metrics=options.metrics,
+    )
+    workers = _workers(options.workers, entrants)
+    executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
-        planned = cases(asked, choices, executor.description(), testbed=options.testbed)
+        planned = cases(asked, entrants, executor.description(), testbed=testbed.name)
         refuse_absent(planned)
-        todo = [case for case in planned if options.fresh or not is_measured(store, case)]
+        todo = [case for case in planned if options.fresh or not is_measured(store, case.spec)]
+        busy = min(executor.workers, max(1, len(todo)))
         names = ", ".join(protocol.name for protocol in asked)
-        sys.stderr.write(
-            f"{names} on testbed {options.testbed}: {len(todo)} of {len(planned)} trials to run, "
-            f"{min(executor.workers, max(1, len(todo)))} at a time on {device}\n"
+        _log.info(
+            "%s on testbed %s: %d of %d trials to run, %d at a time on %s",
+            *(names, testbed.name, len(todo), len(planned), busy, device),
         )
-        finished = _execute(executor, todo)
+        finished = _execute(executor, todo, busy, watch or _Log())
     finally:
         executor.close()
-    failed = [event for event in finished if event.reason is not None]
+    failed = tuple(event for event in finished if event.reason is not None)
     return Result(
+        out=options.out,
+        testbed=testbed.name,
         protocols=asked,
         keys=frozenset(case.key for case in planned),
         measured=len(finished) - len(failed),
@@ -111,6 +296,19 @@ def measure(asked: tuple[Protocol, ...], choices: Sequence[MethodChoice], option
         failed=failed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _workers(asked: int | None, entrants: Sequence[Entrant]) -> int | None:
+    """In this process if a method is defined where no other process can import it: in a notebook or a script."""
+    typed = [entrant.chosen for entrant in entrants if entrant.chosen.spec.startswith("__main__:")]
+    if not typed:
+        return asked
+    if asked:
+        raise BadInput(
+            f"{typed[0].class_name} is defined in a notebook or script, where worker processes cannot find it; put it "
+            "in a file of its own and import it, or give workers=0"
+        )
+    return 0
 
 
 def refuse_missing(testbed: str, missing: Sequence[str]) -> None:
@@ -121,77 +319,99 @@ def refuse_missing(testbed: str, missing: Sequence[str]) -> None:
 
 def refuse_absent(planned: Sequence[Case]) -> None:
     """Raises MissingAsset if no trial finds the files that it is to read; some absent ones fail their own trials."""
-    reading = [case for case in planned if case.inputs]
-    if reading and all(ABSENT in case.inputs.values() for case in reading):
+    reading = [case.spec for case in planned if case.spec.inputs]
+    if reading and all(ABSENT in spec.inputs.values() for spec in reading):
         first = reading[0]
         raise MissingAsset(
-            f"none of the {len(reading)} checkpoints of {first.label} is there; correct --checkpoint "
-            f"({{identity}} is {first.identity} and so on, {{seed}} is {first.seed} and so on)"
+            f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct --checkpoint "
+            f"({{identity}} becomes {first.group} and so on, {{seed}} becomes {first.seed} and so on)"
         )
 
 
-def _execute(executor: Executor, todo: Sequence[Case]) -> list[Finished]:
-    progress = Progress(todo, workers=min(executor.workers, max(1, len(todo))))
+def _execute(executor: Executor, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
     finished = []
+    watch.begin(todo, busy)
     try:
         for event in executor.run(todo):
-            progress.hear(event)
+            watch.hear(event)
             if isinstance(event, Finished):
                 finished.append(event)
     finally:
-        progress.close()
+        watch.close()
     return finished
 
 
-def resolve_protocol(options: Options) -> Protocol:
-    """The protocol with the testbed's overlay and the command line's overrides; ``--photos`` sets its source."""
-    resolved = protocols.load(options.protocol).resolve(options.testbed, **options.overrides)
-    if options.photos is None:
-        return resolved
-    people = list_people(options.photos)
+def resolve_protocol(
+    protocol: str | Path | Protocol | ProtocolFile, options: Options, **overrides: Any
+) -> Protocol:
+    """The protocol with the testbed's overlay and overrides (None: not given); the user's photographs are its source.
+
+    Raises BadInput naming what is wrong and what is allowed.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if isinstance(protocol, Protocol):
+        resolved = dataclasses.replace(protocol, **given)
+    else:
+        file = protocol if isinstance(protocol, ProtocolFile) else protocols.load(str(protocol))
+        testbed = registry.testbed_class(options.testbed).name
+        resolved = file.resolve(testbed, **given)
+    return resolved if options.photos is None else _of_photos(resolved, options.photos, given.get("identities"))
+
+
+def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Protocol:
+    """The protocol on a directory of the user's photographs."""
+    people = list_people(photos)
     if resolved.source == protocols.RANDOM:
         raise BadInput(f"--photos needs a protocol of photographs; {resolved.name} samples its identities")
+    if len(people) < resolved.people:
+        raise BadInput(f"--photos {photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial")
     fewest = min(people, key=lambda name: len(people[name]))
     probes = min(resolved.probe_photos, len(people[fewest]) - 1)
     if probes < resolved.probe_photos:
-        sys.stderr.write(
-            f"guidebench: {options.photos / fewest} holds {probes + 1} of the {resolved.photos} photographs that "
-            f"{resolved.name} takes, so all are probed with {probes} instead of {resolved.probe_photos}; add some\n"
+        _log.warning(
+            "%s holds %d of the %d photographs that %s uses, so everybody is probed with %d instead of %d; add some",
+            *(photos / fewest, probes + 1, resolved.photos, resolved.name, probes, resolved.probe_photos),
         )
+    whole = len(people) - len(people) % resolved.people
     return dataclasses.replace(
         resolved,
         name=f"{resolved.name}-photos",
         title=f"{resolved.title}, own photographs",
         source=SOURCE,
-        identities=options.identities or len(people),
-        retain=min(resolved.retain, len(people) - 1),
+        identities=identities or whole,
+        retain=min(resolved.retain, len(people) - resolved.people),
         probe_photos=probes,
     )
 
 
-def choose_methods(options: Options) -> list[MethodChoice]:
-    """The methods with the settings that concern them, and the floors that every table needs.
+def choose_methods(
+    methods: Method | Iterable[Method], settings: Mapping[str, object], testbed: str
+) -> list[Entrant]:
+    """The methods, resolved, with the settings that concern them: a setting applies to every one that has the field.
 
-    A setting applies to every method that has the field. Raises BadInput if none has it.
+    Raises BadInput if no method has the field, or the value does not fit.
     """
-    if not options.methods:
-        raise BadInput("name at least one method: --method guide; `guidebench list methods` shows all")
-    settings = parse_settings(options.settings)
-    used: set[str] = set()
-    choices = []
-    for spec in dict.fromkeys(options.methods):
-        fields = chosen.field_names(registry.load_method(spec))
-        own = {name: text for name, text in settings.items() if name in fields}
-        used |= set(own)
-        choices.append(MethodChoice(spec, own, floor=spec in registry.FLOORS))
-    for name in settings:
-        if name not in used:
-            known = {field for spec in options.methods for field in chosen.field_names(registry.load_method(spec))}
-            raise unknown_name("field", name, known, command=f"guidebench show {options.methods[0]}")
-    return with_floors(choices, options.floors)
+    wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)  # type: ignore[arg-type]
+    name = registry.testbed_class(testbed).name
+    texts = {field: str(value).lower() if isinstance(value, bool) else str(value) for field, value in settings.items()}
+    known: dict[str, list[str]] = {}
+    entrants = []
+    for method in dict.fromkeys(wanted):
+        if not isinstance(method, str):
+            entrants.append(chosen.choose_object(method, name))
+            continue
+        known[method] = chosen.field_names(registry.load_method(method))
+        own = {field: text for field, text in texts.items() if field in known[method]}
+        entrants.append(chosen.choose(method, name, own))
+    fields = {field for names in known.values() for field in names}
+    for field in texts:
+        if field not in fields:
+            first = next(iter(known), "METHOD")
+            raise unknown_name("field", field, fields, command=f"guidebench show {first}")
+    return entrants
 
 
-def choose_checkpoint(path: str, loader: str, name: str | None) -> MethodChoice:
+def choose_checkpoint(path: str, loader: str, name: str | None, testbed: str) -> Entrant:
     """Generators that other code unlearned, as a method. name: of their row; None: after their files.
 
     Raises BadInput if the name cannot be used; `measure` looks at the rest.
@@ -201,7 +421,8 @@ def choose_checkpoint(path: str, loader: str, name: str | None) -> MethodChoice:
         raise BadInput(f"--name {name}: use letters, digits, . _ + and -, starting with a letter or digit")
     if name in registry.methods():
         raise BadInput(f"the row would be called '{name}', as a method that is run here; give another --name")
-    return MethodChoice(registry.CHECKPOINT.name, {"path": path, "loader": loader}, name=name)
+    settings = {"path": path, "loader": loader}
+    return chosen.choose(registry.CHECKPOINT.name, registry.testbed_class(testbed).name, settings, name=name)
 
 
 def _name_of_files(pattern: str) -> str:
@@ -214,32 +435,13 @@ def _name_of_files(pattern: str) -> str:
     return registry.CHECKPOINT.name
 
 
-def with_floors(choices: Sequence[MethodChoice], floors: str) -> list[MethodChoice]:
-    """The methods and the floors that are not among them: on few identities, on all, or none."""
+def with_floors(entrants: Sequence[Entrant], floors: str, options: Options) -> list[Entrant]:
+    """The methods and the floors that are not among them: on few groups of people, on all, or none."""
+    if floors not in ("few", "all", "none"):
+        raise BadInput(f"floors = {floors!r} is not known; give few, all or none")
     if floors == "none":
-        return list(choices)
-    named = {choice.spec for choice in choices}
-    few = floors == "few"
+        return list(entrants)
+    named = {entrant.chosen.name for entrant in entrants}
+    testbed = registry.testbed_class(options.testbed).name
     added = [floor for floor in registry.FLOORS if floor not in named]
-    return [*choices, *(MethodChoice(floor, {}, floor=True, few=few) for floor in added)]
-
-
-def parse_settings(settings: Sequence[str]) -> Mapping[str, str]:
-    """FIELD=VALUE texts as a mapping; raises BadInput on anything else."""
-    parsed = {}
-    for text in settings:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            raise BadInput(f"--set {text}: write FIELD=VALUE, such as --set alpha_max=20")
-        parsed[name.strip()] = value.strip()
-    return parsed
-
-
-def say(result: Result, out: Path) -> None:
-    """One line on stderr: what a run did and where it lies."""
-    parts = [f"{result.measured} measured"]
-    if result.skipped:
-        parts.append(f"{result.skipped} already recorded")
-    if result.failed:
-        parts.append(f"{len(result.failed)} failed (the same command tries them again)")
-    sys.stderr.write(f"{', '.join(parts)} in {result.seconds:.0f} s; records and pictures in {out}/records/\n")
+    return [*entrants, *(chosen.choose(floor, testbed, few=floors == "few") for floor in added)]

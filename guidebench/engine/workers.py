@@ -6,9 +6,11 @@ its pipe does, so that nothing outlives a killed parent for longer than the tria
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -21,7 +23,7 @@ from typing import Any
 
 from guidebench import errors
 from guidebench.engine.plan import Case, Description, describe
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import GuidebenchError, MethodError
 from guidebench.protocol import Protocol, common_conventions
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
@@ -43,6 +45,7 @@ class Setup:
     protocols: tuple[Protocol, ...]
     photos: Path | None = None  # folder of photographs that replaces the testbed's faces
     keep_generators: bool = False
+    metrics: tuple[str, ...] = ()  # further ones, as `guidebench.registry.load_metric` takes them
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,10 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         import torch
 
-        from guidebench.engine.trial import Bench
+        from guidebench.engine.bench import Bench
         from guidebench.photos.own import FolderFaces
-        from guidebench.registry import testbed_class
+        from guidebench.metric import TrialMetric
+        from guidebench.registry import load_metric, testbed_class
         from guidebench.store.folders import Store
 
         torch.set_num_threads(1)
@@ -112,6 +116,8 @@ class Worker:
         conventions = common_conventions(setup.protocols)
         testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
         self.bench = Bench(testbed)
+        metrics = [load_metric(spec) for spec in setup.metrics]
+        self.metrics = [metric for metric in metrics if isinstance(metric, TrialMetric)]
         if setup.photos is not None:
             self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
 
@@ -130,18 +136,23 @@ class Worker:
             progress.append({"step": number, **scalars})
             step(number, dict(scalars))
 
-        started = time.perf_counter()
+        started, spec = time.perf_counter(), case.spec
         try:
-            method, _ = case.choice.build(self.setup.testbed)
-            method = method.for_trial(case.identity, case.seed)
-            if method.inputs() != case.inputs:
+            method = spec.method.build().for_trial(spec.group, spec.seed)
+            if method.inputs() != spec.inputs:
                 raise MethodError("a file that it reads has changed since the run began; run the command again")
-            outcome = run_trial(self.bench, case.protocol, method, case.index, case.seed, report)
+            trial = run_trial(self.bench, spec.protocol, method, case.index, spec.seed, report)
         except MethodError as error:
-            folder = recording.write_failure(self.store, self.bench, case, str(error), progress)
+            folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
             return Finished(case, folder, time.perf_counter() - started, str(error))
-        folder, warning = recording.write_outcome(
-            self.store, self.bench, case, method, outcome, keep_generator=self.setup.keep_generators
+        folder, warning = recording.write_measured(
+            self.store,
+            self.bench,
+            spec,
+            method,
+            trial,
+            metrics=self.metrics,
+            keep_generator=self.setup.keep_generators,
         )
         return Finished(case, folder, time.perf_counter() - started, warning=warning)
 
@@ -152,6 +163,9 @@ class InProcess(Executor):
     workers = 1
 
     def __init__(self, setup: Setup) -> None:
+        import torch
+
+        self._threads = torch.get_num_threads()
         self._worker = Worker(setup)
 
     def description(self) -> Description:
@@ -172,7 +186,10 @@ class InProcess(Executor):
             yield finished
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Gives the caller's process its threads back."""
+        import torch
+
+        torch.set_num_threads(self._threads)
 
 
 class Pool(Executor):
@@ -258,7 +275,8 @@ class Pool(Executor):
         interrupt = _ignore_interrupts()  # Ctrl-C reaches the whole group; the parent decides
         try:
             process = self._context.Process(target=_serve, args=(there, self._setup), daemon=True)
-            process.start()
+            with _main_hidden():
+                process.start()
         finally:
             for name in added:
                 del os.environ[name]
@@ -295,6 +313,18 @@ class _Member:
         self.process.join(timeout=5)
         if self.process.is_alive():
             self.process.kill()
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keeps a starting process from running the caller's script again, which it would otherwise import as its own."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _ignore_interrupts() -> Any:
@@ -344,9 +374,9 @@ class _Throttled:
 def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: bool = False) -> Executor:
     """In this process if trials are instant and nobody asked for workers; else as many as asked for.
 
-    workers: None: see `default_workers`. instant, heavy: see `guidebench.testbed.Testbed`.
+    workers: 0: in this process; None: see `default_workers`. instant, heavy: see `guidebench.testbed.Testbed`.
     """
-    if instant and workers is None:
+    if workers == 0 or (instant and workers is None):
         return InProcess(setup)
     return Pool(setup, workers or default_workers(setup.device, heavy=heavy))
 
@@ -357,20 +387,3 @@ def default_workers(device: str, *, heavy: bool = False) -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 8)
-
-
-def resolve_device(name: str) -> str:
-    """auto, cpu, cuda or cuda:N -> a device that exists; raises BadInput otherwise."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    if not (name == "cuda" or (name.startswith("cuda:") and name[5:].isdigit())):
-        raise BadInput(f"unknown device '{name}'; give auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise BadInput(f"--device {name}: this PyTorch ({torch.__version__}) sees no CUDA device; give --device cpu")
-    if name != "cuda" and int(name[5:]) >= torch.cuda.device_count():
-        raise BadInput(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
-    return name

@@ -6,11 +6,11 @@ images (GUIDE, arXiv 2405.09879, §4.1; Heusel et al., arXiv 1706.08500).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from guidebench.evidence import Evidence, FrechetStatistics
+from guidebench.evidence import Evidence, FrechetStatistics, Samples
 from guidebench.metric import Score, TrialMetric
 
 
@@ -54,23 +54,48 @@ def _too_few(*sets: FrechetStatistics) -> str | None:
     return None
 
 
-def _fid_pre(evidence: Evidence) -> list[Score]:
-    source, after = evidence.source.statistics, evidence.after.statistics
-    reason = _too_few(source, after)
-    value = None if reason else frechet_distance(source, after)
-    return [Score("fid_pre", None, evidence.forgotten, value, reason, after.count)]
+def of_samples(
+    metric: str, measure: Callable[[Evidence, Samples], tuple[float | None, str | None]]
+) -> Callable[[Evidence], list[Score]]:
+    """A metric of random samples: one score after each request, from the samples drawn then.
+
+    measure: the value, or None and the reason why these samples give none.
+    """
+
+    def compute(evidence: Evidence) -> list[Score]:
+        scores = []
+        for request, after in enumerate(evidence.after, start=1):
+            value, reason = measure(evidence, after)
+            scores.append(
+                Score(
+                    metric=metric,
+                    judge=None,
+                    identity=evidence.group,
+                    role="samples",
+                    after_request=request,
+                    value=value,
+                    reason=reason,
+                    n=after.count,
+                )
+            )
+        return scores
+
+    return compute
 
 
-def _delta_fid_real(evidence: Evidence) -> list[Score]:
-    source, after = evidence.source.statistics, evidence.after.statistics
-    value = None
+def _fid_pre(evidence: Evidence, after: Samples) -> tuple[float | None, str | None]:
+    source = evidence.source.statistics
+    reason = _too_few(source, after.statistics)
+    return None if reason else frechet_distance(source, after.statistics), reason
+
+
+def _delta_fid_real(evidence: Evidence, after: Samples) -> tuple[float | None, str | None]:
     if evidence.real is None:
-        reason: str | None = "the testbed has no statistics of real images"
-    else:
-        reason = _too_few(source, after, evidence.real)
-        if reason is None:
-            value = frechet_distance(evidence.real, after) - frechet_distance(evidence.real, source)
-    return [Score("delta_fid_real", None, evidence.forgotten, value, reason, after.count)]
+        return None, "the testbed has no statistics of real images"
+    source = evidence.source.statistics
+    if reason := _too_few(source, after.statistics, evidence.real):
+        return None, reason
+    return frechet_distance(evidence.real, after.statistics) - frechet_distance(evidence.real, source), None
 
 
 METRICS: Sequence[TrialMetric] = (
@@ -81,7 +106,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="squared feature distance",
         summary="samples of the unlearned generator against the original's: same latent codes, same cameras",
-        compute=_fid_pre,
+        compute=of_samples("fid_pre", _fid_pre),
         judged=False,
     ),
     TrialMetric(
@@ -91,7 +116,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="squared feature distance",
         summary="how much further from real images the samples are than the original's; may be negative",
-        compute=_delta_fid_real,
+        compute=of_samples("delta_fid_real", _delta_fid_real),
         judged=False,
     ),
 )

@@ -3,15 +3,18 @@
 Rules for missing faces: a pair counts if a face is found on both sides; a value is the mean (for neighbours: the
 largest) over counted pairs if at least half of all pairs count, else it is null with a reason. A missing face is never
 a similarity of 0, which would be a nearly perfect result.
+
+A trial is scored after each of its requests: every person forgotten so far, and everybody who must survive together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from guidebench.evidence import Evidence, Sight
+from guidebench.evidence import Evidence, Faces, Role, Seen, Sight, Subject
 from guidebench.metric import Score, TrialMetric
 
 COVERAGE = 0.5  # smallest share of pairs with both faces found for which a mean is given
@@ -21,6 +24,9 @@ def paired_cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Cosine of paired unit vectors.
 
     first, second: (..., d) unit rows. Returns (...), each in [-1, 1]. Raises ValueError if the shapes differ.
+
+    >>> paired_cosine(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.6, 0.8], [-1.0, 0.0]])).tolist()
+    [0.6, -1.0]
     """
     if first.shape != second.shape:
         raise ValueError(f"paired embeddings must have one shape, got {first.shape} and {second.shape}")
@@ -30,106 +36,138 @@ def paired_cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 Reduce = Callable[[np.ndarray], np.floating]  # the similarities of counted pairs -> one number
 
 
-def over_found(
-    similarity: np.ndarray, found_before: np.ndarray, found_after: np.ndarray, reduce: Reduce = np.mean
-) -> tuple[float | None, str | None, int, int, int]:
-    """Value, reason, counted pairs, lost before and lost after under the rules of this module.
+@dataclass(frozen=True)
+class Similarity:
+    """What pairs of faces come to under the rules of this module."""
 
-    similarity, found_before, found_after: equal shapes, one entry a pair. reduce: the mean, or the worst case.
-    """
-    counted = found_before & found_after
+    value: float | None
+    reason: str | None  # why there is no value
+    n: int  # counted pairs
+    lost_before: int  # pairs without a face on the first side
+    lost_after: int  # pairs with a face on the first side and none on the second
+
+
+def similarity(first: Faces, second: Faces, reduce: Reduce = np.mean) -> Similarity:
+    """The similarity of paired faces, one entry per pair. reduce: the mean, or the worst case."""
+    counted = first.found & second.found
     total, n = counted.size, int(counted.sum())
-    lost_before = int((~found_before).sum())
-    lost_after = int((found_before & ~found_after).sum())
+    lost_before = int((~first.found).sum())
+    lost_after = int((first.found & ~second.found).sum())
     if n < COVERAGE * total or n == 0:
         reason = f"faces found on both sides in {n} of {total} pairs; {lost_before} lost before, {lost_after} after"
-        return None, reason, n, lost_before, lost_after
-    return float(reduce(similarity[counted])), None, n, lost_before, lost_after
+        return Similarity(None, reason, n, lost_before, lost_after)
+    cosines = paired_cosine(first.vectors, second.vectors)[counted]
+    return Similarity(float(reduce(cosines)), None, n, lost_before, lost_after)
 
 
-Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # vectors and found masks of both sides of pairs
+Pairs = tuple[Faces, Faces]  # of equal shape: what is compared with what
 
 
-def _scores(
-    metric: str, evidence: Evidence, sides: Callable[[Sight], Sides | None], reduce: Reduce = np.mean
-) -> list[Score]:
-    """One score a judge; none if the protocol gives no such pairs."""
-    scores = []
-    for judge, sight in evidence.sights.items():
-        pairs = sides(sight)
-        if pairs is None or pairs[1].size == 0:
-            continue
-        first, found_first, second, found_second = pairs
-        value, reason, n, lost_before, lost_after = over_found(
-            paired_cosine(first, second), found_first, found_second, reduce
-        )
-        scores.append(Score(metric, judge, evidence.forgotten, value, reason, n, lost_before, lost_after))
-    return scores
+def _score(
+    metric: str, judge: str, whom: str, role: Role, request: int, pairs: Pairs | None, reduce: Reduce = np.mean
+) -> Iterator[Score]:
+    """One score; none if the protocol has no such pairs."""
+    if pairs is None or pairs[0].found.size == 0:
+        return
+    found = similarity(*pairs, reduce)
+    yield Score(
+        metric=metric,
+        judge=judge,
+        identity=whom,
+        role=role,
+        after_request=request,
+        value=found.value,
+        reason=found.reason,
+        n=found.n,
+        lost_before=found.lost_before,
+        lost_after=found.lost_after,
+    )
 
 
-def _rows(evidence: Evidence, *roles: str) -> list[int]:
-    return [place for place, subject in enumerate(evidence.subjects) if subject.role in roles]
+PairsOf = Callable[[Evidence, Sight, Subject, int], Pairs | None]  # of a forgotten person after a request, from 0
 
 
-def _before_after(metric: str, role: str) -> Callable[[Evidence], list[Score]]:
-    """Same latent code, same camera, before against after, for all subjects of a role and all views."""
+def _per_person(metric: str, role: Role, pairs: PairsOf, reduce: Reduce = np.mean) -> Callable[[Evidence], list[Score]]:
+    """A score for everybody who is forgotten so far, after each request, by each judge."""
 
     def compute(evidence: Evidence) -> list[Score]:
-        rows = _rows(evidence, role)
-        return _scores(
-            metric,
-            evidence,
-            lambda sight: (
-                sight.before[rows],
-                sight.before_found[rows],
-                sight.after[rows],
-                sight.after_found[rows],
-            ),
-        )
+        return [
+            score
+            for judge, sight in evidence.sights.items()
+            for request in range(1, len(evidence.after) + 1)
+            for person in evidence.forgotten
+            if person.request <= request
+            for score in _score(
+                metric, judge, person.identity, role, request, pairs(evidence, sight, person, request - 1), reduce
+            )
+        ]
 
     return compute
 
 
-def _photo_after(evidence: Evidence) -> list[Score]:
+def _before_after(role: Role) -> PairsOf:
+    """Same latent code, same camera, before against after: a forgotten person's subjects of a role, all views."""
+
+    def pairs(evidence: Evidence, sight: Sight, person: Subject, request: int) -> Pairs:
+        rows = evidence.rows(role, person.identity)
+        return sight.before[rows], sight.after[request][rows]
+
+    return pairs
+
+
+def _survivors(metric: str, role: Role) -> Callable[[Evidence], list[Score]]:
+    """Everybody of a role who must survive, together: same latent code, same camera, before against after."""
+
+    def compute(evidence: Evidence) -> list[Score]:
+        rows = evidence.rows(role)
+        return [
+            score
+            for judge, sight in evidence.sights.items()
+            for request in range(1, len(evidence.after) + 1)
+            for score in _score(
+                metric,
+                judge,
+                evidence.group,
+                role,
+                request,
+                (sight.before[rows], sight.after[request - 1][rows]),
+            )
+        ]
+
+    return compute
+
+
+def _repeated(faces: Faces, shape: tuple[int, ...]) -> Faces:
+    """Faces of leading axes (n,) as pairs for others of leading axes (n, …)."""
+    vectors = faces.vectors.reshape(*faces.found.shape, *(1 for _ in shape[faces.found.ndim :]), -1)
+    found = faces.found.reshape(*faces.found.shape, *(1 for _ in shape[faces.found.ndim :]))
+    return Seen(np.broadcast_to(vectors, (*shape, vectors.shape[-1])), np.broadcast_to(found, shape))
+
+
+def _photo_after(evidence: Evidence, sight: Sight, person: Subject, request: int) -> Pairs | None:
     """The photograph itself against every view after unlearning."""
-    rows = _rows(evidence, "forget")
-
-    def sides(sight: Sight) -> Sides | None:
-        if sight.photo is None or sight.photo_found is None:
-            return None
-        after = sight.after[rows]
-        photo = np.broadcast_to(sight.photo[rows][:, None], after.shape)
-        found = np.broadcast_to(sight.photo_found[rows][:, None], after.shape[:2])
-        return photo, found, after, sight.after_found[rows]
-
-    return _scores("id_photo", evidence, sides)
+    if sight.photo is None:
+        return None
+    rows = evidence.rows("forget", person.identity)
+    after = sight.after[request][rows]
+    return _repeated(sight.photo[rows], after.found.shape), after
 
 
-def _neighbour(evidence: Evidence) -> list[Score]:
-    """The frontal render before against the frontal renders of codes around it after: the most similar counts."""
-    (row,) = _rows(evidence, "forget")
-
-    def sides(sight: Sight) -> Sides | None:
-        if sight.neighbours is None or sight.neighbours_found is None:
-            return None
-        before = np.broadcast_to(sight.before[row, evidence.frontal], sight.neighbours.shape)
-        found = np.broadcast_to(sight.before_found[row, evidence.frontal], sight.neighbours_found.shape)
-        return before, found, sight.neighbours, sight.neighbours_found
-
-    return _scores("id_neighbour", evidence, sides, np.max)
+def _neighbour(evidence: Evidence, sight: Sight, person: Subject, request: int) -> Pairs | None:
+    """The frontal render before against the frontal renders of codes around it after."""
+    if sight.neighbours is None:
+        return None
+    (row,) = evidence.rows("forget", person.identity)
+    after = sight.neighbours[request, evidence.forgotten.index(person)]
+    return _repeated(sight.before[row, evidence.frontal], after.found.shape), after
 
 
-def _inversion(evidence: Evidence) -> list[Score]:
-    """The person's photographs against the frontal views of their inversions, before unlearning."""
-    rows = _rows(evidence, "forget", "probe")
-
-    def sides(sight: Sight) -> Sides | None:
-        if sight.photo is None or sight.photo_found is None:
-            return None
-        view = evidence.frontal
-        return sight.photo[rows], sight.photo_found[rows], sight.before[rows, view], sight.before_found[rows, view]
-
-    return _scores("inversion", evidence, sides)
+def _inversion(evidence: Evidence, sight: Sight, person: Subject, request: int) -> Pairs | None:
+    """The person's photographs against the frontal views of their inversions, before unlearning: said once."""
+    if sight.photo is None or request + 1 != person.request:
+        return None
+    rows = [*evidence.rows("forget", person.identity), *evidence.rows("probe", person.identity)]
+    return sight.photo[rows], sight.before[rows, evidence.frontal]
 
 
 METRICS: Sequence[TrialMetric] = (
@@ -140,7 +178,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="cosine",
         summary="the forgotten photograph's renders, before against after unlearning",
-        compute=_before_after("id", "forget"),
+        compute=_per_person("id", "forget", _before_after("forget")),
     ),
     TrialMetric(
         name="id_others",
@@ -149,7 +187,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="cosine",
         summary="other photographs of the forgotten person, before against after",
-        compute=_before_after("id_others", "probe"),
+        compute=_per_person("id_others", "probe", _before_after("probe")),
     ),
     TrialMetric(
         name="id_retain",
@@ -158,7 +196,16 @@ METRICS: Sequence[TrialMetric] = (
         direction="higher",
         unit="cosine",
         summary="other people, unseen by the method, before against after",
-        compute=_before_after("id_retain", "retain"),
+        compute=_survivors("id_retain", "retain"),
+    ),
+    TrialMetric(
+        name="id_named",
+        title="ID_named",
+        latex=r"ID\textsubscript{named}",
+        direction="higher",
+        unit="cosine",
+        summary="other people, named to the method as people to keep, before against after",
+        compute=_survivors("id_named", "named"),
     ),
     TrialMetric(
         name="id_photo",
@@ -167,7 +214,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="cosine",
         summary="the real photograph against the renders after unlearning",
-        compute=_photo_after,
+        compute=_per_person("id_photo", "forget", _photo_after),
     ),
     TrialMetric(
         name="id_neighbour",
@@ -175,8 +222,8 @@ METRICS: Sequence[TrialMetric] = (
         latex=r"ID\textsubscript{neighbour}",
         direction="lower",
         unit="cosine",
-        summary="does the person live on next door: the most similar render of the codes around the forgotten one",
-        compute=_neighbour,
+        summary="the most similar render of the codes around the forgotten one: does the person live on next door?",
+        compute=_per_person("id_neighbour", "forget", _neighbour, np.max),
     ),
     TrialMetric(
         name="inversion",
@@ -185,6 +232,6 @@ METRICS: Sequence[TrialMetric] = (
         direction="none",
         unit="cosine",
         summary="the person's photographs against their inversions' frontal renders, before unlearning",
-        compute=_inversion,
+        compute=_per_person("inversion", "forget", _inversion),
     ),
 )

@@ -15,6 +15,7 @@ import numpy as np
 
 from guidebench.evidence import Evidence, Samples
 from guidebench.metric import Score, TrialMetric
+from guidebench.metrics.frechet import of_samples
 
 LEAST = 100  # samples below which none of the three is given
 KID_SUBSETS = 100  # torch-fidelity's usual number
@@ -76,32 +77,19 @@ def _torch_fidelity() -> None:
 
 @lru_cache(maxsize=1)  # two metrics of one computation
 def _precision_recall(source: Samples, after: Samples) -> tuple[float, float]:
-    assert source.features is not None and after.features is not None
     return precision_recall(source.features, after.features)
 
 
-def _kid(source: Samples, after: Samples) -> float:
-    assert source.features is not None and after.features is not None
-    return kernel_distance(source.features, after.features)
+def _metric(metric: str, value: Callable[[Samples, Samples], float]) -> Callable[[Evidence], list[Score]]:
+    """One score after each request, or the reason why these samples give none."""
 
+    def measure(evidence: Evidence, after: Samples) -> tuple[float | None, str | None]:
+        count = min(evidence.source.count, after.count)
+        if count < LEAST:
+            return None, f"{count} samples are too few; give --samples {LEAST} or more"
+        return value(evidence.source, after), None
 
-def _of_samples(metric: str, value: Callable[[Samples, Samples], float]) -> Callable[[Evidence], list[Score]]:
-    """One score, or the reason why these samples give none."""
-
-    def compute(evidence: Evidence) -> list[Score]:
-        source, after = evidence.source, evidence.after
-        count = min(source.count, after.count)
-        reason = None
-        if source.features is None or after.features is None:
-            reason = (
-                "the record keeps statistics of the samples only (schema 1); run the trial again to have their features"
-            )
-        elif count < LEAST:
-            reason = f"{count} samples are too few; give --samples {LEAST} or more"
-        found = None if reason else value(source, after)
-        return [Score(metric, None, evidence.forgotten, found, reason, after.count)]
-
-    return compute
+    return of_samples(metric, measure)
 
 
 METRICS: Sequence[TrialMetric] = (
@@ -112,7 +100,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="lower",
         unit="squared maximum mean discrepancy",
         summary="as FID_pre, but by a kernel: unbiased by the number of samples, may be slightly negative",
-        compute=_of_samples("kid_pre", _kid),
+        compute=_metric("kid_pre", lambda source, after: kernel_distance(source.features, after.features)),
         judged=False,
     ),
     TrialMetric(
@@ -122,7 +110,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="higher",
         unit="share",
         summary="how many of the unlearned generator's samples lie among the original's: quality",
-        compute=_of_samples("precision", lambda source, after: _precision_recall(source, after)[0]),
+        compute=_metric("precision", lambda source, after: _precision_recall(source, after)[0]),
         judged=False,
     ),
     TrialMetric(
@@ -132,7 +120,7 @@ METRICS: Sequence[TrialMetric] = (
         direction="higher",
         unit="share",
         summary="how many of the original's samples lie among the unlearned generator's: diversity",
-        compute=_of_samples("recall", lambda source, after: _precision_recall(source, after)[1]),
+        compute=_metric("recall", lambda source, after: _precision_recall(source, after)[1]),
         judged=False,
     ),
 )

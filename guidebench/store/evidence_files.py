@@ -3,13 +3,12 @@
     OUT/shared/DIGEST.npz       features of the original generator's samples; statistics of real images
     OUT/records/…/evidence.npz  everything else, and the digests of those two
 
-A shared file is named by the digest of its arrays, so records of any number of runs may lie together. It is looked for
-in `shared/` beside any folder above the evidence: a run folder may be moved, copied or put below another.
+A shared file is named by the digest of its arrays, so that records of any number of runs may share a folder. It is
+looked for in `shared/` beside any folder above the evidence: a run folder may be moved, copied or put below another.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from guidebench import digest
-from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Afterwards, Evidence, Faces, FrechetStatistics, Samples, Seen, Sight, Subject
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
+_OF_SIGHT = ("before", "after", "photo", "neighbours")
 
 
 class UnreadableEvidence(ValueError):
@@ -32,24 +32,24 @@ class UnreadableEvidence(ValueError):
 def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -> None:
     """Writes evidence.npz, and to the folder ``shared`` what is not there yet. Embeddings and features are float32.
 
-    aside: prefix of the names of unfinished files. Raises ValueError if the evidence was read from a schema 1 record.
+    aside: prefix of the names of unfinished files.
     """
-    if evidence.source.features is None or evidence.after.features is None:
-        raise ValueError("evidence without features cannot be saved")
     arrays: dict[str, np.ndarray] = {
         "identity": np.array([subject.identity for subject in evidence.subjects]),
         "role": np.array([subject.role for subject in evidence.subjects]),
         "photo": np.array([subject.photo for subject in evidence.subjects]),
+        "request": np.array([subject.request for subject in evidence.subjects]),
         "frontal": np.array(evidence.frontal),
         "judges": np.array(list(evidence.sights)),
-        "after/features": evidence.after.features.astype(np.float32, copy=False),
+        "after/features": _features(*evidence.after),
     }
     for judge, sight in evidence.sights.items():
-        for item in dataclasses.fields(Sight):
-            value = getattr(sight, item.name)
-            if value is not None:
-                arrays[f"{judge}/{item.name}"] = value if value.dtype == bool else value.astype(np.float32)
-    source = {"features": evidence.source.features.astype(np.float32, copy=False)}
+        for name in _OF_SIGHT:
+            faces: Faces | None = getattr(sight, name)
+            if faces is not None:
+                arrays[f"{judge}/{name}"] = faces.vectors.astype(np.float32)
+                arrays[f"{judge}/{name}/found"] = faces.found
+    source = {"features": _features(evidence.source)[0]}
     arrays["source/shared"] = np.array(_share(source, shared, aside))
     if evidence.real is not None:
         real = {
@@ -61,32 +61,45 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
+def _features(*samples: Samples) -> np.ndarray:
+    """(n, d) features of several sample sets as (len(samples), n, d) float32."""
+    return np.stack([one.features for one in samples]).astype(np.float32, copy=False)
+
+
 def load_evidence(path: str | Path) -> Evidence:
-    """Reads what `save_evidence` wrote, or the evidence of a schema 1 record; pickled content is refused by numpy.
+    """Reads what `save_evidence` wrote; pickled content is refused by numpy.
 
     Raises UnreadableEvidence if the file or a shared file that it names is missing or damaged.
     """
     path = Path(path)
     with _opened(path) as arrays:
+        real = _shared(arrays, "real", path) if "real/shared" in arrays else None
         return Evidence(
             subjects=_subjects(arrays),
             sights={str(judge): _sight(arrays, str(judge)) for judge in arrays["judges"]},
             frontal=int(arrays["frontal"]),
-            source=_samples(arrays, "source", path),
-            after=_samples(arrays, "after", path),
-            real=_statistics(arrays, "real", path),
+            source=Samples(_shared(arrays, "source", path)["features"]),
+            after=tuple(Samples(features) for features in arrays["after/features"]),
+            real=None
+            if real is None
+            else FrechetStatistics(real["mean"], real["covariance"], int(real["count"])),
         )
 
 
-def load_faces_after(path: str | Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Judge -> (V, d) unit rows and (V,) found: the forgotten person's renders after unlearning.
+def load_faces_after(path: str | Path) -> list[Afterwards]:
+    """What each forgotten person looks like after the last request: the renders of the forgotten photograph.
 
     Reads no more of evidence.npz than that needs. Raises UnreadableEvidence if the file is missing or damaged.
     """
     with _opened(Path(path)) as arrays:
-        row = [str(role) for role in arrays["role"]].index("forget")
         judges = [str(judge) for judge in arrays["judges"]]
-        return {judge: (arrays[f"{judge}/after"][row], arrays[f"{judge}/after_found"][row]) for judge in judges}
+        after = {judge: _faces(arrays, f"{judge}/after") for judge in judges}
+        requests = len(arrays["after/features"])
+        return [
+            Afterwards(subject.identity, {judge: faces[-1, place] for judge, faces in after.items() if faces}, requests)
+            for place, subject in enumerate(_subjects(arrays))
+            if subject.role == "forget"
+        ]
 
 
 @contextmanager
@@ -107,32 +120,22 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
 
 
 def _subjects(arrays: Mapping[str, np.ndarray]) -> tuple[Subject, ...]:
-    names = zip(arrays["identity"], arrays["role"], arrays["photo"], strict=True)
-    return tuple(Subject(str(identity), str(role), int(photo)) for identity, role, photo in names)  # type: ignore[arg-type]
+    columns = (arrays[name] for name in ("identity", "role", "photo", "request"))
+    return tuple(
+        Subject(str(identity), str(role), int(photo), int(request))  # type: ignore[arg-type]
+        for identity, role, photo, request in zip(*columns, strict=True)
+    )
 
 
 def _sight(arrays: Mapping[str, np.ndarray], judge: str) -> Sight:
-    return Sight(*(arrays.get(f"{judge}/{item.name}") for item in dataclasses.fields(Sight)))  # type: ignore[arg-type]
+    before, after, photo, neighbours = (_faces(arrays, f"{judge}/{name}") for name in _OF_SIGHT)
+    if before is None or after is None:
+        raise KeyError(f"{judge}/before or {judge}/after")
+    return Sight(before, after, photo, neighbours)
 
 
-def _samples(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Samples:
-    if f"{name}/shared" in arrays:
-        return Samples(_shared(arrays, name, path)["features"])
-    if f"{name}/features" in arrays:
-        return Samples(arrays[f"{name}/features"])
-    return Samples(None, _gaussian({key: arrays[f"{name}/{key}"] for key in ("mean", "covariance", "count")}))
-
-
-def _statistics(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> FrechetStatistics | None:
-    if f"{name}/shared" in arrays:
-        return _gaussian(_shared(arrays, name, path))
-    if f"{name}/mean" not in arrays:
-        return None
-    return _gaussian({key: arrays[f"{name}/{key}"] for key in ("mean", "covariance", "count")})
-
-
-def _gaussian(arrays: Mapping[str, np.ndarray]) -> FrechetStatistics:
-    return FrechetStatistics(arrays["mean"], arrays["covariance"], int(arrays["count"]))
+def _faces(arrays: Mapping[str, np.ndarray], name: str) -> Faces | None:
+    return Seen(arrays[name], arrays[f"{name}/found"]) if name in arrays else None
 
 
 def _share(arrays: Mapping[str, np.ndarray], folder: Path, aside: str) -> str:
@@ -166,7 +169,7 @@ def _shared(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> dict[str
     for above in path.absolute().parents[:_LEVELS]:
         if (above / wanted).is_file():
             return _read_shared(above / wanted)
-    raise UnreadableEvidence(f"{wanted} lies in no folder above it; copy {SHARED}/ together with the records")
+    raise UnreadableEvidence(f"{wanted} is in none of the folders above it; copy {SHARED}/ together with the records")
 
 
 def _read_shared(path: Path) -> dict[str, np.ndarray]:
@@ -174,5 +177,5 @@ def _read_shared(path: Path) -> dict[str, np.ndarray]:
     with _opened(path) as stored:
         arrays = {name: stored[name] for name in stored}
         if digest.of_arrays(arrays) != path.stem:
-            raise UnreadableEvidence(f"{SHARED}/{path.name} is damaged; `guidebench run --fresh` writes it anew")
+            raise UnreadableEvidence(f"{SHARED}/{path.name} is damaged; `guidebench run --fresh` writes it again")
     return arrays

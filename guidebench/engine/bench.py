@@ -1,0 +1,224 @@
+"""A testbed, loaded once per process, with what all trials on it share."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guidebench import digest, seeds
+from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sampled_name
+from guidebench.engine.different_people import measure_different_people
+from guidebench.engine.isolation import finite
+from guidebench.errors import BadInput
+from guidebench.evidence import DifferentPeople, Faces, Samples, Seen
+from guidebench.images import quantise
+from guidebench.noise import Noise
+from guidebench.protocol import RANDOM, Protocol
+from guidebench.testbed import Generator, Judges, Players, Testbed
+from guidebench.testbed import Faces as Photographs
+from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
+
+_REMEMBERED = 4  # groups of people whose renders before unlearning are kept in memory
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Renders:
+    """What one generator shows of a cast, as far as it is kept."""
+
+    faces: Mapping[str, Faces]  # by judge, (S, V)
+    pictures: Tensor  # (S, P, 3, r, r): the views that picture sheets show
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all methods that forget the same people share."""
+
+    cast: Cast
+    photos: Mapping[str, Faces]  # by judge, (S,): the photographs; empty under Random
+    before: Renders
+
+
+class Bench:
+    """A testbed, loaded once, with the evidence about its original generator that trials share."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        """Raises BadInput if a judge is also a player."""
+        self.testbed = testbed
+        self.players: Players = testbed.players()
+        self.judges: Judges = testbed.judges()
+        self.faces: Photographs = testbed.faces()  # may be replaced by the user's photographs
+        check_player_is_not_judge(self.players.digests, self.judges.digests)
+        self.digests = {**self.players.digests, **self.judges.digests}
+        self._scenes: dict[tuple[str, int], Scene] = {}
+        self._source_samples: dict[str, Samples] = {}
+        self._different_people: dict[str, Mapping[str, DifferentPeople]] = {}
+        self._faceless: set[str] = set()  # people in whose photograph no face is found, and of whom that was said
+
+    def check_conventions(self, protocol: Protocol) -> None:
+        """Raises BadInput if a protocol asks for other conventions than the testbed was built with."""
+        if protocol.conventions != self.testbed.conventions:
+            raise BadInput(
+                f"protocol {protocol.name} asks for {protocol.conventions} conventions, testbed {self.testbed.name} "
+                f"was built for {self.testbed.conventions}; give both the same"
+            )
+
+    def manifest(self, protocol: Protocol) -> str:
+        """Digest of the identities: of the photo set, or of the generator that samples them."""
+        if protocol.source == RANDOM:
+            return digest.of_data([RANDOM, self.players.digests["generator"]])
+        return self.faces.manifest(protocol.source)
+
+    def group(self, protocol: Protocol, index: int) -> tuple[tuple[str, ...], ...]:
+        """The names of the people that trial ``index`` forgets, by request. Raises BadInput if there are too few."""
+        requests: list[list[str]] = [[] for _ in range(protocol.requests)]
+        for place in group_at(protocol, index):
+            requests[request_of(protocol, place) - 1].append(self._identity(protocol, place))
+        return tuple(map(tuple, requests))
+
+    def _identity(self, protocol: Protocol, place: int) -> str:
+        if protocol.source == RANDOM:
+            return sampled_name(place)
+        return self.faces.people(protocol.source, [place], photos=1)[0].identity
+
+    def cast(self, protocol: Protocol, index: int) -> Cast:
+        """Everybody in trial ``index``; see `guidebench.engine.cast.make_cast`."""
+        return make_cast(self.players, self.faces, protocol, index, self.testbed.device)
+
+    def scene(self, protocol: Protocol, index: int) -> Scene:
+        """What all methods share that forget the people of trial ``index``; remembered for a few of them."""
+        key = (protocol.digest(), index)
+        if key not in self._scenes:
+            while len(self._scenes) >= _REMEMBERED:
+                self._scenes.pop(next(iter(self._scenes)))
+            cast = self.cast(protocol, index)
+            photos = self._photos_of(cast)
+            self._warn_of_no_face(cast, photos)
+            before = self.renders(protocol, self.players.generator, cast, "before")
+            self._scenes[key] = Scene(cast, photos, before)
+        return self._scenes[key]
+
+    def different_people(self, protocol: Protocol) -> Mapping[str, DifferentPeople]:
+        """How alike each judge finds different people: what the testbed knows, or measured on the photo set, once."""
+        if self.judges.different_people or protocol.source == RANDOM:
+            return self.judges.different_people
+        if protocol.source not in self._different_people:
+            found = measure_different_people(self.faces, protocol.source, self.judges, self.testbed)
+            self._different_people[protocol.source] = found
+        return self._different_people[protocol.source]
+
+    def source_samples(self, protocol: Protocol) -> Samples:
+        """The original generator's samples; remembered."""
+        key = protocol.digest()
+        if key not in self._source_samples:
+            self._source_samples[key] = self.samples(protocol, self.players.generator, "before")
+        return self._source_samples[key]
+
+    @torch.no_grad()
+    def renders(self, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
+        """Renders everybody from all views, as every judge sees them."""
+        cameras = protocol_cameras(protocol, self.players.generator)
+        shown = picture_views(protocol)
+        pictures = []
+        seen: dict[str, list[Faces]] = {judge: [] for judge in self.judges.recognizers}
+        for place, code in enumerate(cast.latents):
+            noise = evaluation_noise(protocol, side, "views", [place])
+            images = quantise(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
+            pictures.append(images[shown] if len(images) > 1 else images)
+            for judge, faces in self._seen(images).items():
+                seen[judge].append(faces)
+        return Renders(
+            {judge: Seen.stack(faces) for judge, faces in seen.items()},
+            torch.stack(pictures).cpu(),
+        )
+
+    @torch.no_grad()
+    def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, Faces] | None:
+        """By judge, (F, k): the neighbours' frontal renders; None if the protocol asks for none."""
+        people, count = cast.neighbours.shape[:2]
+        if count == 0:
+            return None
+        view = frontal_camera(protocol, self.players.generator)
+        renders = []
+        for place, code in enumerate(cast.neighbours.flatten(0, 1)):
+            noise = evaluation_noise(protocol, "after", "neighbours", [place])
+            renders.append(quantise(finite(render_views(generator, code, view, noise))))
+        seen = self._seen(torch.cat(renders))
+        return {
+            judge: Seen(faces.vectors.reshape(people, count, -1), faces.found.reshape(people, count))
+            for judge, faces in seen.items()
+        }
+
+    @torch.no_grad()
+    def samples(self, protocol: Protocol, generator: Generator, side: str) -> Samples:
+        """Features of random samples: the same z for every generator, each mapped by its own mapping network.
+
+        Yaw is uniform. (The methods of the field leave the mapping as it is, so that the latent codes are the same.)
+        """
+        batches = (self.judges.features.features(images) for images in self._sampled(protocol, generator, side))
+        return Samples(np.concatenate(list(batches)).astype(np.float32))
+
+    def _sampled(self, protocol: Protocol, generator: Generator, side: str) -> Iterator[Tensor]:
+        names = (protocol.name, protocol.version)
+        device, original = self.testbed.device, self.players.generator
+        for start in range(0, protocol.samples, self.testbed.batch):
+            indices = range(start, min(start + self.testbed.batch, protocol.samples))
+            z = seeds.normals(indices, original.z_dim, *names, "fid/latent").to(device)
+            cameras = None
+            if original.rig is not None:
+                yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
+                cameras = original.rig.look_at(yaw, protocol.pitch).to(device)
+            noise = evaluation_noise(protocol, side, "fid", indices)
+            yield finite(generator.render(generator.map(z), cameras, noise=noise))
+
+    def frontal(self, protocol: Protocol, codes: Sequence[Tensor]) -> list[Tensor]:
+        """The original generator's frontal renders of codes (num_ws, w_dim), each (3, r, r) on the CPU."""
+        view, generator = frontal_camera(protocol, self.players.generator), self.players.generator
+        with torch.no_grad():
+            return [
+                quantise(generator.render(code.detach()[None], view, noise=Noise.constant()))[0].cpu()
+                for code in codes
+            ]
+
+    @torch.no_grad()
+    def _photos_of(self, cast: Cast) -> Mapping[str, Faces]:
+        return {} if cast.photos is None else self._seen(quantise(cast.photos))
+
+    def _seen(self, images: Tensor) -> dict[str, Faces]:
+        return {judge: recognizer.embed(images).numpy() for judge, recognizer in self.judges.recognizers.items()}
+
+    def _warn_of_no_face(self, cast: Cast, photos: Mapping[str, Faces]) -> None:
+        if not photos:
+            return
+        for number, subject in enumerate(cast.forgotten):
+            place, identity = cast.subjects.index(subject), subject.identity
+            if identity in self._faceless or any(faces.found[place] for faces in photos.values()):
+                continue
+            self._faceless.add(identity)
+            file = cast.files[number] if cast.files else ""
+            cure = f"crop it as testbed {self.testbed.name} expects"
+            if file and self.testbed.eg3d_crops:
+                cure = f"replace it by a crop of its original (`guidebench align {shlex.quote(file)} CROPS`)"
+            _log.warning(
+                "no judge finds a face in %s, by which %s is to be forgotten; %s, or leave this person out",
+                file or "the photograph",
+                identity,
+                cure,
+            )
+
+
+def check_player_is_not_judge(players: Mapping[str, str], judges: Mapping[str, str]) -> None:
+    """Raises BadInput if a judge's weights equal a player's: scores would flatter the method."""
+    for judge, weights in judges.items():
+        for player, own in players.items():
+            if weights == own:
+                raise BadInput(
+                    f"judge {judge} and player {player} share weights {weights[:12]}…; scores would flatter the "
+                    "method. Choose another judge"
+                )

@@ -1,0 +1,164 @@
+"""Who appears in a trial, and the latent codes of everybody: inverted photographs, or sampled codes under Random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guidebench import seeds
+from guidebench.errors import BadInput
+from guidebench.evidence import Subject
+from guidebench.protocol import RANDOM, Protocol
+from guidebench.testbed import Faces, Person, Players
+from guidebench.unlearner import ForgetItem, ForgetRequest
+
+NEIGHBOURHOOD = 15.0  # farthest neighbour of a forgotten code: GUIDE's α_max, over all num_ws × w_dim numbers
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody in a trial: each forgotten photograph followed by that person's others, then people to keep."""
+
+    subjects: tuple[Subject, ...]
+    latents: Tensor  # (S, num_ws, w_dim)
+    photos: Tensor | None  # (S, 3, r, r); None under Random
+    neighbours: Tensor  # (F, k, num_ws, w_dim): codes around each forgotten one, see `neighbours_of`
+    files: tuple[str, ...] = ()  # of the forgotten photographs; (): they were made
+
+    @property
+    def forgotten(self) -> list[Subject]:
+        """The photographs by which people are forgotten, in the order of requests."""
+        return [subject for subject in self.subjects if subject.role == "forget"]
+
+    @property
+    def requests(self) -> list[ForgetRequest]:
+        """What the method is asked, request by request."""
+        keep = tuple(self._item(place) for place, subject in enumerate(self.subjects) if subject.role == "named")
+        asked: dict[int, list[ForgetItem]] = {}
+        for place, subject in enumerate(self.subjects):
+            if subject.role == "forget":
+                asked.setdefault(subject.request, []).append(self._item(place))
+        return [ForgetRequest(tuple(items), keep) for _, items in sorted(asked.items())]
+
+    def _item(self, place: int) -> ForgetItem:
+        photo = None if self.photos is None else self.photos[place]
+        return ForgetItem(self.subjects[place].identity, photo, self.latents[place])
+
+
+def group_at(protocol: Protocol, index: int) -> list[int]:
+    """The places of the people that trial ``index`` forgets: disjoint parts of the source's fixed order."""
+    return list(range(index * protocol.people, (index + 1) * protocol.people))
+
+
+def request_of(protocol: Protocol, place: int) -> int:
+    """The request, counted from 1, that forgets the person at a place of the fixed order."""
+    return place % protocol.people // protocol.forget + 1
+
+
+def make_cast(players: Players, faces: Faces, protocol: Protocol, index: int, device: torch.device) -> Cast:
+    """The people of trial ``index`` with their latent codes.
+
+    People to keep are the last ones of the source's fixed order without the forgotten ones, so that they do not depend
+    on how many are forgotten; those that are named to the method come before the unseen ones. Raises BadInput if the
+    source holds too few people or photographs.
+    """
+    if protocol.source == RANDOM:
+        return _sampled_cast(players, protocol, index, device)
+    places = group_at(protocol, index)
+    forgotten = faces.people(protocol.source, places, photos=protocol.photos)
+    unseen, named = _people_to_keep(faces, protocol, places)
+    subjects = [
+        Subject(person.identity, "forget" if photo == 0 else "probe", photo, request_of(protocol, place))
+        for place, person in zip(places, forgotten, strict=True)
+        for photo in range(protocol.photos)
+    ]
+    subjects += [Subject(person.identity, "named", 0) for person in named]
+    subjects += [Subject(person.identity, "retain", 0) for person in unseen]
+    photos = torch.cat([person.photos for person in (*forgotten, *named, *unseen)]).to(device)
+    rng = None
+    if protocol.conventions == "published":
+        rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
+    with torch.no_grad():
+        latents = torch.cat([players.inverter.invert(photo[None], rng=rng) for photo in photos])
+    files = tuple(person.files[0] for person in forgotten if person.files)
+    return _complete(players, protocol, subjects, latents, photos, files)
+
+
+def _people_to_keep(faces: Faces, protocol: Protocol, places: Sequence[int]) -> tuple[list[Person], list[Person]]:
+    """People unseen by the method, and people named to it."""
+    total = faces.sources().get(protocol.source, 0)
+    wanted = protocol.retain + protocol.retain_named
+    others = [place for place in reversed(range(total)) if place not in places][:wanted]
+    if len(others) < wanted:
+        raise BadInput(
+            f"protocol {protocol.name} keeps {wanted} people besides the {protocol.people} forgotten ones, but "
+            f"'{protocol.source}' holds {total}; lower retain in the protocol file"
+        )
+    unseen, named = others[: protocol.retain], others[protocol.retain :]
+    return (
+        list(faces.people(protocol.source, unseen, photos=1)),
+        list(faces.people(protocol.source, named, photos=1)),
+    )
+
+
+def _sampled_cast(players: Players, protocol: Protocol, index: int, device: torch.device) -> Cast:
+    generator = players.generator
+    names = (protocol.name, protocol.version)
+    places, kept = group_at(protocol, index), protocol.retain + protocol.retain_named
+    order = [*range(protocol.retain, kept), *range(protocol.retain)]  # named people first
+    z = torch.cat(
+        [
+            seeds.normals(places, generator.z_dim, *names, "identity/latent"),
+            seeds.normals(order, generator.z_dim, *names, "retain/latent"),
+        ]
+    )
+    subjects = [Subject(sampled_name(place), "forget", 0, request_of(protocol, place)) for place in places]
+    subjects += [
+        Subject(f"random-retain-{place:04d}", "retain" if place < protocol.retain else "named", 0) for place in order
+    ]
+    with torch.no_grad():
+        latents = generator.map(z.to(device))
+    return _complete(players, protocol, subjects, latents, None, ())
+
+
+def sampled_name(place: int) -> str:
+    """What a sampled identity is called."""
+    return f"random-{place:04d}"
+
+
+def _complete(
+    players: Players,
+    protocol: Protocol,
+    subjects: Sequence[Subject],
+    latents: Tensor,
+    photos: Tensor | None,
+    files: tuple[str, ...],
+) -> Cast:
+    around = [
+        neighbours_of(players, protocol, subject.identity, latents[place])
+        for place, subject in enumerate(subjects)
+        if subject.role == "forget"
+    ]
+    return Cast(tuple(subjects), latents, photos, torch.stack(around), files)
+
+
+@torch.no_grad()
+def neighbours_of(players: Players, protocol: Protocol, identity: str, latent: Tensor) -> Tensor:
+    """Codes around the forgotten one, where its person may live on: w_u + α_i · (w_i - w_u) / ‖w_i - w_u‖.
+
+    Form and range of α are those of GUIDE's Eq. 5: α_i = NEIGHBOURHOOD · i/k for i = 1 … k, w_i are random codes of an
+    evaluation stream of this identity, the norm is over all num_ws × w_dim numbers.
+    latent: (num_ws, w_dim). Returns (k, num_ws, w_dim).
+    """
+    count, generator = protocol.neighbours, players.generator
+    if count == 0:
+        return latent.new_empty(0, *latent.shape)
+    names = (protocol.name, protocol.version, "eval/neighbour/latent", identity)
+    z = seeds.normals(range(1, count + 1), generator.z_dim, *names)
+    step = generator.map(z.to(latent.device)) - latent
+    alpha = NEIGHBOURHOOD * torch.arange(1, count + 1, device=step.device) / count
+    length = torch.linalg.vector_norm(step, dim=(1, 2)).clamp_min(torch.finfo(step.dtype).tiny)
+    return latent + (alpha / length)[:, None, None] * step

@@ -1,0 +1,78 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from guidebench import files
+
+
+def test_a_file_appears_when_the_block_ends_with_its_folders(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    with files.written_aside(path) as stream:
+        stream.write("größer")
+        assert not path.exists()
+    assert path.read_text(encoding="utf-8") == "größer"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), files.written_aside(path, "wb") as stream:
+        stream.write(b"half of the ne")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_rename_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError), files.written_aside(tmp_path / "taken") as stream:
+        stream.write("x")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_two_writers_of_one_path_do_not_meet(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.written_aside(path) as first, files.written_aside(path) as second:
+        first.write("first")
+        second.write("second")
+    assert path.read_text() == "first"  # the outer block ends last
+
+
+def test_the_content_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append("rename"), replace(old, new)))
+    files.write_text("x", tmp_path / "a.txt")
+    assert done == ["sync", "rename"]
+
+
+def test_others_may_read_the_file_as_the_umask_says(tmp_path):
+    """Temporary files of the standard library are private, and renaming would keep them so."""
+    before = os.umask(0o022)
+    try:
+        files.write_text("x", tmp_path / "a.txt")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_prefix_names_what_is_unfinished(tmp_path):
+    with files.written_aside(tmp_path / "a.txt", prefix=".unfinished-"):
+        (name,) = os.listdir(tmp_path)
+    assert name.startswith(".unfinished-")
+
+
+def test_json_is_read_back_and_ends_with_a_line_break(tmp_path):
+    value = {"name": "größer", "numbers": [1, 2.5, None]}
+    files.write_json(value, tmp_path / "a.json")
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value and text.endswith("\n") and "größer" in text
+    with pytest.raises(TypeError):
+        files.write_json({"a": {1}}, tmp_path / "b.json")
+    assert os.listdir(tmp_path) == ["a.json"]

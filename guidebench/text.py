@@ -1,0 +1,68 @@
+"""Tables and quantities as plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_CODE = re.compile(r"(`[^`]*`)")
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    r"""A table with pipes; its first ``left`` columns are left-aligned, the others right-aligned.
+
+    Cells may hold Markdown, such as bold text: only what would break the table or vanish is escaped, which is | and,
+    outside of `code`, < and _.
+
+    >>> print(markdown_table(["method", "ID"], [["mean_latent", "0.12"], ["`a_b`", "1|2"]]))
+    | method | ID |
+    |---|---:|
+    | mean\_latent | 0.12 |
+    | `a_b` | 1\|2 |
+    """
+    rule = "|---" * min(left, len(heads)) + "|---:" * (len(heads) - left) + "|"
+    first, *others = ["| " + " | ".join(map(_escaped, row)) + " |" for row in (heads, *rows)]
+    return "\n".join([first, rule, *others])
+
+
+def aligned(rows: Sequence[Sequence[str]], gap: int = 2) -> list[str]:
+    """Rows of equally many cells as lines with every column left-aligned, ``gap`` spaces between columns.
+
+    >>> aligned([["method", "trials"], ["guide", "60"]])
+    ['method  trials', 'guide   60']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    space = " " * gap
+    return [space.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def in_words(seconds: float | None) -> str:
+    """A duration to about two digits; None is unknown.
+
+    >>> in_words(0.24), in_words(38.4), in_words(725.0), in_words(12240.0), in_words(None)
+    ('0.2 s', '38 s', '12 min', '3.4 h', 'unknown')
+    """
+    if seconds is None:
+        return "unknown"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def bytes_in_words(size: float) -> str:
+    """A number of bytes to three digits, in decimal units.
+
+    >>> bytes_in_words(350_000_000), bytes_in_words(7_289), bytes_in_words(12)
+    ('350 MB', '7.29 kB', '12 bytes')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"
+
+
+def _escaped(cell: str) -> str:
+    parts = _CODE.split(cell.replace("|", r"\|"))  # code at the odd places
+    return "".join(
+        part if place % 2 else part.replace("<", "&lt;").replace("_", r"\_") for place, part in enumerate(parts)
+    )

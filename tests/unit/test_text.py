@@ -1,0 +1,65 @@
+"""Tables and quantities as text; their docstrings hold the plain cases."""
+
+from __future__ import annotations
+
+import pytest
+
+from guidebench.text import aligned, bytes_in_words, in_words, markdown_table
+
+
+@pytest.mark.parametrize(("left", "rule"), [(0, "|---:|---:|"), (1, "|---|---:|"), (2, "|---|---|"), (9, "|---|---|")])
+def test_the_first_columns_are_left_aligned(left, rule):
+    assert markdown_table(["a", "b"], [["1", "2"]], left=left).splitlines() == ["| a | b |", rule, "| 1 | 2 |"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<0.05", "&lt;0.05"),
+        ("in_domain", r"in\_domain"),
+        ("**0.1**", "**0.1**"),
+        ("`a_<b>|c` and d_e", r"`a_<b>\|c` and d\_e"),  # GitHub reads \| in a table even within code
+        ("", ""),
+    ],
+)
+def test_only_what_would_break_or_vanish_is_escaped(cell, shown):
+    assert markdown_table([cell], [[cell]]).splitlines() == [f"| {shown} |", "|---|", f"| {shown} |"]
+
+
+def test_a_table_without_rows_is_its_heads():
+    assert markdown_table(["a", "b"], []) == "| a | b |\n|---|---:|"
+
+
+def test_aligned_lines_end_without_spaces():
+    assert aligned([["a", "long"], ["longer", ""]], gap=1) == ["a      long", "longer"]
+    assert aligned([]) == []
+
+
+def test_rows_of_different_lengths_are_refused():
+    with pytest.raises(ValueError):
+        aligned([["a", "b"], ["c"]])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "unknown"),
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (99.4, "99 s"),
+        (100, "2 min"),
+        (5999, "100 min"),
+        (6000, "1.7 h"),
+    ],
+)
+def test_durations_change_their_unit_where_two_digits_end(seconds, words):
+    assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1 kB"), (41_271, "41.3 kB"), (1_500_000, "1.5 MB"), (80e9, "80 GB")],
+)
+def test_bytes_have_decimal_units(size, words):
+    assert bytes_in_words(size) == words

@@ -46,8 +46,8 @@ def code(identity: torch.Tensor, nuisance: float = 0.0) -> torch.Tensor:
 
 
 def run(bench: trial.Bench, method: str) -> trial.Outcome:
-    chosen, _ = chosen.with_preset(registry.load_method(method), "linear")
-    return trial.run_trial(bench, PROTOCOL, chosen, 0, 0, lambda step, scalars: None)
+    preset, _ = chosen.with_preset(registry.load_method(method), "linear")
+    return trial.run_trial(bench, PROTOCOL, preset, 0, 0, lambda step, scalars: None)
 
 
 def similarity(outcome: trial.Outcome, rows: slice, judge: str = "plain") -> float:

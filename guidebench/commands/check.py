@@ -21,12 +21,14 @@ from torch import Tensor
 
 from guidebench import chosen, digest, registry, seeds
 from guidebench.engine import isolation, trial
+from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator
 from guidebench.testbeds.linear import LinearTestbed
-from guidebench.unlearner import ForgetItem, Unlearner
+from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
+from guidebench.views import protocol_cameras
 
 MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic testbed runs this many
 _INTERFACE = ("z_dim", "num_ws", "w_dim", "resolution", "w_avg", "rig", "features_are_deterministic")
@@ -74,10 +76,11 @@ def _findings(spec: str) -> Iterator[Finding]:
         yield Finding("preset", False, str(error))
         return
 
-    bench = trial.Bench(LinearTestbed())
-    item, other = (trial.make_cast(bench, _PROTOCOL, index).forgotten for index in (0, 1))
+    bench = Bench(LinearTestbed())
+    (request,), (another,) = (bench.cast(_PROTOCOL, index).requests for index in (0, 1))
+    (item,) = request.forget
     source = bench.players.generator
-    first = _attempt(bench, method, item, item)
+    first = _attempt(bench, method, request, request)
     if first.error is None and isinstance(first.result, Generator):
         yield Finding("returns", True, f"a generator ({type(first.result).__name__})")
     else:
@@ -99,13 +102,13 @@ def _findings(spec: str) -> Iterator[Finding]:
     if not interface.ok:
         return
     try:
-        isolation.check_generator(result, source, item, trial.protocol_cameras(_PROTOCOL, source))
+        isolation.check_generator(result, source, item, protocol_cameras(_PROTOCOL, source))
     except GuidebenchError as error:
         yield Finding("renders", False, str(error))
         return
     yield Finding("renders", True, "finite images of the original's size")
     codes = _codes(bench, item)
-    again, otherwise = (_attempt(bench, method, asked, item).result for asked in (item, other))
+    again, otherwise = (_attempt(bench, method, asked, request).result for asked in (request, another))
     floor = method.name in registry.FLOORS
     reaction = "the same for everyone, as a floor should be" if floor else "another identity gives another generator"
     yield _guarded("batches", "one code renders the same alone and among others", lambda: _batches(result, codes))
@@ -123,8 +126,8 @@ def _quick(method: Unlearner) -> Unlearner:
     return method
 
 
-def _attempt(bench: trial.Bench, method: Unlearner, item: ForgetItem, streams_of: ForgetItem) -> _Attempt:
-    """Runs a method as a trial does, with the streams of one item and the request for another if they differ."""
+def _attempt(bench: Bench, method: Unlearner, request: ForgetRequest, streams_of: ForgetRequest) -> _Attempt:
+    """Runs a method as a trial does, with the streams of one request and the people of another if they differ."""
     reports: list[dict[str, float]] = []
 
     def progress(step: int, **scalars: float) -> None:
@@ -134,7 +137,7 @@ def _attempt(bench: trial.Bench, method: Unlearner, item: ForgetItem, streams_of
     context = trial.make_context(bench, _PROTOCOL, streams_of, 0, progress)
     result, error, players = None, None, None
     try:
-        result, changed = isolation.call_method(method, bench.players.generator, item, context)
+        result, changed = isolation.call_method(method, bench.players.generator, request, context)
     except MethodError as raised:
         error = str(raised)
     else:
@@ -143,11 +146,11 @@ def _attempt(bench: trial.Bench, method: Unlearner, item: ForgetItem, streams_of
     return _Attempt(context.source, result, error, reports, players, _judge_state(bench) != judges)
 
 
-def _judge_state(bench: trial.Bench) -> list[str]:
+def _judge_state(bench: Bench) -> list[str]:
     return [digest.of_module(judge) for judge in bench.judges.recognizers.values()]
 
 
-def _codes(bench: trial.Bench, item: ForgetItem) -> Tensor:
+def _codes(bench: Bench, item: ForgetItem) -> Tensor:
     """(3, num_ws, w_dim): the forgotten code and two others."""
     z = seeds.normals(range(2), bench.players.generator.z_dim, "check", "codes")
     return torch.cat([item.latent[None], bench.players.generator.map(z)])
@@ -279,7 +282,7 @@ def _reacts(floor: bool, result: Generator, otherwise: object, codes: Tensor) ->
     return None
 
 
-def _check_saves(method: Unlearner, result: Generator, bench: trial.Bench, codes: Tensor) -> Finding:
+def _check_saves(method: Unlearner, result: Generator, bench: Bench, codes: Tensor) -> Finding:
     source = bench.players.generator
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -12,15 +12,18 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from guidebench import chosen, images, registry, sources
+from guidebench import images, registry, sources
+from guidebench.chosen import ChosenMethod
 from guidebench.engine.isolation import blame_the_method
-from guidebench.engine.trial import render_views
-from guidebench.engine.workers import resolve_device
+from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, MethodError
 from guidebench.noise import Noise
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import folders
 from guidebench.testbed import Generator
+from guidebench.views import render_views
+
+_log = logging.getLogger(__name__)
 
 
 def render_trial(
@@ -41,18 +44,19 @@ def render_trial(
     try:
         record = folders.read(folder)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{folder} is no record: {error}; give a folder below OUT/records/") from None
+        raise BadInput(f"{folder} is not a record: {error}; give a folder below OUT/records/") from None
     if not (folder / "generator").is_dir():
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
-    kind = registry.testbed_class(record.testbed)
-    testbed = kind(device=resolve_device(device), conventions=record.conventions)
+    spec = record.spec
+    kind = registry.testbed_class(spec.testbed)
+    testbed = kind(device=resolve_device(device), conventions=spec.protocol.conventions)
     players = testbed.players()
-    if players.digests["generator"] != record.digests.get("generator"):
-        raise BadInput(f"{folder} was made with other weights of testbed {record.testbed} than are installed")
+    if players.digests["generator"] != spec.weights.get("generator"):
+        raise BadInput(f"{folder} was made with other weights of testbed {spec.testbed} than are installed")
     _check_angles(yaws, pitch)
-    generator = _kept_generator(folder, record, players.generator)
+    generator = _kept_generator(folder, spec.method, players.generator)
     rig = players.generator.rig
-    pitch = float(record.protocol.get("pitch", 0.0)) if pitch is None else pitch
+    pitch = spec.protocol.pitch if pitch is None else pitch
     cameras = None
     if rig is not None:
         cameras = rig.look_at(torch.tensor([math.radians(yaw) for yaw in yaws]), pitch).to(testbed.device)
@@ -70,7 +74,7 @@ def render_trial(
     if photo is not None:
         picture = images.to_arrays(images.load(photo, generator.resolution)[None])[0]
         rows.append(Row("photo", [Cell(picture, Path(photo).name)]))
-    for title, views in zip(("original", f"after {record.label}"), renders, strict=True):
+    for title, views in zip(("original", f"after {spec.method.label}"), renders, strict=True):
         cells = [Cell(array, caption) for array, caption in zip(images.to_arrays(views), captions, strict=False)]
         rows.append(Row(title, cells))
     with folders.storage_errors(Path(out)):
@@ -85,14 +89,13 @@ def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
         raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
 
 
-def _kept_generator(folder: Path, record: folders.Record, source: Generator) -> Generator:
+def _kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> Generator:
     try:
-        method = registry.load_method(record.notes.get("method_spec", record.method))
-        method = chosen.with_fields(method, record.fields)
+        method = recorded.build()
     except (TypeError, ValueError) as error:
         raise BadInput(f"{folder}: the method has no such fields any more: {error}") from None
-    if sources.source_digest(method) != record.source_digest:
-        sys.stderr.write(f"guidebench: the code of {record.method} has changed since {folder} was recorded\n")
+    if sources.source_digest(method) != recorded.source_digest:
+        _log.warning("the code of %s has changed since %s was recorded", recorded.name, folder)
     try:
         with blame_the_method("its generator cannot be loaded"):
             return method.load(copy.deepcopy(source), folder / "generator").eval().requires_grad_(False)

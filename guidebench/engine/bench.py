@@ -20,8 +20,8 @@ from guidebench.evidence import DifferentPeople, Faces, Samples, Seen
 from guidebench.images import quantise
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.testbed import Generator, Judges, Players, Testbed
 from guidebench.testbed import Faces as Photographs
+from guidebench.testbed import Generator, Judges, Players, Testbed
 from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
 
 _REMEMBERED = 4  # groups of people whose renders before unlearning are kept in memory
@@ -182,8 +182,7 @@ class Bench:
         view, generator = frontal_camera(protocol, self.players.generator), self.players.generator
         with torch.no_grad():
             return [
-                quantise(generator.render(code.detach()[None], view, noise=Noise.constant()))[0].cpu()
-                for code in codes
+                quantise(generator.render(code.detach()[None], view, noise=Noise.constant()))[0].cpu() for code in codes
             ]
 
     @torch.no_grad()

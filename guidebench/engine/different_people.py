@@ -44,7 +44,7 @@ def measure_different_people(
     if count < FEWEST_PEOPLE:
         return {}
     key = [_VERSION, testbed.conventions, source, faces.manifest(source), count, names, dict(judges.digests)]
-    path = (testbed.cache or places.cache()) / "different-people" / f"{digest.of_data(key)}.json"
+    path = (testbed.cache or places.cache_folder()) / "different-people" / f"{digest.of_data(key)}.json"
     known = _read(path)
     if known is None:
         known = _measure(faces, source, judges, testbed.device, count)
@@ -63,9 +63,7 @@ def _measure(
             seen = recognizer.embed(photo).numpy()
             if seen.found[0]:
                 rows[judge].append(seen.vectors[0])
-    return {
-        judge: pair_statistics(np.stack(found)) for judge, found in rows.items() if len(found) >= FEWEST_PEOPLE
-    }
+    return {judge: pair_statistics(np.stack(found)) for judge, found in rows.items() if len(found) >= FEWEST_PEOPLE}
 
 
 def _read(path: Path) -> Mapping[str, DifferentPeople] | None:
@@ -79,6 +77,6 @@ def _read(path: Path) -> Mapping[str, DifferentPeople] | None:
 def _write(known: Mapping[str, DifferentPeople], path: Path) -> None:
     """A cache that cannot be written costs measuring again and nothing else."""
     try:
-        files.write_bytes(path, msgspec.json.encode(known))
+        files.write_text(msgspec.json.encode(known).decode(), path)
     except OSError:
         return

@@ -95,9 +95,7 @@ def trials_of(entrant: Entrant, protocol: Protocol) -> int:
     return min(protocol.trials, FLOOR_TRIALS) if entrant.few else protocol.trials
 
 
-def _cases_of(
-    protocol: Protocol, entrants: Sequence[Entrant], description: Description, testbed: str
-) -> list[Case]:
+def _cases_of(protocol: Protocol, entrants: Sequence[Entrant], description: Description, testbed: str) -> list[Case]:
     groups = description.groups[protocol.digest()]
     found = [
         Case(_spec(protocol, entrant, description, testbed, groups[index], seed), index)

@@ -101,6 +101,7 @@ class Progress(Watcher):
         means = {label: sum(values) / len(values) for label, values in self._seconds.items()}
         waiting = sum(means.get(label, overall) for label in self._waiting)
         running = sum(
-            max(0.0, means.get(case.spec.method.label, overall) - (now - since)) for case, since, _, _ in self._running.values()
+            max(0.0, means.get(case.spec.method.label, overall) - (now - since))
+            for case, since, _, _ in self._running.values()
         )
         return (waiting + running) / self._workers

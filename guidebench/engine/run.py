@@ -220,9 +220,7 @@ def reproduce(
     return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
 
 
-def suite_entrants(
-    suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options
-) -> list[Entrant]:
+def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options) -> list[Entrant]:
     """A suite's rows, methods beside them, and floors; a method that is a row of the suite is not repeated."""
     rows = list(suite.entrants)
     known = [entrant.chosen for entrant in rows]
@@ -341,9 +339,7 @@ def _execute(executor: Executor, todo: Sequence[Case], busy: int, watch: Watcher
     return finished
 
 
-def resolve_protocol(
-    protocol: str | Path | Protocol | ProtocolFile, options: Options, **overrides: Any
-) -> Protocol:
+def resolve_protocol(protocol: str | Path | Protocol | ProtocolFile, options: Options, **overrides: Any) -> Protocol:
     """The protocol with the testbed's overlay and overrides (None: not given); the user's photographs are its source.
 
     Raises BadInput naming what is wrong and what is allowed.
@@ -364,7 +360,9 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
     if resolved.source == protocols.RANDOM:
         raise BadInput(f"--photos needs a protocol of photographs; {resolved.name} samples its identities")
     if len(people) < resolved.people:
-        raise BadInput(f"--photos {photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial")
+        raise BadInput(
+            f"--photos {photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial"
+        )
     fewest = min(people, key=lambda name: len(people[name]))
     probes = min(resolved.probe_photos, len(people[fewest]) - 1)
     if probes < resolved.probe_photos:
@@ -384,16 +382,14 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
     )
 
 
-def choose_methods(
-    methods: Method | Iterable[Method], settings: Mapping[str, object], testbed: str
-) -> list[Entrant]:
+def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, object], testbed: str) -> list[Entrant]:
     """The methods, resolved, with the settings that concern them: a setting applies to every one that has the field.
 
     Raises BadInput if no method has the field, or the value does not fit.
     """
     wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)  # type: ignore[arg-type]
     name = registry.testbed_class(testbed).name
-    texts = {field: str(value).lower() if isinstance(value, bool) else str(value) for field, value in settings.items()}
+    texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
     known: dict[str, list[str]] = {}
     entrants = []
     for method in dict.fromkeys(wanted):
@@ -401,13 +397,12 @@ def choose_methods(
             entrants.append(chosen.choose_object(method, name))
             continue
         known[method] = chosen.field_names(registry.load_method(method))
-        own = {field: text for field, text in texts.items() if field in known[method]}
+        own = {key: text for key, text in texts.items() if key in known[method]}
         entrants.append(chosen.choose(method, name, own))
-    fields = {field for names in known.values() for field in names}
-    for field in texts:
-        if field not in fields:
-            first = next(iter(known), "METHOD")
-            raise unknown_name("field", field, fields, command=f"guidebench show {first}")
+    fields = {key for names in known.values() for key in names}
+    for key in texts:
+        if key not in fields:
+            raise unknown_name("field", key, fields, command=f"guidebench show {next(iter(known), 'METHOD')}")
     return entrants
 
 

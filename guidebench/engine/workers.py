@@ -103,8 +103,8 @@ class Worker:
         import torch
 
         from guidebench.engine.bench import Bench
-        from guidebench.photos.own import FolderFaces
         from guidebench.metric import TrialMetric
+        from guidebench.photos.own import FolderFaces
         from guidebench.registry import load_metric, testbed_class
         from guidebench.store.folders import Store
 

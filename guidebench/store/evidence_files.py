@@ -80,9 +80,7 @@ def load_evidence(path: str | Path) -> Evidence:
             frontal=int(arrays["frontal"]),
             source=Samples(_shared(arrays, "source", path)["features"]),
             after=tuple(Samples(features) for features in arrays["after/features"]),
-            real=None
-            if real is None
-            else FrechetStatistics(real["mean"], real["covariance"], int(real["count"])),
+            real=None if real is None else FrechetStatistics(real["mean"], real["covariance"], int(real["count"])),
         )
 
 

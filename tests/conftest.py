@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +51,15 @@ def _reason_against_weights() -> str | None:
 def root() -> Path:
     """The checkout that the tests lie in."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def says() -> Callable[..., str]:
+    """A pattern of what a message must hold, in any order: `pytest.raises(BadInput, match=says("gide", "'guide'"))`.
+
+    Values that were given, alternatives, commands, names and digits; the sentences around them are free to change.
+    """
+    return lambda *parts: "(?s)" + "".join(f"(?=.*{re.escape(part)})" for part in parts)
 
 
 @pytest.fixture(scope="session")

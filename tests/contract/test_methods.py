@@ -70,13 +70,13 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("ReturnsNone", "returns", "None"),
         ("ReturnsStateDict", "returns", "OrderedDict"),
         ("ReturnsSource", "copy", "context.source"),
-        ("NanWeights", "renders", "not finite"),
+        ("NanWeights", "renders", "finite"),
         ("MutatesSource", "players", "generator"),
-        ("Diverges", "progress", "loss is not finite at step 1"),
+        ("Diverges", "progress", "step 1"),
         ("IgnoresRequest", "reacts", "request.forget"),
-        ("KeepsState", "repeats", "same streams differ"),
-        ("BatchDependent", "batches", "no row of a batch"),
-        ("IgnoresNoise", "noise", "constant noise"),
+        ("KeepsState", "repeats", "context.streams.at"),
+        ("BatchDependent", "batches", "batch"),
+        ("IgnoresNoise", "noise", "`noise`"),
         ("SingleCodes", "batches", "too many values to unpack"),
         ("NoRig", "interface", "rig"),
         ("NoAverage", "interface", "w_avg"),
@@ -87,9 +87,9 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("OutOfBounds", "fields", "lr = 2.0"),
         ("WrongPreset", "fields", "'step'"),
         ("WrongPreset", "preset", "step"),
-        ("NoDefault", "loads", "default for every field"),
+        ("NoDefault", "loads", "default"),
         ("NoDataclass", "loads", "dataclass"),
-        ("ForgottenDecorator", "fields", "lr is ignored"),
+        ("ForgottenDecorator", "fields", "@dataclass(frozen=True)"),
     ],
 )
 def test_a_method_that_breaks_the_contract_is_told_how(name: str, check: str, hint: str) -> None:
@@ -123,7 +123,7 @@ def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_
 
 def test_a_misspelt_method_is_one_finding_with_the_close_match() -> None:
     (finding,) = check_method("gide")
-    assert not finding.ok and "did you mean 'guide'" in finding.detail
+    assert not finding.ok and "'gide'" in finding.detail and "'guide'" in finding.detail
 
 
 def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
 
 def test_new_never_overwrites_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("precious")
-    with pytest.raises(BadInput, match="exists already"):
+    with pytest.raises(BadInput, match=r"mine\.py.*exist"):
         new.new_method("mine", tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
 

@@ -66,17 +66,17 @@ def test_trials_that_tables_share_are_measured_once(tmp_path):
     few = ("--identities", "1", "--floors", "none")
     second = reproduce("table-2", *few, out=tmp_path)
     assert second.exit_code == 0, second.output
-    assert "4 measured in" in second.stderr
-    assert "4 measured, 1 already recorded" in reproduce("table-3", *few, out=tmp_path).stderr
-    assert "0 measured, 4 already recorded" in reproduce("table-2", *few, out=tmp_path).stderr
+    assert "4 measured" in second.stderr
+    assert re.search(r"\b4 measured.*\b1\b.*recorded", reproduce("table-3", *few, out=tmp_path).stderr)
+    assert re.search(r"\b0 measured.*\b4\b.*recorded", reproduce("table-2", *few, out=tmp_path).stderr)
     assert len(records(tmp_path)) == 8
 
 
 def test_all_protocols_of_a_suite_are_one_run(tmp_path):
     result = reproduce("table-1", "--identities", "1", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0, result.output
-    assert "random, ffhq, celebahq on testbed linear: 12 of 12 trials to run" in result.stderr
-    assert "[12/12] celebahq: guide on celebahq-0000" in result.stderr
+    assert re.search(r"\brandom, ffhq, celebahq\b.*\blinear\b.*\b12 of 12 trials", result.stderr)
+    assert re.search(r"^\[12/12\] celebahq\b.*\bguide\b.*\bcelebahq-0000\b", result.stderr, re.MULTILINE)
     assert [len(list((tmp_path / "records" / name).iterdir())) for name in ("random", "ffhq", "celebahq")] == [4, 4, 4]
 
 
@@ -101,7 +101,7 @@ def test_rows_stand_under_their_titles_with_the_values_of_their_records(tmp_path
 def test_a_method_of_ones_own_is_a_row_beside_the_papers(tmp_path, own):
     result = reproduce("table-4", "--identities", "1", "--method", own, out=tmp_path)
     assert result.exit_code == 0, result.output
-    assert "5 measured in" in result.stderr
+    assert "5 measured" in result.stderr
     rows = [line.split("  ")[0] for line in result.stdout.splitlines() if "±" in line or "  1  " in line]
     assert {"local loss", "+ global loss", "mine"} <= set(rows)
 
@@ -119,8 +119,8 @@ def test_other_records_of_the_directory_stay_out_of_the_table(tmp_path, own):
 def test_the_command_that_makes_the_table_again_is_told(tmp_path):
     out = tmp_path / "my runs"
     result = reproduce("table-4", "--identities", "1", "--seeds", "0-1", "--fresh", "--floors", "none", out=out)
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("the same table again: ")]
-    assert line.endswith(f"reproduce table-4 --testbed linear --out '{out}' --identities 1 --seeds 0,1 --floors none")
+    command = f"reproduce table-4 --testbed linear --out '{out}' --identities 1 --seeds 0,1 --floors none"
+    assert sum(line.endswith(command) for line in result.stderr.splitlines()) == 1
     assert f"{out}/records/" in result.stderr
 
 
@@ -142,12 +142,12 @@ def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted; what was measured is kept" in error
+    assert process.returncode == 130 and re.search(r"^guidebench: .*interrupt.*same command", error, re.MULTILINE)
     kept = len(records(out))
     assert 1 <= kept < 4
     again = reproduce(str(slow_suite), "--floors", "none", out=out)
     assert again.exit_code == 0, again.output
-    assert f"{4 - kept} measured, {kept} already recorded" in again.stderr
+    assert re.search(rf"\b{4 - kept} measured.*\b{kept}\b.*recorded", again.stderr)
 
 
 def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path):
@@ -161,24 +161,26 @@ def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path):
     for record in records(tmp_path):
         seconds.setdefault(record["label"], []).append(record["seconds"]["total"])
     left = sum(1 * statistics.median(of_row) / 2 for of_row in seconds.values())
-    assert f"2 trials to run, 2 at a time: {left:.1f} s" in result.stdout
+    assert re.search(rf"^2 trials .*\b2\b.*: {left:.1f} s$", result.stdout, re.MULTILINE)
     row = next(line for line in result.stdout.splitlines() if "+ global loss" in line)
     assert re.split(r"\s{2,}", row)[:5] == ["celebahq", "+ global loss", "3", "2", "1"]
-    assert f"2 trials of this row in {tmp_path}" in row
-    assert "missing assets of testbed linear: none" in result.stdout
+    assert re.search(rf"\b2 trials .*{re.escape(str(tmp_path))}", row)
+    assert re.search(r"\bmissing .*\blinear: none$", result.stdout, re.MULTILINE)
 
 
 def test_a_forecast_into_the_blue_makes_no_directory_and_no_number_up(tmp_path):
     result = reproduce("table-3", "--dry-run", out=tmp_path / "out")
     assert result.exit_code == 0 and not (tmp_path / "out").exists()
-    assert "19 trials to run, 1 at a time: unknown" in result.stdout  # five rows on 3 identities, two floors on 2
+    assert re.search(
+        r"^19 trials .*\b1\b.*: unknown$", result.stdout, re.MULTILINE
+    )  # five rows on 3 identities, two floors on 2
 
 
 def test_on_mini_a_forecast_stands_on_the_reference_results(tmp_path):
     """The ladder on 10 people and 3 seeds, floors on 2: 132 trials of known seconds."""
     result = reproduce("table-2", "--dry-run", "--workers", "2", testbed="mini", out=tmp_path / "out")
     assert result.exit_code == 0, result.output
-    total = re.search(r"^132 trials to run, 2 at a time: (\d+) min$", result.stdout, re.MULTILINE)
+    total = re.search(r"^132 trials .*\b2\b.*: (\d+) min$", result.stdout, re.MULTILINE)
     assert total is not None
     scores = pandas.read_csv(resources.files("guidebench.reports") / "mini" / "scores.csv")
     trials = scores[scores["protocol"] == "celebahq-multi"].drop_duplicates(["label", "identity", "seed"])
@@ -187,7 +189,7 @@ def test_on_mini_a_forecast_stands_on_the_reference_results(tmp_path):
     asked = {label: 6 if label in ("nothing", "scramble") else 30 for label in ladder}
     seconds = sum(asked[label] * statistics.median(each) for label, each in by_label.items())
     assert sum(asked.values()) == 132 and int(total[1]) == round(seconds / 2 / 60)
-    assert result.stdout.count("in the reference results that ship") == 6
+    assert result.stdout.count("reference results") == 6
 
 
 @pytest.fixture
@@ -207,31 +209,29 @@ def test_missing_assets_are_refused_in_one_line(tmp_path, without_weights):
     result = reproduce("table-4", out=tmp_path / "out")
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert "testbed linear lacks 2 of its files: weights.pkl: place it in DIR; faces: place them" in line
+    assert re.search(r"\blinear\b.*\b2\b.*weights\.pkl: place it in DIR; faces: place them", line)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_forecast_lists_missing_assets_with_what_to_do(tmp_path, without_weights):
     result = reproduce("table-4", "--dry-run", "--floors", "none", out=tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-3:] == [
-        "missing assets of testbed linear:",
-        "  weights.pkl: place it in DIR",
-        "  faces: place them",
-    ]
-    assert "6 trials to run" in result.stdout
+    head, *rest = result.stdout.splitlines()[-3:]
+    assert re.search(r"\bmissing .*\blinear:$", head)
+    assert rest == ["  weights.pkl: place it in DIR", "  faces: place them"]
+    assert re.search(r"^6 trials\b", result.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["table-9"], ["unknown suite 'table-9'", "did you mean 'table-", "guidebench list suites"]),
-        (["absent.toml"], ["cannot read the suite file absent.toml"]),
-        (["table-2", "--method", "gide"], ["unknown method 'gide'", "did you mean 'guide'"]),
+        (["table-9"], ["suite 'table-9'", "`guidebench list suites`"]),
+        (["absent.toml"], ["suite", "absent.toml"]),
+        (["table-2", "--method", "gide"], ["method 'gide'", "'guide'"]),
         (["table-2", "--identities", "999"], ["999", "identities"]),
         (["table-2", "--identities", "0"], ["identities = 0"]),
         (["table-2", "--seeds", "x"], ["'x'", "integers"]),
-        (["table-2", "--testbed", "maxi"], ["unknown testbed 'maxi'"]),
+        (["table-2", "--testbed", "maxi"], ["testbed 'maxi'", "`guidebench list testbeds`"]),
         (["table-2", "--format", "html"], ["html"]),
     ],
     ids=lambda value: " ".join(value)[:40],
@@ -248,7 +248,7 @@ def test_bad_input_is_answered_in_one_line_with_exit_code_2(tmp_path, arguments,
 def test_own_suites_are_shown_as_suites(slow_suite):
     result = CliRunner().invoke(main, ["show", str(slow_suite), "--testbed", "linear"])
     assert result.exit_code == 0, result.output
-    assert "# suite slow on testbed linear" in result.stdout
+    assert re.search(r"^# suite slow\b.*\blinear\b", result.stdout, re.MULTILINE)
     assert re.search(r"^  Slow  .*mine\.py:Mine --set seconds=0\.5$", result.stdout, re.MULTILINE)
 
 
@@ -256,4 +256,4 @@ def test_trials_of_other_sizes_are_not_taken_for_this_row(tmp_path):
     few = ("--identities", "1", "--floors", "none")
     reproduce("table-4", *few, "--samples", "40", out=tmp_path)
     shown = reproduce("table-4", *few, "--dry-run", out=tmp_path).stdout
-    assert shown.count("2 trials of mean-latent under other protocols") == 2 and "of this row" not in shown
+    assert len(re.findall(r"\b2 trials .*\bmean-latent\b", shown)) == 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,7 @@ def test_the_main_job_prints_a_table_with_floors_and_says_where_the_records_lie(
         assert word in result.stdout
     for word in ("ID_neighbour", "Target similarity", "KID_pre", "Precision", "Recall"):
         assert word in result.stdout
-    assert "7 measured in" in result.stderr and "records/" in result.stderr
+    assert re.search(r"\b7 measured\b", result.stderr) and f"{tmp_path}/records/" in result.stderr
     assert len(records(tmp_path)) == 7  # three identities, both floors on two
     for folder in records(tmp_path):
         assert {item.name for item in folder.iterdir()} == {
@@ -66,7 +67,7 @@ def test_what_is_recorded_is_skipped_and_fresh_measures_it_again(tmp_path):
     first = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
     before = {path: (path / "record.json").read_bytes() for path in records(tmp_path)}
     again = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
-    assert "3 measured" in first.stderr and "0 measured, 3 already recorded" in again.stderr
+    assert "3 measured" in first.stderr and re.search(r"\b0 measured.*\b3\b.*recorded", again.stderr)
     assert {path: (path / "record.json").read_bytes() for path in records(tmp_path)} == before
     fresh = guidebench_run(*SMOKE, "--method", "guide", "--fresh", out=tmp_path)
     assert "3 measured" in fresh.stderr
@@ -97,7 +98,7 @@ def test_older_records_that_do_not_fit_are_left_out_of_the_table_and_named(tmp_p
     (folder / "record.json").write_text(json.dumps(record))
     result = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0, result.output
-    assert "leaves out older records" in result.stderr
+    assert "guidebench: " in result.stderr and str(tmp_path) in result.stderr and "weights of plain" in result.stderr
     assert not any(line.startswith("mean-latent") for line in result.stdout.splitlines())  # a footnote may name it
 
 
@@ -135,48 +136,52 @@ def test_seeds_identities_and_samples_are_overridden(tmp_path):
 
 
 MISBEHAVIOUR = {
-    "raises": ("raise ValueError('no idea')", "the method raised: ValueError: no idea (mine.py:"),
+    "raises": ("raise ValueError('no idea')", ["ValueError: no idea", "mine.py:"]),
     "raises-our-errors": (
         "from guidebench.errors import BadInput\n        raise BadInput('mine')",
-        "the method raised: BadInput: mine",
+        ["BadInput: mine", "mine.py:"],
     ),
-    "exits": ("raise SystemExit(0)", "the method raised: SystemExit"),
-    "returns-none": ("return None", "must return a guidebench.testbed.Generator, it returned None"),
-    "nan-loss": ("context.progress(1, loss=float('nan'))", "diverged: loss = nan at step 1"),
-    "nan-weights": ("[p.fill_(float('nan')) for p in generator.parameters()]", "is not finite"),
+    "exits": ("raise SystemExit(0)", ["SystemExit", "mine.py:"]),
+    "returns-none": ("return None", ["unlearn()", "guidebench.testbed.Generator", "None"]),
+    "nan-loss": ("context.progress(1, loss=float('nan'))", ["loss = nan", "step 1"]),
+    "nan-weights": ("[p.fill_(float('nan')) for p in generator.parameters()]", ["finite", "--set lr="]),
     "nan-later": (
         "seen, old = [], generator.decode\n"
         "        def decode(*a, **k): seen.append(1); return old(*a, **k) * (1 if len(seen) < 2 else torch.nan)\n"
         "        generator.decode = decode",
-        "renders values that are not finite",
+        ["renders", "finite"],
     ),
-    "changes-source": ("[p.mul_(2) for p in context.source.parameters()]", "changed the context's source"),
+    "changes-source": ("[p.mul_(2) for p in context.source.parameters()]", ["context's source"]),
     "changes-recognizer": (
         "[p.data.mul_(2) for p in context.recognizer.buffers()]",
-        "changed the context's recognizer",
+        ["context's recognizer"],
     ),
     "hooks-source": (
         "context.source.backbone.register_forward_hook(lambda m, a, out: out * 0)",
-        "changed the context's source",
+        ["context's source"],
     ),
-    "patches-source": ("context.source.synthesize = lambda ws, noise: ws.mean(1)", "changed the context's source"),
-    "patches-classes": ("type(generator).decode = lambda self, *a, **k: None", "patched the classes LinearGenerator"),
-    "own-base-exception": ("raise type('Odd', (BaseException,), {'__str__': lambda self: 1 / 0})()", "cannot be shown"),
-    "absurd-step": ("context.progress(2**70, loss=1.0)", "count steps from 1"),
-    "changes-request": ("request.forget[0].latent.zero_(), request.forget[0].image.zero_()", "changed the request"),
+    "patches-source": ("context.source.synthesize = lambda ws, noise: ws.mean(1)", ["context's source"]),
+    "patches-classes": ("type(generator).decode = lambda self, *a, **k: None", ["classes", "LinearGenerator"]),
+    "own-base-exception": (
+        "raise type('Odd', (BaseException,), {'__str__': lambda self: 1 / 0})()",
+        ["Odd: ", "mine.py:"],
+    ),
+    "absurd-step": ("context.progress(2**70, loss=1.0)", [f"step {2**70}", "from 1"]),
+    "changes-request": ("request.forget[0].latent.zero_(), request.forget[0].image.zero_()", ["changed", "request"]),
 }
 
 
 @pytest.mark.parametrize("name", MISBEHAVIOUR)
 def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, name):
-    body, reason = MISBEHAVIOUR[name]
+    body, words = MISBEHAVIOUR[name]
     method = write_method(tmp_path, "mine", body)
     result = guidebench_run(*SMOKE, "--method", method, "--method", "mean-latent", out=tmp_path / "out")
     assert result.exit_code == 1, result.output
-    assert reason in result.stderr and "1 failed" in result.stderr
+    assert [word for word in words if word not in result.stderr] == [] and "1 failed" in result.stderr
     assert len(records(tmp_path / "out")) == 3  # mean-latent and both floors, unharmed
     (failure,) = records(tmp_path / "out", "failures")
-    assert reason in json.loads((failure / "record.json").read_text())["reason"]
+    reason = json.loads((failure / "record.json").read_text())["reason"]
+    assert [word for word in words if word not in reason] == []
     assert "Traceback" not in result.output
     frame = guidebench.records(tmp_path / "out")
     nothing = frame[(frame.method == "nothing") & (frame.metric == "id")]
@@ -240,7 +245,7 @@ def test_two_classes_in_one_file_are_two_methods(tmp_path):
         result = guidebench_run(*SMOKE, "--method", f"{path}:{name}", "--floors", "none", out=tmp_path / "out")
         assert "1 measured" in result.stderr, result.output
     both = guidebench_run(*SMOKE, "--method", f"{path}:A", "--method", f"{path}:B", out=tmp_path / "out")
-    assert both.exit_code == 2 and "called 'two'" in both.stderr
+    assert both.exit_code == 2 and "'two'" in both.stderr
 
 
 def test_a_method_is_measured_again_when_a_file_beside_it_changes(tmp_path):
@@ -258,7 +263,7 @@ def test_a_method_is_measured_again_when_a_file_beside_it_changes(tmp_path):
         done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True)
         return done.stderr
 
-    assert "1 measured" in run() and "0 measured, 1 already recorded" in run()
+    assert "1 measured" in run() and re.search(r"\b0 measured.*\b1\b.*recorded", run())
     for name in beside:
         registry_sees = f"from guidebench import registry as r; print(r.source_digest(r.load_method('{path}:Mine')))"
         digests = set()
@@ -277,7 +282,10 @@ def test_two_helpers_of_one_name_are_refused(tmp_path):
         path.write_text("import same_helper\n" + path.read_text())
         methods += ["--method", f"{path}:Mine"]
     result = guidebench_run(*SMOKE, *methods, out=tmp_path / "out")
-    assert result.exit_code == 2 and "is loaded under that name; rename it" in result.stderr
+    assert result.exit_code == 2 and "rename" in result.stderr
+    assert (
+        all(str(tmp_path / folder) in result.stderr for folder in ("one", "two")) and "same_helper.py" in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -351,16 +359,16 @@ def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
         (["--protocol", "smoke", "--method", "guide", "--testbed", "linaer"], ["'linear'", "guidebench list testbeds"]),
         (
             ["--protocol", "smoke", "--method", "guide", "--set", "alpa_max=3"],
-            ["did you mean 'alpha_max'", "guidebench show guide"],
+            ["'alpha_max'", "guidebench show guide"],
         ),
-        (["--protocol", "smoke", "--method", "guide", "--set", "steps=many"], ["steps=many", "an integer"]),
-        (["--protocol", "smoke", "--method", "guide", "--set", "lr=-1"], ["lr=-1", "between"]),
-        (["--protocol", "smoke", "--method", "guide", "--set", "lr=nan"], ["lr=nan", "between"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "steps=many"], ["steps=many", "integer"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "lr=-1"], ["lr=-1", "0"]),
+        (["--protocol", "smoke", "--method", "guide", "--set", "lr=nan"], ["lr=nan", "0"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr"], ["FIELD=VALUE"]),
         (["--protocol", "smoke", "--method", "nowhere.py:Mine"], ["nowhere.py", "guidebench new method"]),
         (["--protocol", "smoke", "--method", "guide", "--identities", "4000"], ["4000", "--identities"]),
         (["--protocol", "smoke", "--method", "guide", "--device", "tpu"], ["tpu", "cpu, cuda"]),
-        (["--protocol", "smoke", "--method", "guide", "--photos", "nowhere"], ["nowhere", "a folder a person"]),
+        (["--protocol", "smoke", "--method", "guide", "--photos", "nowhere"], ["--photos nowhere", "folder"]),
         (["--protocol", "mine.toml", "--method", "guide"], ["mine.toml"]),
     ],
 )
@@ -380,13 +388,13 @@ def test_cuda_without_a_device_is_refused(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     result = guidebench_run(*SMOKE, "--method", "guide", "--device", "cuda", out=tmp_path)
-    assert result.exit_code == 2 and "sees no CUDA device; give --device cpu" in result.stderr
+    assert result.exit_code == 2 and "--device cuda" in result.stderr and "--device cpu" in result.stderr
 
 
 def test_a_directory_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "file").write_text("")
     result = guidebench_run(*SMOKE, "--method", "guide", out=tmp_path / "file" / "below")
-    assert result.exit_code == 2 and "choose another --out" in result.stderr
+    assert result.exit_code == 2 and str(tmp_path / "file") in result.stderr and "--out" in result.stderr
 
 
 def slow_run(tmp_path, identities=6):
@@ -431,7 +439,7 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path):
     assert kept <= 4
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert again.returncode == 0, again.stderr
-    assert f"{6 - kept} measured, {kept} already recorded" in again.stderr
+    assert re.search(rf"\b{6 - kept} measured.*\b{kept}\b.*recorded", again.stderr)
     assert not list((tmp_path / "out").rglob(".building-*"))
 
 
@@ -448,7 +456,7 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.strip().splitlines()[-1].startswith("guidebench: interrupted; what was measured is kept")
+    assert re.match(r"guidebench: .*interrupt.*same command", error.strip().splitlines()[-1])
     assert "Traceback" not in error
     assert records(tmp_path / "out")
 
@@ -466,7 +474,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path):
     result = guidebench_run(
         *SMOKE, "--method", method, "--identities", "3", "--workers", "2", "--floors", "none", out=tmp_path / "out"
     )
-    assert result.exit_code == 1 and "ended by signal 9" in result.stderr
+    assert result.exit_code == 1 and "signal 9" in result.stderr
     assert len(records(tmp_path / "out")) == 2
 
 
@@ -518,7 +526,7 @@ def test_own_photographs_are_a_protocol_of_their_own(tmp_path):
     assert {item["protocol"]["probe_photos"] for item in found} == {2} and {
         item["protocol"]["retain"] for item in found
     } == {2}
-    assert "dev-0000 holds 3 of the 5 photographs that celebahq-multi takes" in result.stderr
+    assert re.search(r"\bdev-0000\b.*\b3\b.*\b5\b.*\bcelebahq-multi\b", result.stderr)
 
 
 def test_a_person_without_photographs_is_named_and_not_left_out(tmp_path):
@@ -527,7 +535,7 @@ def test_a_person_without_photographs_is_named_and_not_left_out(tmp_path):
         (tmp_path / "photos" / name / f"1.{'png' if name == 'ada' else 'heic'}").touch()
     result = guidebench_run(*SMOKE, "--method", "guide", "--photos", str(tmp_path / "photos"), out=tmp_path / "out")
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
-    assert f"{tmp_path / 'photos' / 'grace'} holds no" in result.stderr and "remove the folder" in result.stderr
+    assert f"{tmp_path / 'photos' / 'grace'} " in result.stderr and ".png" in result.stderr
 
 
 def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):
@@ -555,21 +563,22 @@ def test_records_of_other_weights_stay_and_are_measured_anew_beside(tmp_path):
     (old / "record.json").write_text(json.dumps(record))
     old.rename(old.with_name("older"))
     again = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
-    assert again.exit_code == 0 and "1 measured in" in again.stderr
-    assert "this table leaves out older records" in again.stderr and "mix weights of" in again.stderr
+    assert again.exit_code == 0 and "1 measured" in again.stderr
+    assert re.search(rf"^guidebench: .*{re.escape(str(tmp_path))}.* weights of", again.stderr, re.MULTILINE)
     assert len(records(tmp_path)) == 2
     assert json.loads((old.with_name("older") / "record.json").read_text()) == record
     resumed = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
-    assert "0 measured, 1 already recorded" in resumed.stderr
+    assert re.search(r"\b0 measured.*\b1\b.*recorded", resumed.stderr)
 
 
 def test_a_testbed_is_shown_with_its_people_and_the_version_of_its_weights():
     from guidebench.testbeds.mini import WEIGHTS_VERSION
 
-    shown = CliRunner().invoke(main, ["show", "mini"]).stdout.splitlines()
-    assert f"weights_version = {WEIGHTS_VERSION}" in shown and "people of celebahq = 500" in shown
+    shown = CliRunner().invoke(main, ["show", "mini"]).stdout
+    assert re.search(rf"^weights_version = {WEIGHTS_VERSION}$", shown, re.MULTILINE)
+    assert re.search(r"^.*\bcelebahq = 500$", shown, re.MULTILINE)
     listed = CliRunner().invoke(main, ["list", "testbeds"]).stdout
-    assert f"weights version {WEIGHTS_VERSION}" in listed and listed.count("weights version") == 1
+    assert len(re.findall(rf"\bversion {WEIGHTS_VERSION}\b", listed)) == len(re.findall(r"\bversion\b", listed)) == 1
     assert "weights_version" not in CliRunner().invoke(main, ["show", "linear"]).stdout
 
 
@@ -591,7 +600,7 @@ def test_a_gallery_shows_everybody_after_every_method(tmp_path):
     assert CliRunner().invoke(main, ["gallery", str(tmp_path), "--out", str(one), "--first", "1"]).exit_code == 0
     assert Image.open(one).size[0] < shown[2][0]
     done = CliRunner().invoke(main, ["gallery", str(tmp_path), "--method", "giude"])
-    assert done.exit_code == 2 and "it has: guide, mean-latent" in done.stderr
+    assert done.exit_code == 2 and "guide, mean-latent" in done.stderr and "giude" in done.stderr
 
 
 def test_scores_are_printed_as_csv(tmp_path):
@@ -613,16 +622,18 @@ def test_rescoring_gives_the_recorded_scores_wherever_the_run_folder_lies(tmp_pa
     shutil.copytree(tmp_path / "runs", tmp_path / "elsewhere" / "copy")
     for folder in ("runs", "elsewhere"):
         done = CliRunner().invoke(main, ["rescore", str(tmp_path / folder)])
-        assert done.exit_code == 0 and "3 records scored from their evidence, 0 changed" in done.stdout
+        assert done.exit_code == 0 and re.search(r"^3 records .*\b0 changed", done.stdout)
 
 
 def test_records_that_lost_what_they_share_keep_their_scores_and_are_named_in_one_line_each(tmp_path):
     guidebench_run(*SMOKE, "--method", "guide", out=tmp_path)
     shutil.rmtree(tmp_path / "shared")
     done = CliRunner().invoke(main, ["rescore", str(tmp_path)])
-    assert done.exit_code == 0 and "0 records scored" in done.stdout
+    assert done.exit_code == 0 and done.stdout.startswith("0 records ")
     lines = done.stderr.splitlines()
-    assert len(lines) == 3 and all("its scores stay" in line and "copy shared/" in line for line in lines)
+    assert len(lines) == 3 and all(
+        str(tmp_path) in line and "evidence.npz" in line and "shared/" in line for line in lines
+    )
     assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
     assert guidebench_run(*SMOKE, "--method", "guide", "--fresh", out=tmp_path).exit_code == 0
-    assert "3 records scored" in CliRunner().invoke(main, ["rescore", str(tmp_path)]).stdout
+    assert CliRunner().invoke(main, ["rescore", str(tmp_path)]).stdout.startswith("3 records ")

@@ -44,26 +44,26 @@ def test_grey_and_palette_become_rgb_with_the_same_levels(tmp_path):
         assert loaded.shape == (3, 8, 8) and (images.to_uint8(loaded[None]) == 77).all()
 
 
-def test_what_no_conversion_keeps_is_refused_with_the_cure(tmp_path):
+def test_what_no_conversion_keeps_is_refused_with_the_cure(tmp_path, says):
     Image.new("CMYK", (30, 30)).save(tmp_path / "print.jpg")
     Image.new("I;16", (30, 30)).save(tmp_path / "deep.png")
     Image.new("RGBA", (30, 30), (9, 9, 9, 128)).save(tmp_path / "veil.png")
     for name, word in (("print.jpg", "CMYK"), ("deep.png", "I;16"), ("veil.png", "transparent")):
-        with pytest.raises(BadInput, match=rf"{name}.*{word}.*save it as"):
+        with pytest.raises(BadInput, match=says(name, word, "RGB JPEG or PNG")):
             images.load(tmp_path / name, 8)
 
 
-def test_a_photograph_of_less_than_half_the_resolution_is_too_small(tmp_path):
+def test_a_photograph_of_less_than_half_the_resolution_is_too_small(tmp_path, says):
     Image.new("RGB", (7, 40)).save(tmp_path / "thin.png")
     assert images.load(tmp_path / "thin.png", 14).shape == (3, 14, 14)
-    with pytest.raises(BadInput, match=r"thin\.png is too small: 7 x 40 pixels; give one of at least 8 x 8"):
+    with pytest.raises(BadInput, match=says("thin.png", "small", "7 x 40", "8 x 8")):
         images.load(tmp_path / "thin.png", 15)
 
 
-def test_a_square_may_be_demanded(tmp_path):
+def test_a_square_may_be_demanded(tmp_path, says):
     Image.new("RGB", (40, 41)).save(tmp_path / "tall.png")
     assert images.load(tmp_path / "tall.png", 40).shape == (3, 40, 40)
-    with pytest.raises(BadInput, match=r"tall\.png is not square: 40 x 41 pixels; `guidebench align IN OUT`"):
+    with pytest.raises(BadInput, match=says("tall.png", "square", "40 x 41", "`guidebench align IN OUT`")):
         images.load(tmp_path / "tall.png", 40, must_be_square=True)
 
 
@@ -73,7 +73,7 @@ def test_a_photograph_that_is_cut_short_is_named(tmp_path):
         data = (tmp_path / name).read_bytes()
         for length in (0, 20, len(data) // 2):
             (tmp_path / f"cut-{name}").write_bytes(data[:length])
-            with pytest.raises(BadInput, match=rf"cannot read the image .*cut-{name}"):
+            with pytest.raises(BadInput, match=rf"cannot read.*cut-{name}"):
                 images.load(tmp_path / f"cut-{name}", 8)
 
 

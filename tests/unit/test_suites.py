@@ -96,27 +96,27 @@ def test_files_that_a_suite_names_lie_beside_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rows = ", ["not valid TOML"]),
-        (ROWS.replace("metrics", "metric"), ["unknown key 'metric'", "did you mean 'metrics'"]),
-        (ROWS.replace('["id"]', '"id"'), ["metrics = 'id'", "a list of metrics"]),
-        (ROWS.replace('"id"', '"idd"'), ["unknown metric 'idd'", "did you mean 'id'"]),
-        (ROWS.replace('["id"]', "[]"), ["'metrics' is missing or empty"]),
+        ("rows = ", ["TOML"]),
+        (ROWS.replace("metrics", "metric"), ["'metric'", "'metrics'"]),
+        (ROWS.replace('["id"]', '"id"'), ["metrics = 'id'", "list"]),
+        (ROWS.replace('"id"', '"idd"'), ["metric 'idd'", "`guidebench list metrics`", "'id'"]),
+        (ROWS.replace('["id"]', "[]"), ["'metrics'", "empty"]),
         (ROWS.replace('"id"', '"id", "id"'), ["metrics", "'id'", "once"]),
-        (ROWS.replace('"smoke"', '"smok"'), ["unknown protocol 'smok'", "did you mean 'smoke'"]),
-        (ROWS.replace('"smoke"', '"smoke", "smoke"'), ["two protocols", "'smoke'"]),
-        (ROWS.replace('"smoke"', "3"), ["protocols", "3", "no text"]),
-        (ROWS.replace('"guide"', '"gide"'), ["row 1", "unknown method 'gide'", "did you mean 'guide'"]),
-        (ROWS.replace("method", "methods"), ["row 1", "unknown key 'methods'", "did you mean 'method'"]),
-        (ROWS.replace('method = "guide"', 'title = "A"'), ["row 1", "'method' is missing"]),
-        (ROWS.replace("{ method", "3, { method"), ["row 1", "must be a table"]),
+        (ROWS.replace('"smoke"', '"smok"'), ["protocol 'smok'", "'smoke'"]),
+        (ROWS.replace('"smoke"', '"smoke", "smoke"'), ["protocols", "'smoke'", "once"]),
+        (ROWS.replace('"smoke"', "3"), ["protocols", "3", "text"]),
+        (ROWS.replace('"guide"', '"gide"'), ["row 1", "method 'gide'", "'guide'"]),
+        (ROWS.replace("method", "methods"), ["row 1", "'methods'", "'method'"]),
+        (ROWS.replace('method = "guide"', 'title = "A"'), ["row 1", "'method'", "missing"]),
+        (ROWS.replace("{ method", "3, { method"), ["row 1", "3", "table"]),
         (ROWS.replace('{ method = "guide" }', '{ method = "guide" }, { method = "guide" }'), ["title 'guide'", "once"]),
-        (ROWS.replace(' = "guide"', ' = "guide", set = { lr = [1] }'), ["row 1", "set.lr", "a number"]),
+        (ROWS.replace(' = "guide"', ' = "guide", set = { lr = [1] }'), ["row 1", "set.lr", "number"]),
         (ROWS + 'against = "baseline"\n', ["against = 'baseline'", "guide"]),
         (ROWS + "digits = 10\n", ["digits = 10", "0 to 9"]),
-        (ROWS + "seeds = [0.5]\n", ["seeds", "0.5", "no integer"]),
-        (ROWS + "identities = true\n", ["identities = True", "an integer"]),
-        (ROWS + "[on.mini]\nmetrics = []\n", ["unknown key 'on.mini.metrics'"]),
-        (ROWS + "[on.minii]\nseeds = [0]\n", ["on.minii", "did you mean [on.mini]"]),
+        (ROWS + "seeds = [0.5]\n", ["seeds", "0.5", "integer"]),
+        (ROWS + "identities = true\n", ["identities = True", "integer"]),
+        (ROWS + "[on.mini]\nmetrics = []\n", ["'on.mini.metrics'", "seeds, identities"]),
+        (ROWS + "[on.minii]\nseeds = [0]\n", ["[on.minii]", "[on.mini]"]),
         (ROWS + "on = 3\n", ["[on.mini]"]),
     ],
 )
@@ -140,8 +140,8 @@ def test_the_documentation_explains_every_key_and_its_example_is_a_suite(root):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("lrr = 1", ["unknown field 'lrr'", "did you mean 'lr'"]),
-        ('steps = "many"', ["steps=many", "an integer"]),
+        ("lrr = 1", ["field 'lrr'", "'lr'"]),
+        ('steps = "many"', ["steps=many", "integer"]),
         ("lr = -1", ["lr=-1", "between"]),
     ],
 )
@@ -149,7 +149,7 @@ def test_settings_that_do_not_fit_are_answered_with_suite_and_row(settings, word
     suite = parse(ROWS.replace("method", f"set = {{ {settings} }}, title = 'A', method")).resolve("linear")
     with pytest.raises(BadInput) as caught:
         _ = suite.choices
-    assert [word for word in ["suite mine, row 'A'", *words] if word not in str(caught.value)] == []
+    assert [word for word in ["mine", "'A'", *words] if word not in str(caught.value)] == []
 
 
 @pytest.mark.parametrize("arguments", [["list", "suites"], ["show", "table-3"], ["reproduce", "--help"]], ids=" ".join)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -172,7 +173,7 @@ def test_an_absent_asset_is_answered_with_its_file_the_folder_and_the_command(sm
 
 
 def test_an_unknown_asset_gets_the_closest_name():
-    with one_line(BadInput, "did you mean 'curricularface'", "guidebench assets list"):
+    with one_line(BadInput, "'curricularface'", "`guidebench assets list`"):
         assets.find("curricular")
 
 
@@ -193,9 +194,9 @@ def test_an_unchanged_file_is_hashed_once(small, given, monkeypatch):
 def test_without_a_published_digest_the_first_file_counts(small, given, folder):
     placing.add(given("hand.pkl", PICKLE))
     (folder / "hand.pkl").write_bytes(OTHER_PICKLE)
-    with one_line(MissingAsset, "has changed since it was added", sha256(PICKLE), sha256(OTHER_PICKLE)):
+    with one_line(MissingAsset, "hand.pkl", sha256(PICKLE), sha256(OTHER_PICKLE)):
         assets.find("hand")
-    with one_line(MissingAsset, "has changed"):
+    with one_line(MissingAsset, "hand.pkl", sha256(OTHER_PICKLE)):
         assets.path_or_none("hand")
     placed = placing.add(given("hand.pkl", OTHER_PICKLE))  # meant: the user says so
     assert placed.replaced == sha256(PICKLE) and assets.digest("hand") == sha256(OTHER_PICKLE)
@@ -217,7 +218,7 @@ def test_a_damaged_lock_file_is_named(small, folder):
     folder.mkdir()
     (folder / "hand.pkl").write_bytes(PICKLE)
     (folder / assets.LOCK).write_text("{")
-    with one_line(BadInput, assets.LOCK, "delete it"):
+    with one_line(BadInput, assets.LOCK, "`guidebench assets verify`"):
         assets.find("hand")
 
 
@@ -238,7 +239,7 @@ def test_a_file_in_place_of_the_folder_is_named(monkeypatch, tmp_path):
     for words in (["assets", "list"], ["assets", "fetch", "vgg16"], ["doctor", "--testbed", "eg3d-ffhq"]):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 2 and result.stderr.count("\n") == 1, result.output
-        assert f"GUIDEBENCH_ASSETS={tmp_path / 'a.txt'} is a file; name the folder" in result.stderr
+        assert f"GUIDEBENCH_ASSETS={tmp_path / 'a.txt'}" in result.stderr and "folder" in result.stderr
 
 
 def test_what_a_testbed_misses_is_a_line_each_and_one_pack_is_enough(small, given):
@@ -261,7 +262,7 @@ def test_adding_copies_and_tells_the_digest(small, given, folder):
     first, second = done.stdout.splitlines()
     assert done.exit_code == 0 and left_in(folder) == ["hand.pkl", "whole.pth"]
     assert sha256(PICKLE) in first and "recorded" in first
-    assert sha256(TORCH) in second and "as published" in second
+    assert sha256(TORCH) in second and "published" in second and "recorded" not in second
 
 
 @pytest.mark.parametrize("name", ["hand (1).pkl", "hand(2).pkl"])
@@ -274,7 +275,7 @@ def test_a_file_of_another_name_is_recognised_by_its_digest(small, given):
 
 
 def test_a_file_that_nothing_tells_needs_its_id(small, given):
-    with one_line(BadInput, "no known file", "--as ID"):
+    with one_line(BadInput, "model.bin", "`guidebench assets list`", "--as ID"):
         placing.add(given("model.bin", PICKLE))
     assert placing.add(given("model.bin", PICKLE), as_id="hand").asset.id == "hand"
 
@@ -298,19 +299,19 @@ def test_a_link_whose_file_is_gone_is_missing(small, given):
 @pytest.mark.parametrize(
     ("asset", "data", "complaint"),
     [
-        ("hand", b"", "is empty"),
-        ("hand", PAGE, "is a web page"),
-        ("hand", PICKLE[:-1], "is no whole pickle"),
-        ("hand", NUMPY, "is no whole pickle"),
+        ("hand", b"", "empty"),
+        ("hand", PAGE, "web page"),
+        ("hand", PICKLE[:-1], "pickle file"),
+        ("hand", NUMPY, "pickle file"),
         ("hand", zipped(a=b"a"), "zip archive"),
         ("prefix", b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
-        ("prefix", zipped(a=bytes(1000))[:-30], "cut short"),
+        ("prefix", zipped(a=bytes(1000))[:-30], "zip archive"),
         ("whole", TORCH + b"x", sha256(TORCH)),
-        ("prefix", TORCH + b"x", f"published is {sha256(TORCH)[:8]}…"),
-        ("one", b"PK\x03\x04", "no whole zip archive"),
-        ("one", zipped(**{"detector.onnx": b"d"}), "lacks recogniser.onnx"),
-        ("one", zipped(**{"detector.onnx": b"d", "recogniser.onnx": b""}), "lacks recogniser.onnx"),
-        ("one", zipped(**{f"{name}/{member}": b"x" for name in "ab" for member in MEMBERS}), "several files named"),
+        ("prefix", TORCH + b"x", f"{sha256(TORCH)[:8]}…"),
+        ("one", b"PK\x03\x04", "zip archive"),
+        ("one", zipped(**{"detector.onnx": b"d"}), "recogniser.onnx"),
+        ("one", zipped(**{"detector.onnx": b"d", "recogniser.onnx": b""}), "recogniser.onnx"),
+        ("one", zipped(**{f"{name}/{member}": b"x" for name in "ab" for member in MEMBERS}), "several"),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused_and_a_good_one_stays(
@@ -367,7 +368,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(small, given, folder
 
     source = given("hand.pkl", PICKLE)
     monkeypatch.setattr("shutil.copyfile", full)
-    with one_line(BadInput, "no space left", str(folder), "GUIDEBENCH_ASSETS"):
+    with one_line(BadInput, "no space", str(folder), "GUIDEBENCH_ASSETS"):
         placing.add(source)
     assert left_in(folder) == []
 
@@ -378,14 +379,16 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(small, given, folder
 def test_fetching_checks_the_digest_and_reports_it(small, server, folder):
     server.serve("/whole.pth", TORCH)
     placed = placing.fetch(small["whole"])
-    assert assets.find("whole").read_bytes() == TORCH and "as published" in placed.line
+    assert assets.find("whole").read_bytes() == TORCH and sha256(TORCH) in placed.line
+    assert "published" in placed.line and "recorded" not in placed.line
     assert (folder / "whole.pth").stat().st_mode & 0o777 == 0o644  # others may read it
     assert left_in(folder) == ["whole.pth"]
 
 
 def test_a_known_prefix_is_enough_and_said_to_be_one(small, server):
     server.serve("/prefix.pth", TORCH)
-    assert f"starts as published, {sha256(TORCH)[:8]}" in placing.fetch(small["prefix"]).line
+    line = placing.fetch(small["prefix"]).line
+    assert "published" in line and line.count(sha256(TORCH)[:8]) == 2  # in the whole digest, and alone
 
 
 def test_a_wrong_download_is_removed_and_the_good_file_stays(small, server, given, folder):
@@ -399,7 +402,7 @@ def test_a_wrong_download_is_removed_and_the_good_file_stays(small, server, give
 
 def test_a_cut_connection_leaves_nothing_and_says_how_to_go_on(small, server, folder):
     server.serve("/whole.pth", TORCH[:400_000], announced=len(TORCH))
-    with one_line(MissingAsset, "cut the connection", "`guidebench assets fetch whole` tries again"):
+    with one_line(MissingAsset, "connection", "/whole.pth", "`guidebench assets fetch whole`"):
         placing.fetch(small["whole"])
     assert left_in(folder) == []
     server.serve("/whole.pth", TORCH)
@@ -409,14 +412,14 @@ def test_a_cut_connection_leaves_nothing_and_says_how_to_go_on(small, server, fo
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_an_error_of_the_server_is_told(status, small, server, folder):
     server.serve("/whole.pth", PAGE, status=status)
-    with one_line(MissingAsset, f"answers {status}", "/whole.pth", "`guidebench assets add whole.pth`"):
+    with one_line(MissingAsset, f" {status}", "/whole.pth", "`guidebench assets add whole.pth`"):
         placing.fetch(small["whole"])
     assert left_in(folder) == []
 
 
 def test_a_web_page_in_place_of_a_file_is_not_taken(small, server, folder):
     server.serve("/prefix.pth", PAGE)
-    with one_line(BadInput, "is a web page"):
+    with one_line(BadInput, "web page", server.url):
         placing.fetch(small["prefix"])
     assert left_in(folder) == []
 
@@ -425,7 +428,7 @@ def test_no_network_is_told(small, folder, monkeypatch):
     with socket.socket() as closed:  # bound, never listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GUIDEBENCH_MIRROR", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        with one_line(MissingAsset, "cannot be reached (offline?)"):
+        with one_line(MissingAsset, "127.0.0.1", "offline"):
             placing.fetch(small["whole"])
     assert left_in(folder) == []
 
@@ -439,7 +442,7 @@ def test_a_disk_that_fills_up_while_downloading_leaves_nothing(small, server, fo
 
     server.serve("/whole.pth", TORCH)
     monkeypatch.setattr("pooch.core.temporary_file", full)
-    with one_line(BadInput, "no space left", "free"):
+    with one_line(BadInput, "no space", str(folder)):
         placing.fetch(small["whole"])
     assert left_in(folder) == []
 
@@ -481,7 +484,7 @@ def test_fetch_downloads_what_it_can_and_instructs_for_the_rest(small, server, f
     done = guidebench("assets", "fetch", "--testbed", "linear")
     assert done.exit_code == 2 and left_in(folder) == ["one-pack", "prefix.pth", "whole.pth"]
     assert done.stderr.count("\n") == 1 and "a licence" in done.stderr and "assets add hand.pkl" in done.stderr
-    assert "optional: less is measured" in done.stdout
+    assert "optional" in done.stdout and "less is measured" in done.stdout
     asked = len(server.asked)
     again = guidebench("assets", "fetch", "whole", "one")
     assert again.exit_code == 0 and len(server.asked) == asked, again.output
@@ -509,7 +512,7 @@ def test_progress_is_a_live_line_on_a_terminal_and_silent_for_quick_downloads_el
     server.serve("/whole.pth", TORCH)
     placing.fetch(small["whole"], stream=stream)
     if stream.isatty():
-        assert "fetching whole: 262 kB of 700 kB" in stream.getvalue()
+        assert re.search(r"\bwhole\b.* 262 kB .*700 kB", stream.getvalue())
         assert stream.getvalue().endswith("\r\x1b[2K")  # the line is taken away
     else:
         assert stream.getvalue() == ""
@@ -544,7 +547,7 @@ def test_verify_hashes_anew(small, given, folder):
     os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     assert assets.inspect(small["hand"]).status == "present"
     done = guidebench("assets", "verify")
-    assert done.exit_code == 2 and "wrong    hand" in done.stdout and "has changed" in done.stdout
+    assert done.exit_code == 2 and re.search(r"^wrong +hand\b.*[0-9a-f]{64}", done.stdout, re.MULTILINE)
 
 
 def test_verify_answers_for_what_is_here_unless_more_is_named(small, given):
@@ -553,7 +556,7 @@ def test_verify_answers_for_what_is_here_unless_more_is_named(small, given):
     assert guidebench("assets", "verify", "whole").exit_code == 2
     assert guidebench("assets", "verify", "extra").exit_code == 2
     done = guidebench("assets", "verify", "--testbed", "linear")
-    assert done.exit_code == 2 and "missing  whole" in done.stdout
+    assert done.exit_code == 2 and re.search(r"^missing +whole\b", done.stdout, re.MULTILINE)
 
 
 def test_verify_of_a_testbed_does_without_what_is_optional(small, given):
@@ -572,14 +575,14 @@ def test_list_says_what_is_present_missing_and_wrong(small, given, folder):
     (folder / "whole.pth").write_bytes(PAGE)
     done = guidebench("assets", "list")
     assert done.exit_code == 0 and str(folder) in done.stdout
-    for line in (
-        "present  hand",
-        "wrong    whole",
-        "missing  prefix",
-        "is a web page",
-        "next: guidebench assets fetch",
+    for pattern in (
+        r"^present +hand\b",
+        r"^wrong +whole\b",
+        r"^missing +prefix\b",
+        "web page",
+        r"guidebench assets fetch\b",
     ):
-        assert line in done.stdout
+        assert re.search(pattern, done.stdout, re.MULTILINE), pattern
     found = json.loads(guidebench("assets", "list", "--testbed", "linear", "--json").stdout)
     assert [item["state"] for item in found] == ["present", "wrong", "missing", "missing", "missing", "missing"]
     assert found[0]["sha256"] == sha256(PICKLE) and found[0]["path"] == str(folder / "hand.pkl")
@@ -655,5 +658,5 @@ def test_a_sound_file_of_another_network_is_refused_when_it_is_added(asset, tmp_
     with pytest.raises(BadInput) as refused:
         placing.add(file)
     assert str(file) in str(refused.value) and "\n" not in str(refused.value)
-    assert str(refused.value).endswith(f"not taken as {asset}")
+    assert re.search(rf"\b{re.escape(asset)}\b", str(refused.value).replace(str(tmp_path), ""))
     assert not (tmp_path / "assets" / file.name).exists()

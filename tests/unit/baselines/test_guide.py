@@ -261,7 +261,7 @@ def test_the_distance_of_adjacent_codes_covers_its_range_and_no_more(stage: Stag
 
 
 def test_an_empty_range_of_distances_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="alpha_min = 20 must not be above alpha_max = 15"):
+    with pytest.raises(ValueError, match=r"alpha_min\b.*\b20\b.*alpha_max\b.*\b15\b"):
         Guide(alpha_min=20.0)
     with pytest.raises(BadInput, match="alpha_max"):
         chosen.with_settings(Guide(), {"alpha_min": "20"})
@@ -389,11 +389,11 @@ def test_every_setting_changes_the_result(stage: Stage, field: str, value: str) 
     assert not torch.equal(first, second)
 
 
-def test_every_numeric_setting_has_bounds_and_they_are_enforced() -> None:
+def test_every_numeric_setting_has_bounds_and_they_are_enforced(says) -> None:
     hints = {field.name: field.type for field in dataclasses.fields(Guide)}
     assert set(Guide.bounds) == {name for name, kind in hints.items() if kind in ("int", "float")}
-    for name in Guide.bounds:
-        with pytest.raises(BadInput, match="must lie between"):
+    for name, (low, high) in Guide.bounds.items():
+        with pytest.raises(BadInput, match=says(f"{name}=-1000000000", f"{low:g}", f"{high:g}")):
             chosen.with_settings(Guide(), {name: "-1000000000"})
     with pytest.raises(BadInput):
         chosen.with_settings(Guide(), {"lr": "nan"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_this_machine_can_run_mini(tmp_path):
     done = CliRunner().invoke(main, ["doctor", "--device", "cpu", "--out", str(tmp_path / "runs")])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0, done.stdout
-    assert lines[-1] == "next: guidebench run --protocol celebahq-multi --method guide"
+    assert lines[-1].endswith(": guidebench run --protocol celebahq-multi --method guide")
     assert all(line.startswith(("ok ", "note ")) for line in lines[:-1])
     assert not (tmp_path / "runs").exists()  # looked at, not made
 
@@ -61,7 +62,7 @@ def test_a_testbed_without_its_files_cannot_run_and_they_are_named(monkeypatch):
     monkeypatch.setitem(registry.TESTBEDS, "eg3d-ffhq", ("a.module:Class", "stands in"))
     done = CliRunner().invoke(main, ["doctor", "--testbed", "eg3d-ffhq", "--device", "cpu"])
     assert done.exit_code == 2
-    assert done.stdout.splitlines()[-1] == "next: guidebench assets fetch --testbed eg3d-ffhq"
+    assert done.stdout.splitlines()[-1].endswith(": guidebench assets fetch --testbed eg3d-ffhq")
     for asset in catalogue.needed_by("eg3d-ffhq"):
         level = "note" if asset.without else "FAIL"
         assert (f"{level} {asset.id}: {asset.file}" in done.stdout) == (asset.id != "arcface-antelopev2"), asset.id
@@ -88,20 +89,20 @@ def test_photo_sets_are_looked_for_and_the_command_that_finds_them_is_named(monk
     for index in sum(people.values(), []):
         Image.new("RGB", (512, 512)).save(tmp_path / f"{index:05d}.png")
     manifests.write(manifests.scan("ffhq", tmp_path, people))
-    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photographs below")
+    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photographs ")
     (tmp_path / "25605.png").unlink()
     found = examined("eg3d-ffhq", device="cpu")["ffhq"]
-    assert found.level == "note" and "1 of 30 photographs are gone" in found.detail and "25605.png" in found.detail
+    assert found.level == "note" and re.search(r"\b1 of 30\b.*\b25605\.png", found.detail)
 
 
 def test_a_testbed_of_a_later_version_is_said_to_be_one(monkeypatch):
     monkeypatch.delitem(registry.TESTBEDS, "eg3d-ffhq", raising=False)
     found = examined("eg3d-ffhq", device="cpu")["testbed"]
-    assert found.level == "FAIL" and "not part of this version" in found.detail
+    assert found.level == "FAIL" and "eg3d-ffhq" in found.detail and found.repair.startswith("git pull")
 
 
 def test_an_unknown_testbed_gets_the_closest_name():
-    with pytest.raises(BadInput, match="did you mean 'mini'"):
+    with pytest.raises(BadInput, match="'mini'"):
         doctor.examine("mimi")
 
 
@@ -132,7 +133,7 @@ def test_the_onnxruntime_trap(installed, providers, needs_cuda, level):
     """Both packages own one folder: where the CPU one lies on top, only the list of providers tells."""
     found = onnxruntime_finding(installed, providers, needs_cuda=needs_cuda)
     assert found.level == level
-    assert ("lies over" in found.detail) == (installed == BOTH and providers == CPU_ONLY)
+    assert ("over onnxruntime-gpu" in found.detail) == (installed == BOTH and providers == CPU_ONLY)
     if level != "ok":
         assert "install --force-reinstall --no-deps onnxruntime-gpu" in found.line
 

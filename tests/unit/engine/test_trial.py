@@ -42,8 +42,8 @@ def test_nothing_measures_exactly_nothing_under_shared_noise(bench):
     assert abs(found["fid_pre", None].value) <= 1e-3 and abs(found["delta_fid_real", None].value) <= 1e-3
 
 
-def test_a_testbed_of_other_conventions_than_the_protocol_asks_for_is_refused(bench):
-    with pytest.raises(BadInput, match="asks for published conventions, testbed linear was built for corrected"):
+def test_a_testbed_of_other_conventions_than_the_protocol_asks_for_is_refused(bench, says):
+    with pytest.raises(BadInput, match=says("smoke", "published", "linear", "corrected")):
         scores(bench, dataclasses.replace(SMOKE, conventions="published"), "nothing")
 
 
@@ -131,8 +131,8 @@ def test_the_context_holds_players_and_no_judge(bench):
     assert context.source is not bench.players.generator  # a copy: nothing that a method does reaches another trial
 
 
-def test_a_judge_with_a_players_weights_is_refused():
-    with pytest.raises(BadInput, match="judge plain and player recognizer share weights"):
+def test_a_judge_with_a_players_weights_is_refused(says):
+    with pytest.raises(BadInput, match=says("judge plain", "player recognizer", "abc")):
         trial.check_player_is_not_judge({"recognizer": "abc"}, {"other": "x", "plain": "abc"})
 
 
@@ -167,7 +167,7 @@ def test_players_are_restored_after_a_method_changed_them(bench):
                     parameter.add_(1.0)
             return generator
 
-    with pytest.raises(MethodError, match="changed the context's source"):
+    with pytest.raises(MethodError, match="context's source"):
         run_trial(bench, SMOKE, Vandal(), 0, 0, quiet)
     assert scores(bench, SMOKE, "nothing")["id", "plain"].value >= 1 - 1e-4
 
@@ -218,9 +218,9 @@ def test_peak_memory_is_measured_or_says_why_not(bench):
 
     small, large = (run_trial(bench, SMOKE, Hungry(size), 0, 0, quiet).unlearned.memory for size in (1, 200))
     if small.bytes is None:
-        assert "not known" in small.note
+        assert small.note and small.note not in (memory.CPU, memory.CUDA)
         pytest.skip(small.note)
-    assert large.bytes - small.bytes > 100 * 2**20 and "process" in large.note
+    assert large.bytes - small.bytes > 100 * 2**20 and large.note == memory.CPU
     again = run_trial(bench, SMOKE, Hungry(1), 0, 0, quiet).unlearned.memory
     assert again.bytes < large.bytes - 100 * 2**20  # the peak is this trial's, not the process' so far
 

@@ -86,5 +86,5 @@ def test_statistics_of_samples_are_the_fit_of_their_features_in_float64():
 
 
 def test_one_vector_has_no_covariance():
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match="two"):
         fit([np.zeros((1, 3))])

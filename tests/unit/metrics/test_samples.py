@@ -88,7 +88,7 @@ def test_the_same_evidence_gives_the_same_numbers_whatever_was_drawn_before():
 def test_too_few_samples_give_a_reason_instead_of_a_number():
     rows = np.random.default_rng(5).normal(size=(samples.LEAST - 1, 2))
     for score in of(evidence(rows, rows)).values():
-        assert score.value is None and "99 samples are too few; give --samples 100" in score.reason
+        assert score.value is None and "99 samples" in score.reason and "--samples 100" in score.reason
 
 
 def test_evidence_without_features_gives_a_reason_instead_of_a_number():
@@ -102,7 +102,7 @@ def test_evidence_without_features_gives_a_reason_instead_of_a_number():
 
 
 def test_sets_that_are_too_small_for_the_definition_are_refused():
-    with pytest.raises(ValueError, match="at least four"):
+    with pytest.raises(ValueError, match="four"):
         samples.kernel_distance(np.zeros((3, 2)), np.zeros((9, 2)))
-    with pytest.raises(ValueError, match="more than 3"):
+    with pytest.raises(ValueError, match=r"\b3\b"):
         samples.precision_recall(np.zeros((9, 2)), np.zeros((3, 2)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -66,7 +68,7 @@ def test_the_crop_moves_against_the_nose():
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.outer(np.arange(5), [0, 1]), np.full((5, 2), np.nan)])
 def test_landmarks_without_extent_are_refused(points):
-    with pytest.raises(BadInput, match="coincide or lie on a line"):
+    with pytest.raises(BadInput, match="landmarks"):
         align.crop_transform(points)
 
 
@@ -119,15 +121,15 @@ def test_a_folder_keeps_its_places_and_trouble_is_named_file_by_file(tmp_path, m
 def test_black_borders_and_enlargement_are_said(tmp_path, monkeypatch):
     Image.new("RGB", (170, 170)).save(tmp_path / "near.png")
     result = aligned(monkeypatch, Finds(align.TEMPLATE / 4), tmp_path / "near.png", tmp_path / "out")
-    assert result.exit_code == 0 and "enlarged 4.0 times" in result.stdout and "outside" not in result.stdout
+    assert result.exit_code == 0 and re.search(r"enlarged\b.* 4\.0\b", result.stdout) and "%" not in result.stdout
     result = aligned(monkeypatch, Finds(align.TEMPLATE / 2), tmp_path / "near.png", tmp_path / "out")
-    assert "56 % lies outside the photograph and is black" in result.stdout  # 1 - (170 / 256)²
+    assert re.search(r"\b56 % .*outside", result.stdout)  # 1 - (170 / 256)²
 
 
 def test_a_photograph_without_a_face_is_named(tmp_path, monkeypatch):
     Image.new("RGB", (600, 600)).save(tmp_path / "wall.png")
     result = aligned(monkeypatch, Finds(), tmp_path / "wall.png", tmp_path / "out")
-    assert result.exit_code == 2 and "no face is found in" in result.stderr and "wall.png" in result.stderr
+    assert result.exit_code == 2 and "no face" in result.stderr and "wall.png" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -135,13 +137,17 @@ def test_what_cannot_be_aligned_is_said_before_anything_is_written(tmp_path, mon
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (600, 600)).save(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    for inputs, message in (
-        ([tmp_path / "none.png"], "does not exist"),
-        ([tmp_path / "empty"], "holds no"),
-        ([tmp_path / "a.png", tmp_path / "a.jpg"], "would both be written to"),
+    for inputs, words in (
+        ([tmp_path / "none.png"], ["none.png", "exist"]),
+        ([tmp_path / "empty"], ["empty", ".png"]),
+        (
+            [tmp_path / "a.png", tmp_path / "a.jpg"],
+            [str(tmp_path / "a.png"), str(tmp_path / "a.jpg"), str(tmp_path / "out")],
+        ),
     ):
         result = aligned(monkeypatch, Finds(align.TEMPLATE), *inputs, tmp_path / "out")
-        assert result.exit_code == 2 and message in result.stderr and not (tmp_path / "out").exists()
+        assert result.exit_code == 2 and not (tmp_path / "out").exists()
+        assert [word for word in map(str, words) if word not in result.stderr] == []
 
 
 def test_without_the_detectors_files_the_command_that_fetches_them_is_named(tmp_path, monkeypatch):
@@ -156,7 +162,7 @@ def test_photographs_that_are_given_are_never_written_over(tmp_path, monkeypatch
     before = (tmp_path / "a.png").read_bytes()
     for given in (tmp_path, tmp_path / "a.png"):
         result = aligned(monkeypatch, Finds(align.TEMPLATE), given, tmp_path)
-        assert result.exit_code == 2 and "a.png was given and would be written over" in result.stderr
+        assert result.exit_code == 2 and "a.png" in result.stderr and "over" in result.stderr
     assert (tmp_path / "a.png").read_bytes() == before
     for _ in range(2):  # the second time the crops lie in the folder that is given
         result = aligned(monkeypatch, Finds(align.TEMPLATE), tmp_path, tmp_path / "crops")
@@ -167,7 +173,7 @@ def test_photographs_that_are_given_are_never_written_over(tmp_path, monkeypatch
 def test_a_tiny_photograph_is_refused_by_name(tmp_path, monkeypatch):
     Image.new("RGB", (127, 200)).save(tmp_path / "tiny.png")
     result = aligned(monkeypatch, Finds(align.TEMPLATE), tmp_path / "tiny.png", tmp_path / "out")
-    assert result.exit_code == 2 and "tiny.png is too small: 127 x 200 pixels; give one of" in result.stderr
+    assert result.exit_code == 2 and re.search(r"tiny\.png.*small.*\b127 x 200\b", result.stderr)
 
 
 def test_insightfaces_detector_finds_the_face_that_the_judge_looks_at(tmp_path, monkeypatch, published_files):

@@ -97,25 +97,37 @@ def test_both_mapping_files_name_the_same_people(celeba):
 
 
 @pytest.mark.parametrize(
-    ("name", "edit", "message"),
+    ("name", "edit", "words"),
     [
-        ("image_list.txt", lambda text: text[: len(text) // 2].rpartition("\n")[0], "lists 1.* images, CelebA-HQ has"),
-        ("image_list.txt", lambda text: text.partition("\n")[2], "does not start with the columns"),
-        ("image_list.txt", lambda text: text.replace("\n5 ", "\nfive "), r"image_list.txt:7 does not fit its columns"),
-        ("identity_CelebA.txt", lambda text: text.replace("000001.jpg ", "000001.jpg,"), r"identity_CelebA.txt:1 is"),
-        ("identity_CelebA.txt", lambda text: text.partition("\n")[2], "names 000001.jpg, which"),
-        ("identity_CelebA.txt", lambda text: re.sub(r" \d+\n", " 1\n", text), "gives 1 people 5 images"),
-        ("identity_CelebA.txt", None, "cannot read"),
+        ("image_list.txt", lambda text: text[: len(text) // 2].rpartition("\n")[0], ["image_list.txt", "30,000"]),
+        ("image_list.txt", lambda text: text.partition("\n")[2], ["image_list.txt", "'idx orig_idx orig_file'"]),
+        ("image_list.txt", lambda text: text.replace("\n5 ", "\nfive "), ["image_list.txt:7", "columns"]),
+        (
+            "identity_CelebA.txt",
+            lambda text: text.replace("000001.jpg ", "000001.jpg,"),
+            ["identity_CelebA.txt:1", "'000001.jpg 2880'"],
+        ),
+        (
+            "identity_CelebA.txt",
+            lambda text: text.partition("\n")[2],
+            ["image_list.txt", " 000001.jpg", "identity_CelebA.txt"],
+        ),
+        (
+            "identity_CelebA.txt",
+            lambda text: re.sub(r" \d+\n", " 1\n", text),
+            ["identity_CelebA.txt", "1 people", "5 images", "30"],
+        ),
+        ("identity_CelebA.txt", None, ["cannot read", "identity_CelebA.txt"]),
     ],
 )
-def test_annotations_that_are_not_whole_are_refused(celeba, tmp_path, name, edit, message):
+def test_annotations_that_are_not_whole_are_refused(celeba, tmp_path, name, edit, words, says):
     files = {}
     for own in ("identity_CelebA.txt", "image_list.txt"):
         files[own] = tmp_path / own
         text = (celeba / own).read_text()
         if own != name or edit is not None:
             files[own].write_text(edit(text) if own == name else text)
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadInput, match=says(*words)) as caught:
         manifests.celebahq_people(files["identity_CelebA.txt"], files["image_list.txt"])
     assert "\n" not in str(caught.value)
 
@@ -149,8 +161,9 @@ def test_a_scan_writes_a_manifest_that_is_shown_and_read_back(ffhq, home):
 
 def test_a_scan_of_photographs_that_are_no_crops_says_how_to_go_on(ffhq, home):
     told = scan("ffhq", ffhq).stderr
-    assert told.startswith("guidebench: 30 of 30 photographs are not 512 px") and told.count("\n") == 1
-    assert "`guidebench align $(guidebench data show ffhq --files) CROPS` and `guidebench data scan ffhq CROPS`" in told
+    assert re.match(r"guidebench: .*\b30 of 30\b.* 512 px", told) and told.count("\n") == 1
+    assert "`guidebench align $(guidebench data show ffhq --files) CROPS`" in told
+    assert "`guidebench data scan ffhq CROPS`" in told
     for path in ffhq.iterdir():
         Image.new("RGB", (512, 512)).save(path)
     assert scan("ffhq", ffhq).stderr == ""
@@ -174,18 +187,18 @@ def test_missing_photographs_are_named_and_counted(ffhq, home):
     for index in FIRST_OF_FFHQ[:7]:
         (ffhq / f"{index:05d}.png").unlink()
     result = scan("ffhq", ffhq)
-    assert result.exit_code == 2 and "7 of the 30 photographs" in result.stderr
-    assert "image 25459, 25605, 28536, 34602, 44905 and 2 more" in result.stderr
+    assert result.exit_code == 2 and re.search(r"\b7 of .*\b30\b", result.stderr)
+    assert re.search(r"\b25459, 25605, 28536, 34602, 44905 .*\b2\b", result.stderr) and str(ffhq) in result.stderr
     assert not home.exists(), "nothing was written"
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: Image.new("CMYK", (256, 256)).save(path, "JPEG"), "CMYK.*save it as"),
-        (lambda path: Image.new("RGB", (255, 255)).save(path), "too small: 255 x 255"),
-        (lambda path: Image.new("RGB", (300, 256)).save(path), "not square.*guidebench align"),
-        (lambda path: path.write_text("hello"), "cannot read the image"),
+        (lambda path: Image.new("CMYK", (256, 256)).save(path, "JPEG"), "CMYK.*RGB"),
+        (lambda path: Image.new("RGB", (255, 255)).save(path), "small.*255 x 255"),
+        (lambda path: Image.new("RGB", (300, 256)).save(path), "square.*300 x 256.*`guidebench align"),
+        (lambda path: path.write_text("hello"), "cannot read"),
         (lambda path: photo(path.with_name("img00025605.png")), "twice"),
     ],
     ids=["cmyk", "tiny", "oblong", "no-image", "twice"],
@@ -219,23 +232,23 @@ def test_a_damaged_or_edited_manifest_is_refused(ffhq, home):
     content = path.read_text()
     for damage in (content[:100], "[]", content.replace("ffhq-25605", "ffhq-00001")):
         path.write_text(damage)
-        with pytest.raises(BadInput, match=r"ffhq\.json is damaged .*guidebench data scan ffhq"):
+        with pytest.raises(BadInput, match=r"ffhq\.json.* damaged.*`guidebench data scan ffhq"):
             manifests.read("ffhq")
 
 
-def test_a_file_that_changed_since_the_scan_is_refused_by_name(ffhq, home):
+def test_a_file_that_changed_since_the_scan_is_refused_by_name(ffhq, home, says):
     manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     photo(ffhq / "25459.png", 1)
     (ffhq / "34602.png").unlink()
     faces = ManifestFaces(256)
     assert faces.people("ffhq", [0], photos=1)[0].identity == "ffhq-25605"
-    with pytest.raises(BadInput, match=r"25459\.png has changed since it was scanned"):
+    with pytest.raises(BadInput, match=says("25459.png", "changed", "`guidebench data scan ffhq")):
         faces.people("ffhq", [1], photos=1)
-    with pytest.raises(BadInput, match=r"cannot read .*34602\.png"):
+    with pytest.raises(BadInput, match=says("34602.png", "cannot read", "`guidebench data scan ffhq")):
         faces.people("ffhq", [2], photos=1)
     with pytest.raises(BadInput, match="probe_photos = 0"):
         faces.people("ffhq", [0], photos=2)
-    with pytest.raises(BadInput, match="people 0 to 29"):
+    with pytest.raises(BadInput, match=says("'ffhq'", "0 to 29", "[30]")):
         faces.people("ffhq", [30], photos=1)
 
 
@@ -261,11 +274,11 @@ def test_statistics_of_photographs_are_those_of_their_features_in_any_order(real
     assert same == contents and frechet_distance(found, again) <= 1e-9
 
 
-def test_a_count_picks_photographs_by_the_hash_of_their_names(real_photographs):
+def test_a_count_picks_photographs_by_the_hash_of_their_names(real_photographs, says):
     names = [path.relative_to(real_photographs).as_posix() for path in measuring.photographs(real_photographs)]
     assert names == sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     assert measuring.photographs(real_photographs, 9) == measuring.photographs(real_photographs)[:9]
-    with pytest.raises(BadInput, match="holds 160 photographs, 161 are needed"):
+    with pytest.raises(BadInput, match=says("160", "161", "--count", str(real_photographs))):
         measuring.photographs(real_photographs, 161)
 
 
@@ -273,10 +286,10 @@ def test_the_authors_features_are_installed_as_statistics(tmp_path, home):
     rows = np.random.default_rng(0).normal(size=(5, 2048)).astype(np.float32)
     np.save(tmp_path / "ffhq_real_feat.npy", rows)
     result = CliRunner().invoke(main, ["data", "statistics", "--features", str(tmp_path / "ffhq_real_feat.npy")])
-    assert result.exit_code == 0 and "placed ffhq-real" in result.stdout, result.output
+    assert result.exit_code == 0 and re.search(r"\bffhq-real\b.*\b5 photographs", result.stdout), result.output
     statistics, told = real_images.read(assets.find("ffhq-real"), dim=2048)
     assert statistics.count == 5 and np.array_equal(statistics.mean, rows.astype(np.float64).mean(axis=0))
-    assert "5 photographs (ffhq_real_feat.npy, given as features" in told
+    assert re.search(r"^5 photographs .*ffhq_real_feat\.npy.* features", told)
 
 
 def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_path, home, monkeypatch):
@@ -295,7 +308,7 @@ def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_
     assert result.exit_code == 0, result.output
     statistics, told = real_images.read(tmp_path / "new" / "real", dim=FACE)
     assert statistics.count == 40 and isinstance(LinearTestbed().judges().features.extractor, LinearFeatures)
-    for part in ("40 photographs", "FFHQ, EG3D's crop, resized to 16 px (bicubic)", "weights abababababab", "contents"):
+    for part in ("40 photographs", "FFHQ, EG3D's crop", "16 px (bicubic)", "weights abababababab", "contents"):
         assert part in told
     assert not (assets.folder() / named("ffhq-real").file).exists()
 

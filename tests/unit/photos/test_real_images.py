@@ -21,11 +21,11 @@ def test_features_and_statistics_say_the_same(tmp_path, features):
     np.save(tmp_path / "authors.npy", features)
     np.savez(tmp_path / "named.npz", features=features, description=np.array("FFHQ, 512 px"))
     real_images.write(tmp_path / "statistics.npz", statistics, "FFHQ, 512 px")
-    told = {"authors.npy": "9 photographs (source and crop not stated in the file)"}
     for name in ("authors.npy", "named.npz", "statistics.npz"):
         found, description = real_images.read(tmp_path / name, dim=4)
         assert (found.mean == statistics.mean).all() and (found.covariance == statistics.covariance).all()
-        assert found.count == 9 and description == told.get(name, "9 photographs (FFHQ, 512 px)")
+        assert found.count == 9 and description.startswith("9 photographs (")
+        assert ("FFHQ, 512 px" in description) == (name != "authors.npy")
 
 
 def test_the_kind_is_told_from_the_content(tmp_path, features):
@@ -36,22 +36,22 @@ def test_the_kind_is_told_from_the_content(tmp_path, features):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    ("arrays", "words"),
     [
-        ({"features": np.ones((9, 5))}, r"features float64 \(9, 5\) instead of floats \(N, 4\)"),
-        ({"features": np.ones((1, 4))}, r"\(1, 4\)"),
-        ({"features": np.ones((9, 4), dtype=int)}, "int64"),
-        ({"features": np.full((9, 4), np.nan)}, "not finite"),
-        ({"mu": np.ones(4), "sigma": np.eye(4)}, r"holds mu, sigma; give an array \(N, d\)"),
-        ({"mean": np.ones(4), "covariance": np.eye(3), "count": np.array(9)}, r"covariance \(3, 3\)"),
-        ({"mean": np.ones(4), "covariance": np.eye(4), "count": np.array(9.5)}, "count float64"),
-        ({"mean": np.ones(4), "covariance": np.full((4, 4), np.inf), "count": np.array(9)}, "not finite"),
-        ({"features": np.array([{}])}, "cannot be read as numpy arrays"),
+        ({"features": np.ones((9, 5))}, ["features", "float64", "(9, 5)", "(N, 4)"]),
+        ({"features": np.ones((1, 4))}, ["features", "(1, 4)", "(N, 4)"]),
+        ({"features": np.ones((9, 4), dtype=int)}, ["features", "int64"]),
+        ({"features": np.full((9, 4), np.nan)}, ["finite"]),
+        ({"mu": np.ones(4), "sigma": np.eye(4)}, ["mu, sigma", "(N, d)", "mean, covariance"]),
+        ({"mean": np.ones(4), "covariance": np.eye(3), "count": np.array(9)}, ["covariance (3, 3)", "(4, 4)"]),
+        ({"mean": np.ones(4), "covariance": np.eye(4), "count": np.array(9.5)}, ["count float64", "integer"]),
+        ({"mean": np.ones(4), "covariance": np.full((4, 4), np.inf), "count": np.array(9)}, ["finite"]),
+        ({"features": np.array([{}])}, ["cannot be read", "numpy"]),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: "" if isinstance(value, dict) else " ".join(value),
 )
-def test_anything_else_gets_one_line(tmp_path, arrays, message):
+def test_anything_else_gets_one_line(tmp_path, arrays, words, says):
     np.savez(tmp_path / "real.npz", **arrays)
-    with pytest.raises(BadInput, match=message) as caught:
+    with pytest.raises(BadInput, match=says(*words)) as caught:
         real_images.read(tmp_path / "real.npz", dim=4)
     assert "real.npz" in str(caught.value) and "\n" not in str(caught.value)

@@ -90,7 +90,7 @@ def test_a_relative_path_finds_what_is_shared(tmp_path, monkeypatch):
 def test_a_missing_shared_file_is_one_clear_line(tmp_path):
     path = save(made_up(), tmp_path)
     shutil.rmtree(tmp_path / "shared")
-    with pytest.raises(UnreadableEvidence, match="lies in no folder above it; copy shared/") as caught:
+    with pytest.raises(UnreadableEvidence, match=r"\.npz\b.*\bshared/") as caught:
         load_evidence(path)
     assert "\n" not in str(caught.value)
     assert load_faces_after(path)["judge"][0].shape == (3, 4), "what needs no shared file is read without"
@@ -121,7 +121,7 @@ def test_damaged_evidence_is_one_clear_line(tmp_path):
                 read(path)
             assert "\n" not in str(caught.value)
     path.unlink()
-    with pytest.raises(UnreadableEvidence, match="does not exist"):
+    with pytest.raises(UnreadableEvidence, match=r"^evidence\.npz .*exist"):
         load_evidence(path)
 
 
@@ -156,7 +156,7 @@ evidence_files._share({{'features': np.zeros((2, 2))}}, Path({str(tmp_path / "sh
 
 def test_evidence_of_statistics_only_is_not_written_as_if_it_were_whole(tmp_path):
     (folder, _) = sorted((OLDER / "records/schema-1/guide").iterdir())
-    with pytest.raises(ValueError, match="without features"):
+    with pytest.raises(ValueError, match="features"):
         save_evidence(load_evidence(folder / "evidence.npz"), tmp_path / "e.npz", tmp_path, aside="x")
     assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -96,11 +97,14 @@ with Store({str(tmp_path)!r}).building(__import__('pathlib').Path({str(tmp_path 
     assert [path.parent.name for path in tmp_path.rglob("record.json")] == ["two"]
 
 
-def test_an_unfinished_folder_is_never_read(tmp_path):
+def test_an_unfinished_folder_is_never_read(tmp_path, says):
     aside = tmp_path / "records/p/m/.building-1-x"
     aside.mkdir(parents=True)
     (aside / "record.json").write_text(record().to_json())
-    with pytest.raises(BadInput, match="no records"):
+    with pytest.raises(
+        BadInput,
+        match=says("no records", str(tmp_path), f"`guidebench run --out {tmp_path} --protocol smoke --method guide`"),
+    ):
         folders.scan(tmp_path)
 
 
@@ -131,21 +135,21 @@ def test_an_existing_folder_is_replaced_whole(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["one"]
 
 
-def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path):
+def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path, says):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="choose another --out"):
+    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "--out")):
         Store(tmp_path / "file")
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path):
-    with pytest.raises(StorageError, match="no space left"), Store(tmp_path).building(tmp_path / "records/p/m/one"):
+    with pytest.raises(StorageError, match="no space"), Store(tmp_path).building(tmp_path / "records/p/m/one"):
         raise OSError(28, "No space left on device")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
 def test_a_really_full_device_is_recognised(tmp_path):
     with (
-        pytest.raises(StorageError, match="no space left"),
+        pytest.raises(StorageError, match="no space"),
         folders.storage_errors(tmp_path),
         open("/dev/full", "w") as s,
     ):
@@ -175,19 +179,19 @@ def test_a_folder_inside_the_records_is_told_where_to_begin(tmp_path):
     inside.mkdir(parents=True)
     (inside / "record.json").write_text(record().to_json())
     for folder in list(inside.parents)[:3]:
-        with pytest.raises(BadInput, match=r"is a part of the records of .*out; give that directory"):
+        with pytest.raises(BadInput, match=rf"{re.escape(str(folder))}\b.* {re.escape(str(tmp_path))}/out\b(?!/)"):
             folders.scan(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"value": float("nan")}, "value nan of 'id' is no finite number"),
-        ({"value": "0.5"}, "value '0.5' of 'id' is no finite number"),
-        ({"n": 1.5}, "a count of 'id' is no integer"),
+        ({"value": float("nan")}, ["nan", "'id'", "finite"]),
+        ({"value": "0.5"}, ["'0.5'", "'id'", "finite"]),
+        ({"n": 1.5}, ["'id'", "count", "integer"]),
     ],
 )
-def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, changes, words):
+def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, changes, words, says):
     """Else the same command would never measure it again."""
     score = {"metric": "id", "judge": "a", "identity": "x", "value": 0.1, "reason": None, "n": 1}
     score |= {"lost_before": 0, "lost_after": 0, "after_request": 0}
@@ -198,11 +202,11 @@ def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, chang
     data["scores"][0] |= changes
     (tmp_path / "record.json").write_text(json.dumps(data))
     assert Store(tmp_path).measured(tmp_path) is None
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=says(*words)):
         folders.read(tmp_path)
 
 
-def test_a_file_is_no_directory_of_records(tmp_path):
+def test_a_file_is_no_directory_of_records(tmp_path, says):
     (tmp_path / "record.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"record\.json is a file; give the directory that holds records/"):
+    with pytest.raises(BadInput, match=says(str(tmp_path / "record.json"), "file", "records/", "--out")):
         folders.scan(tmp_path / "record.json")

@@ -184,7 +184,7 @@ def test_the_safetensors_twin_holds_the_same_numbers(reference: Path):
 
 
 def test_a_wrong_digest_or_another_model_is_refused(reference: Path):
-    with pytest.raises(BadInput, match="eg3d_tiny128.pkl is damaged or not the file"):
+    with pytest.raises(BadInput, match=r"eg3d_tiny128\.pkl .*SHA-256 .*000000000000"):
         eg3d.load(reference / "eg3d_tiny128.pkl", digest="0" * 64)
-    with pytest.raises(BadInput, match="holds a Generator under 'G_ema' instead of a TriPlaneGenerator"):
+    with pytest.raises(BadInput, match=r"\bGenerator .*'G_ema'.* TriPlaneGenerator"):
         eg3d.load(reference / "stylegan2_tiny64.pkl")

@@ -55,7 +55,7 @@ def test_the_entry_chooses_the_network(reference: Path):
     path = reference / "stylegan2_tiny64.pkl"
     averaged, trained = (stylegan2.load(path, entry=entry) for entry in ("G_ema", "G"))
     assert not torch.equal(averaged.synthesis.b4.const, trained.synthesis.b4.const)
-    with pytest.raises(BadInput, match="holds a Discriminator under 'D' instead of a Generator"):
+    with pytest.raises(BadInput, match=r"\bDiscriminator .*'D'.* Generator"):
         stylegan2.load(path, entry="D")
-    with pytest.raises(BadInput, match="no snapshot with a network 'G_best' .its entries: training_set_kwargs, G"):
+    with pytest.raises(BadInput, match="'G_best'.*: training_set_kwargs, G"):
         stylegan2.load(path, entry="G_best")

@@ -69,7 +69,7 @@ def test_a_session_on_the_cpu_is_refused_where_cuda_was_asked_for(pack, monkeypa
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(MissingAsset, match=r"on the CPU although cuda:0 was asked for.*--no-deps onnxruntime-gpu"):
+    with pytest.raises(MissingAsset, match=r"\.onnx\b.* CPU .*cuda:0.*--no-deps onnxruntime-gpu`.*--device cpu"):
         arcface.load(pack / "det_10g.onnx", pack / "w600k_r50.onnx", device="cuda:0")
     model = arcface.read_model(pack / "w600k_r50.onnx", "ArcFaceONNX", device="cuda:0", strictly=False)
     assert not arcface.runs_on_cuda(model)
@@ -83,13 +83,13 @@ def test_on_a_cpu_nothing_but_the_cpu_is_asked_for(judge):
 
 def test_other_files_get_one_line(pack, tmp_path):
     detector, recogniser = pack / "det_10g.onnx", pack / "w600k_r50.onnx"
-    with pytest.raises(BadInput, match=r"w600k_r50\.onnx should be SCRFD, insightface reads it as ArcFaceONNX"):
+    with pytest.raises(BadInput, match=r"w600k_r50\.onnx .*SCRFD\b.* ArcFaceONNX"):
         arcface.load(recogniser, recogniser)
-    with pytest.raises(BadInput, match=r"det_10g\.onnx should be ArcFaceONNX, insightface reads it as SCRFD"):
+    with pytest.raises(BadInput, match=r"det_10g\.onnx .*ArcFaceONNX\b.* SCRFD"):
         arcface.load(detector, detector)
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(recogniser.read_bytes()[:200])
     for path in (cut, tmp_path / "absent.onnx"):
-        with pytest.raises(BadInput, match=rf"{path.name} cannot be read as an ONNX model") as caught:
+        with pytest.raises(BadInput, match=rf"{path.name} cannot be read.* ONNX") as caught:
             arcface.load(detector, path)
         assert "\n" not in str(caught.value)

@@ -146,7 +146,7 @@ def test_snapshot_yields_constructor_arguments_and_attributes(framework):
 
 def test_absent_attribute_is_named_with_the_closest_one(framework):
     stored = parse(pickle.dumps(framework, 4))
-    with pytest.raises(BadInput, match="has no attribute 'neural_render_resolution'; did you mean 'neural_rendering"):
+    with pytest.raises(BadInput, match="attribute 'neural_render_resolution'.*'neural_rendering_resolution'"):
         checkpoints.attribute(stored, "neural_render_resolution")
 
 
@@ -267,9 +267,9 @@ def test_state_dict_unwraps_what_is_named(framework, tmp_path):
 def test_state_dict_names_what_a_file_offers_instead(tmp_path):
     path = tmp_path / "weights.pt"
     path.write_bytes(stored_by_torch({"state_dict": {"a": torch.ones(1)}, "epoch": 3}, as_zip=True))
-    with pytest.raises(BadInput, match="has no entry 'statedict'; did you mean 'state_dict'"):
+    with pytest.raises(BadInput, match=r"weights\.pt .*entry 'statedict'.*'state_dict'"):
         checkpoints.state_dict(path, entry="statedict")
-    with pytest.raises(BadInput, match="state_dict is no tensor; it has state_dict, epoch, name one of them"):
+    with pytest.raises(BadInput, match=r"weights\.pt .*\bstate_dict .*tensor.*state_dict, epoch\b"):
         checkpoints.state_dict(path)
 
 
@@ -290,7 +290,7 @@ def test_modules_that_contain_each_other_are_refused():
     wide = stored_module()
     wide.state["_modules"] = dict.fromkeys(map(str, range(30_000)), wide)
     for hostile in (module, endless, wide):
-        with pytest.raises(BadInput, match="contain each other"):
+        with pytest.raises(BadInput, match="contain"):
             checkpoints.tensors(hostile)
 
 
@@ -302,9 +302,9 @@ def test_shared_module_appears_under_both_names():
 @pytest.mark.parametrize(
     ("module", "fault"),
     [
-        (StandIn("Other", {}), "is no stored module"),
-        (StandIn("Other", {"_parameters": {"w": 3}, "_buffers": {}, "_modules": {}}), "part w that is no Tensor"),
-        (stored_module(x=3), "part x that is no StandIn"),
+        (StandIn("Other", {}), "Other .*module.*_parameters"),
+        (StandIn("Other", {"_parameters": {"w": 3}, "_buffers": {}, "_modules": {}}), r"\bw\b.*Tensor"),
+        (stored_module(x=3), r"\bx\b.*StandIn"),
         (
             StandIn("Part", {**stored_module().state, "_buffers": {"w": torch.ones(1)}}),
             "twice",
@@ -317,7 +317,7 @@ def test_objects_that_are_no_modules_have_no_state_dict(module, fault):
 
 
 def test_absent_files_and_folders_are_named(tmp_path):
-    for path, fault in ((tmp_path / "absent.pkl", "No such file"), (tmp_path, "a folder"), (Path("a\0b"), "null byte")):
+    for path, fault in ((tmp_path / "absent.pkl", "No such file"), (tmp_path, "folder"), (Path("a\0b"), "null byte")):
         with pytest.raises(BadInput, match=fault):
             checkpoints.read(path)
 
@@ -327,7 +327,7 @@ def test_pipes_and_files_beyond_memory_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").touch()
     os.truncate(tmp_path / "large", checkpoints.MAX_FILE_BYTES + 1)
-    for name, fault in (("pipe", "no regular file"), ("large", "8.0 GiB, more than")):
+    for name, fault in (("pipe", "regular file"), ("large", r"\b8\.0 GiB")):
         with pytest.raises(BadInput, match=fault):
             checkpoints.read(tmp_path / name)
 
@@ -350,10 +350,13 @@ def test_digest_is_checked_before_anything_is_parsed(tmp_path):
     data[data.index(np.float32(50).tobytes())] ^= 1
     path.write_bytes(data)
     assert checkpoints.read(path)[50] != 50
-    with pytest.raises(BadInput, match=f"instead of {digest[:12]}"):
+    with pytest.raises(BadInput, match=rf"SHA-256 .*{digest[:12]}"):
         checkpoints.read(path, digest=digest)
     path.write_bytes(b"not even a checkpoint")
-    with pytest.raises(BadInput, match="damaged or not the file"):
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(
+        BadInput, match=rf"SHA-256 {found[:12]}.*{digest[:12]}"
+    ):
         checkpoints.read(path, digest=digest)
 
 

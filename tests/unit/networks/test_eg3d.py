@@ -420,7 +420,7 @@ class TestFiles:
         arguments = {**small.arguments, "neural_rendering_resolution": 16}
         tensors = {key: value for key, value in small.state_dict().items() if key != "decoder.net.0.bias"}
         save_file({**tensors, "dataset_label_std": torch.ones(25)}, path, {"guidebench.eg3d": json.dumps(arguments)})
-        with pytest.raises(BadInput, match=r"generator\.safetensors .*lacks decoder\.net\.0\.bias") as caught:
+        with pytest.raises(BadInput, match=r"generator\.safetensors .*lacks .*decoder\.net\.0\.bias") as caught:
             eg3d.load(path)
         assert "dataset_label_std" not in str(caught.value)  # a buffer of the training script, known and dropped
 
@@ -428,9 +428,7 @@ class TestFiles:
         generator = copy.deepcopy(small)
         generator.neural_rendering_resolution = 10**6
         eg3d.save(generator, tmp_path / "other.safetensors")
-        with pytest.raises(
-            BadInput, match="other.safetensors: a neural_rendering_resolution of 1000000 is not supported"
-        ):
+        with pytest.raises(BadInput, match=r"other\.safetensors\b.*\bneural_rendering_resolution\b.* 1000000\b"):
             eg3d.load(tmp_path / "other.safetensors")
 
     def test_arguments_nested_without_end_are_refused(self, small, tmp_path):
@@ -438,14 +436,14 @@ class TestFiles:
 
         path = tmp_path / "deep.safetensors"
         save_file(small.state_dict(), path, {"guidebench.eg3d": "[" * 100_000 + "]" * 100_000})
-        with pytest.raises(BadInput, match="deep.safetensors holds tensors without the arguments"):
+        with pytest.raises(BadInput, match=r"deep\.safetensors .* tensors .*arguments"):
             eg3d.load(path)
 
     def test_a_file_of_tensors_alone_is_refused(self, small, tmp_path):
         from safetensors.torch import save_file
 
         save_file(small.state_dict(), tmp_path / "bare.safetensors")
-        with pytest.raises(BadInput, match="bare.safetensors holds tensors without the arguments"):
+        with pytest.raises(BadInput, match=r"bare\.safetensors .* tensors .*arguments"):
             eg3d.load(tmp_path / "bare.safetensors")
 
     @pytest.mark.parametrize(
@@ -456,18 +454,18 @@ class TestFiles:
             ({"rendering_kwargs": {**RENDERING, "density_noise": 0.5}}, "density_noise 0.5"),
             (
                 {"rendering_kwargs": {**RENDERING, "superresolution_module": "x.Other"}},
-                "unknown super-resolution 'Other'",
+                "super-resolution 'Other'",
             ),
-            ({"rendering_kwargs": {"ray_start": 2}}, "lack depth_resolution"),
+            ({"rendering_kwargs": {"ray_start": 2}}, "rendering_kwargs .*depth_resolution, "),
             (
                 {"rendering_kwargs": {**RENDERING, "superresolution_noise_mode": "some"}},
                 "superresolution_noise_mode 'some'",
             ),
-            ({"init_kwargs": {**SIZES, "img_resolution": 512}}, "img_resolution = 512 do not fit"),
-            ({"init_kwargs": {"z_dim": 4}}, "arguments that do not fit"),
-            ({"init_kwargs": {**SIZES, "w_dim": -1}}, "arguments that do not fit"),
-            ({"init_kwargs": {**SIZES, "channel_base": 10**9, "channel_max": 10**6}}, "does not hold the weights"),
-            ({"init_kwargs": {**SIZES, "z_dim": 10**12}}, "does not hold the weights"),
+            ({"init_kwargs": {**SIZES, "img_resolution": 512}}, "img_resolution = 512"),
+            ({"init_kwargs": {"z_dim": 4}}, "arguments .*TriPlaneGenerator"),
+            ({"init_kwargs": {**SIZES, "w_dim": -1}}, "arguments .*'.+'"),
+            ({"init_kwargs": {**SIZES, "channel_base": 10**9, "channel_max": 10**6}}, "weights of TriPlaneGenerator"),
+            ({"init_kwargs": {**SIZES, "z_dim": 10**12}}, "weights of TriPlaneGenerator"),
             ({"init_kwargs": {**SIZES, "mapping_kwargs": {"num_layers": 10**9}}}, "1000000000 layers"),
             ({"rendering_kwargs": {**RENDERING, "depth_resolution": 10**9}}, "depth_resolution 1000000000"),
         ],

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -149,44 +150,44 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "numpy.load": (pickled(call("numpy.load", text("x"))), "numpy.load"),
     "numpy.f2py": (pickled(call("numpy.f2py.crackfortran.myeval", TOUCH)), "numpy.f2py"),
     "framework look-alike": (pickled(call("trainings.triplane.Net")), "trainings.triplane.Net"),
-    "call of a stand-in": (pickled(call("training.triplane.run", TOUCH)), "calls training.triplane.run"),
+    "call of a stand-in": (pickled(call("training.triplane.run", TOUCH)), "training.triplane.run"),
     "call in torch.nn": (pickled(call("torch.nn.functional.boolean_dispatch", TOUCH)), "torch.nn.functional"),
-    "call of a mention": (pickled(call("builtins.list", b"]")), "calls builtins.list"),
-    "call of text": (pickled(TOUCH, b"(tR"), "calls a str"),
+    "call of a mention": (pickled(call("builtins.list", b"]")), "builtins.list"),
+    "call of text": (pickled(TOUCH, b"(tR"), r"calls? .*\bstr\b"),
     "INST": (pickled(b"(", TOUCH, b"ios\nsystem\n"), "INST"),
     "OBJ": (pickled(b"(", named("training.triplane.Net"), TOUCH, b"o"), "OBJ"),
     "NEWOBJ_EX": (pickled(named("training.triplane.Net"), b")}\x92"), "NEWOBJ_EX"),
     "PERSID": (pickled(b"Pos.system\n"), "PERSID"),
-    "BINPERSID": (pickled(TOUCH, b"Q"), "outside itself"),
+    "BINPERSID": (pickled(TOUCH, b"Q"), "outside"),
     "NEXT_BUFFER": (pickled(b"\x97"), "NEXT_BUFFER"),
-    "BUILD on text": (pickled(TOUCH, b"}b"), "sets the state of a str"),
-    "BUILD on a name": (pickled(named("training.triplane.Net"), b"}b"), "sets the state of a Name"),
-    "BUILD on a list": (pickled(b"]}b"), "sets the state of a list"),
-    "BUILD of no attributes": (pickled(STAND_IN, b"K\x01b"), "gives a int as the attributes"),
-    "append to a stand-in": (pickled(STAND_IN, b"K\x01a"), "appends to a StandIn"),
-    "items of a number": (pickled(b"K\x01K\x01K\x01s"), "sets items of a int"),
-    "unhashable key": (pickled(b"}]K\x01s"), "uses a list as a key"),
-    "stand-in as a key": (pickled(b"}", STAND_IN, b"K\x01s"), "uses a StandIn as a key"),
-    "nested key": (pickled(b"}", b"K\x01\x85\x85", b"K\x01s"), "uses a tuple as a key"),
+    "BUILD on text": (pickled(TOUCH, b"}b"), r"state .*\bstr\b"),
+    "BUILD on a name": (pickled(named("training.triplane.Net"), b"}b"), r"state .*\bName\b"),
+    "BUILD on a list": (pickled(b"]}b"), r"state .*\blist\b"),
+    "BUILD of no attributes": (pickled(STAND_IN, b"K\x01b"), r"\bint\b.* attributes"),
+    "append to a stand-in": (pickled(STAND_IN, b"K\x01a"), r"append.*\bStandIn\b"),
+    "items of a number": (pickled(b"K\x01K\x01K\x01s"), r"items .*\bint\b"),
+    "unhashable key": (pickled(b"}]K\x01s"), r"\blist\b.* key"),
+    "stand-in as a key": (pickled(b"}", STAND_IN, b"K\x01s"), r"\bStandIn\b.* key"),
+    "nested key": (pickled(b"}", b"K\x01\x85\x85", b"K\x01s"), r"\btuple\b.* key"),
     "pickle in a tensor's bytes": (pickled(storage_in(old_torch(pickled(call("os.system", TOUCH)), []))), "os.system"),
     "tensor in a tensor's bytes": (pickled(storage_in(old_torch(pickled(stored_numbers()), []))), "_load_from_bytes"),
     "storage of a strange type": (
         old_torch(pickled(announced_storage(1, "nn.X")), []),
-        "stores numbers as torch.nn.XStorage",
+        "torch.nn.XStorage",
     ),
-    "archive of something else": (zip_of({"a/readme": b"hello"}), "not one of torch's"),
-    "numpy archive": (zip_of({"a.npy": b"hello"}), "not one of torch's"),
+    "archive of something else": (zip_of({"a/readme": b"hello"}), "archive.* torch"),
+    "numpy archive": (zip_of({"a.npy": b"hello"}), "archive.* torch"),
     "compiled program": (zip_of({"a/data.pkl": pickled(b"N"), "a/constants.pkl": pickled(b"N")}), "TorchScript"),
     "compressed archive": (zip_of({"a/data.pkl": b"." * 99}, zipfile.ZIP_DEFLATED), "compressed"),
     "pickle in an archive": (zip_of({"a/data.pkl": pickled(call("os.system", TOUCH))}), "os.system"),
     "big-endian archive": (zip_of({"a/data.pkl": pickled(b"N"), "a/byteorder": b"big"}), "big-endian"),
-    "records in an array": (pickled(call("numpy.dtype", text("V8"))), "unknown type"),
-    "text that numpy crashes on": (pickle.dumps(np.str_("x"), 4).replace(b"x\0\0\0", b"\xff" * 4), "unknown type"),
+    "records in an array": (pickled(call("numpy.dtype", text("V8"))), "type"),
+    "text that numpy crashes on": (pickle.dumps(np.str_("x"), 4).replace(b"x\0\0\0", b"\xff" * 4), "type"),
     "pickle in an array": (stored_by_numpy(np.array(Call(os.system, "touch ran"), dtype=object)), "posix.system"),
     "web page": (b"<!DOCTYPE html><html>", "web page"),
     "git-lfs pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
     "tar archive": (b"storages" + bytes(249) + b"ustar" + bytes(250), "tar archive"),
-    "text": (b"cos\nsystem\n(S'touch ran'\ntR.", "neither a pickle"),
+    "text": (b"cos\nsystem\n(S'touch ran'\ntR.", "safetensors"),
     "nothing": (b"", "empty"),
 }
 
@@ -195,7 +196,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 def test_hostile_or_foreign_files_are_refused_and_nothing_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, culprit = REFUSED[name]
-    assert culprit in message_of(data, tmp_path / "weights.pkl")
+    assert re.search(culprit, message_of(data, tmp_path / "weights.pkl"))
     assert [item.name for item in tmp_path.iterdir()] == ["weights.pkl"]  # no "ran"
 
 
@@ -371,7 +372,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
         checkpoints.read(path)
         answer = "read"
     except BadInput as error:
-        answer = str(error)
+        answer = "out of memory" if isinstance(error.__context__, MemoryError) else str(error)
     answers[path.name] = (answer, time.perf_counter() - start)
 print(json.dumps(answers))
 """
@@ -390,5 +391,5 @@ def test_bombs_are_refused_within_little_memory_and_time(tmp_path):
     answers = json.loads(done.stdout)
     assert set(answers) == set(files) and answers.pop("deep")[0] == "read"
     for name, (answer, seconds) in answers.items():
-        assert answer.startswith(str(tmp_path / name)) and "fit into memory" not in answer, name
+        assert answer.startswith(str(tmp_path / name)), (name, answer)
         assert seconds < 10, name

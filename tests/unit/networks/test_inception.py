@@ -163,7 +163,7 @@ def test_another_layer_is_refused() -> None:
 
 def test_a_file_of_other_weights_is_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "resnet.pth")
-    with pytest.raises(BadInput, match=r"resnet\.pth does not hold the weights of FidInception") as raised:
+    with pytest.raises(BadInput, match=r"resnet\.pth .* weights of FidInception") as raised:
         inception.load(tmp_path / "resnet.pth")
     assert "\n" not in str(raised.value)
 

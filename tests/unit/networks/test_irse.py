@@ -245,9 +245,7 @@ def test_weights_are_read_from_a_file_and_frozen(tmp_path: Path, ir_se50: IRSE50
 @pytest.mark.parametrize("load", [irse.load_ir_se50, irse.load_ir_101])
 def test_the_file_of_another_network_is_one_line_with_the_keys_it_lacks(load: Any, tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pth")
-    with pytest.raises(
-        BadInput, match=r"resnet\.pth does not hold .* lacks input_layer\.0\.weight, .* unknown fc\.weight"
-    ):
+    with pytest.raises(BadInput, match=r"resnet\.pth .* lacks .*input_layer\.0\.weight, .* unknown .*fc\.weight"):
         load(tmp_path / "resnet.pth")
 
 

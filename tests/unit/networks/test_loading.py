@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -42,13 +44,11 @@ def test_wrong_keys_and_shapes_are_named_in_one_line_and_nothing_is_loaded() -> 
     before = {key: value.clone() for key, value in target.state_dict().items()}
     with pytest.raises(BadInput) as caught:
         load_strictly(target, tensors, "other.pth")
-    assert str(caught.value) == (
-        "other.pth does not hold the weights of Sequential: it lacks 1.weight; it has unknown head.weight; "
-        "it holds 0.bias (4,) instead of (3,); give the file that this network was published in"
-    )
+    pattern = r"other\.pth .*\bSequential\b.* lacks 1\.weight\b.* unknown head\.weight\b.* 0\.bias \(4,\) .*\(3,\)"
+    assert re.match(pattern, str(caught.value)) and "\n" not in str(caught.value)
     assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
 
 
 def test_of_many_wrong_keys_the_first_are_named_and_the_rest_counted() -> None:
-    with pytest.raises(BadInput, match="lacks 0.weight, 0.bias, 1.weight and 3 more;"):
+    with pytest.raises(BadInput, match=r"empty\.pth .* lacks 0\.weight, 0\.bias, 1\.weight .*\b3 more\b"):
         load_strictly(network(), {}, "empty.pth")

@@ -168,7 +168,7 @@ def test_an_assembled_file_gives_the_same_network(tmp_path: Path, network: LPIPS
 
 def test_vgg_without_linear_weights_says_which_file_is_missing(tmp_path: Path, vgg: dict[str, Tensor]) -> None:
     torch.save(vgg, tmp_path / "vgg16.pth")
-    with pytest.raises(BadInput, match=r"vgg16\.pth holds no linear weights .*v0\.1/vgg\.pth") as raised:
+    with pytest.raises(BadInput, match=r"vgg16\.pth .*LPIPS.*v0\.1/vgg\.pth") as raised:
         lpips.load(tmp_path / "vgg16.pth")
     assert "\n" not in str(raised.value)
 
@@ -177,12 +177,12 @@ def test_linear_weights_of_another_network_are_refused_in_one_line(tmp_path: Pat
     """The package's file for AlexNet has the same names and other widths."""
     torch.save(vgg, tmp_path / "vgg16.pth")
     torch.save(lin | {"lin0.model.1.weight": torch.ones(1, 192, 1, 1)}, tmp_path / "alex.pth")
-    with pytest.raises(BadInput, match=r"alex\.pth .* lin0 \(192,\) instead of \(64,\)") as raised:
+    with pytest.raises(BadInput, match=r"alex\.pth .* lin0 \(192,\) .*\(64,\)") as raised:
         lpips.load(tmp_path / "vgg16.pth", tmp_path / "alex.pth")
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("shapes", [((1, 3, 32, 32), (1, 3, 32, 16)), ((1, 1, 32, 32),) * 2, ((1, 3, 8, 64),) * 2])
 def test_images_that_cannot_be_compared_are_refused(network: LPIPS, shapes) -> None:
-    with pytest.raises(ValueError, match="at least 16 pixels"):
+    with pytest.raises(ValueError, match=r"\b16 pixels"):
         network(*(torch.zeros(shape) for shape in shapes))

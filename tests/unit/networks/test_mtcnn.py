@@ -205,7 +205,7 @@ def test_an_image_smaller_than_the_smallest_face_has_none(maker: ModuleType, rec
 
 @pytest.mark.parametrize(("shape", "kind"), [((64, 64), "uint8"), ((64, 64, 4), "uint8"), ((64, 64, 3), "float32")])
 def test_grey_transparent_and_float_images_are_refused(maker, recipe, shape: tuple[int, ...], kind: str) -> None:
-    with pytest.raises(ValueError, match=r"uint8 \(h, w, 3\) RGB, not in " + kind):
+    with pytest.raises(ValueError, match=r"uint8 \(h, w, 3\).* " + kind):
         detector(maker, recipe, CONVENTIONS["corrected"]).detect(np.zeros(shape, dtype=kind))
 
 
@@ -232,7 +232,7 @@ def test_exchanged_files_are_one_line_with_the_keys(maker: ModuleType, recipe: M
     with torch.no_grad():
         stored = {key: value.numpy() for key, value in maker.networks(recipe)[1].state_dict().items()}
     np.save(tmp_path / "pnet.npy", np.array(stored, dtype=object), allow_pickle=True)
-    with pytest.raises(BadInput, match=r"pnet\.npy does not hold the weights of PNet: it lacks conv4_1\.weight"):
+    with pytest.raises(BadInput, match=r"pnet\.npy .*\bPNet\b.* lacks conv4_1\.weight"):
         mtcnn.load(tmp_path, convention="published")
 
 

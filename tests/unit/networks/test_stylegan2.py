@@ -194,7 +194,7 @@ def test_a_condition_changes_the_codes_and_must_be_given(golden):
     z = torch.randn(1, 32)
     first, second = (generator.map(z, condition=torch.eye(4)[i : i + 1]) for i in (0, 1))
     assert not torch.allclose(first, second, atol=1e-3)
-    with pytest.raises(ValueError, match="condition of 4"):
+    with pytest.raises(ValueError, match=r"condition .*\b4\b"):
         generator.map(z)
 
 
@@ -249,10 +249,10 @@ def test_the_gradient_is_that_of_the_function():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"activation": "relu"}, "activation = 'relu' is not supported, only 'lrelu'"),
+        ({"activation": "relu"}, "activation = 'relu'.*'lrelu'"),
         ({"use_noise": False}, "use_noise = False"),
-        ({"architecture": "dense"}, "unknown architecture 'dense'; known are skip, orig, resnet"),
-        ({"attention": True}, "unknown synthesis argument attention = True"),
+        ({"architecture": "dense"}, "architecture 'dense'.*skip, orig, resnet"),
+        ({"attention": True}, "synthesis .*attention = True"),
     ],
 )
 def test_arguments_of_another_network_are_refused(settings, message):

@@ -110,8 +110,8 @@ def test_too_few_identities_give_an_interval_and_say_so_instead_of_a_p(make):
     report = _build(make("mean-latent", LEVEL[:5]) + make("guide", LOWER[:5]))
     contrast = _contrast(report, "guide")
     assert (contrast.p, contrast.attainable, contrast.too_small, contrast.separated) == (0.0625, 0.0625, True, False)
-    assert differences.adjusted_p(contrast) == "n too small for p"
-    assert any("n = 5 is too small for p: adjusted, it could not fall below 0.062." in note for note in report.tests)
+    assert differences.adjusted_p(contrast) == differences.TOO_SMALL
+    assert any(re.search(r"\bn = 5\b.*\b0\.062\b", note) for note in report.tests)
     assert report.tables[0].detailed == set(report.tables[0].groups)
 
 
@@ -123,7 +123,7 @@ def test_intervals_give_way_to_marks_where_there_is_a_test(tmp_path, make, write
     assert r"$\mathbf{0.33 \pm 0.03}^\dagger$" in latex
     assert "0.33 ± 0.03†*" in terminal
     for found in (markdown, terminal):
-        assert "† differs from mean-latent: adjusted p" in found.replace("\\", "")
+        assert re.search(r"† .*mean-latent\b.*\bp .* 0\.05\b", found.replace("\\", ""))
     assert "[" not in "".join(line for line in markdown.splitlines() if line.startswith("| "))
 
 
@@ -135,22 +135,21 @@ def test_pairs_are_identities_and_seeds_that_both_have(make):
         {who: low - level for who, low, level in zip(PEOPLE, LOWER, LEVEL, strict=True)}
     )
     assert _contrast(report, "guide").difference.missing == 1
-    assert (
-        "Not compared: guide (celebahq-multi), ID: 1 trial that guide or mean-latent has no value for." in report.tests
-    )
+    pattern = r"guide \(celebahq-multi\).*\bID\b.*\b1 trial\b.*\bmean-latent\b"
+    assert any(re.search(pattern, note) for note in report.tests)
 
 
-def test_against_chooses_the_reference_by_label_or_by_a_name_that_is_unique(make):
+def test_against_chooses_the_reference_by_label_or_by_a_name_that_is_unique(make, says):
     records = make("mean-latent", LEVEL) + make("guide", LOWER) + make("mine", MIXED, label="mine(steps=5)")
     assert _build(records).against == "mean-latent"
     report = _build(records, against="guide")
     assert report.against == "guide"
     assert _contrast(report, "mean-latent").difference.wins == 0
     assert _build(records, against="mine").against == "mine(steps=5)"
-    with pytest.raises(BadInput, match="no row 'gide' to compare with; did you mean 'guide'\\? the records hold guide"):
+    with pytest.raises(BadInput, match=says("row 'gide'", "'guide'", "mean-latent", "mine(steps=5)")):
         _build(records, against="gide")
     edited = make("mine", LOWER, label="mine(steps=5)", source_digest="e" * 64)
-    with pytest.raises(BadInput, match="'mine' stands for 2 rows .mine.steps=5. .code .*; name one, or report each by"):
+    with pytest.raises(BadInput, match=says("'mine'", "2 rows", "mine(steps=5) [code ")):
         _build(records + edited, against="mine")
     report = _build(records + edited, against=f"mine(steps=5) [code {'e' * 6}]")
     assert report.against == "mine(steps=5) [code eeeeee]"
@@ -163,7 +162,8 @@ def test_no_other_setting_of_its_method_stands_in_for_the_row_that_a_table_names
     records += make("guide", LOWER, **protocol)
     report = _build(records, "table-3")
     assert report.against is None
-    assert report.tests == ("No tests: no single row mean-latent to compare with; --against METHOD names another.",)
+    (note,) = report.tests
+    assert "mean-latent" in note and "--against METHOD" in note
 
 
 def test_either_version_of_a_methods_code_can_be_named(runs, make_record, write_record):
@@ -182,7 +182,8 @@ def test_either_version_of_a_methods_code_can_be_named(runs, make_record, write_
 def test_without_the_baseline_nothing_is_tested_and_the_note_says_what_to_do(make):
     report = _build(make("guide", LOWER) + make("mine", MIXED))
     assert (report.against, report.families) == (None, ())
-    assert report.tests == ("No tests: no single row mean-latent to compare with; --against METHOD names another.",)
+    (note,) = report.tests
+    assert "mean-latent" in note and "--against METHOD" in note
 
 
 def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
@@ -198,8 +199,7 @@ def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
     row = next(line for line in full.splitlines() if line.startswith("| guide | ID |"))
     assert re.search(r"\[-?0\.\d+, -?0\.\d+\] BCa \[-?0\.\d+, -?0\.\d+\] \| \d+ of 30 \|", row)
     assert "≈ 0." in row
-    assert "p after ≈: more than 20 identities, 99,999 random sign patterns instead of all 2^n." in full
-    assert "from 30 on beside it the BCa bootstrap interval" in full
+    assert re.search(r"≈.*\b20 identities\b.*\b99,999\b", full) and re.search(r"\b30\b.*\bBCa\b", full)
     (cell,) = (row["cells"][0] for row in json.loads(report.report(tmp_path, "json"))["tables"][0]["rows"][1:])
     assert cell["contrast"]["exact"] is False
     assert cell["contrast"]["difference"]["bca"][0] < cell["contrast"]["difference"]["mean"]
@@ -214,27 +214,27 @@ def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
         ("id", LOWER, "better"),
         ("id", [2 * level - low for level, low in zip(LEVEL, LOWER, strict=True)], "worse"),
         ("id_retain", LOWER, "worse"),
-        ("id", MIXED, "not separable"),
-        ("id", LOWER[:5], "n too small for p"),
+        ("id", MIXED, "separable"),
+        ("id", LOWER[:5], wording.TOO_SMALL),
         ("id", [None] * 8, None),
     ],
 )
-def test_better_and_worse_are_said_by_the_test_alone(make, metric, values, verdict):
+def test_better_and_worse_are_said_by_the_test_alone(make, says, metric, values, verdict):
     records = make("mean-latent", LEVEL, metric) + make("guide", values, metric)
     if verdict is None:
-        with pytest.raises(BadInput, match="guide and mean-latent have values for no identity and seed in common"):
+        with pytest.raises(BadInput, match=says("guide", "mean-latent", "`guidebench scores`")):
             _build(records, "compare", against="mean-latent")
         return
     (found,) = differences.comparison(_build(records, "compare", against="mean-latent"))
-    assert found.rows[0][-1] == verdict
-    assert found.lead == f"guide: {verdict} in {METRICS[metric].title}."
+    assert verdict in found.rows[0][-1]
+    assert re.search(rf"\bguide\b.*{verdict}.* {METRICS[metric].title}\b", found.lead)
 
 
 def test_two_methods_at_or_below_different_people_have_both_forgotten(make):
     """Different people are at 0.10 under alpha: however far apart below it, neither is better."""
     records = make("mean-latent", [value - 0.5 for value in LEVEL]) + make("guide", [value - 0.9 for value in LEVEL])
     (found,) = differences.comparison(_build(records, "compare", against="mean-latent"))
-    assert found.rows[0][-1] == "both forgotten"
+    assert "forgotten" in found.rows[0][-1]
 
 
 def test_values_that_share_trials_have_neither_interval_nor_test(runs):
@@ -253,18 +253,17 @@ def test_values_that_share_trials_have_neither_interval_nor_test(runs):
         assert cell.summary.mean is not None and cell.summary.std is not None
         assert (cell.summary.low, cell.summary.high, cell.contrast) == (None, None, None)
     assert "Target similarity" not in report.families[0].metrics
-    assert any(note.startswith("Target similarity: neither interval nor test") for note in report.footnotes)
+    assert any(re.search(r"Target similarity\b.*\binterval\b.*\btest\b", note) for note in report.footnotes)
 
 
 def test_a_further_judge_is_judged_by_its_interval(make):
     records = make("mean-latent", LEVEL, judge="beta") + make("guide", LOWER, judge="beta")
     records += make("mean-latent", LEVEL, seed=1) + make("guide", MIXED, seed=1)
     first, second = differences.comparison(_build(records, "compare", against="mean-latent"))
-    assert (first.title, first.rows[0][-2:]) == (
-        "CelebAHQ (multi-image), judge alpha: guide against mean-latent",
-        ("1.000", "not separable"),
-    )
-    assert second.rows[0][-2:] == ("interval", "better")
+    assert all(word in first.title for word in ("CelebAHQ (multi-image)", "alpha", "guide", "mean-latent"))
+    assert "beta" in second.title
+    assert first.rows[0][-2] == "1.000" and "separable" in first.rows[0][-1]
+    assert "interval" in second.rows[0][-2] and second.rows[0][-1] == "better"
 
 
 # The command line -------------------------------------------------------------------------------------------------
@@ -277,7 +276,7 @@ def _run(*arguments):
 def test_compare_answers_the_reviewer_from_records_alone(committed):
     result = _run("compare", committed, "guide")
     assert result.exit_code == 0
-    assert "guide: better in ID, ID_others, ID_retain, FID_pre, ΔFID_real." in result.output
+    assert re.search(r"\bguide\b.*better.* ID, ID_others, ID_retain, FID_pre, ΔFID_real\b", result.output)
     assert max(map(len, result.output.splitlines())) <= 120
     assert "mine" not in result.output
 
@@ -292,22 +291,25 @@ def test_compare_is_a_layout_of_report_too(committed):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        (("compare", "guide", "guide"), "a comparison needs two methods, got guide, guide"),
-        (("compare", "gide"), "with method 'gide'; did you mean 'guide'?"),
-        (("compare", "scramble"), "'scramble' is a floor or ceiling, which is not tested"),
-        (("report", "--layout", "compare"), "a comparison needs two methods, got none"),
-        (("report", "--against", "mien"), "no row 'mien' to compare with; did you mean 'mine'?"),
-        (("report", "--layout", "table-9"), "unknown layout 'table-9'; did you mean 'table-"),
-        (("report", "--layout", "table-4"), "layout table-4 is a table of celebahq; the records hold"),
+        (("compare", "guide", "guide"), ["two methods", "guide, guide", "`guidebench compare "]),
+        (("compare", "gide"), ["method 'gide'", "'guide'"]),
+        (("compare", "scramble"), ["'scramble'", "floor"]),
+        (("report", "--layout", "compare"), ["two methods", "none", "`guidebench compare "]),
+        (("report", "--against", "mien"), ["row 'mien'", "'mine'"]),
+        (("report", "--layout", "table-9"), ["layout 'table-9'", "'table-", "`guidebench report --help`"]),
+        (
+            ("report", "--layout", "table-4"),
+            ["table-4", "celebahq-multi", "ffhq", "`guidebench reproduce table-4`"],
+        ),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_one_line(committed, arguments, message):
+def test_what_cannot_be_compared_is_refused_in_one_line(committed, arguments, words):
     command, *rest = arguments
     result = _run(command, committed, *rest)
     assert result.exit_code == 2
-    assert message in result.output
+    assert [word for word in words if word not in result.output] == []
     assert len(result.output.strip().splitlines()) == 1
 
 
@@ -315,10 +317,10 @@ def test_a_name_that_is_a_label_means_that_row_alone(runs, make_record, write_re
     """guide(steps=5) is the method guide, too, but nobody who says guide means it where there is a guide."""
     write_record(runs, make_record("guide", "a", label="guide(steps=5)"))
     shown = _run("compare", runs, "guide").output
-    assert "guide: n too small for p in ID, " in shown
+    assert re.search(rf"\bguide\b.*{wording.TOO_SMALL}.* ID, ", shown)
     assert "3 of 3" in shown
     shown = _run("compare", runs, "guide(steps=5)").output
-    assert "guide(steps=5): n too small for p in ID, " in shown
+    assert re.search(rf"\bguide\(steps=5\).*{wording.TOO_SMALL}.* ID, ", shown)
     assert "1 of 1" in shown
 
 
@@ -326,7 +328,7 @@ def test_methods_of_different_protocols_are_not_compared(tmp_path, make_record, 
     write_record(tmp_path, make_record("guide", protocol="ffhq"))
     write_record(tmp_path, make_record("mean-latent", protocol="celebahq-multi"))
     result = _run("compare", tmp_path, "guide")
-    assert "were run under different protocols: celebahq-multi and ffhq; run both under one" in result.output
+    assert result.exit_code == 2 and re.search(r"protocols\b.*\bcelebahq-multi\b.*\bffhq\b", result.output)
 
 
 def test_reference_stays_when_methods_are_chosen(committed):
@@ -370,13 +372,13 @@ def test_unreadable_records_are_named_below_the_table_too(committed):
     (path,) = committed.glob("records/celebahq-multi/guide/p4-*/record.json")
     path.write_text("{")
     result = _run("report", committed, "--protocol", "celebahq-multi")
-    assert "left out a corrupt record" in result.output
-    assert f"- Left out, cannot be read: records/celebahq-multi/guide/{path.parent.name}: " in result.output
-    assert "guide (8 of 9 identities run)" in result.output
+    assert str(path.parent) in result.stderr
+    assert re.search(rf"^- .*\brecords/celebahq-multi/guide/{path.parent.name}: ", result.stdout, re.MULTILINE)
+    assert re.search(r"\bguide \(8 of 9\b", result.stdout)
 
 
 def test_empty_directory_says_what_to_run_first(tmp_path):
     result = _run("report", tmp_path)
     assert result.exit_code == 2
-    assert f"no records in {tmp_path}" in result.output
+    assert "no records" in result.output
     assert f"`guidebench run --out {tmp_path} --protocol smoke --method guide`" in result.output

@@ -75,7 +75,7 @@ def test_what_is_no_image_is_refused(tmp_path, image):
 
 
 def test_nothing_to_draw_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match="row"):
         sheet([Row("a", [])], tmp_path / "a.png")
-    with pytest.raises(ValueError, match="at least one person"):
+    with pytest.raises(ValueError, match="person"):
         contact_sheet([], tmp_path / "a.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,24 +69,22 @@ def test_a_table_of_the_paper_has_its_own_protocols_rows_and_names(runs):
     ]
 
 
-def test_a_table_of_ones_own_decides_columns_order_names_and_decimals(make_record):
+def test_a_table_of_ones_own_decides_columns_order_names_and_decimals(make_record, says):
     table = PaperTable("own", "My table", ("fid_pre",), ("ffhq",), (("mine", "Ours"), ("guide", "Theirs")), digits=4)
     records = [make_record(name, protocol=where) for name in ("guide", "mine") for where in ("ffhq", "celebahq-multi")]
     report = _build(records, table=table)
     assert report.layout == "own"
     assert [row.title for row in report.tables[0].rows] == ["Ours", "Theirs"]
     assert [(column.group.protocol, column.digits) for column in report.tables[0].columns] == [("ffhq", 4)]
-    with pytest.raises(BadInput, match="unknown metric 'fid_prae'; did you mean 'fid_pre'"):
+    with pytest.raises(BadInput, match=says("metric 'fid_prae'", "'fid_pre'", "`guidebench list metrics`")):
         _build(records, table=PaperTable("own", "My table", ("fid_prae",), ("ffhq",)))
 
 
 def test_full_layout_shows_every_metric_and_the_seconds(runs):
     report = _build([stored.record for stored in scan(runs)[0]], "full")
-    assert [table.title for table in report.tables[3:]] == [
-        "CelebAHQ (multi-image): judge alpha",
-        "CelebAHQ (multi-image): judge beta",
-        "CelebAHQ (multi-image): images and cost",
-    ]
+    titles = [table.title for table in report.tables[3:]]
+    assert all(title.startswith("CelebAHQ (multi-image)") for title in titles)
+    assert [[judge for judge in ("alpha", "beta") if judge in title] for title in titles] == [["alpha"], ["beta"], []]
     assert [column.metric for column in report.tables[3].columns][:3] == ["id", "id_others", "id_retain"]
     cost = report.tables[5]
     assert [column.metric for column in cost.columns] == [
@@ -107,14 +106,14 @@ def test_metric_of_a_plug_in_is_shown_without_a_direction(make_record, make_scor
     assert _best(_build(records, "full"), "novel") == set()
 
 
-def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record):
+def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record, says):
     multi, single = (StoredRecord(make_record(protocol=name), "path") for name in ("celebahq-multi", "ffhq"))
     assert layout.resolve("auto", [multi]).name == "table-2"
     assert layout.resolve("paper", [multi, single]).name == "table-1"
     assert layout.resolve("auto", [single]).name == "table-1"
-    with pytest.raises(BadInput, match="table-2 is a table of celebahq-multi; the records hold ffhq; `guidebench repr"):
+    with pytest.raises(BadInput, match=says("table-2", "celebahq-multi", "ffhq", "`guidebench reproduce table-2`")):
         layout.resolve("table-2", [single])
-    with pytest.raises(BadInput, match="unknown layout 'tabel-2'; did you mean 'table-2'"):
+    with pytest.raises(BadInput, match=says("layout 'tabel-2'", "'table-2'")):
         layout.resolve("tabel-2", [single])
 
 
@@ -201,16 +200,18 @@ def test_row_says_failed_trials_missing_presets_and_unseen_training(make_record)
     assert rows["guide"].notes == ()
     assert rows["redirect"].notes == (), "it has neither steps nor a learning rate that a preset would set"
     assert not any(note.startswith("redirect: ") for note in report.footnotes)
-    assert rows["other"].notes == ("no preset for mini: class defaults",)
+    (note,) = rows["other"].notes
+    assert "preset" in note and "mini" in note and "defaults" in note
     assert not any(note.startswith("mine: ") for note in report.footnotes), "no steps of a training that nobody saw"
-    assert rows["mine"].notes == ("1 of 3 failed", "training not seen")
+    failed, training = rows["mine"].notes
+    assert "1 of 3 failed" in failed and "training" in training
     assert rows["mine"].cells[0].summary.n == 2
 
 
 def test_preset_is_said_in_a_footnote_where_no_row_has_one(make_record):
     report = _build([make_record("guide", preset=False)])
     assert report.tables[0].rows[0].notes == ()
-    assert "guide: steps 300, lr 0.001 (class defaults, no preset for mini)." in report.footnotes
+    assert any(re.search(r"\bguide: steps 300, lr 0\.001\b.*\bdefaults\b.*\bmini\b", note) for note in report.footnotes)
 
 
 def test_one_label_with_two_versions_of_its_code_makes_two_rows(make_record):
@@ -222,20 +223,20 @@ def test_one_label_with_two_versions_of_its_code_makes_two_rows(make_record):
 
 def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
     text = report.report(runs)
-    for words in (
-        "Testbed: mini. Conventions: corrected.",
-        "Protocol ffhq v1 (",
-        "3 identities, seed 0, 4 probe photos a person, 11 views within ±15° yaw, 10 others to survive",
-        "400 samples a generator; mini features, 64 px",
-        "Judge alpha, different people 0.100 ± 0.150, weights bbbbbbbbbbbb.",
-        "ddof 1",
-        "mean-latent, guide: steps 300, lr 0.001 (preset for mini).",
-        "mine: steps 300, lr 0.001 (class defaults, no preset for mini).",
-        "Failed: mine, 1 trial: the loss is not finite at step 7",
-        "guidebench 0.1.0, numerics 1, torch 2.13.0",
-        "faces found on both sides in 2 of 11 pairs",
+    for pattern in (
+        r"\bmini\b.*\bcorrected\b",
+        r"\bffhq v1 \(",
+        r"\b3 identities, seed 0, 4 probe .*\b11 views .*±15°.*\b10 others\b",
+        r"\b400 samples\b.*\bmini features, 64 px\b",
+        r"\balpha\b.* 0\.100 ± 0\.150\b.*\bbbbbbbbbbbbb\b",
+        r"\bddof 1\b",
+        r"\bmean-latent, guide: steps 300, lr 0\.001\b.*\bpreset for mini\b",
+        r"\bmine: steps 300, lr 0\.001\b.*\bdefaults\b.*\bmini\b",
+        r"\bmine, 1 trial: the loss is not finite at step 7\b",
+        r"\bguidebench 0\.1\.0, numerics 1, torch 2\.13\.0\b",
+        r"\b2 of 11 pairs\b",
     ):
-        assert words in text.replace("\\_", "_"), words
+        assert re.search(pattern, text.replace("\\_", "_")), pattern
 
 
 def test_footnote_names_the_package_that_computes_kid_precision_and_recall(make_record):

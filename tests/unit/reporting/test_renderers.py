@@ -142,14 +142,14 @@ def test_commands_fill_the_terminal_that_they_run_in(committed, monkeypatch, com
     assert widest[90] <= 90 < widest[150] <= 150
 
 
-def test_summary_takes_one_protocol_and_names_what_is_absent(runs, make_record):
+def test_summary_takes_one_protocol_and_names_what_is_absent(runs, make_record, says):
     digest = make_record().protocol_digest
     text = report.summary(runs, digest, testbed="mini")
-    assert "CelebAHQ (multi-image): judge alpha" in text
+    assert re.search(r"^CelebAHQ \(multi-image\)\W.*\balpha$", text, re.MULTILINE)
     assert "FFHQ" not in text
     only = report.summary(runs, digest, keys={make_record("guide", "a").key})
     assert "\nmean-latent" not in only
-    with pytest.raises(BadInput, match="no records of protocol 000000"):
+    with pytest.raises(BadInput, match=says("protocol 000000000000", f"`guidebench report {runs}`")):
         report.summary(runs, "0" * 64)
 
 
@@ -193,8 +193,8 @@ def test_markdown_cells_cannot_break_the_table(tmp_path, make_record, write_reco
     assert "mine(mode=a\\|b\\_c&lt;i>)" in lines[2]
 
 
-def test_unknown_format_names_the_known_ones(runs):
-    with pytest.raises(BadInput, match="unknown format 'latx'; did you mean 'latex'"):
+def test_unknown_format_names_the_known_ones(runs, says):
+    with pytest.raises(BadInput, match=says("format 'latx'", "'latex'", "`guidebench report --help`")):
         report.report(runs, "latx")
 
 
@@ -243,7 +243,7 @@ def test_latex_tables_that_are_wider_than_a_page_go_on_in_further_floats(runs, m
     assert parts.count(r"\begin{table*}") == parts.count("(continued).") + 1 > 2
     values = r"\$[^$]*\\pm[^$]*\$"
     assert sorted(re.findall(values, whole)) == sorted(re.findall(values, parts))
-    assert parts.count("Testbed: mini.") == 1, "the notes stand below the last"
+    assert len(re.findall(r"Testbed: mini\b", parts)) == 1, "the notes stand below the last"
 
 
 def test_latex_compiles(runs, make_record, write_record, tmp_path):

@@ -42,17 +42,17 @@ def test_failed_trial_is_one_row_without_a_metric(runs):
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "words"),
     [
-        ("{", "Expecting"),
-        ('{"schema": 99}', "schema 99"),
-        (("0.02", "NaN"), "no finite number"),
-        (('"value": 0.02', '"value": "low"'), "no finite number"),
-        (('"lost_after": 0,', ""), "lacks lost_after"),
-        (('"status": "measured"', '"status": "odd"'), "neither measured nor failed"),
+        ("{", ["Expecting"]),
+        ('{"schema": 99}', ["schema 99"]),
+        (("0.02", "NaN"), ["'id'", "finite"]),
+        (('"value": 0.02', '"value": "low"'), ["'id'", "finite"]),
+        (('"lost_after": 0,', ""), ["lost_after"]),
+        (('"status": "measured"', '"status": "odd"'), ["'odd'", "status"]),
     ],
 )
-def test_corrupt_record_is_named_on_stderr_and_left_out(runs, make_record, write_record, capsys, text, reason):
+def test_corrupt_record_is_named_on_stderr_and_left_out(runs, make_record, write_record, capsys, text, words):
     path = write_record(runs, make_record("guide", "a")) / "record.json"
     whole = len(scores.read(runs).records)
     content = path.read_text().replace(*text) if isinstance(text, tuple) else text
@@ -62,13 +62,13 @@ def test_corrupt_record_is_named_on_stderr_and_left_out(runs, make_record, write
     assert [item.path for item in loaded.corrupt] == [path.parent]
     message = capsys.readouterr().err
     assert str(path.parent) in message
-    assert reason in message
+    assert [word for word in words if word not in message] == []
     assert message.count("\n") == 1
 
 
-def test_directory_with_nothing_readable_says_what_to_do(tmp_path, make_record, write_record):
+def test_directory_with_nothing_readable_says_what_to_do(tmp_path, make_record, write_record, says):
     write_record(tmp_path, make_record()).joinpath("record.json").write_text("{")
-    with pytest.raises(BadInput, match="none of the 1 records .* can be read; .*guidebench run"):
+    with pytest.raises(BadInput, match=says("1 records", str(tmp_path), f"`guidebench run --out {tmp_path} …`")):
         scores.load(tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_target_similarity_leaves_out_failed_trials_and_other_seeds(runs, make_r
     found = collapse(runs, method="guide", protocol="ffhq", judge="alpha")
     assert (found[found.seed == 0].n == 22).all()
     alone = found[found.seed == 1]
-    assert alone.value.isna().all() and alone.reason.str.contains("only one identity").all()
+    assert alone.value.isna().all() and alone.reason.str.contains("one identity").all()
 
 
 def test_a_record_without_evidence_has_no_target_similarity_and_says_why(runs):
@@ -121,7 +121,7 @@ def test_a_record_without_evidence_has_no_target_similarity_and_says_why(runs):
     Path(path, "evidence.npz").unlink()
     found = collapse(runs, method="guide", protocol="ffhq", judge="alpha").set_index("identity")
     assert found.value.isna().to_dict() == {"a": False, "b": True, "c": False}
-    assert found.reason["b"] == "its evidence cannot be read: evidence.npz does not exist"
+    assert "evidence.npz" in found.reason["b"]
     assert found.n.to_dict() == {"a": 11, "b": 0, "c": 11}
 
 

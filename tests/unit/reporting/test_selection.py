@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,14 +20,17 @@ def _other(record, **changes):
     [
         (
             {"testbed": "linear"},
-            ["testbeds: linear (1 trial), mini (16 trials)", "--testbed linear`", "--testbed mini`"],
+            ["testbeds", "linear (1 trial), mini (16 trials)", "--testbed linear`", "--testbed mini`"],
         ),
-        ({"conventions": "published"}, ["conventions: corrected", "--conventions published`"]),
-        ({"versions": {"numerics": "2"}}, ["versions of the numerics: 1 (16 trials), 2", "its own --out"]),
-        ({"digests": {"alpha": "e" * 64}}, ["weights of alpha: bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
-        ({"digests": {"features": "e" * 64}}, ["weights of features", "--weights dddddddddddd"]),
-        ({"notes": {"features": "other features"}}, ["FID features: mini features, 64 px", "its own --out"]),
-        ({"manifest": "e" * 64}, ["photo sets of celebahq-multi", "its own --out"]),
+        (
+            {"conventions": "published"},
+            ["conventions", "corrected (16 trials), published (1 trial)", "--conventions published`"],
+        ),
+        ({"versions": {"numerics": "2"}}, ["numerics", "1 (16 trials), 2", "--out"]),
+        ({"digests": {"alpha": "e" * 64}}, ["alpha", "bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
+        ({"digests": {"features": "e" * 64}}, ["features", "--weights dddddddddddd"]),
+        ({"notes": {"features": "other features"}}, ["mini features, 64 px", "other features", "--out"]),
+        ({"manifest": "e" * 64}, ["photo sets", "celebahq-multi", "eeeeeeeeeeee", "--out"]),
     ],
 )
 def test_mixed_records_are_refused(tmp_path, make_record, write_record, changes, words):
@@ -54,7 +58,7 @@ def test_two_variants_of_a_protocol_are_refused_and_can_be_chosen(tmp_path, make
     write_record(tmp_path, _other(first, protocol=protocol, protocol_digest="f" * 64))
     with pytest.raises(BadInput) as error:
         report.report(tmp_path)
-    assert "2 variants of protocol celebahq-multi (samples 400 or 5000" in str(error.value)
+    assert re.search(r"\b2 variants\b.*\bcelebahq-multi\b.*\bsamples 400 or 5000\b", str(error.value))
     assert "--protocol celebahq-multi@ffffffffffff`" in str(error.value)
     for chosen in ("celebahq-multi@ffff", "ffffff"):
         assert "5,000 samples" in report.report(tmp_path, protocol=chosen)
@@ -78,18 +82,18 @@ def test_filters_choose_methods_by_name_and_label(runs):
 
 
 @pytest.mark.parametrize(
-    ("filters", "message"),
+    ("filters", "words"),
     [
-        ({"method": "guid"}, "with method 'guid'; did you mean 'guide'? they hold guide, mean-latent"),
-        ({"testbed": "linear"}, "with testbed 'linear'; they hold mini"),
-        ({"protocol": "celeb"}, "with protocol 'celeb'"),
-        ({"conventions": "published"}, "they hold corrected"),
+        ({"method": "guid"}, ["method 'guid'", "'guide'", "guide, mean-latent"]),
+        ({"testbed": "linear"}, ["testbed 'linear'", "mini"]),
+        ({"protocol": "celeb"}, ["protocol 'celeb'", "celebahq-multi, ffhq"]),
+        ({"conventions": "published"}, ["conventions 'published'", "corrected"]),
     ],
 )
-def test_filter_without_a_match_names_what_is_there(runs, filters, message):
+def test_filter_without_a_match_names_what_is_there(runs, filters, words):
     with pytest.raises(BadInput) as error:
         report.report(runs, **filters)
-    assert message in str(error.value)
+    assert [word for word in words if word not in str(error.value)] == []
 
 
 def test_failure_is_dropped_once_changed_code_measured_the_same(tmp_path, make_record, write_record):
@@ -102,6 +106,6 @@ def test_failure_is_dropped_once_changed_code_measured_the_same(tmp_path, make_r
     write_record(tmp_path, make_record("mine", "a", source_digest="2" * 64, created="2026-01-02"))
     text = report.report(tmp_path)
     assert "failed" not in text
-    assert "Left out: 1 failure of code that was changed and measured later." in text
+    assert re.search(r"\b1 failure\b.* code\b", text)
     write_record(tmp_path, replace(broken, source_digest="3" * 64, created="2026-01-03", key="newest"))
     assert "1 of 1 failed" in report.report(tmp_path)

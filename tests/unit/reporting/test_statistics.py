@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def test_equal_methods_have_p_1_and_an_order_or_a_sign_changes_nothing():
     assert {statistics.sign_flip(found).p for found in (values, values[::-1], [-v for v in values])} == {
         6 / 32
     }  # 0.9 of 1.1 is left by flipping nothing or one 0.1
-    with pytest.raises(ValueError, match="at least one difference"):
+    with pytest.raises(ValueError, match="difference"):
         statistics.sign_flip([])
 
 
@@ -282,15 +283,15 @@ def test_paired_takes_only_trials_that_both_have(make_record, make_score):
     assert (result.n, result.low, result.wins, result.missing) == (1, None, 1, 2)
 
 
-def test_paired_refuses_what_cannot_be_paired(make_record, make_score):
+def test_paired_refuses_what_cannot_be_paired(make_record, make_score, says):
     one = _record(make_record, make_score, "guide", "a", 0.1)
-    with pytest.raises(BadInput, match="no id of 'mine' in these records; they hold guide"):
+    with pytest.raises(BadInput, match=says(" id ", "'mine'", "guide")):
         statistics.paired(_frame([one]), "id", "alpha", "guide", "mine")
     other = replace(one, protocol_digest="e" * 64, key="other")
-    with pytest.raises(BadInput, match="one protocol_digest"):
+    with pytest.raises(BadInput, match=says("protocol_digest", "2")):
         statistics.paired(_frame([one, other]), "id", "alpha", "guide", "guide")
     edited = replace(one, source_digest="e" * 64, key="edited")
-    with pytest.raises(BadInput, match="several versions of its code"):
+    with pytest.raises(BadInput, match=says("'guide'", "versions", "source_digest")):
         statistics.paired(_frame([one, edited]), "id", "alpha", "guide", "guide")
 
 
@@ -300,7 +301,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "statistics.md").read_tex
 
 
 def _numbers(row):
-    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {row} |"))
+    line = next(line for line in PAGE.splitlines() if re.match(rf"\| {row}\b[^|]*\|", line))
     return [float(cell.replace("−", "-")) for cell in line.strip("|").split("|")[1:]]
 
 
@@ -313,16 +314,16 @@ def test_the_example_that_the_documentation_works_by_hand(make_record, make_scor
     ]
     found = statistics.paired(_frame(records), "id", "alpha", "guide", "mean-latent")
     assert list(found.values.values()) == pytest.approx([-0.30, -0.10, -0.20, 0.10, -0.40, -0.30])
-    assert f"mean −1.2 / 6 = −{-found.mean:.2f}".lower() in PAGE.lower()
+    assert f"−1.2 / 6 = −{-found.mean:.2f}" in PAGE
     assert f"std = √(0.16 / 5) = {found.std:.3f}" in PAGE
-    assert f"= −{-found.effect:.2f}." in PAGE
-    assert f"[−{-found.low:.3f}, −{-found.high:.3f}]. Better for {found.wins} of {found.n}." in PAGE
+    assert f"= −{-found.effect:.2f}" in PAGE
+    assert re.search(rf"\[−{-found.low:.3f}, −{-found.high:.3f}\].*\b{found.wins} of {found.n}\b", PAGE, re.DOTALL)
     p = statistics.sign_flip(list(found.values.values())).p
     assert p == 6 / 64
-    assert f"6 of 64. p = {p:.3f}" in PAGE
+    assert re.search(rf"\b6 of 64\b.*\bp = {p:.3f}\b", PAGE, re.DOTALL)
 
 
 def test_the_documentation_says_how_many_tests_so_many_people_can_answer():
-    for people, tests in zip(_numbers("people"), _numbers("largest m that can be answered"), strict=True):
+    for people, tests in zip(_numbers("people"), _numbers("largest m"), strict=True):
         smallest = statistics.smallest_p(int(people))
         assert tests * smallest <= statistics.ALPHA < (tests + 1) * smallest

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,14 +213,14 @@ def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
     assert {"curricularface", "arcface"} <= set(measured.judge)
     assert {"id", "id_retain", "id_neighbour", "fid_pre"} <= set(measured.metric)
     real = found[found.metric == "delta_fid_real"]
-    assert real.value.isna().all() and real.reason.str.contains("no statistics of real images").all()
+    assert real.value.isna().all() and real.reason.str.contains("real images").all()
     untouched = measured[(measured.method == "nothing") & (measured.metric == "id")]
     assert (untouched.value >= 1 - 1e-4).all()
     record = json.loads(next((tmp_path / "runs").glob("records/*/guide*/*/record.json")).read_text())
-    assert "cameras look at the pivot that the weights were trained with" in record["notes"]["conventions"]
-    assert "insightface pack buffalo_l" in record["notes"]["judges"] and record["strangers"] == {}
+    assert record["notes"]["conventions"] == EG3DTestbed.switches("corrected")
+    assert "buffalo_l" in record["notes"]["judges"] and record["strangers"] == {}
     again = run(folder, *words)
-    assert "3 already recorded" in again.output
+    assert re.search(r"\b0 measured.*\b3\b.*recorded", again.output)
     published = run(folder, *words, "--conventions", "published", "--floors", "none", "--method", "nothing")
     assert published.exit_code == 0 and "2 measured" in published.output  # other keys
 
@@ -238,11 +239,15 @@ def test_a_snapshot_of_other_code_gets_the_scores_of_the_run_that_made_it(
     words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--protocol", folder.parent / "tiny.toml", "--floors", "none")
     given = ("evaluate", *words, "--checkpoint", tmp_path / "ckpt" / "{identity}.pkl")
     done = invoke(*given, "--name", "theirs", "--out", tmp_path / "theirs")
-    assert done.exit_code == 0 and "training not seen" in done.output, done.output
+    assert done.exit_code == 0 and "training" in done.output, done.output
     (path,) = (tmp_path / "theirs").glob("records/*/*/*/record.json")
     assert json.loads(path.read_text())["scores"] == own["scores"]
     done = invoke(*given, "--identities", 2, "--out", tmp_path / "theirs")
-    assert done.exit_code == 1 and "random-0001.pkl does not exist; put it there" in done.output
+    assert (
+        done.exit_code == 1
+        and str(tmp_path / "ckpt" / "random-0001.pkl") in done.output
+        and "--checkpoint" in done.output
+    )
     other = folder / catalogue.named("goae").file
     done = invoke("evaluate", *words, "--checkpoint", other, "--out", tmp_path / "other")
     assert done.exit_code == 1 and other.name in done.output and "Traceback" not in done.output
@@ -265,7 +270,7 @@ def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp
     record = json.loads(next((tmp_path / "runs").glob("records/*/*/*/record.json")).read_text())
     assert set(record["strangers"]) == {"curricularface", "arcface"}
     assert record["notes"]["strangers"] == "curricularface: 45 pairs, arcface: 45 pairs"
-    assert "Different people: first photographs of the photo set, curricularface: 45 pairs" in done.output
+    assert re.search(r"^- Different people\b.*\bcurricularface: 45 pairs", done.output, re.MULTILINE)
     values = {score["metric"]: score["value"] for score in record["scores"]}
     assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record["digests"] and record["notes"]["real"]
     assert {"id_photo", "inversion"} <= set(values)
@@ -281,9 +286,8 @@ def test_a_photograph_without_a_face_is_named_once(tiny, folder, tmp_path):
     done = invoke("run", "--protocol", path, "--photos", tmp_path / "photos", *words, "--out", tmp_path / "runs")
     assert done.exit_code == 0, done.output
     file = tmp_path / "photos" / "dark" / "0.png"
-    assert done.stderr.count(f"no judge finds a face in {file}, by which dark is to be forgotten") == 1
-    assert f"`guidebench align {file} CROPS`" in done.stderr
-    assert "other is to be forgotten" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("guidebench: ")]
+    assert all(text in line for text in ("judge", f" {file}", " dark ", f"`guidebench align {file} CROPS`"))
 
 
 def test_photo_sets_that_were_not_scanned_name_the_command(tiny, folder, tmp_path):
@@ -390,8 +394,8 @@ def test_one_worker_runs_unless_more_are_asked_for(tmp_path, monkeypatch):
 
 def test_both_conventions_are_told_in_words():
     told = {name: EG3DTestbed.switches(name) for name in ("corrected", "published")}
-    for name, words in {"corrected": "trained with", "published": "the origin"}.items():
-        assert words in told[name]
+    for name, word in {"corrected": "trained", "published": "origin"}.items():
+        assert word in told[name]
         thresholds = " ".join(map(str, mtcnn.CONVENTIONS[name].thresholds))
         assert thresholds in told[name]
 
@@ -399,7 +403,7 @@ def test_both_conventions_are_told_in_words():
 # Files
 
 
-def test_the_average_code_of_the_scripts_is_used_where_it_is_there(tiny, folder, published_files):
+def test_the_average_code_of_the_scripts_is_used_where_it_is_there(tiny, folder, published_files, says):
     own = torch.linspace(-1, 1, 16)
     path = folder / catalogue.named("eg3d-w-avg").file
     without = EG3DTestbed().players()
@@ -411,10 +415,10 @@ def test_the_average_code_of_the_scripts_is_used_where_it_is_there(tiny, folder,
     z = torch.randn(1, 16)
     assert torch.equal(players.generator.map(z), without.generator.map(z))
     torch.save(torch.randn(14, 16), path)
-    with pytest.raises(BadInput, match="holds rows that differ"):
+    with pytest.raises(BadInput, match=says(str(path), "differ")):
         average_code(path, 16)
     torch.save({"a": own}, path)
-    with pytest.raises(BadInput, match="holds no average code"):
+    with pytest.raises(BadInput, match=says(str(path), "average code", "(14, 16)")):
         average_code(path, 16)
 
 
@@ -430,7 +434,7 @@ def test_either_arcface_pack_will_do(tiny, folder):
     digests.add(judges.digests["arcface"])
     assert len(digests) == 2
     shutil.rmtree(folder / second.file)
-    with pytest.raises(MissingAsset, match="guidebench assets fetch arcface-buffalo_l"):
+    with pytest.raises(MissingAsset, match="`guidebench assets fetch arcface-buffalo_l`"):
         EG3DTestbed().judges()
 
 
@@ -439,7 +443,7 @@ def test_every_required_file_is_asked_for(folder, tmp_path, monkeypatch):
     required = [asset for asset in catalogue.needed_by("eg3d-ffhq") if not asset.without]
     assert len(EG3DTestbed().missing()) == len(required) - 1  # one of two packs
     done = run(folder, "--method", "guide", "--out", tmp_path / "runs")
-    assert done.exit_code == 2 and f"lacks {len(required) - 1} of its files" in done.stderr
+    assert done.exit_code == 2 and re.search(rf"\beg3d-ffhq\b.*\b{len(required) - 1}\b.* files", done.stderr)
     assert "Traceback" not in done.output and not (tmp_path / "runs").exists()
 
 
@@ -447,13 +451,13 @@ def test_photo_sets_that_a_run_asks_for_are_missing_until_they_are_scanned(tiny,
     monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path / "home"))
     assert EG3DTestbed().missing({"random"}) == []
     (line,) = EG3DTestbed().missing({"random", "ffhq"})
-    assert "photographs of ffhq are not known" in line and "guidebench data scan ffhq FOLDER" in line
+    assert "photographs of ffhq" in line and "`guidebench data scan ffhq FOLDER`" in line
 
 
 def test_the_doctor_finds_nothing_wrong_with_the_files(folder):
     done = invoke("doctor", "--testbed", "eg3d-ffhq", "--device", "cpu")
     assert done.exit_code == 0, done.stdout
-    assert "ok   assets: all that eg3d-ffhq requires" in done.stdout
+    assert re.search(r"^ok +assets: .*\beg3d-ffhq\b", done.stdout, re.MULTILINE)
     assert "--protocol random" in done.stdout.splitlines()[-1]
 
 
@@ -473,10 +477,10 @@ def test_a_state_dict_that_does_not_fit_is_named(asset, tiny, folder, monkeypatc
     kept = getattr(tiny, module)
     monkeypatch.setattr(vars(testbed_module)[module], name, getattr(kept, name, kept))
     testbed = EG3DTestbed()
-    with pytest.raises(BadInput, match="does not hold the weights|holds no") as caught:
+    with pytest.raises(BadInput, match=re.escape(catalogue.named(asset).file)) as caught:
         testbed.players()
         testbed.judges()
-    assert catalogue.named(asset).file in str(caught.value) and "\n" not in str(caught.value)
+    assert "weights" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_another_generator_ends_a_run_in_one_line(tiny, folder, tmp_path, monkeypatch):
@@ -486,16 +490,16 @@ def test_another_generator_ends_a_run_in_one_line(tiny, folder, tmp_path, monkey
         context.setattr(testbed_module, "SIZES", {"resolution": 512})
         done = run(folder, *words)
     assert done.exit_code == 2
-    assert f"{path} is another EG3D model (resolution 128, not 512)" in done.stderr
+    assert re.search(rf"{re.escape(str(path))}\b.*\bresolution 128\b.*\b512\b", done.stderr)
     path.write_bytes(pickle.dumps({"G": 1}))
     (folder / assets.LOCK).unlink()  # as if it had been added so
     done = run(folder, *words)
-    assert done.exit_code == 2 and f"{path} is no snapshot with a network 'G_ema'" in done.stderr
+    assert done.exit_code == 2 and re.search(rf"{re.escape(str(path))}\b.*'G_ema'.*\bG\b", done.stderr)
     assert "Traceback" not in done.output
 
 
-def test_real_features_of_another_network_are_refused(tiny, folder):
+def test_real_features_of_another_network_are_refused(tiny, folder, says):
     with open(folder / catalogue.named("ffhq-real").file, "wb") as stream:
         np.save(stream, np.random.default_rng(0).normal(size=(50, 9)))
-    with pytest.raises(BadInput, match=r"ffhq-real\.npz holds"):
+    with pytest.raises(BadInput, match=says("ffhq-real.npz", "(50, 9)", "(N, 4)")):
         EG3DTestbed().judges()

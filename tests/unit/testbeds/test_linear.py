@@ -154,7 +154,7 @@ def test_people_are_the_same_whoever_else_is_asked_for(bench: trial.Bench) -> No
 
 @pytest.mark.parametrize(
     ("source", "indices", "photos", "hint"),
-    [("ffqh", [0], 1, "did you mean 'ffhq'"), ("dev", [20], 1, "0 to 19"), ("dev", [0], 9, "8 photographs")],
+    [("ffqh", [0], 1, "'ffhq'"), ("dev", [20], 1, "0 to 19"), ("dev", [0], 9, "8 photographs")],
 )
 def test_asking_for_people_that_are_not_there_says_what_is(
     bench: trial.Bench, source: str, indices: list[int], photos: int, hint: str

@@ -102,14 +102,14 @@ def test_spread_over_seeds_stands_beside_spread_over_people(measured):
         f"+{100 * (math.sqrt(one / three) - 1):.1f} %",
     ]
     assert row(found, "FID_pre", "guide")[4:] == ["0.0 %", "+0.0 %"]
-    assert "- The seed's share is 0.0 % to " in found
+    assert re.search(r"^- .*\b0\.0 % to ", found, re.MULTILINE)
 
 
 def test_one_seed_only_says_so(measured):
     found = section(page(measured("guide", seeds=(3,))), "Test-retest")
     spread = np.std([value("guide", place, 3, "alpha") for place in range(6)], ddof=1)
     assert row(found, "ID (alpha)", "guide") == ["–", "0", f"{spread:.3f}", "6", "–", "–"]
-    assert "- One seed only, so no spread over seeds: guide; `--seeds 0-2` measures three for each person." in found
+    assert re.search(r"^- .*\bguide\b.*`--seeds 0-2`", found, re.MULTILINE)
 
 
 def test_the_resolvable_difference_follows_from_the_paired_differences(measured):
@@ -124,10 +124,8 @@ def test_the_resolvable_difference_follows_from_the_paired_differences(measured)
     assert cells[3].startswith(f"{reliability.resolvable(10) * std:.3f} (± ")
     # t(0.975; 19) = 2.0930 by any table
     assert cells[4].endswith(f"(± {2.0930 * std / math.sqrt(20):.3f})")
-    assert "1.00 s for n = 10, 0.66 s for n = 20" in found
-    assert re.search(
-        r"^- ID \(alpha\): 10 people resolve \d\.\d+ \(\d\.\d+ to \d\.\d+\); 20 people", found, re.MULTILINE
-    )
+    assert re.search(r"\b1\.00 s\b.*\bn = 10, 0\.66 s\b.*\bn = 20\b", found)
+    assert re.search(r"^- ID \(alpha\): 10 people .*\d\.\d+ \(\d\.\d+ to \d\.\d+\); 20 people", found, re.MULTILINE)
 
 
 def test_pairs_are_neighbours_of_the_ladder_and_everybody_against_the_baseline():
@@ -143,7 +141,8 @@ def test_pairs_are_neighbours_of_the_ladder_and_everybody_against_the_baseline()
 def test_methods_without_people_in_common_resolve_nothing_and_say_so(measured):
     measured("mean-latent", people=PEOPLE[:3])
     found = section(page(measured("guide", people=PEOPLE[3:])), "Resolution")
-    assert row(found, "ID (alpha)", "guide − mean-latent") == ["no person in common", "–", "0", "–", "–", "–"]
+    told, *rest = row(found, "ID (alpha)", "guide − mean-latent")
+    assert "common" in told and rest == ["–", "0", "–", "–", "–"]
     alone = section(page(measured("guide"), "--protocol", "celebahq-multi"), "Resolution")
     assert row(alone, "ID (alpha)", "guide − mean-latent")[2] == "3"
 
@@ -158,12 +157,12 @@ def test_judges_are_compared_over_methods_and_people(measured):
     std = np.std([0.0] * 12 + [0.1] * 6, ddof=1)
     assert limits == f"{0.1 / 3 - 1.96 * std:.3f} to {0.1 / 3 + 1.96 * std:.3f}"
     assert tau == "0.33 (3 methods)"
-    assert "- ID: beta puts in the other order extrapolated and guide." in found
+    assert re.search(r"^- ID: .*\bbeta\b.*\bextrapolated and guide\b", found, re.MULTILINE)
 
 
 def test_a_single_judge_has_no_second_opinion(measured):
     found = section(page(measured("guide", judges=("alpha",))), "Judges")
-    assert "- One judge only (alpha): there is no second opinion." in found and "| metric |" not in found
+    assert re.search(r"^- .*\bjudge\b.*\(alpha\)", found, re.MULTILINE) and "\n|" not in found
 
 
 def test_fid_pre_is_computed_from_parts_of_the_samples(measured):
@@ -172,7 +171,7 @@ def test_fid_pre_is_computed_from_parts_of_the_samples(measured):
     folder = measured("guide")
     found = section(page(folder), "FID_pre")
     assert row(found, "8", "every method") == ["0", "–", "–", "–"]
-    assert "- N = 8: 24 trials without a value: 8 samples of 10 features have a singular covariance." in found
+    assert re.search(r"^- N = 8: 24 trials .*\b8 samples .*\b10 features\b.* singular", found, re.MULTILINE)
     values = {
         count: [
             reliability.fid_of_first(instrument.load_evidence(path), count)
@@ -186,7 +185,7 @@ def test_fid_pre_is_computed_from_parts_of_the_samples(measured):
     assert correlation == f"{reliability.rank_correlation(values[16], values[64]):.2f}"
     assert row(found, "64", "every method")[0] == "24"
     assert row(found, "48", "guide")[0] == "12"
-    assert "- N = 32: the 2 methods stand in the same order as with all 64 samples." in found
+    assert re.search(r"^- N = 32: .*\b2 methods\b.*\bsame order\b.*\b64 samples\b", found, re.MULTILINE)
 
 
 def test_evidence_that_cannot_be_read_is_counted_with_the_reason(measured):
@@ -194,7 +193,7 @@ def test_evidence_that_cannot_be_read_is_counted_with_the_reason(measured):
     next(iter(folder.glob("records/*/guide/*/evidence.npz"))).unlink()
     found = section(page(folder), "FID_pre")
     assert row(found, "64", "guide")[0] == "11"
-    assert "- N = 64: 1 trials without a value: evidence.npz does not exist." in found
+    assert re.search(r"^- N = 64: 1 trials? .*\bevidence\.npz\b", found, re.MULTILINE)
 
 
 def test_brackets_name_the_methods_outside(runs, make_record, write_record, make_score):
@@ -206,12 +205,12 @@ def test_brackets_name_the_methods_outside(runs, make_record, write_record, make
     assert row(found, "FID_pre")[-1] == "none"
     assert row(found, "ΔFID_real")[-1] == "other"
     assert row(found, "ID (alpha)")[-2:] == ["– (0 of 2)", "–"]
-    assert "- scramble has no ID (alpha), ID (beta), ID\\_others (alpha)" in found
+    assert re.search(r"^- scramble\b.* ID \(alpha\), ID \(beta\), ID\\_others \(alpha\)", found, re.MULTILINE)
 
 
 def test_brackets_that_were_not_run_are_named(measured):
     found = section(page(measured("guide")), "Brackets")
-    assert "- Not run: nothing, scramble; `--floors few` measures both on two people." in found
+    assert re.search(r"^- .*\bnothing, scramble\b.*`--floors few`", found, re.MULTILINE)
     assert row(found, "ID (alpha)")[-1] == "–"
 
 
@@ -233,32 +232,29 @@ def swept(measured, **plain):
 
 def test_a_number_that_varies_alone_is_a_table_with_the_papers_rows_apart(measured):
     found = section(page(swept(measured)), "Sensitivity")
-    assert "### alpha\\_max of mean-latent (n = 5, seeds 0)" in found
+    assert re.search(r"^### alpha\\_max .*\bmean-latent\b.*\bn = 5, seeds 0\b", found, re.MULTILINE)
     lines = [line for line in found.splitlines() if line.startswith("|")]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:8]] == [
-        *("10", "20", "30"),
-        "mean-latent as it is: adjacency\\_loss=False",
-        "range",
-        "row",
-    ]
+    ten, twenty, thirty, plain, *rest = [line.split(" | ")[0].removeprefix("| ") for line in lines[2:8]]
+    assert [ten, twenty, thirty, *rest] == ["10", "20", "30", "range", "row"]
+    assert re.search(r"\bmean-latent\b.*: adjacency\\_loss=False$", plain)
     own = [0.3 + 0.02 * (place + 1) for place in range(5)]
     half = 2.7764 * np.std(own, ddof=1) / math.sqrt(5)  # t(0.975; 4)
     assert row(found, "20")[0] == f"{np.mean(own):.3f} [{np.mean(own) - half:.3f}, {np.mean(own) + half:.3f}]"
     assert row(found, "range")[0] == "0.000"
     (printed,) = [table for table in published.load() if table.name == "guide-3"]
-    assert "### Published, not measured here: GUIDE, Table 3" in found and "Testbed eg3d-ffhq" in found
+    assert re.search(r"^### Published.*: GUIDE, Table 3\b", found, re.MULTILINE) and "eg3d-ffhq" in found
     assert row(found, "α_max = 15")[0] == printed.rows[2].claims["id"].printed
 
 
 def test_other_settings_of_a_method_stand_in_the_sensitivity_only(measured):
     text = page(swept(measured))
-    assert "- Methods: mean-latent." in text
+    assert re.search(r"^- Methods?: mean-latent\W*$", text, re.MULTILINE)
     assert text.count("alpha\\_max=") == 0
 
 
 def test_a_sweep_without_trials_in_common_says_so(measured):
     found = section(page(swept(measured, seeds=(7,))), "Sensitivity")
-    assert "- alpha\\_max of mean-latent: no person and seed in common to all of 10, 20, 30, mean-latent as" in found
+    assert re.search(r"^- alpha\\_max .*\bmean-latent\b.*\b10, 20, 30, mean-latent\b", found, re.MULTILINE)
 
 
 def variants(*settings):
@@ -290,9 +286,9 @@ def test_the_committed_records_make_a_page_though_half_have_no_evidence(committe
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         f"## {make(instrument.Runs(of_protocol(committed))).title}" for make in instrument.SECTIONS
     ]
-    assert "- 1 failed trials are left out." in text
-    assert "evidence.npz does not exist" in section(text, "FID_pre")
-    assert "No number of a method was varied" in section(text, "Sensitivity")
+    assert re.search(r"^- 1 failed trials?\b", text, re.MULTILINE)
+    assert "evidence.npz" in section(text, "FID_pre")
+    assert "`guidebench reproduce table-3`" in section(text, "Sensitivity")
     assert "nan" not in text.lower().split() and "None" not in text
 
 
@@ -304,9 +300,9 @@ def of_protocol(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), ["holds several protocols (celebahq-multi, ffhq)", "--protocol"]),
-        (("--protocol", "celebahq"), ["with protocol 'celebahq'", "did you mean 'celebahq-multi'"]),
-        (("--protocol", "ffhq", "--testbed", "linear"), ["with testbed 'linear'", "mini"]),
+        ((), ["protocols", "(celebahq-multi, ffhq)", "--protocol"]),
+        (("--protocol", "celebahq"), ["protocol 'celebahq'", "'celebahq-multi'"]),
+        (("--protocol", "ffhq", "--testbed", "linear"), ["testbed 'linear'", "mini"]),
     ],
 )
 def test_a_choice_that_leaves_none_or_several_is_answered_in_one_line(runs, arguments, words):
@@ -320,18 +316,23 @@ def test_a_folder_without_records_or_with_floors_only_is_answered_in_one_line(tm
     empty = tmp_path / "empty"
     empty.mkdir()
     write_record(tmp_path / "floors", make_record("nothing"))
-    for folder, words in ((empty, "no records in"), (tmp_path / "floors", "no method was measured under")):
+    for folder, word in ((empty, str(empty)), (tmp_path / "floors", "floors aside")):
         result = CliRunner().invoke(main, ["instrument", str(folder)])
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
-        assert line.startswith("guidebench: ") and words in line and "`guidebench run " in line
+        assert line.startswith("guidebench: ") and word in line and "`guidebench run " in line
 
 
 def test_two_versions_of_a_methods_code_are_refused(measured):
     measured("guide")
     folder = measured("guide", source_digest="f" * 64)
     result = CliRunner().invoke(main, ["instrument", str(folder)])
-    assert result.exit_code == 2 and "'guide' was recorded with several versions" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "'guide'" in result.stderr
+        and "versions" in result.stderr
+        and "--out" in result.stderr
+    )
 
 
 def test_the_page_names_no_path_of_a_machine(runs):

@@ -95,7 +95,7 @@ def test_more_people_resolve_less_and_one_resolves_nothing():
     found = [reliability.resolvable(n) for n in (2, 3, 10, 20, 50, 5000)]
     assert found == sorted(found, reverse=True)
     assert found[-1] == pytest.approx((1.959964 + 0.841621) / math.sqrt(5000), rel=1e-3)
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match=r"\btwo\b.*\b1\b"):
         reliability.resolvable(1)
 
 
@@ -169,7 +169,7 @@ def test_fid_of_the_first_samples_is_the_frechet_distance_of_these_alone():
     assert reliability.fid_of_first(evidence(source, after), 40) == pytest.approx(wanted, rel=1e-9)
 
 
-@pytest.mark.parametrize(("count", "words"), [(4, "4 samples of 4 features"), (61, "60 samples are recorded")])
+@pytest.mark.parametrize(("count", "words"), [(4, r"\b4 samples .*\b4 features"), (61, r"\b60 samples .*\b61\b")])
 def test_a_singular_covariance_and_too_few_samples_are_refused(count, words):
     features = np.random.default_rng(6).normal(size=(60, 4))
     assert reliability.fid_of_first(evidence(features, features), 5) == 0.0
@@ -179,5 +179,5 @@ def test_a_singular_covariance_and_too_few_samples_are_refused(count, words):
 
 def test_evidence_that_kept_statistics_only_has_no_first_samples():
     kept = Samples(None, FrechetStatistics(np.zeros(2), np.eye(2), 100))
-    with pytest.raises(ValueError, match="schema 1 kept no features"):
+    with pytest.raises(ValueError, match=r"schema 1\b.* features"):
         reliability.fid_of_first(Evidence((), {}, 0, kept, kept, None), 50)

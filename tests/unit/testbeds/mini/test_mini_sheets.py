@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -115,13 +116,13 @@ def test_weights_that_are_not_there_are_named_in_one_line(tmp_path, capsys, comm
     with pytest.raises(SystemExit) as ended:
         command.main(["--out", str(tmp_path / "out"), "--weights", str(tmp_path)])
     told = capsys.readouterr().err
-    assert ended.value.code == 2 and told.startswith("guidebench: mini's weights have no readable")
+    assert ended.value.code == 2 and told.startswith("guidebench: ") and str(tmp_path / "manifest.json") in told
     assert told.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, players):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, players, says):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="choose another --out"):
+    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "--out")):
         sheets.write_sheets(players, tmp_path / "file")
 
 
@@ -223,8 +224,8 @@ def test_the_card_is_made_from_weights_and_rendered_people_alone(tmp_path, monke
 
 
 def test_the_card_names_its_version_and_the_commands_that_make_it(card):
-    assert card.startswith(f"# Model card: the networks of testbed `mini`, weights version {WEIGHTS_VERSION}\n")
-    assert f"`{cards.COMMAND}`" in card and "CPU times on cpu (invented)." in card
+    assert re.match(rf"# .*`mini`.* version {WEIGHTS_VERSION}\n", card)
+    assert f"`{cards.COMMAND}`" in card and "cpu (invented)" in card
     assert "python -m guidebench.testbeds.mini.sheets --out docs/mini" in card
 
 

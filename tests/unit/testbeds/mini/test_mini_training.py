@@ -60,8 +60,8 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(fresh):
     assert json.loads((settings.out / "curricularface" / "done.json").read_text())["steps"] == 8
 
 
-def test_a_stage_names_what_it_needs(tmp_path):
-    with pytest.raises(SystemExit, match="needs generator-points, perceptual first"):
+def test_a_stage_names_what_it_needs(tmp_path, says):
+    with pytest.raises(SystemExit, match=says("'generator-images'", "generator-points, perceptual", "--stages")):
         run_stage(Settings(out=tmp_path), "generator-images")
 
 

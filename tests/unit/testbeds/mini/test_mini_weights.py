@@ -19,9 +19,7 @@ def test_the_shipped_weights_are_of_the_version_that_this_code_reads():
 @pytest.mark.parametrize("version", [WEIGHTS_VERSION - 1, WEIGHTS_VERSION + 1, "2", None])
 def test_weights_of_another_version_are_refused_in_one_line(tmp_path, version):
     (tmp_path / MANIFEST).write_text(json.dumps({"version": version, "files": {}}))
-    with pytest.raises(
-        MissingAsset, match=f"version {version}, this guidebench reads version {WEIGHTS_VERSION}"
-    ) as caught:
+    with pytest.raises(MissingAsset, match=rf"version {version}\b.*version {WEIGHTS_VERSION}\b") as caught:
         MiniTestbed(weights=tmp_path).players()
     assert "\n" not in str(caught.value)
 
@@ -31,7 +29,7 @@ def test_a_manifest_that_names_no_version_is_of_the_first(tmp_path, monkeypatch)
     monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 1)
     assert WeightsFolder(tmp_path).manifest == {"files": {}}
     monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 2)
-    with pytest.raises(MissingAsset, match="weights of version 1, this guidebench reads version 2"):
+    with pytest.raises(MissingAsset, match=r"version 1\b.*version 2\b"):
         _ = WeightsFolder(tmp_path).manifest
 
 
@@ -44,4 +42,4 @@ def test_a_written_manifest_names_the_version_first(tmp_path):
 
 def test_listings_name_the_version():
     assert registry.TESTBEDS["mini"][1] == MiniTestbed.summary
-    assert f"weights version {WEIGHTS_VERSION}" in MiniTestbed.summary
+    assert f"version {WEIGHTS_VERSION}" in MiniTestbed.summary

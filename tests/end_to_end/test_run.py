@@ -367,7 +367,7 @@ def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
         (["--protocol", "smoke", "--method", "guide", "--set", "lr"], ["FIELD=VALUE"]),
         (["--protocol", "smoke", "--method", "nowhere.py:Mine"], ["nowhere.py", "guidebench new method"]),
         (["--protocol", "smoke", "--method", "guide", "--identities", "4000"], ["4000", "--identities"]),
-        (["--protocol", "smoke", "--method", "guide", "--device", "tpu"], ["tpu", "cpu, cuda"]),
+        (["--protocol", "smoke", "--method", "guide", "--device", "tpu"], ["tpu", "cpu", "cuda"]),
         (["--protocol", "smoke", "--method", "guide", "--photos", "nowhere"], ["--photos nowhere", "folder"]),
         (["--protocol", "mine.toml", "--method", "guide"], ["mine.toml"]),
     ],
@@ -456,7 +456,7 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.match(r"guidebench: .*interrupt.*same command", error.strip().splitlines()[-1])
+    assert re.match(r"guidebench: .*interrupt", error.strip().splitlines()[-1])
     assert "Traceback" not in error
     assert records(tmp_path / "out")
 

@@ -105,7 +105,7 @@ def test_a_neighbour_without_a_face_is_left_out_and_counted():
 
 
 def test_paired_cosine_refuses_unpaired_input():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="shape"):
         identity.paired_cosine(np.ones((2, 3)), np.ones((3, 3)))
 
 

@@ -354,9 +354,7 @@ def test_digest_is_checked_before_anything_is_parsed(tmp_path):
         checkpoints.read(path, digest=digest)
     path.write_bytes(b"not even a checkpoint")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(
-        BadInput, match=rf"SHA-256 {found[:12]}.*{digest[:12]}"
-    ):
+    with pytest.raises(BadInput, match=rf"SHA-256 {found[:12]}.*{digest[:12]}"):
         checkpoints.read(path, digest=digest)
 
 

@@ -125,7 +125,7 @@ def test_terminal_fits_its_width_and_loses_nothing(runs):
             "ID_retain ↑",
             "FID_pre ↓",
             "ΔFID_real ↓",
-            "different people",
+            renderers.STRANGERS,
             "lost 0/18",
             "1 of 3 failed",
         ):

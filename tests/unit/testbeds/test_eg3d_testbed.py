@@ -270,7 +270,7 @@ def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp
     record = json.loads(next((tmp_path / "runs").glob("records/*/*/*/record.json")).read_text())
     assert set(record["strangers"]) == {"curricularface", "arcface"}
     assert record["notes"]["strangers"] == "curricularface: 45 pairs, arcface: 45 pairs"
-    assert re.search(r"^- Different people\b.*\bcurricularface: 45 pairs", done.output, re.MULTILINE)
+    assert re.search(r"^- .*\bcurricularface: 45 pairs", done.output, re.MULTILINE)
     values = {score["metric"]: score["value"] for score in record["scores"]}
     assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record["digests"] and record["notes"]["real"]
     assert {"id_photo", "inversion"} <= set(values)
@@ -287,7 +287,8 @@ def test_a_photograph_without_a_face_is_named_once(tiny, folder, tmp_path):
     assert done.exit_code == 0, done.output
     file = tmp_path / "photos" / "dark" / "0.png"
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("guidebench: ")]
-    assert all(text in line for text in ("judge", f" {file}", " dark ", f"`guidebench align {file} CROPS`"))
+    assert all(text in line for text in ("judge", f" {file}", f"`guidebench align {file} CROPS`"))
+    assert "dark" in line.replace(str(file), "")
 
 
 def test_photo_sets_that_were_not_scanned_name_the_command(tiny, folder, tmp_path):
@@ -388,7 +389,8 @@ def test_views_in_batches_are_the_views_at_once(tiny, noise):
 def test_one_worker_runs_unless_more_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("GUIDEBENCH_ASSETS", str(tmp_path / "empty"))
     words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--out", tmp_path / "runs")
-    assert "1 at a time" in invoke("reproduce", "table-1", *words, "--dry-run").output
+    shown = invoke("reproduce", "table-1", *words, "--dry-run").output
+    assert re.search(r"^\d+ trials .*\b1\b.*: ", shown, re.MULTILINE)
     assert EG3DTestbed.heavy and default_workers("cpu", heavy=True) == 1
 
 

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from guidebench.evidence import Afterwards
+from guidebench.evidence import Afterwards, Seen
 from guidebench.metrics.collapse import target_similarity
 
 E1, E2, MIX = np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.6, 0.8])
 
 
 def after(identity, *views, found=None):
-    return Afterwards(identity, {"judge": (np.array(views), np.array(found or [True] * len(views)))})
+    return Afterwards(identity, {"judge": Seen(np.array(views), np.array(found or [True] * len(views)))})
 
 
 def values(*everybody):
     return {score.identity: score.value for score in target_similarity(everybody)}
 
 
-def test_one_face_for_everybody_is_one_and_strangers_are_their_cosine():
+def test_one_face_for_everybody_is_one_and_different_people_are_their_cosine():
     assert values(*(after(name, MIX, MIX) for name in "abc")) == {name: pytest.approx(1) for name in "abc"}
     assert values(after("a", E1, E1), after("b", E2, E2)) == {"a": 0, "b": 0}
 

@@ -1,11 +1,9 @@
 """The Fréchet distance against closed forms, torch-fidelity and the recorded values of the reference evaluation."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, FrechetStatistics, Samples, Seen, Sight, Subject
 from guidebench.metrics import score_all
 from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.torchvision_fix import import_torch_fidelity
@@ -54,12 +52,18 @@ def test_it_agrees_with_torch_fidelity_on_the_same_features():
     assert frechet_distance(fit([first]), fit([second])) == pytest.approx(theirs, rel=1e-6)
 
 
+def features_of(mean, count):
+    """(count, 4) features whose mean is exactly ``mean`` and whose covariance is exactly the identity's."""
+    rows = np.random.default_rng(0).normal(size=(count, 4))
+    rows -= rows.mean(axis=0)
+    return rows @ np.linalg.inv(np.linalg.cholesky(np.cov(rows, rowvar=False))).T + np.array(mean)
+
+
 def evidence(count, real):
-    statistics = gaussian(np.zeros(4), np.eye(4), count)
-    sight = Sight(np.ones((1, 1, 1)), np.ones((1, 1), bool), np.ones((1, 1, 1)), np.ones((1, 1), bool), None, None)
-    moved = dataclasses.replace(statistics, mean=np.array([2.0, 0, 0, 0]))
+    source, moved = Samples(features_of([0.0, 0, 0, 0], count)), Samples(features_of([2.0, 0, 0, 0], count))
+    face = Seen(np.ones((1, 1, 1)), np.ones((1, 1), bool))
     return Evidence(
-        (Subject("anna", "forget", 0),), {"judge": sight}, 0, Samples(None, statistics), Samples(None, moved), real
+        (Subject("anna", "forget", 0, 1),), {"judge": Sight(face, Seen.stack([face]))}, 0, source, (moved,), real
     )
 
 

@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 
-from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, Samples, Seen, Sight, Subject
 from guidebench.metrics import METRICS, TRIAL_METRICS, identity, score_all
 
 E1, E2 = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 MIX = np.array([0.6, 0.8])
-GAUSSIAN = FrechetStatistics(np.zeros(2), np.eye(2), 100)
+SAMPLES = Samples(np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32))
 
 
 IMAGE_METRICS = {"fid_pre", "delta_fid_real", "kid_pre", "precision", "recall"}
+
+
+def seen(vectors, found=None):
+    vectors = np.array(vectors, dtype=float)
+    return Seen(vectors, np.ones(vectors.shape[:-1], bool) if found is None else np.array(found))
 
 
 def evidence(
@@ -25,20 +30,17 @@ def evidence(
     neighbours=None,
     neighbours_found=None,
 ):
-    before, after = np.array(before, dtype=float), np.array(after, dtype=float)
-    everywhere = np.ones(before.shape[:2], bool)
     sight = Sight(
-        before=before,
-        before_found=everywhere if before_found is None else np.array(before_found),
-        after=after,
-        after_found=everywhere if after_found is None else np.array(after_found),
-        photo=None if photo is None else np.array(photo, dtype=float),
-        photo_found=None if photo is None else np.ones(len(before), bool),
-        neighbours=None if neighbours is None else np.array(neighbours, dtype=float),
-        neighbours_found=None if neighbours is None else np.array(neighbours_found or [True] * len(neighbours)),
+        before=seen(before, before_found),
+        after=seen([after], None if after_found is None else [after_found]),
+        photo=None if photo is None else seen(photo),
+        neighbours=None if neighbours is None else seen([[neighbours]], neighbours_found and [[neighbours_found]]),
     )
-    subjects = tuple(Subject("anna" if role != "retain" else "bert", role, 0) for role in roles)
-    return Evidence(subjects, {"judge": sight}, 1, Samples(None, GAUSSIAN), Samples(None, GAUSSIAN), GAUSSIAN)
+    others = ("retain", "named")
+    subjects = tuple(
+        Subject("bert" if role in others else "anna", role, 0, 0 if role in others else 1) for role in roles
+    )
+    return Evidence(subjects, {"judge": sight}, 1, SAMPLES, (SAMPLES,), None)
 
 
 def value(found, metric):
@@ -114,6 +116,7 @@ def test_every_metric_says_which_way_is_better():
         "id": "lower",
         "id_others": "lower",
         "id_retain": "higher",
+        "id_named": "higher",
         "id_photo": "lower",
         "id_neighbour": "lower",
         "inversion": "none",
@@ -125,3 +128,60 @@ def test_every_metric_says_which_way_is_better():
         "target_similarity": "lower",
     }
     assert set(METRICS) - set(TRIAL_METRICS) == {"target_similarity"}
+
+
+def group(after, *, requests=2):
+    """Anna is forgotten first, then bert, each with another photograph; carl is named to the method, dora is not."""
+    subjects = (
+        Subject("anna", "forget", 0, 1),
+        Subject("anna", "probe", 1, 1),
+        Subject("bert", "forget", 0, min(2, requests)),
+        Subject("bert", "probe", 1, min(2, requests)),
+        Subject("carl", "named", 0),
+        Subject("dora", "retain", 0),
+    )
+    before = seen([[E1, E1]] * 6)
+    sight = Sight(before, seen([[[face, face] for face in request] for request in after]))
+    return Evidence(subjects, {"judge": sight}, 1, SAMPLES, (SAMPLES,) * requests, None)
+
+
+def table(found):
+    return {
+        (score.metric, score.identity, score.after_request): (score.role, score.value)
+        for score in score_all(found)
+        if score.judge
+    }
+
+
+def test_everybody_forgotten_so_far_is_scored_after_each_request():
+    """After the second request anna is half back (0.6): a relapse; bert is judged from his own request on."""
+    found = table(group([[E2, E2, E1, E1, E1, E1], [MIX, E2, E2, MIX, E1, MIX]]))
+    assert found == {
+        ("id", "anna", 1): ("forget", 0),
+        ("id", "anna", 2): ("forget", pytest.approx(0.6)),
+        ("id", "bert", 2): ("forget", 0),
+        ("id_others", "anna", 1): ("probe", 0),
+        ("id_others", "anna", 2): ("probe", 0),
+        ("id_others", "bert", 2): ("probe", pytest.approx(0.6)),
+        ("id_named", "anna+1", 1): ("named", 1),
+        ("id_named", "anna+1", 2): ("named", 1),
+        ("id_retain", "anna+1", 1): ("retain", 1),
+        ("id_retain", "anna+1", 2): ("retain", pytest.approx(0.6)),
+    }
+
+
+def test_people_of_one_request_are_scored_one_by_one():
+    found = table(group([[E2, E2, MIX, E1, E1, E1]], requests=1))
+    assert {place: value for place, (_, value) in found.items() if place[0] == "id"} == {
+        ("id", "anna", 1): 0,
+        ("id", "bert", 1): pytest.approx(0.6),
+    }
+
+
+def test_samples_are_scored_after_each_request_for_the_whole_group():
+    scores = [score for score in score_all(group([[E1] * 6] * 2)) if score.metric == "fid_pre"]
+    assert [(score.identity, score.role, score.after_request) for score in scores] == [
+        ("anna+1", "samples", 1),
+        ("anna+1", "samples", 2),
+    ]
+    assert [score.value for score in scores] == [0.0, 0.0]

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
+from guidebench.evidence import Evidence, Samples, Seen, Sight, Subject
 from guidebench.metrics import samples, score_all
 
 
 def evidence(source, after):
-    sight = Sight(np.ones((1, 1, 1)), np.ones((1, 1), bool), np.ones((1, 1, 1)), np.ones((1, 1), bool), None, None)
-    return Evidence((Subject("anna", "forget", 0),), {"judge": sight}, 0, Samples(source), Samples(after), None)
+    face = Seen(np.ones((1, 1, 1)), np.ones((1, 1), bool))
+    sights = {"judge": Sight(face, Seen.stack([face]))}
+    return Evidence((Subject("anna", "forget", 0, 1),), sights, 0, Samples(source), (Samples(after),), None)
 
 
 def of(found):
@@ -89,16 +90,6 @@ def test_too_few_samples_give_a_reason_instead_of_a_number():
     rows = np.random.default_rng(5).normal(size=(samples.LEAST - 1, 2))
     for score in of(evidence(rows, rows)).values():
         assert score.value is None and "99 samples" in score.reason and "--samples 100" in score.reason
-
-
-def test_evidence_without_features_gives_a_reason_instead_of_a_number():
-    rows = np.random.default_rng(6).normal(size=(200, 2))
-    older = Samples(None, FrechetStatistics.of(rows))
-    for score in of(evidence(rows, rows)).values():
-        assert score.value is not None
-    found = evidence(rows, rows)
-    for score in of(Evidence(found.subjects, found.sights, 0, older, older, None)).values():
-        assert score.value is None and "schema 1" in score.reason and score.n == 200
 
 
 def test_sets_that_are_too_small_for_the_definition_are_refused():

@@ -215,7 +215,7 @@ def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
         ("id", [2 * level - low for level, low in zip(LEVEL, LOWER, strict=True)], "worse"),
         ("id_retain", LOWER, "worse"),
         ("id", MIXED, "separable"),
-        ("id", LOWER[:5], wording.TOO_SMALL),
+        ("id", LOWER[:5], differences.TOO_SMALL),
         ("id", [None] * 8, None),
     ],
 )
@@ -317,10 +317,10 @@ def test_a_name_that_is_a_label_means_that_row_alone(runs, make_record, write_re
     """guide(steps=5) is the method guide, too, but nobody who says guide means it where there is a guide."""
     write_record(runs, make_record("guide", "a", label="guide(steps=5)"))
     shown = _run("compare", runs, "guide").output
-    assert re.search(rf"\bguide\b.*{wording.TOO_SMALL}.* ID, ", shown)
+    assert re.search(rf"\bguide\b.*{differences.TOO_SMALL}.* ID, ", shown)
     assert "3 of 3" in shown
     shown = _run("compare", runs, "guide(steps=5)").output
-    assert re.search(rf"\bguide\(steps=5\).*{wording.TOO_SMALL}.* ID, ", shown)
+    assert re.search(rf"\bguide\(steps=5\).*{differences.TOO_SMALL}.* ID, ", shown)
     assert "1 of 1" in shown
 
 

@@ -1,39 +1,35 @@
 """Evidence as files: what trials share lies once in a run folder, and older records stay readable."""
 
-import json
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from guidebench.commands import rescore
-from guidebench.evidence import Evidence, FrechetStatistics, Samples, Sight, Subject
-from guidebench.metrics import score_all
+from guidebench.evidence import Evidence, FrechetStatistics, Samples, Seen, Sight, Subject
 from guidebench.store import folders
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence, load_faces_after, save_evidence
 
-OLDER = Path(__file__).parent / "schema_1"  # `guidebench run` of version 0.1.0 at commit 2494ee57, pictures left out
-SUBJECTS = (Subject("anna", "forget", 0), Subject("bert", "retain", 0))
+REQUESTS = 2
+SUBJECTS = (Subject("anna", "forget", 0, 1), Subject("bert", "forget", 0, 2), Subject("carl", "retain", 0))
+
+
+def faces(rng, *shape, found=True):
+    mask = rng.random(shape) < 0.7 if found else np.zeros(shape, bool)
+    return Seen(rng.normal(size=(*shape, 4)).astype(np.float32), mask)
 
 
 def made_up(seed=0, *, real=True):
     rng = np.random.default_rng(seed)
     sight = Sight(
-        before=rng.normal(size=(2, 3, 4)).astype(np.float32),
-        before_found=np.ones((2, 3), bool),
-        after=rng.normal(size=(2, 3, 4)).astype(np.float32),
-        after_found=np.zeros((2, 3), bool),
-        photo=None,
-        photo_found=None,
-        neighbours=rng.normal(size=(5, 4)).astype(np.float32),
-        neighbours_found=np.array([True, True, False, True, True]),
+        before=faces(rng, 3, 3),
+        after=faces(rng, REQUESTS, 3, 3, found=False),
+        neighbours=faces(rng, REQUESTS, 2, 5),
     )
     source = Samples(np.random.default_rng(9).normal(size=(7, 3)).astype(np.float32))
-    after = Samples(rng.normal(size=(7, 3)).astype(np.float32))
+    after = tuple(Samples(rng.normal(size=(7, 3)).astype(np.float32)) for _ in range(REQUESTS))
     statistics = FrechetStatistics(np.arange(3.0), np.eye(3), 40) if real else None
     return Evidence(SUBJECTS, {"judge": sight}, 1, source, after, statistics)
 
@@ -49,12 +45,15 @@ def test_evidence_survives_its_file(tmp_path):
     found = made_up()
     back = load_evidence(save(found, tmp_path))
     assert back.subjects == SUBJECTS and back.frontal == 1
-    for name in ("before", "after", "after_found", "neighbours", "neighbours_found"):
+    for name in ("before", "after", "neighbours"):
         kept, given = getattr(back.sights["judge"], name), getattr(found.sights["judge"], name)
-        assert np.array_equal(kept, given) and kept.dtype == given.dtype
+        assert np.array_equal(kept.vectors, given.vectors) and kept.vectors.dtype == np.float32
+        assert np.array_equal(kept.found, given.found) and kept.found.dtype == bool
     assert back.sights["judge"].photo is None
     assert np.array_equal(back.source.features, found.source.features) and back.source.count == 7
-    assert np.array_equal(back.after.features, found.after.features) and back.after.features.dtype == np.float32
+    assert len(back.after) == REQUESTS and back.group == "anna+1"
+    for kept, given in zip(back.after, found.after, strict=True):
+        assert np.array_equal(kept.features, given.features) and kept.features.dtype == np.float32
     assert np.array_equal(back.real.covariance, found.real.covariance) and back.real.count == 40
 
 
@@ -93,7 +92,15 @@ def test_a_missing_shared_file_is_one_clear_line(tmp_path):
     with pytest.raises(UnreadableEvidence, match=r"\.npz\b.*\bshared/") as caught:
         load_evidence(path)
     assert "\n" not in str(caught.value)
-    assert load_faces_after(path)["judge"][0].shape == (3, 4), "what needs no shared file is read without"
+    assert len(load_faces_after(path)) == 2, "what needs no shared file is read without"
+
+
+def test_of_every_forgotten_person_the_renders_after_the_last_request_are_found(tmp_path):
+    found = made_up()
+    anna, bert = load_faces_after(save(found, tmp_path))
+    assert (anna.identity, bert.identity, anna.request) == ("anna", "bert", REQUESTS)
+    for place, person in enumerate((anna, bert)):
+        assert np.array_equal(person.faces["judge"].vectors, found.sights["judge"].after[-1, place].vectors)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other"])
@@ -152,39 +159,3 @@ evidence_files._share({{'features': np.zeros((2, 2))}}, Path({str(tmp_path / "sh
     assert len(list((tmp_path / "shared").iterdir())) == 1
     folders.Store(tmp_path).clean()
     assert list((tmp_path / "shared").iterdir()) == []
-
-
-def test_evidence_of_statistics_only_is_not_written_as_if_it_were_whole(tmp_path):
-    (folder, _) = sorted((OLDER / "records/schema-1/guide").iterdir())
-    with pytest.raises(ValueError, match="features"):
-        save_evidence(load_evidence(folder / "evidence.npz"), tmp_path / "e.npz", tmp_path, aside="x")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_older_evidence_gives_the_scores_that_were_recorded_and_reasons_for_the_rest():
-    for folder in (OLDER / "records/schema-1/guide").iterdir():
-        recorded = {(item["metric"], item["judge"]): item["value"] for item in folders.read(folder).scores}
-        found = {(score.metric, score.judge): score for score in score_all(load_evidence(folder / "evidence.npz"))}
-        assert {place: found[place].value for place in recorded} == pytest.approx(recorded, rel=1e-9)
-        assert {metric for metric, _ in set(found) - set(recorded)} == {"kid_pre", "precision", "recall"}
-        for metric in ("kid_pre", "precision", "recall"):
-            assert found[metric, None].value is None and "schema 1" in found[metric, None].reason
-
-
-def test_older_records_load_report_and_rescore(tmp_path, capsys):
-    from guidebench.reporting import report, scores
-
-    runs = Path(shutil.copytree(OLDER, tmp_path / "runs"))
-    stored, corrupt = folders.scan(runs)
-    assert len(stored) == 2 and corrupt == []
-    record = stored[0].record
-    assert (record.schema, record.peak_memory_bytes, record.protocol["neighbours"]) == (folders.SCHEMA, None, 0)
-    loaded = scores.load(runs)
-    assert loaded.peak_memory_bytes.isna().all()
-    assert loaded[loaded.metric == "target_similarity"].value.notna().all()
-    assert rescore.rescore_all(runs) == (2, 2)
-    assert capsys.readouterr().err == ""
-    written = json.loads((stored[0].path / "record.json").read_text())
-    assert written["schema"] == folders.SCHEMA and written["key"] == record.key
-    assert len(written["scores"]) == len(record.scores) + 3
-    assert "guide" in report.report(runs, "csv", layout="full", published=False)

@@ -67,13 +67,13 @@ def test_a_square_may_be_demanded(tmp_path, says):
         images.load(tmp_path / "tall.png", 40, must_be_square=True)
 
 
-def test_a_photograph_that_is_cut_short_is_named(tmp_path):
+def test_a_photograph_that_is_cut_short_is_named(tmp_path, says):
     for name in ("whole.png", "whole.jpg"):
         Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / name)
         data = (tmp_path / name).read_bytes()
         for length in (0, 20, len(data) // 2):
             (tmp_path / f"cut-{name}").write_bytes(data[:length])
-            with pytest.raises(BadInput, match=rf"cannot read.*cut-{name}"):
+            with pytest.raises(BadInput, match=says("read", f"cut-{name}")):
                 images.load(tmp_path / f"cut-{name}", 8)
 
 

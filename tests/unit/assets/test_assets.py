@@ -368,7 +368,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(small, given, folder
 
     source = given("hand.pkl", PICKLE)
     monkeypatch.setattr("shutil.copyfile", full)
-    with one_line(BadInput, "no space", str(folder), "GUIDEBENCH_ASSETS"):
+    with one_line(BadInput, "space", str(folder), "GUIDEBENCH_ASSETS"):
         placing.add(source)
     assert left_in(folder) == []
 
@@ -442,7 +442,7 @@ def test_a_disk_that_fills_up_while_downloading_leaves_nothing(small, server, fo
 
     server.serve("/whole.pth", TORCH)
     monkeypatch.setattr("pooch.core.temporary_file", full)
-    with one_line(BadInput, "no space", str(folder)):
+    with one_line(BadInput, "space", str(folder)):
         placing.fetch(small["whole"])
     assert left_in(folder) == []
 

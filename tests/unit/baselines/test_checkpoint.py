@@ -150,8 +150,8 @@ def test_what_a_loader_does_wrong_fails_the_trial_in_one_line(kept, tmp_path, lo
     ("arguments", "words"),
     [
         (["ckpt/{id}.pkl"], ["{id}", "{identity}", "{seed}"]),
-        (["x.pkl", "--loader", "none.py:Class"], ["loader", "none.py", "exist"]),
-        (["x.pkl", "--loader", "none.py"], ["loader", "'none.py'", "class"]),
+        (["x.pkl", "--loader", "none.py:Class"], ["loader", " none.py "]),
+        (["x.pkl", "--loader", "none.py"], ["loader", "'none.py'", "file.py:ClassName"]),
         (["x.pkl", "--name", "guide"], ["'guide'", "method"]),
         (["x.pkl", "--name", "a b"], ["--name a b", "letters"]),
     ],

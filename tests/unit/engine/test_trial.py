@@ -111,8 +111,8 @@ def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(
     ]
 
 
-def test_too_few_people_to_retain_is_said(bench):
-    with pytest.raises(BadInput, match="holds 40"):
+def test_too_few_people_to_retain_is_said(bench, says):
+    with pytest.raises(BadInput, match=says("smoke", "'celebahq'", "40")):
         trial.make_cast(bench, dataclasses.replace(SMOKE, retain=40), 0)
 
 

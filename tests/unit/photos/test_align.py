@@ -138,8 +138,8 @@ def test_what_cannot_be_aligned_is_said_before_anything_is_written(tmp_path, mon
         Image.new("RGB", (600, 600)).save(tmp_path / name)
     (tmp_path / "empty").mkdir()
     for inputs, words in (
-        ([tmp_path / "none.png"], ["none.png", "exist"]),
-        ([tmp_path / "empty"], ["empty", ".png"]),
+        ([tmp_path / "none.png"], [tmp_path / "none.png"]),
+        ([tmp_path / "empty"], [tmp_path / "empty", ".png, "]),
         (
             [tmp_path / "a.png", tmp_path / "a.jpg"],
             [str(tmp_path / "a.png"), str(tmp_path / "a.jpg"), str(tmp_path / "out")],

@@ -63,7 +63,9 @@ def test_yaws_and_distances_come_from_the_numpy_stream_in_the_recorded_order(loo
 def test_random_codes_come_from_the_torch_stream_in_the_recorded_order(loop):
     """Every step draws what the first one is said to draw; what has the shape (1, 512) is a code.
 
-    Under "centre" the jitter and the positions were asked for and answered without a draw.
+    Under "centre" the jitter and the positions were asked for and answered without a draw. Instruction sets differ in
+    the last bits of the logarithms and cosines behind normal draws, by up to 2e-6; a stream in another place gives
+    numbers that differ by 1.
     """
     arrays, facts = loop
     draws = [
@@ -75,5 +77,5 @@ def test_random_codes_come_from_the_torch_stream_in_the_recorded_order(loop):
     for codes in arrays["z"]:
         drawn = [draw[kind](shape, generator=rng) for kind, shape in draws]
         found = torch.cat([value for value in drawn if value.shape == (1, 512)])
-        np.testing.assert_array_equal(found.numpy(), codes)
+        np.testing.assert_allclose(found.numpy(), codes, rtol=0, atol=1e-5)
     assert len(arrays["z"]) == len(arrays["camera_params"]) == STEPS

@@ -1,8 +1,9 @@
 """LPIPS against distances, terms and gradients recorded from the lpips package, with drawn weights.
 
-The reference asks for 1e-5, and for 1e-4 of a gradient's norm; measured are 6e-8 and 6e-7. On instruction sets other
-than that of the recording, distances stay as close, but ReLUs and poolings near a tie change sides, which moves
-gradients by up to 5e-3 of their norm.
+The reference asks for 1e-5, and for 1e-4 of a gradient's norm; measured are 6e-8 and, on the instruction set of the
+recording, 6e-7. On others distances stay as close, but ReLUs and poolings near a tie change sides. What lies below one
+changes by up to a fifth of a typical number of the gradient, which comes to 5e-3 of the norm; fewer than a quarter of
+the numbers do, and the others are within 2e-5. So three quarters are held to 1e-4, and all together to 2e-2.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from guidebench.networks.lpips import LPIPS, own_names
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-6
-GRADIENT_TOLERANCE = 1e-5 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 2e-2
+UNTOUCHED, UNTOUCHED_TOLERANCE = 0.75, 1e-4
+GRADIENT_TOLERANCE = 2e-2
 SIZES = ("64x64", "96x160", "256x256")
 
 
@@ -72,7 +74,9 @@ def test_gradients_are_reproduced(network: LPIPS, recorded, recipe: ModuleType, 
     a, b = (images[:1] for images in pair(recipe, size))
     (gradient,) = torch.autograd.grad(network(a.requires_grad_(), b).sum(), a)
     expected = recorded[f"grad_{size}"]
-    assert np.linalg.norm(gradient.numpy() - expected) / np.linalg.norm(expected) < GRADIENT_TOLERANCE
+    error = (gradient.numpy() - expected) / np.sqrt(np.square(expected).mean())
+    assert np.quantile(np.abs(error), UNTOUCHED) < UNTOUCHED_TOLERANCE
+    assert np.sqrt(np.square(error).mean()) < GRADIENT_TOLERANCE
 
 
 def test_every_recorded_name_and_shape_has_its_place(table: dict[str, Any]) -> None:

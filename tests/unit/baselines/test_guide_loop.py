@@ -83,6 +83,13 @@ def randn(rng: torch.Generator, sizes: Sequence[int]) -> list[Tensor]:
     return [torch.randn(1, 1, size, size, generator=rng) for size in sizes]
 
 
+def assert_same_draw(found: Tensor, recorded: Tensor) -> None:
+    """The logarithms and cosines behind normal draws differ in their last bits between instruction sets, which moves a
+    draw by up to 2e-6; a stream that stands one draw off gives numbers that differ by 1.
+    """
+    torch.testing.assert_close(found, recorded, rtol=0, atol=1e-5)
+
+
 def rendered(rng: torch.Generator) -> list[Tensor]:
     """The draws of one render: noise maps, jitter of the stratified depths, positions on the inverse CDF."""
     draws = randn(rng, NOISE_SIZES)
@@ -100,7 +107,7 @@ def noises(rng: torch.Generator, z: Tensor) -> tuple[tuple[Noise, Noise], tuple[
     renders: tuple[list[list[Tensor]], list[list[Tensor]]] = ([], [])
     for code in range(1 + NEAR + AWAY):
         if code:
-            assert torch.equal(torch.randn(1, 512, generator=rng), z[code - 1 : code])
+            assert_same_draw(torch.randn(1, 512, generator=rng), z[code - 1 : code])
         if code <= NEAR:
             for side in (0, 1):
                 planes[side].append(randn(rng, NOISE_SIZES))
@@ -311,11 +318,17 @@ def test_every_term_of_the_losses_is_the_recorded_one(run: Run) -> None:
 def test_the_gradients_are_the_recorded_ones(run: Run) -> None:
     """Of every trained tensor in the first step, and of all together in each.
 
-    A noise strength is one number; its gradient sums thousands that cancel, and is as exact as the total allows.
+    0.1 % for each tensor: instruction sets (AVX-512, AVX2, SSE4.1) and thread counts move the norms by up to 0.03 %. A
+    noise strength is a single number whose gradient sums thousands of terms that cancel, in one layer to 9e-5 of the
+    whole gradient, where float64 says that the recording itself is 10 % off. What is left is as exact as the terms are:
+    noise strengths that are more than 0.1 % off were off by at most 2.2e-5 of the whole gradient, and may be by 5e-5.
     """
     assert set(run.watch.first_gradients) == set(run.facts["trainable"]) and len(run.facts["trainable"]) == 94
-    rounding = 1e-5 * run.recorded["grad_total_norm"][0]
+    whole = run.recorded["grad_total_norm"][0]
+    cancelling = {name for name in run.facts["trainable"] if name.endswith("noise_strength")}
+    assert len(cancelling) == len(NOISE_SIZES)
     for name, norm in run.facts["grad_norm_step1"].items():
+        rounding = 5e-5 * whole if name in cancelling else 0
         assert run.watch.first_gradients[name] == pytest.approx(norm, rel=1e-3, abs=rounding), name
     np.testing.assert_allclose(run.watch.rows["grad_total_norm"], run.recorded["grad_total_norm"], rtol=1e-3)
 

@@ -15,10 +15,13 @@ from guidebench.errors import BadInput
 from guidebench.networks import lpips
 from guidebench.networks.lpips import LPIPS
 
-# Measured on three instruction sets: 6e-8 of a distance. Of a gradient's norm, 6e-7 on the one of the recording and
-# 5e-3 on others, where ReLUs and poolings near a tie change sides; the slope test below is exact everywhere.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # measured on three instruction sets: 6e-8 of a distance
+# Where a ReLU or a pooling near a tie changes sides, what lies below it changes by up to a fifth of a typical number of
+# the gradient: on instruction sets other than that of the recording, up to 5e-3 of the norm. Fewer than a quarter of
+# the numbers lie below one, and the others are within 2e-5; the length of the whole gradient is within 5e-5.
+UNTOUCHED, UNTOUCHED_TOLERANCE = 0.75, 1e-4
 GRADIENT_TOLERANCE = 2e-2
+NORM_TOLERANCE = 1e-3
 SIZES = ("64x64", "96x160")
 
 
@@ -80,10 +83,11 @@ def test_the_gradient_is_the_recorded_one(network: LPIPS, golden, recipe: Module
     a, b = (images[:1] for images in pair(recipe, size))
     (gradient,) = torch.autograd.grad(network(a.requires_grad_(), b).sum(), a)
     norm = float(golden[f"gradient_norm_{size}"])
-    assert gradient.double().norm().item() == pytest.approx(norm, rel=GRADIENT_TOLERANCE)
+    assert gradient.double().norm().item() == pytest.approx(norm, rel=NORM_TOLERANCE)
     recorded = golden[f"gradient_{size}"]
-    error = np.linalg.norm(gradient[:, :, ::8, ::8].numpy() - recorded) / np.linalg.norm(recorded)
-    assert error < GRADIENT_TOLERANCE
+    error = (gradient[:, :, ::8, ::8].numpy() - recorded) / np.sqrt(np.square(recorded).mean())
+    assert np.quantile(np.abs(error), UNTOUCHED) < UNTOUCHED_TOLERANCE
+    assert np.sqrt(np.square(error).mean()) < GRADIENT_TOLERANCE
 
 
 def test_the_gradient_is_the_slope_of_the_distance(network: LPIPS, recipe: ModuleType) -> None:

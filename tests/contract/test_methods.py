@@ -11,6 +11,7 @@ from guidebench import chosen, registry
 from guidebench.commands import new
 from guidebench.commands.check import Finding, check_method
 from guidebench.engine import trial
+from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, MethodError
 from guidebench.protocol import Protocol
 from guidebench.testbeds.linear import LinearTestbed
@@ -51,7 +52,7 @@ def test_adapters_and_wrappers_keep_the_contract(spec: str) -> None:
 @pytest.mark.parametrize("spec", GOOD, ids=["adapter", "wrapper"])
 def test_adapters_and_wrappers_are_judged_like_any_method(spec: str) -> None:
     """Both move the forgotten face towards the average one, so its similarity to itself must fall clearly."""
-    bench = trial.Bench(LinearTestbed())
+    bench = Bench(LinearTestbed())
     outcome = trial.run_trial(bench, PROTOCOL, registry.load_method(spec), 0, 0, lambda step, scalars: None)
     sight = outcome.evidence.sights["plain"]
     assert sight.after_found[0].all()
@@ -113,7 +114,7 @@ def test_a_method_that_breaks_the_contract_is_told_how(name: str, check: str, hi
     ],
 )
 def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_unharmed(name: str) -> None:
-    bench = trial.Bench(LinearTestbed())
+    bench = Bench(LinearTestbed())
     with pytest.raises(MethodError):
         trial.run_trial(bench, PROTOCOL, registry.load_method(bad(name)), 0, 0, lambda step, scalars: None)
     outcome = trial.run_trial(bench, PROTOCOL, registry.load_method("nothing"), 0, 0, lambda step, scalars: None)
@@ -159,8 +160,8 @@ def test_the_ladder_differs_only_in_its_flags() -> None:
             method = row if testbed is None else chosen.with_preset(row, testbed)[0]
             fields.append({n: getattr(method, n) for n in chosen.field_names(method) if n not in flags})
         assert all(other == fields[0] for other in fields)
-    chosen = [tuple(getattr(row, flag) for flag in sorted(flags)) for row in rows]
-    assert chosen == [
+    flagged = [tuple(getattr(row, flag) for flag in sorted(flags)) for row in rows]
+    assert flagged == [
         (False, False, "mean"),
         (False, False, "extrapolated"),
         (True, False, "extrapolated"),

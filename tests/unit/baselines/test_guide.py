@@ -24,6 +24,7 @@ from guidebench.baselines.guide import (
     extrapolated_target,
 )
 from guidebench.engine import trial
+from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
@@ -48,7 +49,7 @@ class Stage:
     """A context on the analytic testbed, with a request and a list of progress reports."""
 
     def __init__(self) -> None:
-        self.bench = trial.Bench(LinearTestbed())
+        self.bench = Bench(LinearTestbed())
         self.players: Players = self.bench.players
         self.item: ForgetItem = trial.make_cast(self.bench, PROTOCOL, 0).forgotten
         self.reports: list[dict[str, float]] = []

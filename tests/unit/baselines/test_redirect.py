@@ -10,6 +10,7 @@ from guidebench import protocol as protocols
 from guidebench.baselines.guide import extrapolated_target
 from guidebench.baselines.redirect import Redirect, Redirected
 from guidebench.engine import trial
+from guidebench.engine.bench import Bench
 from guidebench.metrics import score_all
 from guidebench.noise import Noise
 from guidebench.testbeds.linear import LinearTestbed
@@ -19,21 +20,21 @@ CONSTANT = Noise.constant()
 
 
 @pytest.fixture(scope="module")
-def bench() -> trial.Bench:
-    return trial.Bench(LinearTestbed())
+def bench() -> Bench:
+    return Bench(LinearTestbed())
 
 
-def outcome(bench: trial.Bench, name: str, index: int = 0) -> trial.Outcome:
+def outcome(bench: Bench, name: str, index: int = 0) -> trial.Trial:
     method, _ = chosen.with_preset(registry.load_method(name), "linear")
     return trial.run_trial(bench, PROTOCOL, method, index, 0, lambda step, scalars: None)
 
 
-def values(bench: trial.Bench, name: str, index: int) -> dict[str, float | None]:
+def values(bench: Bench, name: str, index: int) -> dict[str, float | None]:
     scores = score_all(outcome(bench, name, index).evidence)
     return {score.metric: score.value for score in scores if score.judge in ("plain", None)}
 
 
-def test_the_forgotten_code_shows_its_target_and_every_other_code_itself(bench: trial.Bench) -> None:
+def test_the_forgotten_code_shows_its_target_and_every_other_code_itself(bench: Bench) -> None:
     found = outcome(bench, "redirect")
     source, redirected, code = bench.players.generator, found.unlearned.generator, found.cast.latents[0]
     target = extrapolated_target(code[None], source.w_avg, 30.0)
@@ -44,7 +45,7 @@ def test_the_forgotten_code_shows_its_target_and_every_other_code_itself(bench: 
     assert not torch.allclose(images[2], source.render(code[None], None, noise=CONSTANT)[0], atol=1e-2)
 
 
-def test_codes_within_the_radius_are_redirected_and_no_others(bench: trial.Bench) -> None:
+def test_codes_within_the_radius_are_redirected_and_no_others(bench: Bench) -> None:
     source = bench.players.generator
     code, target = (source.map(torch.full((1, source.z_dim), value))[0] for value in (0.5, -0.5))
     redirected = Redirected(source, code, target, radius=0.1)
@@ -65,20 +66,20 @@ def test_decode_redirects_the_code_that_it_is_given_too() -> None:
     assert torch.equal(seen[0][0], -code)
 
 
-def test_nothing_is_trained(bench: trial.Bench) -> None:
+def test_nothing_is_trained(bench: Bench) -> None:
     found = outcome(bench, "redirect").unlearned
     assert found.trainable == 0 and found.progress == []
 
 
-def test_the_target_is_guides(bench: trial.Bench) -> None:
-    item, source = trial.make_cast(bench, PROTOCOL, 0).forgotten, bench.players.generator
+def test_the_target_is_guides(bench: Bench) -> None:
+    item, source = bench.cast(PROTOCOL, 0).requests[0].forget[0], bench.players.generator
     for settings in ({}, {"target_kind": "mean"}, {"target_distance": 7.0}):
         guide = chosen.with_fields(registry.load_method("guide"), settings)
         assert torch.equal(Redirect(**settings).target(item, source), guide.target(item, source))
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_the_forgotten_photograph_is_forgotten_but_the_person_lives_next_door(bench: trial.Bench, index: int) -> None:
+def test_the_forgotten_photograph_is_forgotten_but_the_person_lives_next_door(bench: Bench, index: int) -> None:
     """What the table shows: ID no worse than GUIDE's, everything else as if nothing had been done."""
     redirect, guide, nothing = (values(bench, name, index) for name in ("redirect", "guide", "nothing"))
     assert redirect["id"] < 0.1 and redirect["id"] < guide["id"] + 0.1

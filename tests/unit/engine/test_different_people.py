@@ -9,7 +9,7 @@ import pytest
 
 from guidebench import protocol as protocols
 from guidebench.engine import different_people
-from guidebench.engine.trial import Bench
+from guidebench.engine.bench import Bench
 from guidebench.testbeds.linear import LinearTestbed
 
 
@@ -17,7 +17,7 @@ class Unmeasured(LinearTestbed):
     """The analytic testbed, whose judges do not say how alike different people are."""
 
     def judges(self):
-        return dataclasses.replace(super().judges(), strangers={})
+        return dataclasses.replace(super().judges(), different_people={})
 
 
 @pytest.fixture
@@ -26,22 +26,23 @@ def testbed(tmp_path):
 
 
 def measured(testbed, source="celebahq"):
-    return different_people.measure_strangers(testbed.faces(), source, testbed.judges(), testbed)
+    return different_people.measure_different_people(testbed.faces(), source, testbed.judges(), testbed)
 
 
 def test_three_people_are_three_pairs():
     """Cosines 0, 0.6 and 0.8: mean 7/15, variance with ddof 1 of 0.52/3."""
-    mean, deviation = different_people.pair_statistics(np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]))
-    assert mean == pytest.approx(1.4 / 3) and deviation**2 == pytest.approx((1.0 - 1.4**2 / 3) / 2)
+    found = different_people.pair_statistics(np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]))
+    assert found.mean == pytest.approx(1.4 / 3) and found.std**2 == pytest.approx((1.0 - 1.4**2 / 3) / 2)
+    assert found.pairs == 3
 
 
 def test_forty_photographs_agree_with_twenty_thousand_random_pairs(testbed):
     """Pairs share people: the mean over 40 people varies by about the spread over √20."""
     known = measured(testbed)
-    assert known.pairs == {"plain": 780, "weighted": 780} and known.note == "plain: 780 pairs, weighted: 780 pairs"
-    for judge, (mean, deviation) in LinearTestbed().judges().strangers.items():
-        assert known.judges[judge][0] == pytest.approx(mean, abs=deviation / 20**0.5)
-        assert known.judges[judge][1] == pytest.approx(deviation, rel=0.2)
+    for judge, closed in LinearTestbed().judges().different_people.items():
+        assert known[judge].pairs == 780 and closed.pairs is None
+        assert known[judge].mean == pytest.approx(closed.mean, abs=closed.std / 20**0.5)
+        assert known[judge].std == pytest.approx(closed.std, rel=0.2)
 
 
 def test_it_is_measured_once(testbed, monkeypatch):
@@ -66,20 +67,20 @@ def test_other_judges_people_and_conventions_have_results_of_their_own(testbed, 
 
 def test_with_fewer_than_ten_people_nothing_is_said(testbed, monkeypatch):
     monkeypatch.setattr(type(testbed.faces()), "sources", lambda self: {"celebahq": 9})
-    assert measured(testbed).judges == {} and measured(testbed).note == ""
+    assert measured(testbed) == {}
 
 
 def test_a_judge_that_finds_fewer_than_ten_faces_says_nothing(testbed, monkeypatch):
     judges = testbed.judges()
     monkeypatch.setattr(judges.recognizers["plain"], "found", lambda u: u[:, 0] > 1e9)
-    known = different_people.measure_strangers(testbed.faces(), "celebahq", judges, testbed)
-    assert set(known.judges) == {"weighted"}
+    known = different_people.measure_different_people(testbed.faces(), "celebahq", judges, testbed)
+    assert set(known) == {"weighted"}
 
 
 def test_what_a_testbed_knows_is_not_measured(tmp_path, testbed):
     smoke = protocols.load("smoke").resolve("linear")
     bench = Bench(LinearTestbed(cache=tmp_path))
-    assert bench.strangers(smoke).judges == bench.judges.strangers and not list(tmp_path.iterdir())
+    assert bench.different_people(smoke) == bench.judges.different_people and not list(tmp_path.iterdir())
     random = protocols.load("random").resolve("linear")
-    assert Bench(testbed).strangers(random).judges == {}  # no photographs
-    assert set(Bench(testbed).strangers(smoke).judges) == {"plain", "weighted"}
+    assert Bench(testbed).different_people(random) == {}  # no photographs
+    assert set(Bench(testbed).different_people(smoke)) == {"plain", "weighted"}

@@ -58,10 +58,16 @@ def test_reference_results_serve_where_nothing_was_measured_here():
 def test_trials_on_other_weights_tell_no_time():
     """Another testbed's, an older version's, and this one's."""
     kinds = [("linear", None, 1.0), ("mini", "1", 2.0), ("mini", "2", 3.0)]
+    spec = SimpleNamespace(protocol=SimpleNamespace(digest=lambda: "d"), method=SimpleNamespace(label="guide"))
     recorded = [
-        SimpleNamespace(testbed=name, weights_version=version, protocol_digest="d", label="guide", seconds={"total": s})
-        for name, version, s in kinds
+        SimpleNamespace(
+            spec=SimpleNamespace(**vars(spec), testbed=name),
+            instrument=SimpleNamespace(weights_version=version),
+            cost=SimpleNamespace(seconds_total=seconds),
+        )
+        for name, version, seconds in kinds
     ]
+    recorded.append(SimpleNamespace(**{**vars(recorded[0]), "cost": None}))  # a failure
     for name, version, seconds in (("linear", None, 1.0), ("mini", 2, 3.0)):
         testbed = SimpleNamespace(name=name, weights_version=version)
         assert timings_of(recorded, testbed) == [Timing("d", "guide", seconds)]

@@ -8,11 +8,16 @@ from guidebench.engine import progress
 from guidebench.engine.workers import Finished, Started, Stepped
 
 
-def case(identity, label="guide", under="ffhq"):
-    protocol = SimpleNamespace(name=under)
-    return SimpleNamespace(
-        key=under + identity + label, protocol=protocol, label=label, identity=identity, seed=0, fields={"steps": 50}
-    )
+def case(group, label="guide", under="ffhq"):
+    method = SimpleNamespace(label=label, fields={"steps": 50})
+    spec = SimpleNamespace(protocol=SimpleNamespace(name=under), method=method, group=group, seed=0)
+    return SimpleNamespace(key=under + group + label, spec=spec)
+
+
+def begun(cases, stream):
+    shown = progress.Progress(stream)
+    shown.begin(cases, 1)
+    return shown
 
 
 class Terminal(io.StringIO):
@@ -24,7 +29,7 @@ def follow(stream, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     cases = [case("a"), case("b"), case("c")]
-    shown = progress.Progress(cases, workers=1, stream=stream)
+    shown = begun(cases, stream)
     shown.hear(Started(cases[0]))
     clock[0] = 16.0
     shown.hear(Stepped(cases[0], 20, {"loss": 0.25}))
@@ -58,7 +63,7 @@ def test_a_terminal_gets_one_line_that_is_rewritten(monkeypatch):
 
 def test_finished_lines_name_the_protocol_where_there_are_several():
     cases, stream = [case("a", under="ffhq"), case("a", under="random")], io.StringIO()
-    shown = progress.Progress(cases, workers=1, stream=stream)
+    shown = begun(cases, stream)
     for item in cases:
         shown.hear(Started(item))
         shown.hear(Finished(item, None, 2.0))

@@ -6,10 +6,11 @@ import mmap
 import pytest
 import torch
 
-from guidebench import chosen, registry, seeds
+from guidebench import chosen, registry, seeds, views
 from guidebench import protocol as protocols
-from guidebench.engine import trial
-from guidebench.engine.trial import Bench, run_trial
+from guidebench.engine import peak_memory, trial
+from guidebench.engine.bench import Bench, check_player_is_not_judge
+from guidebench.engine.trial import run_trial
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics import score_all
 from guidebench.noise import Noise, SlicedNoise
@@ -59,16 +60,16 @@ def test_the_sample_count_does_not_move_the_first_samples(bench):
     few, many = (dataclasses.replace(SMOKE, samples=count) for count in (37, 80))
     rows = []
     for protocol in (few, many):
-        images = torch.cat(list(trial._samples(bench, protocol, bench.players.generator, "before")))
+        images = torch.cat(list(bench._sampled(protocol, bench.players.generator, "before")))
         rows.append(images)
     assert torch.equal(rows[0], rows[1][:37])
 
 
 def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
     published = dataclasses.replace(SMOKE, conventions="published", samples=20)
-    whole = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    whole = torch.cat(list(bench._sampled(published, bench.players.generator, "after")))
     monkeypatch.setattr(bench.testbed, "batch", 3)
-    parts = torch.cat(list(trial._samples(bench, published, bench.players.generator, "after")))
+    parts = torch.cat(list(bench._sampled(published, bench.players.generator, "after")))
     assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
 
 
@@ -100,10 +101,10 @@ def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
 
 def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(bench):
     wide = dataclasses.replace(SMOKE, identities=9, retain=3)
-    cast = trial.make_cast(bench, wide, 2)
+    cast = bench.cast(wide, 2)
     retained = [subject.identity for subject in cast.subjects if subject.role == "retain"]
     assert retained == ["celebahq-0039", "celebahq-0038", "celebahq-0037"]
-    last = trial.make_cast(bench, wide, 38)
+    last = bench.cast(wide, 38)
     assert [subject.identity for subject in last.subjects if subject.role == "retain"] == [
         "celebahq-0039",
         "celebahq-0037",
@@ -113,7 +114,7 @@ def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(
 
 def test_too_few_people_to_retain_is_said(bench, says):
     with pytest.raises(BadInput, match=says("smoke", "'celebahq'", "40")):
-        trial.make_cast(bench, dataclasses.replace(SMOKE, retain=40), 0)
+        bench.cast(dataclasses.replace(SMOKE, retain=40), 0)
 
 
 def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
@@ -123,8 +124,8 @@ def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
 
 
 def test_the_context_holds_players_and_no_judge(bench):
-    cast = trial.make_cast(bench, SMOKE, 0)
-    context = trial.make_context(bench, SMOKE, cast.forgotten, 0, lambda step: None)
+    cast = bench.cast(SMOKE, 0)
+    context = trial.make_context(bench, SMOKE, cast.requests[0], 0, lambda step: None)
     values = [getattr(context, field.name) for field in dataclasses.fields(Context)]
     judges = [*bench.judges.recognizers.values(), bench.judges.features, bench.judges.features.extractor]
     assert not any(value is judge for value in values for judge in judges)
@@ -133,7 +134,7 @@ def test_the_context_holds_players_and_no_judge(bench):
 
 def test_a_judge_with_a_players_weights_is_refused(says):
     with pytest.raises(BadInput, match=says("judge plain", "player recognizer", "abc")):
-        trial.check_player_is_not_judge({"recognizer": "abc"}, {"other": "x", "plain": "abc"})
+        check_player_is_not_judge({"recognizer": "abc"}, {"other": "x", "plain": "abc"})
 
 
 def test_global_draws_of_a_method_are_seeded_and_leave_the_outside_alone(bench):
@@ -176,18 +177,20 @@ def test_changed_parameters_are_counted(bench):
     source = bench.players.generator
     method, _ = chosen.with_preset(registry.load_method("guide"), "linear")
     outcome = run_trial(bench, SMOKE, method, 0, 0, quiet)
-    assert outcome.unlearned.trainable == sum(item.numel() for item in source.parts()["backbone"].parameters())
-    assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).unlearned.trainable == 0
+    assert outcome.stages[0].unlearned.trainable == sum(
+        item.numel() for item in source.parts()["backbone"].parameters()
+    )
+    assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).stages[0].unlearned.trainable == 0
 
 
 def test_neighbours_lie_at_growing_distances_in_directions_of_their_own(bench):
     """α_i = 15 i/k, so the last of them is as far as GUIDE's adjacency loss reaches."""
-    cast = trial.make_cast(bench, SMOKE, 0)
+    cast = bench.cast(SMOKE, 0)
     away = torch.linalg.vector_norm(cast.neighbours - cast.latents[0], dim=(1, 2))
     expected = torch.arange(1, 9) * 15 / 8
     assert torch.allclose(away, expected, rtol=1e-4)  # float32 sums over 48 numbers
-    assert not torch.equal(cast.neighbours, trial.make_cast(bench, SMOKE, 1).neighbours)
-    none = trial.make_cast(bench, dataclasses.replace(SMOKE, neighbours=0), 0)
+    assert not torch.equal(cast.neighbours, bench.cast(SMOKE, 1).neighbours)
+    none = bench.cast(dataclasses.replace(SMOKE, neighbours=0), 0)
     assert none.neighbours.shape == (0, *cast.latents[0].shape)
 
 
@@ -195,7 +198,7 @@ def test_neighbours_are_rendered_from_the_front_after_unlearning(bench):
     """Under `nothing` the evidence is what the original shows of them; without neighbours there is no score."""
     outcome = run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet)
     generator, sight = bench.players.generator, outcome.evidence.sights["plain"]
-    camera = trial.protocol_cameras(SMOKE, generator)[1:2].expand(8, -1)
+    camera = views.protocol_cameras(SMOKE, generator)[1:2].expand(8, -1)
     images = generator.render(outcome.cast.neighbours, camera, noise=Noise.constant())
     expected = bench.judges.recognizers["plain"].embed(images)
     assert torch.allclose(torch.from_numpy(sight.neighbours), expected.vectors, atol=1e-5)  # another batch size
@@ -216,12 +219,12 @@ def test_peak_memory_is_measured_or_says_why_not(bench):
                     memory[page] = 1
             return generator
 
-    small, large = (run_trial(bench, SMOKE, Hungry(size), 0, 0, quiet).unlearned.memory for size in (1, 200))
+    small, large = (run_trial(bench, SMOKE, Hungry(size), 0, 0, quiet).stages[0].unlearned.memory for size in (1, 200))
     if small.bytes is None:
         assert small.note and small.note not in (peak_memory.CPU, peak_memory.CUDA)
         pytest.skip(small.note)
     assert large.bytes - small.bytes > 100 * 2**20 and large.note == peak_memory.CPU
-    again = run_trial(bench, SMOKE, Hungry(1), 0, 0, quiet).unlearned.memory
+    again = run_trial(bench, SMOKE, Hungry(1), 0, 0, quiet).stages[0].unlearned.memory
     assert again.bytes < large.bytes - 100 * 2**20  # the peak is this trial's, not the process' so far
 
 

@@ -26,7 +26,7 @@ from guidebench.baselines.checkpoint import DELTA
 from guidebench.baselines.checkpoint import load as load_checkpoint
 from guidebench.commands.main import main
 from guidebench.engine import trial
-from guidebench.engine.trial import Bench
+from guidebench.engine.bench import Bench
 from guidebench.engine.workers import default_workers
 from guidebench.errors import BadInput, MissingAsset
 from guidebench.networks import goae, inception, irse, lpips, mtcnn
@@ -326,7 +326,7 @@ def test_published_runs_the_encoder_with_seeded_draws(tiny, tmp_path, recipe, mo
         bench.faces = trial_faces(tmp_path / "photos", bench)
         asked = protocol(source="photos", conventions=name)
         before = torch.random.get_rng_state()
-        codes[name] = [trial.make_cast(bench, asked, 0).latents for _ in range(2)]
+        codes[name] = [bench.cast(asked, 0).latents for _ in range(2)]
         assert torch.equal(before, torch.random.get_rng_state())
     for first, second in codes.values():
         assert torch.equal(first, second)
@@ -376,14 +376,14 @@ def test_views_in_batches_are_the_views_at_once(tiny, noise):
 
     def views(batch: int | None) -> Tensor:
         source = Noise.constant() if noise == "constant" else Noise.random(seeds.stream("views"))
-        return trial.render_views(generator, code, cameras, source, batch=batch)
+        return views.render_views(generator, code, cameras, source, batch=batch)
 
     with torch.no_grad():
         whole = views(None)
         for batch in (1, 2, 4, 5):
             assert torch.allclose(views(batch), whole, atol=1e-5), batch
     if noise == "drawn":
-        assert (whole - trial.render_views(generator, code, cameras, Noise.constant())).abs().max() > 1e-3
+        assert (whole - views.render_views(generator, code, cameras, Noise.constant())).abs().max() > 1e-3
 
 
 def test_one_worker_runs_unless_more_are_asked_for(tmp_path, monkeypatch):

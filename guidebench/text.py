@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_CODE = re.compile(r"(`[^`]*`)")
+_VERBATIM = re.compile(r"(`[^`]*`|https?://\S+)")  # code and addresses
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     r"""A table with pipes; its first ``left`` columns are left-aligned, the others right-aligned.
 
-    Cells may hold Markdown, such as bold text: only what would break the table or vanish is escaped, which is | and,
-    outside of `code`, < and _.
+    Cells may hold Markdown, such as bold text. Only what would break the table or vanish is escaped: |, and
+    outside of `code` and addresses, < and _.
 
     >>> print(markdown_table(["method", "ID"], [["mean_latent", "0.12"], ["`a_b`", "1|2"]]))
     | method | ID |
@@ -62,7 +62,7 @@ def bytes_in_words(size: float) -> str:
 
 
 def _escaped(cell: str) -> str:
-    parts = _CODE.split(cell.replace("|", r"\|"))  # code at the odd places
+    parts = _VERBATIM.split(cell.replace("|", r"\|"))  # what is verbatim has the odd places
     return "".join(
         part if place % 2 else part.replace("<", "&lt;").replace("_", r"\_") for place, part in enumerate(parts)
     )

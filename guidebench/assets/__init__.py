@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -19,11 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
 from guidebench import digest as digests
-from guidebench.assets.catalogue import ASSETS, Asset, in_words, named, needed_by
+from guidebench import files, places
+from guidebench.assets.catalogue import ASSETS, Asset, named, needed_by
 from guidebench.errors import BadInput, MissingAsset
+from guidebench.text import bytes_in_words
 
 LOCK = "assets.json"
 _LEGACY_TORCH = b"\x80\x02"  # files of torch before 1.6 start with a pickle of protocol 2
@@ -64,18 +63,8 @@ class State:
 
 
 def folder() -> Path:
-    """Where assets lie: $GUIDEBENCH_ASSETS, else below $GUIDEBENCH_HOME, else in the user's data folder.
-
-    It need not exist. Raises BadInput if $GUIDEBENCH_ASSETS names a file.
-    """
-    if own := os.environ.get("GUIDEBENCH_ASSETS"):
-        path = Path(own).expanduser()
-        if path.is_file():
-            raise BadInput(f"GUIDEBENCH_ASSETS={own} is a file; name the folder that holds the assets")
-        return path
-    if home := os.environ.get("GUIDEBENCH_HOME"):
-        return Path(home) / "assets"
-    return platformdirs.user_data_path("guidebench") / "assets"
+    """The folder of assets, which need not exist; see `guidebench.places.assets_folder`."""
+    return places.assets_folder()
 
 
 def find(asset_id: str) -> Path:
@@ -215,11 +204,9 @@ def record(asset: Asset, sha256: str) -> None:
     Two processes that write at once may lose one another's entry, which costs the loser hashing its file again.
     """
     root = folder()
-    aside = root / f".{LOCK}-{os.getpid()}"
     with contextlib.suppress(OSError):
         entries = {**_entries(), asset.id: {"sha256": sha256, "files": _seen(root / asset.file)}}
-        aside.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
-        os.replace(aside, root / LOCK)
+        files.write_json(dict(sorted(entries.items())), root / LOCK)
 
 
 def recorded_digest(asset: Asset) -> str | None:
@@ -283,7 +270,7 @@ def summary(states: Iterable[State]) -> list[str]:
     for state in states:
         asset = state.asset
         lines += [
-            f"{state.status:8} {asset.id:20} {asset.file} (about {in_words(asset.size)}; {asset.needed})",
+            f"{state.status:8} {asset.id:20} {asset.file} (about {bytes_in_words(asset.size)}; {asset.needed})",
             f"{'':8} {asset.role}",
             f"{'':8} {'fetch' if asset.urls else 'by hand'}: {asset.origin}; licence: {asset.licence}",
         ]

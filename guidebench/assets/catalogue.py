@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from guidebench import text
 from guidebench.errors import unknown_name
+from guidebench.text import bytes_in_words
 
 Format = Literal["pickle", "torch", "numpy", "onnx-pack"]
 
@@ -199,23 +201,15 @@ def needed_by(testbed: str) -> list[Asset]:
     return [asset for asset in ASSETS if testbed in asset.testbeds]
 
 
-def in_words(size: int) -> str:
-    """Bytes as a person says them: 350 MB."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size} bytes"
-
-
 def markdown_table(assets: Sequence[Asset] = ASSETS) -> str:
     """The table of docs/assets.md."""
-    lines = ["| id | file | what it is | needed | licence | about | where it comes from | SHA-256 |"]
-    lines.append("|---" * 8 + "|")
+    heads = ["id", "file", "what it is", "needed", "licence", "about", "where it comes from", "SHA-256"]
+    rows = []
     for asset in assets:
         how = "`fetch`" if asset.urls else "by hand"
         known = "recorded when added"
         if asset.sha256:
             known = f"`{asset.sha256[:12]}…`" if len(asset.sha256) > 12 else f"`{asset.sha256}…` (no more is known)"
-        cells = [f"`{asset.id}`", f"`{asset.file}`", asset.role, asset.needed, asset.licence, in_words(asset.size)]
-        lines.append("| " + " | ".join([*cells, f"{how}: {asset.origin}", known]) + " |")
-    return "\n".join(lines)
+        cells = [f"`{asset.id}`", f"`{asset.file}`", asset.role, asset.needed, asset.licence]
+        rows.append([*cells, bytes_in_words(asset.size), f"{how}: {asset.origin}", known])
+    return text.markdown_table(heads, rows, left=len(heads))

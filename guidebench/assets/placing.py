@@ -23,8 +23,9 @@ from typing import TextIO
 
 from guidebench import assets
 from guidebench.assets import catalogue, contents
-from guidebench.assets.catalogue import Asset, in_words, named
+from guidebench.assets.catalogue import Asset, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
+from guidebench.text import bytes_in_words
 
 MIRROR = "GUIDEBENCH_MIRROR"
 _ASIDE = ".arriving-"
@@ -282,8 +283,8 @@ class _Progress:
         if now - self._last >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
             self._last = now
             start, end = ("\r\x1b[2K", "") if self._live else ("", "\n")
-            of_all = f" of {in_words(self.total)}" if self.total else ""
-            self._stream.write(f"{start}fetching {self._asset.id}: {in_words(self.done)}{of_all}{end}")
+            of_all = f" of {bytes_in_words(self.total)}" if self.total else ""
+            self._stream.write(f"{start}fetching {self._asset.id}: {bytes_in_words(self.done)}{of_all}{end}")
             self._stream.flush()
 
     def reset(self) -> None:
@@ -303,6 +304,6 @@ class _Progress:
 def _disk_trouble(error: OSError, source: Path) -> BadInput:
     root = assets.folder()
     if error.errno == errno.ENOSPC:
-        free = in_words(assets.free_bytes(root))
+        free = bytes_in_words(assets.free_bytes(root))
         return BadInput(f"no space left in {root} ({free} free); free some or name another folder in GUIDEBENCH_ASSETS")
     return BadInput(f"cannot place {error.filename or source} in {root}: {error.strerror or error}")

@@ -19,9 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from guidebench import assets, registry, torchvision_fix
-from guidebench.assets.catalogue import in_words, needed_by
+from guidebench import assets, places, registry, torchvision_fix
+from guidebench.assets.catalogue import needed_by
+from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, GuidebenchError
+from guidebench.text import bytes_in_words
 
 PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them
 PACKAGES = {"torch": ">=2.13,<2.14", "torchvision": ">=0.28,<0.29", "insightface": ">=1.0"}
@@ -73,7 +75,7 @@ def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> 
         _import("opencv-python", lambda: importlib.import_module("cv2")),
         _import("insightface"),
         _onnxruntime(needs_cuda=on_cuda and bool(wanted)),
-        _folder("cache", _cache_folder(), repair="export GUIDEBENCH_HOME=FOLDER"),
+        _folder("cache", places.cache_folder(), repair="export GUIDEBENCH_HOME=FOLDER"),
         _folder("records", out, repair=f"guidebench doctor --testbed {testbed} --out FOLDER"),
         *_testbed(testbed),
     ]
@@ -91,12 +93,6 @@ def next_command(findings: Sequence[Finding], testbed: str) -> str:
             return finding.repair
     without_photographs = f"guidebench run --protocol random --identities 1 --method guide --testbed {testbed}"
     return _FIRST_RUN.get(testbed, without_photographs)
-
-
-def _cache_folder() -> Path:
-    from guidebench.testbed import default_cache
-
-    return default_cache()
 
 
 def _python() -> Finding:
@@ -143,8 +139,6 @@ def _device(asked: str, *, repair: str) -> tuple[list[Finding], bool]:
     """Which device a run takes and whether it computes; and whether that is CUDA."""
     import torch
 
-    from guidebench.engine.workers import resolve_device
-
     build = f"CUDA {torch.version.cuda} build" if torch.version.cuda else "CPU build"
     try:
         device = torch.device(resolve_device(asked))
@@ -154,7 +148,7 @@ def _device(asked: str, *, repair: str) -> tuple[list[Finding], bool]:
         return [Finding("FAIL", "device", f"{asked} cannot be used ({build}): {reason}", repair)], False
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        told = f"{device}, {properties.name}, {in_words(properties.total_memory)} ({build})"
+        told = f"{device}, {properties.name}, {bytes_in_words(properties.total_memory)} ({build})"
         return [Finding("ok", "device", told)], True
     found = [Finding("ok", "device", f"cpu, {os.cpu_count()} cores ({build})")]
     if asked == "auto" and _has_nvidia_driver():
@@ -208,7 +202,7 @@ def _folder(name: str, path: Path, *, repair: str) -> Finding:
             free = assets.free_bytes(existing)
     except OSError as error:
         return Finding("FAIL", name, f"{shown} cannot be written: {error.strerror or error}", repair)
-    detail = f"{shown} is writable, {in_words(free)} free"
+    detail = f"{shown} is writable, {bytes_in_words(free)} free"
     if free < TOO_FEW_BYTES:
         return Finding("FAIL", name, detail, repair)
     return Finding("note" if free < SCARCE_BYTES else "ok", name, detail)

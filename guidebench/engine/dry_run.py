@@ -16,6 +16,7 @@ from guidebench.errors import BadInput
 from guidebench.protocol import common_conventions
 from guidebench.store.folders import RECORDS, scan
 from guidebench.store.record import Record
+from guidebench.text import aligned, in_words
 
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
@@ -206,9 +207,7 @@ def lines_of(found: Forecast, titles: Mapping[str, str]) -> list[str]:
         )
         for line in found.lines
     ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    lines += ["", f"{found.to_run} trials to run, {found.workers} at a time: {_total(found)}"]
+    lines = [*aligned(table), "", f"{found.to_run} trials to run, {found.workers} at a time: {_total(found)}"]
     if not found.missing:
         return [*lines, f"missing assets of testbed {found.testbed}: none"]
     return [*lines, f"missing assets of testbed {found.testbed}:", *(f"  {text}" for text in found.missing)]
@@ -220,14 +219,3 @@ def _total(found: Forecast) -> str:
     if found.unknown == found.to_run:
         return "unknown"
     return f"{in_words(found.seconds)}, and unknown time for {found.unknown} of them"
-
-
-def in_words(seconds: float | None) -> str:
-    """A duration to two digits: ``0.2 s``, ``38 s``, ``12 min``, ``3.4 h``."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

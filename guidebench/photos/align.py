@@ -9,7 +9,6 @@ how close that comes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
+from guidebench import files
 from guidebench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def align_all(inputs: Sequence[Path], out: Path, detector: FaceDetector) -> Iter
         except BadInput as error:
             yield False, str(error)
             continue
-        _write(found.image, target)
+        with files.written_aside(target, "wb") as stream:
+            Image.fromarray(found.image).save(stream, format="PNG")
         yield True, _told(path, target, found)
 
 
@@ -170,13 +171,6 @@ def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         raise BadInput(f"{given} holds no {', '.join(sorted(_ENDINGS))} files; give a folder of photographs")
     for path in found:
         yield path, path.relative_to(given)
-
-
-def _write(image: np.ndarray, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}-{os.getpid()}")
-    Image.fromarray(image).save(aside, format="PNG")
-    os.replace(aside, target)
 
 
 def _told(path: Path, target: Path, found: Aligned) -> str:

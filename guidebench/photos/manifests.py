@@ -12,16 +12,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from guidebench import digest
+from guidebench import digest, files, places
 from guidebench.errors import BadInput, MissingAsset, unknown_name
 from guidebench.photos.align import CROP
 
@@ -190,23 +187,14 @@ def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manife
     )
 
 
-def folder() -> Path:
-    """Where manifests lie: below $GUIDEBENCH_HOME, else in the user's data folder."""
-    home = os.environ.get("GUIDEBENCH_HOME")
-    return (Path(home) if home else platformdirs.user_data_path("guidebench")) / "data"
-
-
 def _path(source: str) -> Path:
-    return folder() / f"{source}.json"
+    return places.manifests_folder() / f"{source}.json"
 
 
 def write(manifest: Manifest) -> Path:
     """Writes a manifest where `read` finds it; one that is there already is replaced."""
     path = _path(manifest.source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    aside.write_text(json.dumps(manifest.as_data(), indent=1) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    files.write_json(manifest.as_data(), path)
     return path
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from guidebench import digest, images
+from guidebench.environment import resolve_device
 from guidebench.errors import BadInput
 from guidebench.evidence import FrechetStatistics
 from guidebench.metrics.frechet import fit
@@ -92,7 +93,6 @@ def of_photographs(
 
 def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str]:
     from guidebench import assets
-    from guidebench.engine.workers import resolve_device
     from guidebench.networks import inception
 
     files = photographs(folder, count)

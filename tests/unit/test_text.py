@@ -20,6 +20,7 @@ def test_the_first_columns_are_left_aligned(left, rule):
         ("in_domain", r"in\_domain"),
         ("**0.1**", "**0.1**"),
         ("`a_<b>|c` and d_e", r"`a_<b>\|c` and d\_e"),  # GitHub reads \| in a table even within code
+        ("https://example.org/a_b and c_d", r"https://example.org/a_b and c\_d"),
         ("", ""),
     ],
 )

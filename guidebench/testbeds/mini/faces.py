@@ -5,7 +5,7 @@ lighting, expression, background and pose; `development` holds people
 whom only the protocol of that name forgets, for tuning.
 """
 
-import os
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from guidebench import digest
+from guidebench import digest, files, places
 from guidebench.errors import BadInput, unknown_name
 from guidebench.images import from_uint8, to_uint8
-from guidebench.testbed import Faces, Person, default_cache
+from guidebench.testbed import Faces, Person
 from guidebench.testbeds.mini.people import SEEDS, Style, gather, photograph
 
 FACES_VERSION = 2  # raised when the same seeds give other photographs
@@ -44,7 +44,7 @@ class MiniFaces(Faces):
     """See the module. A damaged or missing file of the cache is rendered again."""
 
     def __init__(self, cache: Path | None = None) -> None:
-        self.cache = (cache or default_cache()) / f"mini-faces-v{FACES_VERSION}"
+        self.cache = (cache or places.cache_folder()) / f"mini-faces-v{FACES_VERSION}"
 
     def sources(self) -> Mapping[str, int]:
         """Number of people by source."""
@@ -95,12 +95,7 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, photos: Tensor) -> None:
-    """Write aside and rename, so that a reader never sees half a file. A full or read-only disk is no error."""
+    """Keep photographs in the cache. A full or read-only disk is not an error: they are rendered again."""
     content = save_safetensors({"photos": photos}, metadata={"sha256": digest.of_tensors({"photos": photos})})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(f".{os.getpid()}.partial")
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError:
-        return
+    with contextlib.suppress(OSError), files.written_aside(path, "wb") as stream:
+        stream.write(content)

@@ -17,7 +17,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from guidebench import digest
+from guidebench import digest, files
 from guidebench.errors import MissingAsset
 from guidebench.evidence import FrechetStatistics
 from guidebench.testbeds.mini import WEIGHTS_VERSION
@@ -95,15 +95,16 @@ def write_module(module: nn.Module, path: Path) -> None:
         name: (value.half() if value.is_floating_point() and value.numel() >= _HALF_FROM else value).contiguous().cpu()
         for name, value in module.state_dict().items()
     }
-    path.write_bytes(save_safetensors(state))
+    with files.written_aside(path, "wb") as stream:
+        stream.write(save_safetensors(state))
 
 
 def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
     """List all files of a folder with size and SHA-256 under the version of this code, together with `entries`."""
-    files = {
+    listed = {
         path.name: {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
         if path.suffix in (".safetensors", ".onnx")
     }
-    manifest = {"version": WEIGHTS_VERSION, "files": files, **entries}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    manifest = {"version": WEIGHTS_VERSION, "files": listed, **entries}
+    files.write_json(manifest, folder / MANIFEST)

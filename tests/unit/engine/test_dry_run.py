@@ -11,7 +11,6 @@ from guidebench.engine.dry_run import (
     Forecast,
     Line,
     Timing,
-    in_words,
     lines_of,
     reference_timings,
     timings_of,
@@ -104,10 +103,3 @@ def test_missing_assets_are_listed_and_what_is_recorded_stays_open():
     shown = lines_of(Forecast("big", Path("runs"), 1, (line,), ("weights.pkl: fetch it",)), {})
     assert re.search(r"missing .*\bbig:$", shown[-2]) and shown[-1] == "  weights.pkl: fetch it"
     assert shown[1].split()[2:5] == ["3", "?", "3"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "unknown"), (0.24, "0.2 s"), (38.4, "38 s"), (725.0, "12 min"), (12240.0, "3.4 h")]
-)
-def test_durations_are_told_to_two_digits(seconds, words):
-    assert in_words(seconds) == words

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from guidebench import files
 from guidebench.errors import GuidebenchError
 from guidebench.store.folders import storage_errors
 from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
@@ -22,6 +23,7 @@ from guidebench.testbeds.mini.training.export import weights_folder
 from guidebench.testbeds.mini.training.loop import Settings
 from guidebench.testbeds.mini.training.measure import HELD_OUT_SETS, measure
 from guidebench.testbeds.mini.weights_io import SHIPPED, WeightsFolder
+from guidebench.text import markdown_table
 
 COMMAND = "python -m guidebench.testbeds.mini.training.card --out guidebench/testbeds/mini/MODEL_CARD.md"
 PICTURES = "../../../docs/mini"  # where the sheets are kept in the repository, seen from the card
@@ -46,7 +48,7 @@ def write_card(settings: Settings) -> None:
     weights = weights_folder(settings)
     sheets.write_sheets(MiniTestbed(device=settings.device, weights=weights).players(), settings.out / "sheets")
     measured = json.loads((settings.folder("measure") / "measured.json").read_text())
-    (settings.out / "MODEL_CARD.md").write_text(card(measured, WeightsFolder(weights).manifest))
+    files.write_text(card(measured, WeightsFolder(weights).manifest), settings.out / "MODEL_CARD.md")
 
 
 def card(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
@@ -74,20 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name in HELD_OUT_SETS:
                 data.render_held_out_set(settings, name)
             text = card(measure(settings, options.weights), manifest)
-        options.out.write_text(text)
+        files.write_text(text, options.out)
     except GuidebenchError as error:
         command.exit(error.exit_code, f"guidebench: {error}\n")
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _head(manifest: dict[str, Any]) -> str:
     people = sum(len(seeds) for name, seeds in SEEDS.items() if name.startswith("train/"))
     held_out = [
-        [name, str(len(one.people)), str(one.photos), ", ".join(one.styles)] for name, one in data.HELD_OUT.items()
+        [name, ", ".join(one.styles), str(len(one.people)), str(one.photos)] for name, one in data.HELD_OUT.items()
     ]
     seeds = sorted({stage["seed"] for stage in manifest["training"].values() if "seed" in stage})
     size = manifest["generator"]["resolution"]
@@ -109,7 +106,7 @@ come from a distribution shifted in lighting, expression, background and pose. T
 perceptual and the FID network see all of them; the training recogniser and the two judges each see a third of the
 people, and no two of them the same. Held-out people:
 
-{_table(["set", "people", "photographs each", "styles"], held_out)}
+{markdown_table(["set", "styles", "people", "photographs each"], held_out, left=2)}
 
 Seeds of all people: `guidebench/testbeds/mini/people.py`. Training seed: {", ".join(map(str, seeds))}."""
 
@@ -119,13 +116,13 @@ def _training(manifest: dict[str, Any]) -> str:
     for name, stage in manifest["training"].items():
         loss = LOSSES.get(name, "")
         steps, batch = str(stage.get("steps", "")), str(stage.get("batch", ""))
-        rows.append([name, steps, batch, f"{stage['cpu_seconds']:.0f}", loss])
+        rows.append([name, loss, steps, batch, f"{stage['cpu_seconds']:.0f}"])
     trained = [stage for stage in manifest["training"].values() if "threads" in stage]
     machine = f"device `{trained[0]['device']}`, {trained[0]['threads']} thread a process, torch {trained[0]['torch']}"
     total = sum(stage["cpu_seconds"] for stage in manifest["training"].values())
     return f"""## Training
 
-{_table(["stage", "steps", "batch", "CPU seconds", "losses"], rows)}
+{markdown_table(["stage", "losses", "steps", "batch", "CPU seconds"], rows, left=2)}
 
 {total:,.0f} CPU seconds in all, on {machine}. Every batch is a function of (seed,
 stage, step); runs of equal steps on one machine at one thread count have equal digests, interrupted or not."""
@@ -184,30 +181,30 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
     columns.append("different, generator")
     return f"""## Measured on the files that ship
 
-{_table(["generator", "value"], generator)}
+{markdown_table(["generator", "value"], generator)}
 
 CPU times on {measured["device"]}.
 
 The first of these by yaw, in radians to either side:
 
-{_table(["yaw", "PSNR", "images"], views)}
+{markdown_table(["yaw", "PSNR", "images"], views)}
 
 Verification on all pairs of 200 held-out people (equal error rate, mean cosines):
 
-{_table(columns, verification)}
+{markdown_table(columns, verification)}
 
 Agreement of the judges, {" and ".join(judges)}: Spearman's rank correlation of their cosines over the same pairs:
 
-{_table(["images", "one person", "different people", "all pairs"], agreement)}
+{markdown_table(["images", "one person", "different people", "all pairs"], agreement)}
 
 Cosine of a photograph and the render of its inversion under the photograph's camera (in brackets: the generator at the
 true latent):
 
-{_table(["recogniser", "in domain", "shifted"], inversion)}
+{markdown_table(["recogniser", "in domain", "shifted"], inversion)}
 
 Face presence, share of held-out images (photographs and generator images missed; faceless images refused):
 
-{_table(["images", *judges], presence)}
+{markdown_table(["images", *judges], presence)}
 
 Different people, both styles, as tables print it: {strangers}.
 
@@ -221,7 +218,7 @@ def _files(manifest: dict[str, Any]) -> str:
     total = sum(file["bytes"] for file in manifest["files"].values()) / 2**20
     return f"""## Files
 
-{_table(["file", "MiB", "SHA-256 begins"], rows)}
+{markdown_table(["file", "MiB", "SHA-256 begins"], rows)}
 
 {total:.2f} MiB in all. Matrices are stored as float16 and used as float32. The SHA-256 of every file is checked when
 it is loaded."""

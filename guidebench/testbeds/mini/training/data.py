@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guidebench import files
 from guidebench.images import from_uint8, to_uint8
 from guidebench.testbeds.mini.people import SEEDS, Photographs, Style, gather, photograph
 from guidebench.testbeds.mini.renderer import render_points
-from guidebench.testbeds.mini.training.loop import Settings, rng_for, save_atomically
+from guidebench.testbeds.mini.training.loop import Settings, rng_for
 
 PEOPLE_PER_SHARD = 200
 PHOTOS_PER_PERSON = 5
@@ -42,13 +43,13 @@ def render_training_set(settings: Settings, training_set: str) -> None:
     """All shards of one training set that are not on disk yet."""
     people = people_of(settings, training_set)
     folder = settings.folder("data") / training_set
-    folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(people), PEOPLE_PER_SHARD):
         path = folder / f"{first:05d}.pt"
         if not path.exists():
             started = time.process_time()
             shard = _training_shard(settings, people[first : first + PEOPLE_PER_SHARD])
-            save_atomically(shard, path)
+            with files.written_aside(path, "wb") as stream:
+                torch.save(shard, stream)
             rate = len(shard["z"]) / (time.process_time() - started)
             print(f"data: {training_set} {first} at {rate:.0f} images per CPU second", flush=True)
 
@@ -118,7 +119,6 @@ def render_held_out_set(settings: Settings, name: str) -> None:
     path, held_out = settings.folder("data") / f"{name}.pt", HELD_OUT[name]
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     people = held_out.people[:6] if settings.steps else held_out.people
     drawn = gather(
         [
@@ -135,7 +135,8 @@ def render_held_out_set(settings: Settings, name: str) -> None:
         "person": torch.tensor(people).repeat_interleave(held_out.photos),
         "shifted": shifted.repeat(len(people)),
     }
-    save_atomically(shard, path)
+    with files.written_aside(path, "wb") as stream:
+        torch.save(shard, stream)
     print(f"data: {name} has {len(images)} images", flush=True)
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
+from guidebench import files
 from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit
 from guidebench.testbed import Recognizer
@@ -104,7 +105,8 @@ def export_weights(settings: Settings) -> None:
     write_manifest(folder, {})  # so that the files can be loaded through their check
     weights = WeightsFolder(folder)
     reals = real_statistics(weights, load_held_out(settings, "reals")["images"])
-    (folder / "reals.safetensors").write_bytes(save_safetensors(reals))
+    with files.written_aside(folder / "reals.safetensors", "wb") as stream:
+        stream.write(save_safetensors(reals))
     judges: dict[str, Recognizer] = {
         "curricularface": CurricularFaceJudge(weights.load_into(CurricularFaceNetwork(), "curricularface")),
         "arcface": ArcFaceJudge(weights.checked(ARCFACE_FILE)),

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
+from guidebench import files
 from guidebench.images import to_uint8
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.testbeds.mini.generator import MiniGenerator
 from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
-from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for, save_atomically
+from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for
 
 COUNT = 4_000
 
@@ -40,8 +41,8 @@ def render_generated(settings: Settings) -> None:
     with torch.no_grad():
         ws = generator.map(z.to(settings.device)).cpu()
     images = render_codes(generator, ws, cameras)
-    settings.folder("generated").mkdir(parents=True, exist_ok=True)
-    save_atomically({"z": z, "cameras": cameras, "images": images}, settings.folder("generated") / "images.pt")
+    with files.written_aside(settings.folder("generated") / "images.pt", "wb") as stream:
+        torch.save({"z": z, "cameras": cameras, "images": images}, stream)
 
 
 def load_generated(settings: Settings) -> dict[str, Tensor]:

@@ -6,9 +6,7 @@ the step, so that a run that was interrupted ends with the same bits as one that
 """
 
 import csv
-import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from guidebench import digest, seeds
+from guidebench import digest, files, seeds
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,6 @@ def cosine(progress: float, *, flat: float = 0.0, end: float = 0.0) -> float:
     if progress < flat:
         return 1.0
     return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (progress - flat) / (1 - flat)))
-
-
-def save_atomically(value: Any, path: Path) -> None:
-    """torch.save that never leaves half a file under its final name."""
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    torch.save(value, partial)
-    partial.replace(path)
 
 
 class Stage:
@@ -127,7 +118,8 @@ class Stage:
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
         }
-        save_atomically(state, self.checkpoint)
+        with files.written_aside(self.checkpoint, "wb") as stream:
+            torch.save(state, stream)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -201,7 +193,7 @@ class Stage:
             "digests": {name: digest.of_module(net) for name, net in self.networks.items()},
             "measured": measured,
         }
-        (self.folder / "done.json").write_text(json.dumps(summary, indent=1) + "\n")
+        files.write_json(summary, self.folder / "done.json")
         return summary
 
 

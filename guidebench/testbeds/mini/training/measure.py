@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from guidebench.engine.recording import device_in_words
+from guidebench import files
+from guidebench.environment import device_in_words
 from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.noise import Noise
@@ -38,9 +39,7 @@ VIEWS = {"up to 0.25": (0.0, 0.25), "0.25 to 0.5": (0.25, 0.5), "beyond 0.5": (0
 def measure_weights(settings: Settings) -> None:
     """Everything that the model card reports of newly trained weights, into `measure/measured.json`."""
     measured = measure(settings, weights_folder(settings))
-    folder = settings.folder("measure")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
+    files.write_json(measured, settings.folder("measure") / "measured.json")
     print(json.dumps(measured, indent=1))
 
 

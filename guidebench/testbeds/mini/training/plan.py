@@ -1,6 +1,5 @@
 """The stages of mini's training, what each needs, and a runner that keeps a few processes busy."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from importlib import import_module
 
 import torch
 
+from guidebench import files
 from guidebench.testbeds.mini.training.loop import Settings
 
 # Large temporaries are otherwise page-faulted afresh by glibc at every step, which costs up to ten times the time.
@@ -85,8 +85,6 @@ def run_stage(settings: Settings, name: str) -> None:
 def _run_function(settings: Settings, name: str, function: Callable[[Settings], None]) -> None:
     started_cpu, started = time.process_time(), time.perf_counter()
     function(settings)
-    folder = settings.folder(name)
-    folder.mkdir(parents=True, exist_ok=True)
     summary = {
         "stage": name,
         "seed": settings.seed,
@@ -95,7 +93,7 @@ def _run_function(settings: Settings, name: str, function: Callable[[Settings], 
         "cpu_seconds": round(time.process_time() - started_cpu, 1),
         "wall_seconds": round(time.perf_counter() - started, 1),
     }
-    (folder / "done.json").write_text(json.dumps(summary, indent=1) + "\n")
+    files.write_json(summary, settings.folder(name) / "done.json")
 
 
 def run_plan(settings: Settings, names: Sequence[str], arguments: Sequence[str], workers: int) -> None:

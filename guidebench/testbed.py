@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import platformdirs
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from guidebench.cameras import CameraRig
-from guidebench.evidence import FrechetStatistics
+from guidebench.evidence import DifferentPeople, FrechetStatistics, Seen
 from guidebench.noise import Noise
 
 
@@ -78,19 +78,15 @@ class Inverter(nn.Module, ABC):
         """(n, 3, h, w) in [-1, 1] -> absolute latent codes (n, num_ws, w_dim). rng: only for `published` train mode."""
 
 
-class Embeddings(NamedTuple):
-    """What a recogniser says about images."""
-
-    vectors: Tensor  # (n, d) float32 unit rows; rows without a face are meaningless
-    found: Tensor  # (n,) bool: a face was found
-
-
 class Recognizer(nn.Module, ABC):
     """Turns faces into unit vectors whose cosine tells whether two faces are one person."""
 
     @abstractmethod
-    def embed(self, images: Tensor) -> Embeddings:
-        """(n, 3, h, w) in about [-1, 1] -> embeddings and found-face mask. Judges see images as PNGs hold them."""
+    def embed(self, images: Tensor) -> Seen[Tensor]:
+        """(n, 3, h, w) in about [-1, 1] -> n unit rows and whether a face was found, on the images' device.
+
+        Judges see images as PNGs would hold them.
+        """
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, d) unit rows, differentiable; only training recognisers need this."""
@@ -143,7 +139,7 @@ class Judges:
     real: FrechetStatistics | None  # statistics of real images; None: ΔFID_real is not measured
     digests: Mapping[str, str]  # SHA-256 of the weights of each judge, by name
     real_description: str = ""  # how many real images, from where, for the footnote of a table
-    strangers: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # judge -> mean, std of different people
+    different_people: Mapping[str, DifferentPeople] = field(default_factory=dict)  # by judge; empty: not known yet
     descriptions: Mapping[str, str] = field(default_factory=dict)  # judge -> what it consists of, for the record
 
 

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from guidebench.evidence import Seen
 from guidebench.images import from_uint8, to_arrays
 from guidebench.networks import checkpoints
 from guidebench.networks.alignment import CROP_SIZE, DegenerateLandmarks, crop_face
 from guidebench.networks.loading import load_strictly
 from guidebench.networks.mtcnn import FaceDetector
-from guidebench.testbed import Embeddings, Recognizer
+from guidebench.testbed import Recognizer
 
 EMBEDDING_DIM = 512
 WIDTHS = (64, 128, 256, 512)  # channels of the four stages; each halves the resolution
@@ -164,9 +165,9 @@ class FixedCropRecognizer(Recognizer):
         return rows
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """Every image counts as a face: the crop is fixed."""
-        return Embeddings(self(images), torch.ones(len(images), dtype=torch.bool, device=images.device))
+        return Seen(self(images), torch.ones(len(images), dtype=torch.bool, device=images.device))
 
 
 class AlignedRecognizer(Recognizer):
@@ -185,7 +186,7 @@ class AlignedRecognizer(Recognizer):
         self.residual_in: Literal["image", "template"] = residual_in
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """(n, 3, h, w) in about [-1, 1] -> unit rows and found-face mask, on the images' device.
 
         The face that the detector is surest of counts. Rows without a face are zero and marked as not found.
@@ -196,7 +197,7 @@ class AlignedRecognizer(Recognizer):
         if found.any():
             faces = torch.from_numpy(np.stack([crop for crop in crops if crop is not None])).permute(0, 3, 1, 2)
             vectors[found] = self.network(from_uint8(faces).to(images.device))
-        return Embeddings(vectors, found)
+        return Seen(vectors, found)
 
     def face(self, picture: np.ndarray) -> np.ndarray | None:
         """(h, w, 3) uint8 RGB -> the aligned face (112, 112, 3) uint8 that the network is shown; None: no face."""

@@ -25,13 +25,12 @@ from torch import Tensor, nn
 from guidebench import digest, seeds
 from guidebench.cameras import CameraRig
 from guidebench.errors import BadInput, unknown_name
+from guidebench.evidence import DifferentPeople, FrechetStatistics, Seen
 from guidebench.images import quantise
 from guidebench.noise import Noise
 from guidebench.testbed import (
-    Embeddings,
     Faces,
     FeatureSource,
-    FrechetStatistics,
     Generator,
     Inverter,
     Judges,
@@ -215,22 +214,23 @@ class LinearRecognizer(Recognizer):
         length = torch.linalg.vector_norm(u[:, ANATOMY : ANATOMY + IDENTITY], dim=1)
         return (wrong <= ANATOMY_TOLERANCE) & (length <= IDENTITY_LIMIT)
 
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """Embeds images as PNGs would hold them."""
         u = self.reader(quantise(images))
-        return Embeddings(self.vectors(u), self.found(u))
+        return Seen(self.vectors(u), self.found(u))
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, r, r) -> unit rows (n, 1 + IDENTITY), differentiable."""
         return self.vectors(self.reader(images))
 
-    def strangers(self, pairs: int = 20_000) -> tuple[float, float]:
-        """Mean and standard deviation of the cosine of two people, over as many random pairs."""
-        identities = torch.randn(2, pairs, IDENTITY, generator=seeds.stream(*_WEIGHTS, "strangers"))
+    def different_people(self, pairs: int = 20_000) -> DifferentPeople:
+        """Mean and standard deviation of the cosine of two people, over random pairs."""
+        rng = seeds.stream(*_WEIGHTS, "strangers")  # the name of a stream is part of its seed
+        identities = torch.randn(2, pairs, IDENTITY, generator=rng)
         u = torch.cat([torch.full((2, pairs, ANATOMY), ANATOMY_VALUE), identities], dim=2)
         first, second = (self.vectors(half.to(self.scaling.device)) for half in u)
         cosines = (first * second).sum(dim=1)
-        return float(cosines.mean()), float(cosines.std())
+        return DifferentPeople(float(cosines.mean()), float(cosines.std()))
 
 
 class LinearPerceptual(PerceptualDistance):
@@ -333,7 +333,7 @@ class LinearTestbed(Testbed):
             real=feature_statistics(REAL_SHIFT, 10_000),
             digests=digests,
             real_description="closed form",
-            strangers={name: recognizer.strangers() for name, recognizer in recognizers.items()},
+            different_people={name: recognizer.different_people() for name, recognizer in recognizers.items()},
         )
 
     def faces(self) -> Faces:

@@ -102,8 +102,8 @@ def test_a_judge_crops_the_recorded_face_from_a_float_image(detector, recorded, 
 
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
     blank = torch.zeros_like(images)
-    embeddings = AlignedRecognizer(detector, Watcher()).embed(torch.cat([blank, images]))
-    assert embeddings.found.tolist() == [False, True]
+    seen = AlignedRecognizer(detector, Watcher()).embed(torch.cat([blank, images]))
+    assert seen.found.tolist() == [False, True]
     (faces,) = shown
     levels = (faces[0].permute(1, 2, 0) + 1) * 127.5
     np.testing.assert_allclose(levels, recorded["crop_1"], atol=1.01)  # a grey level at single pixels, see above

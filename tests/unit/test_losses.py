@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
-from guidebench.testbed import Embeddings, PerceptualDistance, Recognizer
+from guidebench.evidence import Seen
+from guidebench.testbed import PerceptualDistance, Recognizer
 
 
 class FirstPixels(Recognizer):
     """Embeds an image as its first two numbers, at unit length."""
 
-    def embed(self, images: Tensor) -> Embeddings:
-        return Embeddings(self(images), torch.ones(len(images), dtype=torch.bool))
+    def embed(self, images: Tensor) -> Seen[Tensor]:
+        return Seen(self(images), torch.ones(len(images), dtype=torch.bool))
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.nn.functional.normalize(images.flatten(1)[:, :2], dim=1)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from guidebench.evidence import Seen
 from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import arcface
-from guidebench.testbed import Embeddings, Recognizer
+from guidebench.testbed import Recognizer
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
 
 EMBEDDING_DIM = 128
@@ -43,9 +44,9 @@ class TrainingRecognizer(Recognizer):
         return functional.normalize(self.project(self.body(as_seen(images))), dim=1)
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """Every image counts as a face: this recogniser does not detect."""
-        return Embeddings(self(images), torch.ones(len(images), dtype=torch.bool, device=images.device))
+        return Seen(self(images), torch.ones(len(images), dtype=torch.bool, device=images.device))
 
 
 class JudgeNetwork(nn.Module):
@@ -131,9 +132,9 @@ class ArcFaceNetwork(JudgeNetwork):
         self._add_presence(widths)
 
 
-def _split(output: Tensor) -> Embeddings:
+def _split(output: Tensor) -> Seen[Tensor]:
     vectors = functional.normalize(output[:, :EMBEDDING_DIM].float(), dim=1)
-    return Embeddings(vectors, output[:, EMBEDDING_DIM] > 0)
+    return Seen(vectors, output[:, EMBEDDING_DIM] > 0)
 
 
 class CurricularFaceJudge(Recognizer):
@@ -146,7 +147,7 @@ class CurricularFaceJudge(Recognizer):
         self.network = network
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """(n, 3, h, w) in about [-1, 1] -> unit rows (n, 128) and found-face mask."""
         parts = [self.network(from_uint8(judge_input(part))) for part in images.split(self.BATCH)]
         return _split(torch.cat(parts))
@@ -162,7 +163,7 @@ class ArcFaceJudge(Recognizer):
         self.model: Any = _insightface_model(path, torch.device(device))
 
     @torch.no_grad()
-    def embed(self, images: Tensor) -> Embeddings:
+    def embed(self, images: Tensor) -> Seen[Tensor]:
         """(n, 3, h, w) in about [-1, 1] -> unit rows (n, 128) and found-face mask, on the images' device."""
         outputs = []
         for part in images.split(self.BATCH):

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from guidebench.evidence import DifferentPeople
 from guidebench.testbed import FeatureSource, Judges, Players, Recognizer, Testbed
 from guidebench.testbeds.mini import WEIGHTS_VERSION, fid
 from guidebench.testbeds.mini.encoder import Encoder
@@ -88,7 +89,7 @@ class MiniTestbed(Testbed):
                 "real": self.weights.sha256("reals.safetensors"),
             },
             real_description=f"{real.count} rendered photographs of unseen people",
-            strangers={judge: (mean, std) for judge, (mean, std) in manifest["strangers"].items()},
+            different_people={judge: DifferentPeople(*pair) for judge, pair in manifest["different_people"].items()},
         )
 
     def faces(self) -> MiniFaces:

@@ -47,7 +47,8 @@ def test_a_face_is_found_where_the_detector_says_and_none_in_a_black_image(judge
 
 def test_embeddings_are_unit_rows_of_the_crop_that_insightface_would_take(judge, images, published_files):
     """Aligned by the fit in the template; the network pools 8 x 8 pixels of (x - 127.5) / 127.5, channels R, G, B."""
-    vectors, found = judge.embed(images)
+    seen = judge.embed(images)
+    vectors, found = seen.vectors, seen.found
     assert found.tolist() == [True, False, True] and not vectors[1].any()
     assert vectors[found].norm(dim=1).numpy() == pytest.approx(np.ones(2), abs=1e-6)
     landmarks = published_files.FACE * (128 / published_files.DETECTOR_SIDE)

@@ -194,9 +194,9 @@ def aligned_recognizer() -> AlignedRecognizer:
 
 
 def test_every_image_counts_as_a_face_under_the_fixed_crop() -> None:
-    embeddings = FixedCropRecognizer(FirstPixels()).embed(torch.rand(2, 3, 64, 64))
-    assert embeddings.found.tolist() == [True, True]
-    assert embeddings.vectors.shape == (2, 512)
+    seen = FixedCropRecognizer(FirstPixels()).embed(torch.rand(2, 3, 64, 64))
+    assert seen.found.tolist() == [True, True]
+    assert seen.vectors.shape == (2, 512)
 
 
 def test_a_judge_embeds_the_aligned_face_of_the_image_as_a_png_holds_it() -> None:
@@ -212,10 +212,10 @@ def test_images_without_a_face_are_marked_and_leave_the_others_alone() -> None:
     images = torch.rand(4, 3, 112, 112)
     images[:, 0, 0, 0] = torch.tensor([-0.9, 0.9, 0.3, 0.9])  # no face, a face, a face with useless landmarks, a face
     judge = aligned_recognizer()
-    embeddings = judge.embed(images)
-    assert embeddings.found.tolist() == [False, True, False, True]
-    torch.testing.assert_close(embeddings.vectors[3], judge.embed(images[3:]).vectors[0])
-    assert not embeddings.vectors[[0, 2]].any()
+    seen = judge.embed(images)
+    assert seen.found.tolist() == [False, True, False, True]
+    torch.testing.assert_close(seen.vectors[3], judge.embed(images[3:]).vectors[0])
+    assert not seen.vectors[[0, 2]].any()
 
 
 def test_the_network_of_a_judge_sees_all_faces_at_once_and_is_not_called_without_any() -> None:

@@ -175,7 +175,9 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         [key, *(f"{100 * measured['presence'][judge][key]:.2f} %" for judge in judges)]
         for key in measured["presence"][judges[0]]
     ]
-    strangers = ", ".join(f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in manifest["strangers"].items())
+    different_people = ", ".join(
+        f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in manifest["different_people"].items()
+    )
     pictures = "; ".join(f"[{name}]({PICTURES}/{name}.jpg) ({what})" for name, (_, what) in sheets.SHEETS.items())
     columns = ["recogniser", "photographs", "both styles", "generator images", "same", "different"]
     columns.append("different, generator")
@@ -206,7 +208,7 @@ Face presence, share of held-out images (photographs and generator images missed
 
 {markdown_table(["images", *judges], presence)}
 
-Different people, both styles, as tables print it: {strangers}.
+Different people, both styles, as tables print it: {different_people}.
 
 Sheets, by `python -m guidebench.testbeds.mini.sheets --out docs/mini`: {pictures}."""
 

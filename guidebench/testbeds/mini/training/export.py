@@ -85,7 +85,7 @@ def real_statistics(weights: WeightsFolder, images: Tensor) -> dict[str, Tensor]
     }
 
 
-def strangers(judge: Recognizer, settings: Settings) -> tuple[float, float]:
+def different_people(judge: Recognizer, settings: Settings) -> tuple[float, float]:
     """Mean and standard deviation of the cosine of different people, on development photographs in both styles."""
     held_out = load_held_out(settings, "development")
     vectors = torch.cat([judge.embed(from_uint8(part)).vectors for part in held_out["images"].split(100)])
@@ -115,7 +115,7 @@ def export_weights(settings: Settings) -> None:
         folder,
         {
             "generator": {**asdict(GeneratorConfig()), "latent_norm": LATENT_NORM},
-            "strangers": {name: strangers(judge, settings) for name, judge in judges.items()},
+            "different_people": {name: different_people(judge, settings) for name, judge in judges.items()},
             "training": _training_summary(settings),
         },
     )

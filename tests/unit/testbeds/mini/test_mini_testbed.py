@@ -88,7 +88,7 @@ def test_missing_files_are_named(tmp_path):
 
 def test_no_player_is_a_judge(players, judges):
     assert set(players.digests.values()).isdisjoint(judges.digests.values())
-    assert set(judges.recognizers) == {"curricularface", "arcface"} == set(judges.strangers)
+    assert set(judges.recognizers) == {"curricularface", "arcface"} == set(judges.different_people)
     assert all(len(value) == 64 for value in {**players.digests, **judges.digests}.values())
 
 

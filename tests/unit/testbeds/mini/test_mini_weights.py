@@ -35,8 +35,8 @@ def test_a_manifest_that_names_no_version_is_of_the_first(tmp_path, monkeypatch)
 
 def test_a_written_manifest_names_the_version_first(tmp_path):
     (tmp_path / "fid.safetensors").write_bytes(b"weights")
-    write_manifest(tmp_path, {"strangers": {}})
-    assert list(json.loads((tmp_path / MANIFEST).read_text())) == ["version", "files", "strangers"]
+    write_manifest(tmp_path, {"different_people": {}})
+    assert list(json.loads((tmp_path / MANIFEST).read_text())) == ["version", "files", "different_people"]
     assert WeightsFolder(tmp_path).checked("fid.safetensors").is_file()
 
 

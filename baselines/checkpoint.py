@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guidebench import digest, registry, sources
+from guidebench import digest, plugins, sources
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.testbed import Generator
 from guidebench.unlearner import ABSENT, Context, ForgetRequest, Unlearner
@@ -38,7 +38,7 @@ class Checkpoint(Unlearner):
         for name in re.findall(r"\{([^{}]*)\}", self.path):
             if name not in PLACEHOLDERS:
                 raise BadInput(f"--checkpoint {self.path}: {{{name}}} means nothing; use {{identity}} and {{seed}}")
-        if self.loader and not callable(registry.from_file(self.loader, "loader")):
+        if self.loader and not callable(plugins.from_file(self.loader, "loader")):
             raise BadInput(f"loader '{self.loader}' cannot be called; name a class or function of (path, original)")
 
     def for_trial(self, identity: str, seed: int) -> Checkpoint:
@@ -56,7 +56,7 @@ class Checkpoint(Unlearner):
             raise MethodError(f"the checkpoint {self._file} does not exist; put it there, or correct --checkpoint")
         try:
             if self.loader:
-                loaded = registry.from_file(self.loader, "loader")(self._file, generator)
+                loaded = plugins.from_file(self.loader, "loader")(self._file, generator)
             else:
                 loaded = load(self._file, generator)
         except GuidebenchError as error:

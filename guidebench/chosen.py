@@ -13,6 +13,7 @@ from guidebench import registry, sources
 from guidebench.errors import BadInput
 
 if TYPE_CHECKING:
+    from guidebench.protocol import Protocol
     from guidebench.unlearner import Unlearner
 
 
@@ -103,14 +104,53 @@ def _described(method: Unlearner, spec: str, label: str, preset: bool) -> Chosen
 
 
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:
-    """The method with its preset for a testbed, and whether it has one."""
-    preset = method.presets.get(testbed)
+    """The method with its preset for a testbed (name, or a spec that names it), and whether it has one."""
+    preset = method.presets.get(registry.testbed_name(testbed))
     if preset is None:
         return method, False
     try:
         return with_fields(method, preset), True
     except (TypeError, ValueError) as error:
         raise BadInput(f"method {method.name}: its preset for {testbed} does not fit its fields: {error}") from None
+
+
+_ABILITIES = {  # what `Unlearner.supports` may hold, in words
+    "single": "one person per trial",
+    "simultaneous": "several people in one request",
+    "sequential": "people in several requests, one after another",
+}
+
+
+def check_fits(method: Unlearner, protocol: Protocol) -> None:
+    """Raises BadInput, in one line, if what a method declares does not fit what a protocol asks of it.
+
+    A request for several people needs a method that supports simultaneous, several requests one that supports
+    sequential, several requests for several people each one that supports both. A method that needs retained people
+    needs a protocol that names some.
+    """
+    asked = {"simultaneous": protocol.forget > 1, "sequential": protocol.requests > 1}
+    needed = [setting for setting, is_asked in asked.items() if is_asked] or ["single"]
+    lacking = [setting for setting in needed if setting not in method.supports]
+    if lacking:
+        able = [setting for setting in _ABILITIES if setting in method.supports]
+        raise BadInput(
+            f"method {method.name} forgets {', or '.join(_ABILITIES[setting] for setting in able) or 'nobody'} "
+            f"(supports: {', '.join(able) or 'nothing'}), but protocol {protocol.name} asks for {_asked(protocol)}; "
+            f"choose a method that supports {' and '.join(lacking)}"
+        )
+    if method.needs_retained and not protocol.retain_named:
+        raise BadInput(
+            f"method {method.name} needs people named to it as people to keep, but protocol {protocol.name} names none "
+            "(retain_named = 0); choose a protocol that names some"
+        )
+
+
+def _asked(protocol: Protocol) -> str:
+    """What a protocol asks a method to forget in one trial, in words."""
+    people = "one person" if protocol.forget == 1 else f"{protocol.forget} people"
+    if protocol.requests > 1:
+        return f"{people} in each of {protocol.requests} requests"
+    return f"{people} per trial" if protocol.forget == 1 else f"{people} in one request"
 
 
 def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:

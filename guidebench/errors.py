@@ -35,6 +35,15 @@ class StorageError(GuidebenchError):
     """Records cannot be written: the directory is not writable or the disk is full. Stops the run."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """The class of an exception and what it says, without line breaks.
+
+    >>> in_one_line(ValueError("two\\nlines"))
+    'ValueError: two lines'
+    """
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str], *, command: str) -> BadInput:
     """The error for a name that is not registered, with the closest match and the command that lists all."""
     names = sorted(known)

@@ -7,18 +7,17 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from guidebench import digest
+from guidebench import digest, registry
 from guidebench.errors import BadInput, unknown_name
 
 CONVENTIONS = ("corrected", "published")
 RANDOM = "random"  # the source that is no photo set: identities are sampled latent codes
-_TESTBEDS = ("mini", "linear", "eg3d-ffhq", "stylegan2-ffhq")  # those that exist, and those that the overlays foresee
 _BOUNDS = {
     "version": (1, 1_000_000),
     "identities": (1, 100_000),
@@ -149,7 +148,11 @@ class ProtocolFile:
     overlays: Mapping[str, Mapping[str, Any]]
 
     def resolve(self, testbed: str, **overrides: Any) -> Protocol:
-        """The protocol on a testbed; overrides (None: not given) win over the overlay, which wins over the base."""
+        """The protocol on a testbed; overrides (None: not given) win over the overlay, which wins over the base.
+
+        testbed: registered name, ``path/to/file.py:Class`` or ``module:Class``. One without an overlay has the base.
+        """
+        testbed = registry.testbed_name(testbed)
         given = {name: value for name, value in overrides.items() if value is not None}
         merged = {**self.base, **self.overlays.get(testbed, {}), **given}
         try:
@@ -191,10 +194,7 @@ def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
     overlays = data.pop("on", {})
     if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):
         raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
-    for testbed in overlays:
-        close = difflib.get_close_matches(testbed, _TESTBEDS, n=1, cutoff=0.75)
-        if close and testbed not in _TESTBEDS:
-            raise BadInput(f"{origin}: [on.{testbed}] names no testbed; did you mean [on.{close[0]}]?")
+    check_overlays(overlays, origin)
     data = {"name": default_name, "version": 1, "title": default_name, **data}
     base = _checked(data, origin, "")
     for required in ("source", "identities"):
@@ -202,6 +202,21 @@ def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
             raise BadInput(f"{origin}: the key '{required}' is missing; see docs/protocols.md for all keys")
     checked = {testbed: _checked(table, origin, f"on.{testbed}.") for testbed, table in overlays.items()}
     return ProtocolFile(name=base["name"], origin=origin, base=base, overlays=checked)
+
+
+def check_overlays(overlays: Iterable[str], origin: str) -> None:
+    """Raises BadInput if a table [on.NAME] nearly names a registered testbed.
+
+    Any other name is allowed: it may be that of a testbed in a file, or of a plug-in that is installed elsewhere.
+    """
+    known = registry.testbeds()
+    for testbed in overlays:
+        close = difflib.get_close_matches(testbed, known, n=1, cutoff=0.75)
+        if close and testbed not in known:
+            raise BadInput(
+                f"{origin}: [on.{testbed}] names no testbed; did you mean [on.{close[0]}]? Call a testbed of your own "
+                "something less alike"
+            )
 
 
 def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, Any]:

@@ -1,151 +1,137 @@
-"""Finds methods, testbeds and metrics by name, in files, and among installed plug-ins."""
+"""The methods, metrics and testbeds that there are: those that ship, and what makes a plug-in one of them.
+
+Anybody adds one without editing this file: a distribution registers it under an entry point, and
+``path/to/file.py:Name`` or ``module:Name`` names one that is registered nowhere (`guidebench.plugins`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib
-import importlib.util
 import inspect
 import re
-import sys
-from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
-from guidebench import sources
+from guidebench import plugins
 from guidebench.digest import of_data
-from guidebench.errors import BadInput, unknown_name
-from guidebench.testbeds.mini import WEIGHTS_VERSION
+from guidebench.errors import BadInput, in_one_line
+from guidebench.plugins import ALLOWED, NAME, Entry, Kind
+from guidebench.plugins import is_direct as is_direct
+from guidebench.plugins import is_file_spec as is_file_spec
 
 if TYPE_CHECKING:
+    from guidebench.metric import Metric
     from guidebench.testbed import Testbed
     from guidebench.unlearner import Unlearner
 
-ENTRY_POINTS = "guidebench.methods"
-_FILE_MODULE = "guidebench_file_"  # how the names of modules begin that were loaded from a file of the user's
-NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a method
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """A method that can be named on the command line, before anything heavy is imported."""
-
-    name: str
-    target: str  # "module:attribute"; the attribute is an Unlearner class
-    summary: str
-    origin: str = "guidebench"  # who provides it
-
-
-BUILT_IN_METHODS = (
-    MethodEntry("mean-latent", "guidebench.baselines.guide:MeanLatent", "the paper's baseline: pull towards w_avg"),
-    MethodEntry("extrapolated", "guidebench.baselines.guide:Extrapolated", "+ target extrapolated through w_avg (UFO)"),
-    MethodEntry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
-    MethodEntry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
-    MethodEntry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
-    MethodEntry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
-    MethodEntry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
-)
 FLOORS = ("nothing", "scramble")
-CHECKPOINT = MethodEntry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
-
-TESTBEDS = {
-    "mini": (
-        "guidebench.testbeds.mini.testbed:MiniTestbed",
-        f"embedded: small networks trained on rendered 3-D faces; weights version {WEIGHTS_VERSION}",
-    ),
-    "linear": ("guidebench.testbeds.linear:LinearTestbed", "analytic: identity is a direction, every metric is known"),
-    "eg3d-ffhq": ("guidebench.testbeds.eg3d:EG3DTestbed", "the paper's: EG3D at 512 px, with weights of your own"),
-}
+CHECKPOINT = Entry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
 DEFAULT_TESTBED = "mini"
+_METHODS = (
+    Entry("mean-latent", "guidebench.baselines.guide:MeanLatent", "the paper's baseline: pull towards w_avg"),
+    Entry("extrapolated", "guidebench.baselines.guide:Extrapolated", "+ target extrapolated through w_avg (UFO)"),
+    Entry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
+    Entry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
+    Entry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
+    Entry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
+    Entry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
+)
+_TESTBEDS = (
+    Entry(
+        "mini",
+        "guidebench.testbeds.mini.testbed:MiniTestbed",
+        "embedded: small networks trained on rendered 3-D faces",
+    ),
+    Entry(
+        "linear",
+        "guidebench.testbeds.linear:LinearTestbed",
+        "analytic: identity is a direction, every metric is known",
+    ),
+    Entry(
+        "eg3d-ffhq",
+        "guidebench.testbeds.eg3d:EG3DTestbed",
+        "the paper's: EG3D at 512 px, with weights of your own",
+    ),
+)
 
 
-def methods() -> dict[str, MethodEntry]:
-    """All methods by name: the built-in ones and those of installed plug-ins (entry point group guidebench.methods)."""
-    found = {entry.name: entry for entry in BUILT_IN_METHODS}
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        origin = point.dist.name if point.dist else "plug-in"
-        if point.name not in found:
-            found[point.name] = MethodEntry(point.name, point.value, f"from {origin}", origin)
-    return found
+def methods() -> dict[str, Entry]:
+    """All registered methods by name: those that ship, then those of installed distributions."""
+    return METHOD.entries()
+
+
+def metrics() -> dict[str, Entry]:
+    """All registered metrics by name, as `methods`."""
+    return METRIC.entries()
+
+
+def testbeds() -> dict[str, Entry]:
+    """All registered testbeds by name, as `methods`."""
+    return TESTBED.entries()
 
 
 def load_method(spec: str) -> Unlearner:
-    """An unlearner by registered name, or from a file: ``path/to/mine.py:Class`` (class or instance).
+    """A method by registered name, ``path/to/file.py:Class`` (class or instance) or ``module:Class``.
 
-    Raises BadInput if there is no such method, or if what is there is no Unlearner.
+    Raises BadInput, in one line, if there is no such method, or if what is there is not one.
     """
-    if is_file_spec(spec):
-        target = from_file(spec, "method")
-    else:
-        known = methods()
-        if spec not in known and spec != CHECKPOINT.name:
-            raise unknown_name("method", spec, known, command="guidebench list methods")
-        target = _from_module(known.get(spec, CHECKPOINT))
-    return checked_method(target, spec)
+    return METHOD.load(spec)
 
 
-def is_file_spec(spec: str) -> bool:
-    """Whether a plug-in is given as ``path/to/file.py:Name``, and not by a registered name.
+def load_metric(spec: str) -> Metric:
+    """A metric by registered name, ``path/to/file.py:NAME`` or ``module:NAME``. Raises BadInput as `load_method`."""
+    return METRIC.load(spec)
 
-    >>> is_file_spec("./mine.py:Mine"), is_file_spec("mine.py"), is_file_spec("foo.pytorch")
-    (True, True, False)
+
+def testbed_class(spec: str) -> type[Testbed]:
+    """The class of a testbed by registered name, ``path/to/file.py:Class`` or ``module:Class``.
+
+    Raises BadInput as `load_method`.
     """
-    return spec.partition(":")[0].endswith(".py")
+    return TESTBED.load(spec)
 
 
-def spec_of(kind: type) -> str:
-    """How a class is named so that `load_method` finds it again: ``path/to/file.py:Class`` or ``module:Class``."""
-    module = sys.modules[kind.__module__]
-    if kind.__module__.startswith(_FILE_MODULE):
-        return f"{module.__file__}:{kind.__qualname__}"
-    return f"{kind.__module__}:{kind.__qualname__}"
+def testbed_name(spec: str) -> str:
+    """What a testbed is called in records, protocols' overlays and methods' presets.
+
+    A name is returned as it is, whether or not such a testbed is registered here: it may be one that a record names.
+    Raises BadInput as `testbed_class` for ``path/to/file.py:Class`` and ``module:Class``.
+    """
+    return testbed_class(spec).name if is_direct(spec) else spec
 
 
-def _from_module(entry: MethodEntry) -> Any:
-    module, _, attribute = entry.target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # a plug-in may fail in any way
-        raise BadInput(
-            f"method '{entry.name}' of {entry.origin} cannot be loaded from {entry.target}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+def kind_of(spec: str) -> Kind[Any] | None:
+    """The kind of plug-in that a spec names: by its name, or by what is found where the spec says it is.
 
+    None: no plug-in of any kind is registered under that name. What is found and is neither a metric nor a testbed
+    should be a method. Raises BadInput if it cannot be imported.
+    """
+    if not is_direct(spec):
+        return next((kind for kind in KINDS if spec in kind.entries()), None)
+    from guidebench.metric import Metric
 
-def from_file(spec: str, kind: str) -> Any:
-    """What ``path/to/file.py:Name`` names. kind: what it should be, for messages. Raises BadInput."""
-    path_text, separator, attribute = spec.rpartition(":")
-    if not separator or not path_text.endswith(".py"):
-        raise BadInput(f"{kind} '{spec}' names no class; write path/to/file.py:ClassName")
-    path = Path(path_text).resolve()
-    if not path.is_file():
-        hint = "`guidebench new method NAME` writes one to start from" if kind == "method" else "check the path"
-        raise BadInput(f"{kind} file {path_text} does not exist; {hint}")
-    module_name = f"{_FILE_MODULE}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    module = sys.modules.get(module_name)
-    if module is None:
-        module_spec = importlib.util.spec_from_file_location(module_name, path)
-        assert module_spec is not None and module_spec.loader is not None
-        module = importlib.util.module_from_spec(module_spec)
-        sources.check_helpers(path)
-        if str(path.parent) not in sys.path:
-            sys.path.append(str(path.parent))  # for the files beside it, at load and later
-        sys.modules[module_name] = module  # dataclasses look their module up by name
-        try:
-            module_spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # any code may stand in a stranger's file
-            del sys.modules[module_name]
-            raise BadInput(f"{kind} file {path_text} cannot be imported: {type(error).__name__}: {error}") from error
-    if not hasattr(module, attribute):
-        classes = [name for name, value in vars(module).items() if inspect.isclass(value) and not name.startswith("_")]
-        raise BadInput(f"{path_text} has no '{attribute}'; it defines: {', '.join(classes) or 'no class'}")
-    return getattr(module, attribute)
+    found = plugins.load_target(METHOD.entry(spec), "plug-in")
+    if isinstance(found, Metric):
+        return METRIC
+    if inspect.isclass(found):
+        from guidebench.testbed import Testbed
+
+        return TESTBED if issubclass(found, Testbed) else METHOD
+    return METHOD
 
 
 def checked_method(target: Any, spec: str) -> Unlearner:
     """The method that a class or an object is; raises BadInput saying what it lacks."""
+    return METHOD.checked(target, spec)
+
+
+def spec_of(kind: type) -> str:
+    """How the class of a method is named so that `load_method` finds it again: as registered, if it ships."""
+    spec = plugins.spec_of(kind)
+    return next((entry.name for entry in (*_METHODS, CHECKPOINT) if entry.target == spec), spec)
+
+
+def _check_method(target: Any, spec: str) -> Unlearner:
     from guidebench.unlearner import Unlearner
 
     if inspect.isclass(target) and issubclass(target, Unlearner):
@@ -157,17 +143,12 @@ def checked_method(target: Any, spec: str) -> Unlearner:
         except TypeError as error:
             raise BadInput(f"method '{spec}' needs a default for every field: {error}") from None
         except (Exception, SystemExit) as error:  # of its __post_init__
-            raise BadInput(f"method '{spec}' cannot be made: {type(error).__name__}: {error}") from None
+            raise BadInput(f"method '{spec}' cannot be made: {in_one_line(error)}") from None
     if not isinstance(target, Unlearner):
-        raise BadInput(f"'{spec}' is no guidebench.unlearner.Unlearner but {type(target).__name__}; derive from it")
+        raise BadInput(f"'{spec}' is not a guidebench.unlearner.Unlearner but {_what(target)}; derive from it")
     if not dataclasses.is_dataclass(target):
-        raise BadInput(f"method '{spec}' is no dataclass; put @dataclass(frozen=True) above its class")
-    name = getattr(target, "name", None)
-    if not isinstance(name, str) or not re.fullmatch(NAME, name):
-        allowed = "letters, digits, . _ + and -"
-        raise BadInput(f"method '{spec}' has the name {name!r}; set `name = \"my-method\"` in its class: {allowed}")
-    if is_file_spec(spec) and any(name == entry.name for entry in BUILT_IN_METHODS):
-        raise BadInput(f"method '{spec}' is called '{name}', as one that ships; give it another name")
+        raise BadInput(f"method '{spec}' is not a dataclass; decorate its class with @dataclass(frozen=True)")
+    _check_name("method", target, spec)
     try:
         of_data(dataclasses.asdict(target))
     except (TypeError, ValueError) as error:
@@ -175,10 +156,76 @@ def checked_method(target: Any, spec: str) -> Unlearner:
     return target
 
 
-def testbed_class(name: str) -> type[Testbed]:
-    """The class of a testbed by name."""
-    if name not in TESTBEDS:
-        raise unknown_name("testbed", name, TESTBEDS, command="guidebench list testbeds")
-    module, _, attribute = TESTBEDS[name][0].partition(":")
-    found: type[Testbed] = getattr(importlib.import_module(module), attribute)
-    return found
+def _check_metric(target: Any, spec: str) -> Metric:
+    from guidebench.metric import CrossMetric, Direction, TrialMetric
+
+    if not isinstance(target, (TrialMetric, CrossMetric)):
+        raise BadInput(
+            f"'{spec}' is not a guidebench.metric.TrialMetric or CrossMetric but {_what(target)}; "
+            "`guidebench new metric NAME` writes one to start from"
+        )
+    _check_name("metric", target, spec)
+    for field in ("title", "latex", "unit", "summary"):
+        _check_text("metric", target, field, spec)
+    if target.direction not in get_args(Direction):
+        allowed = ", ".join(get_args(Direction))
+        raise BadInput(f"metric '{spec}': direction = {target.direction!r} is not allowed; give one of {allowed}")
+    if type(target.judged) is not bool:
+        raise BadInput(f"metric '{spec}': judged = {target.judged!r} is not allowed; give True or False")
+    if not callable(target.compute):
+        raise BadInput(f"metric '{spec}': compute is {_what(target.compute)}; give a function of the evidence")
+    return target
+
+
+def _check_testbed(target: Any, spec: str) -> type[Testbed]:
+    from guidebench.testbed import Testbed
+
+    if not (inspect.isclass(target) and issubclass(target, Testbed)):
+        raise BadInput(f"'{spec}' is not a class of guidebench.testbed.Testbed but {_what(target)}; derive from it")
+    if inspect.isabstract(target):
+        missing = ", ".join(sorted(target.__abstractmethods__))
+        raise BadInput(f"testbed '{spec}' does not define {missing}; docs/testbeds.md shows how")
+    _check_name("testbed", target, spec)
+    _check_text("testbed", target, "summary", spec)
+    _check_text("testbed", target, "caption", spec, empty=True)
+    return target
+
+
+def _check_name(kind: str, target: Any, spec: str) -> None:
+    name = getattr(target, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise BadInput(f"{kind} '{spec}' has the name {name!r}; set `name = \"my-{kind}\"` in it: {ALLOWED}")
+
+
+def _check_text(kind: str, target: Any, field: str, spec: str, *, empty: bool = False) -> None:
+    text = getattr(target, field, None)
+    if not isinstance(text, str) or "\n" in text or not (text or empty):
+        raise BadInput(f"{kind} '{spec}': {field} = {text!r} is not allowed; give one line of text")
+
+
+def _what(target: Any) -> str:
+    """What somebody gave instead, for messages: the class Foo, a function, an int."""
+    if inspect.isclass(target):
+        return f"the class {target.__name__}"
+    kind = type(target).__name__
+    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+
+
+def _metrics_that_ship() -> Sequence[Entry]:
+    from guidebench.metrics import METRICS
+
+    return [Entry(name, f"guidebench.metrics:METRICS.{name}", metric.summary) for name, metric in METRICS.items()]
+
+
+METHOD: Kind[Unlearner] = Kind(
+    name="method",
+    group="guidebench.methods",
+    ships=lambda: _METHODS,
+    check=_check_method,
+    unlisted=(CHECKPOINT,),
+)
+METRIC: Kind[Metric] = Kind(name="metric", group="guidebench.metrics", ships=_metrics_that_ship, check=_check_metric)
+TESTBED: Kind[type[Testbed]] = Kind(
+    name="testbed", group="guidebench.testbeds", ships=lambda: _TESTBEDS, check=_check_testbed
+)
+KINDS: tuple[Kind[Any], ...] = (METHOD, METRIC, TESTBED)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from guidebench import chosen, registry
 from guidebench import protocol as protocols
 from guidebench.errors import BadInput, unknown_name
-from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ class SuiteFile:
         overrides: fields of `guidebench.protocol.Protocol`. Raises BadInput.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
-        sizes = {**self.sizes, **self.overlays.get(testbed, {}), **given}
+        sizes = {**self.sizes, **self.overlays.get(registry.testbed_name(testbed), {}), **given}
         return Suite(
             name=self.name,
             title=self.title,
@@ -228,7 +227,7 @@ def _row(data: Any, where: str, folder: Path) -> SuiteRow:
     method = data["method"]
     if registry.is_file_spec(method):
         method = str(folder / method)
-    elif method not in registry.methods():
+    elif not registry.is_direct(method) and method not in registry.methods():
         raise BadInput(
             f"{where}: {unknown_name('method', method, registry.methods(), command='guidebench list methods')}"
         )
@@ -270,9 +269,10 @@ def _protocols(specs: Sequence[Any], origin: str, folder: Path) -> tuple[Protoco
 
 
 def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
+    known = registry.metrics()
     for name in _texts(values, f"{origin}: metrics"):
-        if name not in METRICS:
-            raise BadInput(f"{origin}: {unknown_name('metric', name, METRICS, command='guidebench list metrics')}")
+        if name not in known:
+            raise BadInput(f"{origin}: {unknown_name('metric', name, known, command='guidebench list metrics')}")
     _no_twice(values, f"{origin}: metrics name")
     return tuple(values)
 
@@ -304,12 +304,10 @@ def _sizes(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _overlays(tables: Any, origin: str) -> dict[str, dict[str, Any]]:
     if not isinstance(tables, dict):
         raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
+    protocols.check_overlays(tables, origin)
     kinds = {name: _KINDS[name] for name in _SIZES}
     found = {}
     for testbed, table in tables.items():
-        close = difflib.get_close_matches(testbed, registry.TESTBEDS, n=1, cutoff=0.75)
-        if close and testbed not in registry.TESTBEDS:
-            raise BadInput(f"{origin}: [on.{testbed}] names no testbed; did you mean [on.{close[0]}]?")
         _check_table(table, kinds, origin, prefix=f"on.{testbed}.")
         found[testbed] = _sizes(table, f"{origin}: on.{testbed}")
     return found

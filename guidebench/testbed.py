@@ -184,6 +184,8 @@ class Testbed(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
+    first_run: ClassVar[str] = "--protocol random --identities 1 --method guide"  # what `guidebench run` is first given
+    photo_sets: ClassVar[tuple[str, ...]] = ()  # of the user's, found by `guidebench data scan`, that protocols ask for
     weights_version: ClassVar[int | None] = None  # of the networks that ship; None: none do, digests alone tell
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
     heavy: ClassVar[bool] = False  # True: its networks fill a machine's memory, so one worker unless more are asked for
@@ -220,6 +222,13 @@ class Testbed(ABC):
         sources: the photo sets that will be asked for.
         """
         return ()
+
+    def shipped(self) -> str:
+        """What comes with the testbed and is as it should be, in words, for `guidebench doctor`; "": nothing comes.
+
+        Raises `guidebench.errors.MissingAsset` if a file is absent or damaged.
+        """
+        return ""
 
     @abstractmethod
     def players(self) -> Players:

@@ -95,6 +95,7 @@ class Unlearner(ABC):
     summary: ClassVar[str] = ""  # one line for `guidebench list methods`
     paper: ClassVar[str] = ""  # citation, if published
     supports: ClassVar[frozenset[str]] = frozenset({"single"})  # | {"simultaneous", "sequential"}
+    needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
     training_seen: ClassVar[bool] = True  # False: it only hands over what other code unlearned

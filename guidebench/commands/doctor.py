@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -17,27 +16,22 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from guidebench import assets, places, registry, torchvision_fix
 from guidebench.assets.catalogue import needed_by
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, GuidebenchError
+from guidebench.repairs import REPAIR_LIBRARIES, REPAIR_ONNXRUNTIME, REPAIR_PACKAGES
 from guidebench.text import bytes_in_words
+
+if TYPE_CHECKING:
+    from guidebench.testbed import Testbed
 
 PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them
 PACKAGES = {"torch": ">=2.13,<2.14", "torchvision": ">=0.28,<0.29", "insightface": ">=1.0"}
-_PIP = f"{shlex.quote(sys.executable)} -m pip"
-REPAIR_PACKAGES = f"{_PIP} install -c constraints.txt ."  # in the clone
-REPAIR_ONNXRUNTIME = f"{_PIP} install --force-reinstall --no-deps onnxruntime-gpu"
-REPAIR_LIBRARIES = "apt-get install -y --no-install-recommends libgl1 libglib2.0-0"
 SCARCE_BYTES = 1_000_000_000  # free space below which there is a note
 TOO_FEW_BYTES = 50_000_000  # and below which a run would soon stop
-_FIRST_RUN = {
-    "mini": "guidebench run --protocol celebahq-multi --method guide",
-    "linear": "guidebench run --protocol smoke --method guide --testbed linear",
-}
-_PHOTO_SETS = {"eg3d-ffhq": ("ffhq", "celebahq")}  # that protocols of photographs need; `random` needs none
 
 
 @dataclass(frozen=True)
@@ -59,13 +53,15 @@ class Finding:
 def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> list[Finding]:
     """Looks at everything that a run of a testbed on a device, with records below ``out``, relies on.
 
-    Raises BadInput if there is no such testbed. Without a working PyTorch nothing else is looked at.
+    testbed: registered name, ``path/to/file.py:Class`` or ``module:Class``. Raises BadInput if there is no such
+    testbed. Without a working PyTorch nothing else is looked at.
     """
-    wanted = needed_by(testbed)
+    registry.TESTBED.entry(testbed)
     torch = _import("torch")
     findings = [_python(), *_versions(), torch]
     if torch.level == "FAIL":
         return findings
+    kind = registry.testbed_class(testbed)
     computing, on_cuda = _device(device, repair=f"guidebench doctor --testbed {testbed} --device cpu")
     return [
         *findings,
@@ -74,10 +70,10 @@ def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> 
         _import("torch-fidelity", torchvision_fix.import_torch_fidelity),
         _import("opencv-python", lambda: importlib.import_module("cv2")),
         _import("insightface"),
-        _onnxruntime(needs_cuda=on_cuda and bool(wanted)),
+        _onnxruntime(needs_cuda=on_cuda and bool(needed_by(kind.name))),
         _folder("cache", places.cache_folder(), repair="export GUIDEBENCH_HOME=FOLDER"),
         _folder("records", out, repair=f"guidebench doctor --testbed {testbed} --out FOLDER"),
-        *_testbed(testbed),
+        *_testbed(kind, testbed),
     ]
 
 
@@ -91,8 +87,8 @@ def next_command(findings: Sequence[Finding], testbed: str) -> str:
     for finding in findings:
         if finding.level == "FAIL":
             return finding.repair
-    without_photographs = f"guidebench run --protocol random --identities 1 --method guide --testbed {testbed}"
-    return _FIRST_RUN.get(testbed, without_photographs)
+    given = "" if testbed == registry.DEFAULT_TESTBED else f" --testbed {testbed}"
+    return f"guidebench run {registry.testbed_class(testbed).first_run}{given}"
 
 
 def _python() -> Finding:
@@ -208,16 +204,16 @@ def _folder(name: str, path: Path, *, repair: str) -> Finding:
     return Finding("note" if free < SCARCE_BYTES else "ok", name, detail)
 
 
-def _testbed(name: str) -> Iterator[Finding]:
-    """Whether the testbed has its weights and photographs and is part of this version."""
-    if name == "mini":
-        yield _mini_weights()
-    wanted, unmet = needed_by(name), assets.unmet(name)
+def _testbed(kind: type[Testbed], spec: str) -> Iterator[Finding]:
+    """Whether the testbed has its weights and photographs."""
+    testbed = kind()
+    yield from _shipped(testbed)
+    wanted, unmet = needed_by(kind.name), assets.unmet(kind.name)
     if unmet:
-        detail = f"{len(unmet)} of the files that {name} requires are not in {assets.folder()} or wrong"
-        yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {name}")
+        detail = f"{len(unmet)} of the files that {kind.name} requires are not in {assets.folder()} or wrong"
+        yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {kind.name}")
     elif wanted:
-        yield Finding("ok", "assets", f"all that {name} requires is in {assets.folder()}")
+        yield Finding("ok", "assets", f"all that {kind.name} requires is in {assets.folder()}")
     for asset in wanted:
         state = assets.inspect(asset)
         what = f"{asset.file} ({asset.role}) {state.detail or 'is missing'}"
@@ -225,11 +221,21 @@ def _testbed(name: str) -> Iterator[Finding]:
             yield Finding("FAIL", asset.id, what, f"guidebench assets fetch {asset.id}")
         elif asset.without and state.status == "missing":
             yield Finding("note", asset.id, f"{what}; {asset.needed}")
-    for source in _PHOTO_SETS.get(name, ()):
+    for source in kind.photo_sets:
         yield _photo_set(source)
-    if name not in registry.TESTBEDS:
-        detail = f"{name} is not part of this version of guidebench"
-        yield Finding("FAIL", "testbed", detail, f"git pull && {REPAIR_PACKAGES}")
+    if not wanted:  # what the catalogue does not know, the testbed itself names
+        for line in testbed.missing():
+            yield Finding("FAIL", "files", line, f"guidebench doctor --testbed {spec}")
+
+
+def _shipped(testbed: Testbed) -> Iterator[Finding]:
+    try:
+        told = testbed.shipped()
+    except GuidebenchError as error:
+        yield Finding("FAIL", "weights", str(error), REPAIR_PACKAGES)
+    else:
+        if told:
+            yield Finding("ok", "weights", told)
 
 
 def _photo_set(source: str) -> Finding:
@@ -248,16 +254,3 @@ def _photo_set(source: str) -> Finding:
     if manifest.hint:
         return Finding("note", source, manifest.hint)
     return Finding("ok", source, f"{len(manifest.people)} people, {len(photos)} photographs below {manifest.root}")
-
-
-def _mini_weights() -> Finding:
-    from guidebench.testbeds.mini import WEIGHTS_VERSION
-    from guidebench.testbeds.mini.weights_io import WeightsFolder
-
-    weights = WeightsFolder()
-    try:
-        files = [weights.checked(name) for name in weights.manifest["files"]]
-    except GuidebenchError as error:
-        return Finding("FAIL", "weights", str(error), REPAIR_PACKAGES)
-    told = f"version {WEIGHTS_VERSION} of mini, {len(files)} files that have the digests of their manifest"
-    return Finding("ok", "weights", told)

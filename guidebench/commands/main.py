@@ -120,14 +120,14 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 
 def _rooms() -> dict[str, dict[str, str]]:
-    from guidebench import metrics, protocol, registry, suites
+    from guidebench import protocol, registry, suites
 
     return {
         "methods": {name: entry.summary for name, entry in registry.methods().items()},
         "protocols": {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
         "suites": {name: suites.load(name).summary for name in suites.names()},
-        "testbeds": {name: summary for name, (_, summary) in registry.TESTBEDS.items()},
-        "metrics": {name: metric.summary for name, metric in metrics.METRICS.items()},
+        "testbeds": {name: entry.summary for name, entry in registry.testbeds().items()},
+        "metrics": {name: entry.summary for name, entry in registry.metrics().items()},
     }
 
 
@@ -135,26 +135,28 @@ def _rooms() -> dict[str, dict[str, str]]:
 @click.argument("name")
 @click.option("--testbed", default=None, help="Show a protocol or suite with this testbed's overlay.")
 def show(name: str, testbed: str | None) -> None:
-    """Show every number of a protocol, the rows of a suite, every field of a method, or what a testbed holds."""
+    """Show every number of a protocol, the rows of a suite, the fields of a method or metric, what a testbed holds."""
     from guidebench import protocol, registry, suites
 
     if name in suites.names() or (name.endswith(".toml") and suites.is_suite_file(name)):
         _show_suite(suites.load(name).resolve(testbed or registry.DEFAULT_TESTBED))
     elif name in protocol.names() or name.endswith(".toml"):
         _show_protocol(protocol.load(name).resolve(testbed or registry.DEFAULT_TESTBED), testbed)
-    elif name in registry.methods() or ".py" in name:
-        _show_method(name)
-    elif name in registry.TESTBEDS:
-        _show_testbed(name)
     else:
-        from guidebench.errors import unknown_name
+        _show_plugin(name)
 
-        raise unknown_name(
-            "protocol, suite, method or testbed",
-            name,
-            [*protocol.names(), *suites.names(), *registry.methods(), *registry.TESTBEDS],
-            command="guidebench list",
-        )
+
+def _show_plugin(spec: str) -> None:
+    """A method, testbed or metric: registered, or given as path/to/file.py:Name or module:Name."""
+    from guidebench import protocol, registry, suites
+    from guidebench.errors import unknown_name
+
+    kind = registry.kind_of(spec)
+    if kind is None:
+        rooms = (protocol.names(), suites.names(), registry.methods(), registry.testbeds(), registry.metrics())
+        what, known = "protocol, suite, method, testbed or metric", [name for room in rooms for name in room]
+        raise unknown_name(what, spec, known, command="guidebench list")
+    {registry.METHOD: _show_method, registry.TESTBED: _show_testbed, registry.METRIC: _show_metric}[kind](spec)
 
 
 def _show_suite(suite: Suite) -> None:
@@ -184,7 +186,7 @@ def _show_protocol(resolved: Protocol, testbed: str | None) -> None:
 
 
 def _show_method(name: str) -> None:
-    from guidebench import registry
+    from guidebench import chosen, registry
 
     method = registry.load_method(name)
     click.echo(f"# method {method.name}: {method.summary}")
@@ -202,13 +204,22 @@ def _show_testbed(name: str) -> None:
     from guidebench import registry
 
     kind = registry.testbed_class(name)
-    click.echo(f"# testbed {name}: {kind.summary}")
+    click.echo(f"# testbed {kind.name}: {kind.summary}")
     if kind.caption:
         click.echo(f"# {kind.caption}")
     if kind.weights_version is not None:
         click.echo(f"weights_version = {kind.weights_version}")
     for source, people in kind().faces().sources().items():
         click.echo(f"people of {source} = {people}")
+
+
+def _show_metric(name: str) -> None:
+    from guidebench import registry
+
+    metric = registry.load_metric(name)
+    click.echo(f"# metric {metric.name}: {metric.summary}")
+    for field in ("title", "latex", "direction", "unit", "judged", "independent"):
+        click.echo(f"{field} = {json.dumps(getattr(metric, field), ensure_ascii=False)}")
 
 
 def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -728,6 +739,7 @@ def assets_fetch(ids: tuple[str, ...], testbed: str | None) -> None:
 
 def _assets(ids: tuple[str, ...], testbed: str | None) -> list[Asset]:
     """The assets that a command is about: those named, those of a testbed, or all."""
+    from guidebench import registry
     from guidebench.assets import catalogue
     from guidebench.errors import BadInput
 
@@ -735,7 +747,10 @@ def _assets(ids: tuple[str, ...], testbed: str | None) -> list[Asset]:
         raise BadInput("give names of assets or --testbed, not both")
     if ids:
         return [catalogue.named(asset_id) for asset_id in dict.fromkeys(ids)]
-    return catalogue.needed_by(testbed) if testbed else list(catalogue.ASSETS)
+    if testbed is None:
+        return list(catalogue.ASSETS)
+    registry.TESTBED.entry(testbed)
+    return catalogue.needed_by(registry.testbed_name(testbed))
 
 
 @main.command()

@@ -20,6 +20,7 @@ from guidebench.errors import BadInput, MissingAsset
 from guidebench.images import to_arrays
 from guidebench.networks.irse import EMBEDDING_DIM, AlignedRecognizer
 from guidebench.networks.mtcnn import Detections, FaceDetector
+from guidebench.repairs import REPAIR_ONNXRUNTIME
 
 DETECTOR_SIDE = 640  # pixels a side that the detector sees: insightface's default; images are resized to it
 DETECTOR_THRESHOLD = 0.5  # smallest face probability: insightface's default
@@ -105,8 +106,6 @@ def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu
     if found != kind:
         raise BadInput(f"{path} should be {kind}, insightface reads it as {found}; add the pack again")
     if on_cuda and strictly and not runs_on_cuda(model):
-        from guidebench.commands.doctor import REPAIR_ONNXRUNTIME
-
         raise MissingAsset(
             f"onnxruntime runs {path} on the CPU although {device} was asked for; `{REPAIR_ONNXRUNTIME}` brings its "
             "GPU build back, --device cpu runs everything on the CPU"

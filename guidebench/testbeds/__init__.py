@@ -1,1 +1,1 @@
-"""Testbeds: generator, judges and faces that belong together. `guidebench.registry.TESTBEDS` lists them."""
+"""Testbeds: generator, judges and faces that belong together. `guidebench.registry.testbeds` lists them."""

@@ -54,6 +54,7 @@ class EG3DTestbed(Testbed):
         "Testbed eg3d-ffhq: the paper's generator, inverter and first judge; the people, the random draws and the real "
         "images of ΔFID_real are not the authors', who published none of them."
     )
+    photo_sets = ("ffhq", "celebahq")
     heavy = True
     eg3d_crops = True
     batch = 4  # a 512 px image passes through maps of 128 MiB each in float32

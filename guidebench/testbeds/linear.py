@@ -300,6 +300,7 @@ class LinearTestbed(Testbed):
     name = "linear"
     summary = "analytic: identity is a direction, every metric is known"
     instant = True
+    first_run = "--protocol smoke --method guide"
     caption = "Analytic testbed: linear images, no faces; these numbers test software and say nothing about methods."
 
     def players(self) -> Players:

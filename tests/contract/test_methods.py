@@ -154,7 +154,7 @@ def test_the_ladder_differs_only_in_its_flags() -> None:
     """Rows of the ablation table must agree in steps, learning rate and weights on every testbed."""
     flags = {"target_kind", "adjacency_loss", "global_loss"}
     rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
-    for testbed in (None, *registry.TESTBEDS):
+    for testbed in (None, *registry.testbeds()):
         fields = []
         for row in rows:
             method = row if testbed is None else chosen.with_preset(row, testbed)[0]

@@ -1,7 +1,6 @@
 """Methods by name, from files, and their settings."""
 
 import dataclasses
-from importlib import metadata
 
 import pytest
 
@@ -74,7 +73,7 @@ def test_files_that_do_not_import_are_refused_with_the_reason(tmp_path, says):
     (tmp_path / "bad.py").write_text("import nowhere_to_be_found")
     with pytest.raises(BadInput, match=says("bad.py", "ModuleNotFoundError", "nowhere_to_be_found")):
         registry.load_method(f"{tmp_path / 'bad.py'}:Mine")
-    with pytest.raises(BadInput, match=says(f"'{tmp_path / 'bad.py'}'", "file.py:ClassName")):
+    with pytest.raises(BadInput, match=says(f"'{tmp_path / 'bad.py'}'", "file.py:NAME")):
         registry.load_method(str(tmp_path / "bad.py"))
 
 
@@ -92,20 +91,6 @@ def test_settings_are_parsed_by_the_type_of_their_field(method_file, says):
             chosen.with_settings(method, settings)
 
 
-def test_installed_plug_ins_are_found_by_entry_point(monkeypatch):
-    point = metadata.EntryPoint("theirs", "guidebench.baselines.nothing:Nothing", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [point])
-    assert "theirs" in registry.methods()
-    assert registry.load_method("theirs").name == "nothing"
-
-
-def test_a_broken_plug_in_is_named(monkeypatch, says):
-    point = metadata.EntryPoint("theirs", "nowhere_to_be_found:Mine", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: [point])
-    with pytest.raises(BadInput, match=says("'theirs'", "nowhere_to_be_found:Mine", "ModuleNotFoundError")):
-        registry.load_method("theirs")
-
-
 def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
     rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
     assert all(row.presets.keys() == {"mini", "linear"} for row in rows)  # elsewhere the class defaults, the paper's
@@ -117,7 +102,19 @@ def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
     assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)
 
 
-def test_every_registered_name_is_the_name_of_its_method():
-    for name, entry in registry.methods().items():
-        method = registry.load_method(name)
-        assert method.name == name and entry.summary and method.summary
+@pytest.mark.parametrize("kind", registry.KINDS, ids=lambda kind: kind.name)
+def test_every_registered_name_is_the_name_of_what_it_loads(kind):
+    for name, entry in kind.entries().items():
+        found = kind.load(name)
+        assert found.name == name and entry.summary and found.summary
+
+
+@pytest.mark.parametrize("kind", [registry.METRIC, registry.TESTBED], ids=lambda kind: kind.name)
+def test_summaries_in_lists_are_those_of_what_is_listed(kind):
+    assert {name: entry.summary for name, entry in kind.entries().items()} == {
+        name: kind.load(name).summary for name in kind.entries()
+    }
+
+
+def test_a_class_that_ships_is_recorded_under_its_registered_name():
+    assert registry.spec_of(type(registry.load_method("nothing"))) == "nothing"

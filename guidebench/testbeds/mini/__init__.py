@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from guidebench.testbeds.mini.weights_version import WEIGHTS_VERSION
+
 if TYPE_CHECKING:
     from guidebench.testbeds.mini.testbed import MiniTestbed
 
 __all__ = ["WEIGHTS_VERSION", "MiniTestbed"]
-
-WEIGHTS_VERSION = 2  # of the networks that ship; raised when they are trained anew, so that tables can tell them apart
 
 
 def __getattr__(name: str) -> Any:

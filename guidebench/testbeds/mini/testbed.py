@@ -7,7 +7,7 @@ from torch import nn
 
 from guidebench.evidence import DifferentPeople
 from guidebench.testbed import FeatureSource, Judges, Players, Recognizer, Testbed
-from guidebench.testbeds.mini import WEIGHTS_VERSION, fid
+from guidebench.testbeds.mini import fid
 from guidebench.testbeds.mini.encoder import Encoder
 from guidebench.testbeds.mini.faces import MiniFaces
 from guidebench.testbeds.mini.features import FID_DIM, PerceptualNetwork
@@ -19,6 +19,7 @@ from guidebench.testbeds.mini.recognizers import (
     TrainingRecognizer,
 )
 from guidebench.testbeds.mini.weights_io import SHIPPED, WeightsFolder
+from guidebench.testbeds.mini.weights_version import WEIGHTS_VERSION
 
 ARCFACE_FILE = "arcface.onnx"
 
@@ -27,8 +28,9 @@ class MiniTestbed(Testbed):
     """Everything lies in the package; nothing is downloaded."""
 
     name = "mini"
-    summary = f"embedded: small networks trained on rendered 3-D faces; weights version {WEIGHTS_VERSION}"
+    summary = "embedded: small networks trained on rendered 3-D faces"
     weights_version = WEIGHTS_VERSION
+    first_run = "--protocol celebahq-multi --method guide"
     caption = (
         "Testbed mini: faces are procedurally rendered and all networks are small; "
         "figures are not comparable with published ones."
@@ -91,6 +93,11 @@ class MiniTestbed(Testbed):
             real_description=f"{real.count} rendered photographs of unseen people",
             different_people={judge: DifferentPeople(*pair) for judge, pair in manifest["different_people"].items()},
         )
+
+    def shipped(self) -> str:
+        """The networks, with the digests of their manifest."""
+        files = [self.weights.checked(name) for name in self.weights.manifest["files"]]
+        return f"version {WEIGHTS_VERSION} of mini, {len(files)} files that have the digests of their manifest"
 
     def faces(self) -> MiniFaces:
         """Photographs by the renderer."""

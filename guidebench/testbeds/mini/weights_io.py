@@ -20,7 +20,7 @@ from torch import nn
 from guidebench import digest, files
 from guidebench.errors import MissingAsset
 from guidebench.evidence import FrechetStatistics
-from guidebench.testbeds.mini import WEIGHTS_VERSION
+from guidebench.testbeds.mini.weights_version import WEIGHTS_VERSION
 
 SHIPPED = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"

@@ -25,12 +25,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from guidebench import assets
+from guidebench import assets, registry
 from guidebench.assets import catalogue, placing
 from guidebench.assets.catalogue import Asset
 from guidebench.commands.main import main
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
-from guidebench.registry import TESTBEDS
 
 PICKLE = b"\x80\x04" + bytes(range(256)) * 4 + b"."
 OTHER_PICKLE = b"\x80\x04" + bytes(300) + b"."
@@ -639,7 +638,7 @@ def test_the_page_shows_the_catalogue(root):
 
 
 def test_every_testbed_can_be_asked_for(folder):
-    assert all(isinstance(assets.missing(name), list) for name in TESTBEDS)
+    assert all(isinstance(assets.missing(name), list) for name in registry.testbeds())
 
 
 @pytest.mark.parametrize("asset", ["eg3d-ffhq", "goae", "ir-se50", "curricularface", "eg3d-w-avg", "ffhq-real"])

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from guidebench import assets, registry
+from guidebench import assets, repairs
 from guidebench.assets import catalogue
 from guidebench.assets.catalogue import Asset
 from guidebench.commands import doctor
@@ -24,6 +24,20 @@ from guidebench.photos import manifests
 CPU_ONLY = ["AzureExecutionProvider", "CPUExecutionProvider"]
 WITH_CUDA = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 BOTH = ["onnxruntime", "onnxruntime-gpu"]
+
+
+OWN_TESTBED = """
+from pathlib import Path
+
+from guidebench.testbeds.linear import LinearTestbed
+
+class Mine(LinearTestbed):
+    name = "mine"
+
+    def missing(self, sources=()):
+        there = (Path(__file__).parent / "weights.pt").exists()
+        return [] if there else ["weights.pt is missing; copy it to FOLDER"]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +72,7 @@ def test_json_says_the_same():
     }
 
 
-def test_a_testbed_without_its_files_cannot_run_and_they_are_named(monkeypatch):
-    monkeypatch.setitem(registry.TESTBEDS, "eg3d-ffhq", ("a.module:Class", "stands in"))
+def test_a_testbed_without_its_files_cannot_run_and_they_are_named():
     done = CliRunner().invoke(main, ["doctor", "--testbed", "eg3d-ffhq", "--device", "cpu"])
     assert done.exit_code == 2
     assert done.stdout.splitlines()[-1].endswith(": guidebench assets fetch --testbed eg3d-ffhq")
@@ -95,10 +108,15 @@ def test_photo_sets_are_looked_for_and_the_command_that_finds_them_is_named(monk
     assert found.level == "note" and re.search(r"\b1 of 30\b.*\b25605\.png", found.detail)
 
 
-def test_a_testbed_of_a_later_version_is_said_to_be_one(monkeypatch):
-    monkeypatch.delitem(registry.TESTBEDS, "eg3d-ffhq", raising=False)
-    found = examined("eg3d-ffhq", device="cpu")["testbed"]
-    assert found.level == "FAIL" and "eg3d-ffhq" in found.detail and found.repair.startswith("git pull")
+def test_a_testbed_in_a_file_names_what_it_lacks_and_its_first_run(tmp_path):
+    spec = f"{tmp_path / 'mine.py'}:Mine"
+    (tmp_path / "mine.py").write_text(OWN_TESTBED)
+    lacking = [finding for finding in doctor.examine(spec, device="cpu") if finding.level == "FAIL"]
+    assert [finding.detail for finding in lacking] == ["weights.pt is missing; copy it to FOLDER"]
+    (tmp_path / "weights.pt").touch()
+    found = doctor.examine(spec, device="cpu")
+    assert doctor.can_run(found)
+    assert doctor.next_command(found, spec) == f"guidebench run --protocol smoke --method guide --testbed {spec}"
 
 
 def test_an_unknown_testbed_gets_the_closest_name():
@@ -191,13 +209,13 @@ def test_scarce_disk_space_is_told(free, level, tmp_path, monkeypatch):
 
 
 def test_damaged_weights_of_mini_are_found(monkeypatch, tmp_path):
-    from guidebench.testbeds.mini import WEIGHTS_VERSION, weights_io
+    from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed
 
     files = {"encoder.safetensors": {"sha256": "0" * 64}}
     (tmp_path / "manifest.json").write_text(json.dumps({"version": WEIGHTS_VERSION, "files": files}))
     (tmp_path / "encoder.safetensors").write_bytes(b"damaged")
-    monkeypatch.setattr(weights_io.WeightsFolder.__init__, "__defaults__", (tmp_path,))
-    found = doctor._mini_weights()
+    monkeypatch.setitem(MiniTestbed.__init__.__kwdefaults__, "weights", tmp_path)
+    found = examined("mini", device="cpu")["weights"]
     assert found.level == "FAIL" and "damaged" in found.detail
 
 
@@ -211,6 +229,6 @@ def test_bounds_are_those_of_the_project(root: Path):
 def test_repairs_are_those_of_the_documentation(root: Path):
     text = (root / "docs/dependencies.md").read_text()
     assert "pip install --force-reinstall --no-deps onnxruntime-gpu" in text
-    assert doctor.REPAIR_ONNXRUNTIME.endswith("pip install --force-reinstall --no-deps onnxruntime-gpu")
-    assert set(doctor.REPAIR_LIBRARIES.split()[-2:]) == {"libgl1", "libglib2.0-0"}
-    assert all(f"| `{name}` |" in text for name in doctor.REPAIR_LIBRARIES.split()[-2:])
+    assert repairs.REPAIR_ONNXRUNTIME.endswith("pip install --force-reinstall --no-deps onnxruntime-gpu")
+    assert set(repairs.REPAIR_LIBRARIES.split()[-2:]) == {"libgl1", "libglib2.0-0"}
+    assert all(f"| `{name}` |" in text for name in repairs.REPAIR_LIBRARIES.split()[-2:])

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from guidebench import registry
 from guidebench.errors import MissingAsset
 from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed, weights_io
 from guidebench.testbeds.mini.weights_io import MANIFEST, SHIPPED, WeightsFolder, write_manifest
@@ -38,8 +37,3 @@ def test_a_written_manifest_names_the_version_first(tmp_path):
     write_manifest(tmp_path, {"different_people": {}})
     assert list(json.loads((tmp_path / MANIFEST).read_text())) == ["version", "files", "different_people"]
     assert WeightsFolder(tmp_path).checked("fid.safetensors").is_file()
-
-
-def test_listings_name_the_version():
-    assert registry.TESTBEDS["mini"][1] == MiniTestbed.summary
-    assert f"version {WEIGHTS_VERSION}" in MiniTestbed.summary

@@ -200,7 +200,3 @@ def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
     if kind is str:
         return text
     raise BadInput(f"{where}: a field of type {kind} cannot be set from the command line")
-
-
-def check_fits(method, protocol):  # TEMP until doors
-    return None

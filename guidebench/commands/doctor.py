@@ -1,12 +1,14 @@
 """`guidebench doctor`: whether this machine can run a testbed, and the exact command that comes next.
 
-Each finding is one line: ok, FAIL (the testbed cannot run as asked) or note (it can, but something should be known),
-with the command that repairs it where there is one. docs/dependencies.md tells the traps behind the checks.
+Each finding is one line: ok, FAIL (the testbed cannot run as asked) or note (it can, but you should know something),
+with the command that repairs it if there is one. docs/dependencies.md explains the traps behind the checks.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import json
 import os
 import re
 import shutil
@@ -18,10 +20,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import click
+
 from guidebench import assets, places, registry, torchvision_fix
 from guidebench.assets.catalogue import needed_by
+from guidebench.commands import common
 from guidebench.environment import resolve_device
-from guidebench.errors import BadInput, GuidebenchError
+from guidebench.errors import EXIT_BAD_INPUT, BadInput, GuidebenchError
 from guidebench.repairs import REPAIR_LIBRARIES, REPAIR_ONNXRUNTIME, REPAIR_PACKAGES
 from guidebench.text import bytes_in_words
 
@@ -39,7 +44,7 @@ class Finding:
     """One line of the doctor."""
 
     level: Literal["ok", "FAIL", "note"]
-    name: str  # what was looked at
+    name: str  # what was checked
     detail: str  # what was found
     repair: str = ""  # the command that repairs it; every FAIL has one
 
@@ -126,7 +131,7 @@ def _import(name: str, load: Callable[[], object] | None = None) -> Finding:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         library = re.search(r"lib[\w.+-]+\.so[\w.]*", reason)
         if library and name == "opencv-python":
-            return Finding("FAIL", name, f"the system lacks {library[0]}, which it loads", REPAIR_LIBRARIES)
+            return Finding("FAIL", name, f"the system library {library[0]} is missing", REPAIR_LIBRARIES)
         return Finding("FAIL", name, f"cannot be imported: {reason}", REPAIR_PACKAGES)
     return Finding("ok", name, _version(name) or "can be imported")
 
@@ -144,13 +149,13 @@ def _device(asked: str, *, repair: str) -> tuple[list[Finding], bool]:
         return [Finding("FAIL", "device", f"{asked} cannot be used ({build}): {reason}", repair)], False
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        told = f"{device}, {properties.name}, {bytes_in_words(properties.total_memory)} ({build})"
-        return [Finding("ok", "device", told)], True
+        text = f"{device}, {properties.name}, {bytes_in_words(properties.total_memory)} ({build})"
+        return [Finding("ok", "device", text)], True
     found = [Finding("ok", "device", f"cpu, {os.cpu_count()} cores ({build})")]
     if asked == "auto" and _has_nvidia_driver():
-        why = "sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES" if torch.version.cuda else "is a CPU build"
-        told = f"this machine has an NVIDIA driver, but PyTorch {torch.__version__} {why}"
-        found.append(Finding("note", "device", told))
+        why = "finds no device; check nvidia-smi and CUDA_VISIBLE_DEVICES" if torch.version.cuda else "is a CPU build"
+        text = f"this machine has an NVIDIA driver, but PyTorch {torch.__version__} {why}"
+        found.append(Finding("note", "device", text))
     return found, False
 
 
@@ -175,7 +180,7 @@ def onnxruntime_finding(installed: Collection[str], providers: Sequence[str], *,
     """What it means that these packages are installed and these providers are offered.
 
     onnxruntime and onnxruntime-gpu own the same folder, so the one that was unpacked last is the one that runs; where
-    that is the CPU package, the GPU is never used and nobody says so. needs_cuda: judges of ONNX files run on CUDA.
+    that is the CPU package, the GPU is silently never used. needs_cuda: judges of ONNX files run on CUDA.
     """
     names = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
     if "CUDAExecutionProvider" in providers:
@@ -183,7 +188,7 @@ def onnxruntime_finding(installed: Collection[str], providers: Sequence[str], *,
     if "onnxruntime-gpu" not in installed:
         detail = f"offers {names}; onnxruntime-gpu is not installed, so ONNX judges run on the CPU"
     else:
-        detail = f"offers {names}: the CPU package lies over onnxruntime-gpu, so ONNX judges run on the CPU"
+        detail = f"offers {names}: the CPU package has overwritten onnxruntime-gpu, so ONNX judges run on the CPU"
     if needs_cuda:
         return Finding("FAIL", "onnxruntime", detail, REPAIR_ONNXRUNTIME)
     return Finding("note", "onnxruntime", f"{detail}; with a GPU: {REPAIR_ONNXRUNTIME}")
@@ -210,10 +215,10 @@ def _testbed(kind: type[Testbed], spec: str) -> Iterator[Finding]:
     yield from _shipped(testbed)
     wanted, unmet = needed_by(kind.name), assets.unmet(kind.name)
     if unmet:
-        detail = f"{len(unmet)} of the files that {kind.name} requires are not in {assets.folder()} or wrong"
+        detail = f"{len(unmet)} of the files that {kind.name} requires are missing from {assets.folder()} or damaged"
         yield Finding("FAIL", "assets", detail, f"guidebench assets fetch --testbed {kind.name}")
     elif wanted:
-        yield Finding("ok", "assets", f"all that {kind.name} requires is in {assets.folder()}")
+        yield Finding("ok", "assets", f"everything that {kind.name} requires is in {assets.folder()}")
     for asset in wanted:
         state = assets.inspect(asset)
         what = f"{asset.file} ({asset.role}) {state.detail or 'is missing'}"
@@ -245,12 +250,33 @@ def _photo_set(source: str) -> Finding:
     try:
         manifest = manifests.read(source)
     except GuidebenchError as error:
-        return Finding("note", source, f"{error}; --protocol random needs no photographs")
+        return Finding("note", source, f"{error}; --protocol random needs no photos")
     photos = [photo for person in manifest.people for photo in person.photos]
     gone = [manifest.path(photo) for photo in photos if not manifest.path(photo).is_file()]
     if gone:
-        told = f"{len(gone)} of {len(photos)} photographs are gone, such as {gone[0]}; bring them back"
-        return Finding("note", source, f"{told}, or {manifests.remedy(source)} anew")
+        text = f"{len(gone)} of {len(photos)} photos are missing, such as {gone[0]}; put them back"
+        return Finding("note", source, f"{text}, or make a new manifest: {manifests.remedy(source)}")
     if manifest.hint:
         return Finding("note", source, manifest.hint)
-    return Finding("ok", source, f"{len(manifest.people)} people, {len(photos)} photographs below {manifest.root}")
+    return Finding("ok", source, f"{len(manifest.people)} people, {len(photos)} photos below {manifest.root}")
+
+
+@click.command()
+@click.option("--testbed", default="mini", show_default=True, help="The testbed to run on.")
+@common.device
+@common.out
+@common.as_json
+def doctor(testbed: str, device: str, out: Path, as_json: bool) -> None:
+    """Check that this machine can run a testbed.
+
+    The last line is the command to type next: a repair, or the first run. Exit code 2 if the testbed cannot run.
+    """
+    findings = examine(testbed, device=device, out=out)
+    able, command = can_run(findings), next_command(findings, testbed)
+    if as_json:
+        found = {"can_run": able, "next": command, "findings": [dataclasses.asdict(item) for item in findings]}
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        click.echo("\n".join([*(finding.line for finding in findings), f"next: {command}"]))
+    if not able:
+        sys.exit(EXIT_BAD_INPUT)

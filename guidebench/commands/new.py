@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import click
+
 from guidebench import registry
+from guidebench.commands import common
 from guidebench.errors import BadInput, StorageError
 
 
@@ -32,9 +35,9 @@ def new_method(name: str, folder: str | Path = ".") -> NewMethod:
     """
     words = re.split(r"[-_]", name)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise BadInput(f"'{name}' cannot name a method; use words of letters and digits, such as my-idea")
+        raise BadInput(f"'{name}' is not a valid method name; use words of letters and digits, such as my-idea")
     if name in registry.methods():
-        raise BadInput(f"method '{name}' exists already; choose another name (`guidebench list methods` shows all)")
+        raise BadInput(f"method '{name}' already exists; choose another name (`guidebench list methods` shows all)")
     class_name = "".join(word[0].upper() + word[1:] for word in words)
     if keyword.iskeyword(class_name):
         class_name += "Method"
@@ -47,7 +50,21 @@ def new_method(name: str, folder: str | Path = ".") -> NewMethod:
         with open(path, "x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise BadInput(f"{path} exists already and is left as it is; choose another name or folder") from None
+        raise BadInput(f"{path} already exists and was not changed; choose another name or folder") from None
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
     return NewMethod(path, class_name)
+
+
+@click.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command("method")
+@click.argument("name")
+@click.option("--folder", type=common.PATH, default=".", show_default=True, help="Where to write it.")
+def _new_method(name: str, folder: Path) -> None:
+    """Write a working, commented method that passes `guidebench check`."""
+    written = new_method(name, folder)
+    click.echo(f"wrote {written.path}; now: guidebench check {written.spec}")

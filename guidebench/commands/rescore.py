@@ -1,4 +1,4 @@
-"""Computes metrics from recorded evidence, so that a later metric needs no new run."""
+"""`guidebench rescore DIR`: metrics recomputed from recorded evidence, so that a later metric needs no new run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidebench import files
+import click
+
+from guidebench import files, registry
+from guidebench.commands import common
 from guidebench.metric import TrialMetric
 from guidebench.metrics import TRIAL_METRICS, score_all
 from guidebench.store.evidence_files import load_evidence
@@ -43,3 +46,16 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
             with storage_errors(item.path):
                 files.write_text(text, item.path / "record.json")
     return changed, scored
+
+
+@click.command()
+@common.records
+@common.metrics
+def rescore(directory: Path, metrics: tuple[str, ...]) -> None:
+    """Recompute the metrics of recorded trials, without a new run.
+
+    They are computed from the evidence of every record below DIRECTORY.
+    """
+    further = [metric for metric in map(registry.load_metric, metrics) if isinstance(metric, TrialMetric)]
+    changed, total = rescore_all(directory, further)
+    click.echo(f"{total} records scored from their evidence, {changed} changed")

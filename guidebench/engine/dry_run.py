@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guidebench import registry
 from guidebench.errors import BadInput
@@ -118,6 +118,20 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     workers = options.workers or (1 if kind.instant else default_workers(device, heavy=kind.heavy))
     to_run = sum(line.to_run for line in lines)
     return Forecast(kind.name, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
+
+
+def of_suite(
+    name: str, methods: Sequence[str] = (), testbed: str = registry.DEFAULT_TESTBED, *, floors: str, **given: Any
+) -> tuple[Forecast, Mapping[str, str]]:
+    """What `guidebench.engine.run.reproduce` would do with the same arguments; and label -> what its row is called."""
+    from guidebench import suites
+    from guidebench.engine import run
+
+    sizes = {size: given.pop(size, None) for size in ("identities", "samples", "seeds", "conventions")}
+    options = run.options_of(testbed, given)
+    suite = suites.load(name).resolve(testbed, **sizes)
+    entrants = run.suite_entrants(suite, methods, floors, options)
+    return forecast(suite.protocols, entrants, options), {label: title for title, label in suite.labels.items()}
 
 
 def _measured(out: Path) -> list[Record]:

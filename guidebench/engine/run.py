@@ -118,13 +118,16 @@ class Result:
             options = {"table": self.suite.table, "against": self.suite.against_label, **options}
         return report.report(self.out, format, layout=layout, keys=self.keys, **options)
 
-    def brief(self) -> str:
-        """One short table per protocol, at most 80 characters wide."""
+    def brief(self, *, everything: bool = False) -> str:
+        """One short table per protocol, at most 80 characters wide.
+
+        everything: with all that ``out`` holds of the same protocol, not only what this run asked for.
+        """
         from guidebench.reporting import report
 
+        keys = None if everything else self.keys
         return "\n\n".join(
-            report.brief(self.out, protocol.digest(), testbed=self.testbed, keys=self.keys)
-            for protocol in self.protocols
+            report.brief(self.out, protocol.digest(), testbed=self.testbed, keys=keys) for protocol in self.protocols
         )
 
     def _repr_markdown_(self) -> str:
@@ -160,7 +163,7 @@ def run(
     Raises BadInput, MissingAsset or StorageError before or while running; trials that are measured stay recorded. A
     method that misbehaves fails its own trials only: see ``Result.failed``.
     """
-    chosen_options = _options(testbed, options)
+    chosen_options = options_of(testbed, options)
     sizes = {"identities": identities, "samples": samples, "conventions": conventions}
     resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
     entrants = with_floors(choose_methods(methods, settings or {}, chosen_options.testbed), floors, chosen_options)
@@ -187,7 +190,7 @@ def evaluate(
     checkpoint: files, such as ``ckpt/{identity}.pkl``. loader: ``path/to/file.py:function``, called with the path and
     the original generator; "": guidebench's own. name: of the row; None: after the files. Others as in `run`.
     """
-    chosen_options = _options(testbed, options)
+    chosen_options = options_of(testbed, options)
     sizes = {"identities": identities, "samples": samples, "conventions": conventions}
     resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
     entrant = choose_checkpoint(checkpoint, loader, name, chosen_options.testbed)
@@ -211,7 +214,7 @@ def reproduce(
 
     methods: rows beside the suite's. Others as in `run`.
     """
-    chosen_options = _options(testbed, options)
+    chosen_options = options_of(testbed, options)
     sizes = {"identities": identities, "samples": samples, "conventions": conventions}
     resolved = suites_.load(str(suite)).resolve(
         chosen_options.testbed, seeds=None if seeds is None else tuple(seeds), **sizes
@@ -228,7 +231,8 @@ def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str
     return with_floors([*rows, *own], floors, options)
 
 
-def _options(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
+def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
+    """`Options` from keyword arguments; raises BadInput for one that does not exist."""
     names = [item.name for item in dataclasses.fields(Options)]
     for name in given:
         if name not in names:

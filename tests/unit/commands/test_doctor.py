@@ -102,7 +102,7 @@ def test_photo_sets_are_looked_for_and_the_command_that_finds_them_is_named(monk
     for index in sum(people.values(), []):
         Image.new("RGB", (512, 512)).save(tmp_path / f"{index:05d}.png")
     manifests.write(manifests.scan("ffhq", tmp_path, people))
-    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photographs ")
+    assert examined("eg3d-ffhq", device="cpu")["ffhq"].detail.startswith("30 people, 30 photo")
     (tmp_path / "25605.png").unlink()
     found = examined("eg3d-ffhq", device="cpu")["ffhq"]
     assert found.level == "note" and re.search(r"\b1 of 30\b.*\b25605\.png", found.detail)

@@ -1,0 +1,26 @@
+"""What several commands share: options, and the width of a table."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FORMATS = click.Choice(["markdown", "latex", "csv", "json", "terminal"])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+out = click.option("--out", type=FOLDER, default="runs", show_default=True, help="Where the records go.")
+records = click.argument("directory", type=PATH)
+metrics = click.option(
+    "--metric", "metrics", multiple=True, metavar="FILE.py:NAME", help="One more metric. Repeat for several."
+)
+
+
+def table_width() -> int:
+    """Columns of the terminal; 120 where the output goes elsewhere."""
+    return max(40, shutil.get_terminal_size((120, 24)).columns) if sys.stdout.isatty() else 120

@@ -1,0 +1,125 @@
+"""The commands that prepare photos: `guidebench data` and `guidebench align`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from guidebench.commands import common
+from guidebench.errors import EXIT_BAD_INPUT
+
+if TYPE_CHECKING:
+    from guidebench.photos.manifests import Manifest
+
+
+@click.group("data")
+def data_group() -> None:
+    """Prepare photos of FFHQ and CelebA-HQ, and their statistics."""
+
+
+@data_group.group()
+def scan() -> None:
+    """Find and hash the photos that the frozen rule picks."""
+
+
+_root = click.argument("root", type=common.PATH)
+
+
+@scan.command("ffhq")
+@_root
+def _scan_ffhq(root: Path) -> None:
+    """Find and hash the photos of FFHQ.
+
+    ROOT: FFHQ's images, or EG3D's crops of them: 00000.png to 69999.png, with or without folders of a thousand.
+    """
+    from guidebench.photos import manifests
+
+    _write_manifest(manifests.scan("ffhq", root, manifests.ffhq_people()))
+
+
+@scan.command("celebahq")
+@_root
+@click.option("--identities", required=True, type=common.PATH, help="CelebA's identity_CelebA.txt.")
+@click.option(
+    "--mapping",
+    required=True,
+    type=common.PATH,
+    help="CelebA-HQ's image_list.txt or CelebAMask-HQ's CelebA-HQ-to-CelebA-mapping.txt.",
+)
+def _scan_celebahq(root: Path, identities: Path, mapping: Path) -> None:
+    """Find and hash the photos of CelebA-HQ.
+
+    ROOT: CelebA-HQ's images, or EG3D's crops of them: 0.jpg to 29999.jpg, or 00000.png to 29999.png.
+    """
+    from guidebench.photos import manifests
+
+    _write_manifest(manifests.scan("celebahq", root, manifests.celebahq_people(identities, mapping)))
+
+
+def _write_manifest(manifest: Manifest) -> None:
+    from guidebench.photos import manifests
+
+    path = manifests.write(manifest)
+    click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}")
+    if hint := manifest.hint:
+        click.echo(f"guidebench: {hint}", err=True)
+
+
+@data_group.command("show")
+@click.argument("source", type=click.Choice(["ffhq", "celebahq"]))
+@click.option("--files", is_flag=True, help="Only the paths, one per line.")
+@common.as_json
+def _show(source: str, files: bool, as_json: bool) -> None:
+    """Print a manifest: its people, files and digests."""
+    from guidebench.photos import manifests
+
+    manifest = manifests.read(source)
+    if as_json:
+        click.echo(json.dumps(manifest.as_data(), indent=1))
+    elif files:
+        click.echo("\n".join(str(manifest.path(photo)) for person in manifest.people for photo in person.photos))
+    else:
+        click.echo("\n".join(manifest.lines))
+
+
+@data_group.command("statistics")
+@click.argument("folder", required=False, type=common.PATH)
+@click.option("--count", type=click.IntRange(2), help="How many photos (default: all).")
+@click.option("--features", type=common.PATH, help="Read features instead of photos: FILE.npy, (n, 2048).")
+@click.option("--title", help="The name of these photos in footnotes (default: that of the folder or file).")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write this file instead of installing it."
+)
+@common.device
+def _statistics(folder: Path | None, features: Path | None, out: Path | None, **options: Any) -> None:
+    """Compute the statistics of real photos that ΔFID_real needs.
+
+    They are installed as asset ffhq-real. Give FOLDER, which holds the photos, or --features.
+    """
+    from guidebench.photos import measuring
+
+    click.echo(measuring.make(folder, features, out=out, **options))
+
+
+@click.command("align")
+@click.argument("inputs", nargs=-1, required=True, type=common.PATH, metavar="IN...")
+@click.argument("out", type=common.FOLDER)
+@click.option("--detector", type=click.Choice(["mtcnn", "insightface"]), default="mtcnn", show_default=True)
+def align_command(inputs: tuple[Path, ...], out: Path, detector: Literal["mtcnn", "insightface"]) -> None:
+    """Crop the largest face out of photos, as EG3D does.
+
+    IN: photos, or folders, which are searched with all their sub-folders. OUT: the folder to write crops of 512 x 512
+    pixels to. Exit code 2 if a photo shows no face or cannot be read; the others are still written.
+    """
+    from guidebench.photos import align
+
+    failed = 0
+    for fine, line in align.align_all(inputs, out, align.load_detector(detector)):
+        click.echo(line if fine else f"guidebench: {line}", err=not fine)
+        failed += not fine
+    if failed:
+        sys.exit(EXIT_BAD_INPUT)

@@ -1,0 +1,54 @@
+"""`guidebench list` and `guidebench show`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from guidebench import protocol, registry, suites
+from guidebench.commands.main import main
+
+KINDS = ("methods", "protocols", "suites", "testbeds", "metrics")
+
+
+def guidebench(*arguments: str):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_everything_is_listed_with_a_summary():
+    listed = json.loads(guidebench("list", "--json").stdout)
+    assert tuple(listed) == KINDS
+    assert all(summary for entries in listed.values() for summary in entries.values())
+    text = guidebench("list").stdout
+    for kind, entries in listed.items():
+        assert f"{kind}:\n" in text and json.loads(guidebench("list", kind, "--json").stdout) == entries
+        for name, summary in entries.items():
+            assert any(line.split(maxsplit=1) == [name, summary] for line in text.splitlines()), name
+
+
+@pytest.mark.parametrize("name", [*protocol.names(), *suites.names(), *registry.methods(), *registry.TESTBEDS])
+def test_whatever_has_a_name_is_shown(name):
+    result = guidebench("show", name)
+    assert result.exit_code == 0, result.output
+    assert name in result.stdout.splitlines()[0]
+
+
+def test_a_protocol_is_shown_as_it_is_on_a_testbed():
+    on_mini, on_linear = (guidebench("show", "smoke", "--testbed", name).stdout for name in ("mini", "linear"))
+    assert guidebench("show", "smoke").stdout == on_mini
+    assert f"digest {protocol.load('smoke').resolve('linear').digest()}" in on_linear
+
+
+def test_a_field_of_a_method_is_shown_with_its_bounds():
+    method = registry.load_method("guide")
+    low, high = method.bounds["lr"]
+    assert f"lr = {json.dumps(method.lr)}  # {low:g} to {high:g}" in guidebench("show", "guide").stdout.splitlines()
+
+
+def test_an_unknown_name_gets_the_closest_of_all_kinds():
+    for given, close in (("celebahq-mult", "celebahq-multi"), ("tabel-2", "table-2"), ("giude", "guide")):
+        result = guidebench("show", given)
+        assert result.exit_code == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 1
+        assert f"'{given}'" in result.stderr and f"'{close}'" in result.stderr and "guidebench list" in result.stderr

@@ -1,7 +1,7 @@
-"""`guidebench check SPEC`: whether a method keeps the contract, found out on the analytic testbed in seconds.
+"""`guidebench check SPEC`: does a method keep the contract? Answered in seconds on the analytic testbed.
 
-Each finding is one line: what was looked at, whether it is as it should be, and what to do if it is not. The checks
-look at the contract only; how well a method forgets is what `guidebench run` measures.
+Each finding is one line: what was checked, whether it passed, and what to do if not. The checks cover the contract
+only; how well a method forgets is what `guidebench run` measures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from guidebench.views import protocol_cameras
 
 MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic testbed runs this many
 _INTERFACE = ("z_dim", "num_ws", "w_dim", "resolution", "w_avg", "rig", "features_are_deterministic")
-TOLERANCE = 1e-4  # images lie in [-1, 1]; rounding of float32 in another order stays below
+TOLERANCE = 1e-4  # images are in [-1, 1]; rounding of float32 in another order stays below
 _PROTOCOL = Protocol(name="check", version=1, title="check", source="dev", identities=2, retain=0, views=3, samples=2)
 
 
@@ -40,7 +40,7 @@ _PROTOCOL = Protocol(name="check", version=1, title="check", source="dev", ident
 class Finding:
     """One line of a check."""
 
-    name: str  # what was looked at
+    name: str  # what was checked
     ok: bool
     detail: str  # what was found and, if it is wrong, what to do
 
@@ -89,7 +89,7 @@ def _findings(spec: str) -> Iterator[Finding]:
     yield Finding(
         "players",
         first.players is None,
-        first.players or "source generator, inverter, recogniser and perceptual distance are as they were",
+        first.players or "source generator, inverter, recogniser and perceptual distance are unchanged",
     )
     yield Finding("judges", not first.judges_changed, _judges_detail(first.judges_changed))
     yield _check_progress(first.reports)
@@ -106,7 +106,7 @@ def _findings(spec: str) -> Iterator[Finding]:
     except GuidebenchError as error:
         yield Finding("renders", False, str(error))
         return
-    yield Finding("renders", True, "finite images of the original's size")
+    yield Finding("renders", True, "finite images of the original size")
     codes = _codes(bench, item)
     again, otherwise = (_attempt(bench, method, asked, request).result for asked in (request, another))
     floor = method.name in registry.FLOORS
@@ -142,7 +142,7 @@ def _attempt(bench: Bench, method: Unlearner, request: ForgetRequest, streams_of
         error = str(raised)
     else:
         if changed:
-            players = f"unlearn() changed the {', '.join(changed)}; change only the generator that it is passed"
+            players = f"unlearn() changed the {', '.join(changed)}; change only the generator that is passed in"
     return _Attempt(context.source, result, error, reports, players, _judge_state(bench) != judges)
 
 
@@ -168,11 +168,11 @@ def _check_fields(method: Unlearner) -> Finding:
     problems = []
     kind = type(method)
     if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        problems.append("write @dataclass(frozen=True), so that no run changes what is recorded")
+        problems.append("decorate it with @dataclass(frozen=True), so that no run changes what is recorded")
     for part in kind.__mro__[: kind.__mro__.index(Unlearner)]:
         own = [name for name, hint in inspect.get_annotations(part).items() if "ClassVar" not in str(hint)]
         if own and "__dataclass_fields__" not in vars(part):
-            problems.append(f"write @dataclass(frozen=True) above {part.__name__}; its {', '.join(own)} is ignored")
+            problems.append(f"decorate {part.__name__} with @dataclass(frozen=True); its {', '.join(own)} is ignored")
     try:
         hints = typing.get_type_hints(kind)
     except Exception as error:  # an annotation may hold anything
@@ -183,19 +183,19 @@ def _check_fields(method: Unlearner) -> Finding:
             hash(value)
             digest.of_data(value)
         except TypeError:
-            problems.append(f"{name} holds a {type(value).__name__}, which no record can hold; use numbers or text")
+            problems.append(f"{name} holds a {type(value).__name__}, which cannot be recorded; use numbers or text")
         if hints[name] in (bool, str, int) and type(value) is not hints[name]:
             problems.append(f"{name} is declared {hints[name].__name__}, its default is {value!r}")
         if hints[name] is float and (type(value) not in (int, float) or not math.isfinite(value)):
             problems.append(f"{name} is declared float, its default is {value!r}")
     for name, (low, high) in method.bounds.items():
         if name not in values:
-            problems.append(f"bounds name '{name}', which is no field")
+            problems.append(f"bounds name '{name}', which is not a field")
         elif isinstance(values[name], (int, float)) and not low <= values[name] <= high:
-            problems.append(f"the default {name} = {values[name]!r} lies outside its bounds {low:g} to {high:g}")
+            problems.append(f"the default {name} = {values[name]!r} is outside its bounds {low:g} to {high:g}")
     for testbed, preset in method.presets.items():
         problems += [
-            f"the preset for {testbed} sets '{name}', which is no field" for name in preset if name not in values
+            f"the preset for {testbed} sets '{name}', which is not a field" for name in preset if name not in values
         ]
     if problems:
         return Finding("fields", False, "; ".join(problems))
@@ -205,7 +205,7 @@ def _check_fields(method: Unlearner) -> Finding:
 def _judges_detail(changed: bool) -> str:
     if changed:
         return "a judge changed while the method ran; a method must not look for judges"
-    return "untouched"
+    return "unchanged"
 
 
 def _check_progress(reports: list[dict[str, float]]) -> Finding:
@@ -221,23 +221,23 @@ def _check_progress(reports: list[dict[str, float]]) -> Finding:
 
 def _check_copy(result: Generator, source: Generator) -> Finding:
     if result is source:
-        return Finding("copy", False, "unlearn() returned context.source; return the generator that it was given")
-    return Finding("copy", True, "the result is no player")
+        return Finding("copy", False, "unlearn() returned context.source; return the generator that was passed in")
+    return Finding("copy", True, "the result is not one of the players")
 
 
 def _check_interface(result: Generator, source: Generator) -> Finding:
     """A wrapper must offer the sizes and the rig that its images are asked for with."""
     missing = [name for name in _INTERFACE if not hasattr(result, name)]
     if missing:
-        return Finding("interface", False, f"the returned generator has no {', '.join(missing)}; take the original's")
+        return Finding("interface", False, f"the returned generator lacks {', '.join(missing)}; use the original's")
     different = [name for name in _INTERFACE[:4] if getattr(result, name) != getattr(source, name)]
     if different:
         return Finding("interface", False, f"the returned generator's {', '.join(different)} must equal the original's")
-    return Finding("interface", True, "has all that a generator has")
+    return Finding("interface", True, "has every attribute that a generator needs")
 
 
 def _guarded(name: str, good: str, complain: Callable[[], str | None]) -> Finding:
-    """A finding from a check that returns a complaint or None, or raises whatever a stranger's generator raises."""
+    """A finding from a check that returns a complaint or None, or raises anything, as somebody else's generator may."""
     try:
         complaint = complain()
     except Exception as error:
@@ -251,12 +251,12 @@ def _batches(result: Generator, codes: Tensor) -> str | None:
     worst = float((together - alone).abs().max())
     if worst <= TOLERANCE:
         return None
-    return f"a code renders differently among others (by {worst:.2g}); no row of a batch may see another"
+    return f"a code renders differently among others (by {worst:.2g}); rows of a batch must not affect each other"
 
 
 def _noise(result: Generator, codes: Tensor) -> str | None:
     if not torch.equal(_images(result, codes), _images(result, codes)):
-        return "two renders under constant noise differ; draw only from the `noise` that render() is given"
+        return "two renders under constant noise differ; draw only from the `noise` passed to render()"
     random = _images(result, codes, Noise.random(seeds.stream("check", "noise")))
     if not bool(torch.isfinite(random).all()):
         return "a render under random noise is not finite"
@@ -289,8 +289,8 @@ def _check_saves(method: Unlearner, result: Generator, bench: Bench, codes: Tens
             method.save(result, source, Path(folder))
             loaded = method.load(copy.deepcopy(source), Path(folder))
             same = torch.equal(_images(result, codes), _images(loaded, codes))
-        except Exception as error:  # save() and load() may be a stranger's
+        except Exception as error:  # save() and load() may be somebody else's
             return Finding("saves", False, f"{type(error).__name__}: {' '.join(str(error).split())}")
     if not same:
-        return Finding("saves", False, "what load() returns renders differently from what save() was given")
-    return Finding("saves", True, "saved and loaded, it renders the same")
+        return Finding("saves", False, "the loaded generator renders differently from the saved one")
+    return Finding("saves", True, "renders the same after save() and load()")

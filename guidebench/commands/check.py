@@ -12,7 +12,7 @@ import inspect
 import math
 import tempfile
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from guidebench import chosen, digest, registry, seeds
+from guidebench.commands.check_supports import supports
+from guidebench.commands.finding import Finding, guarded
 from guidebench.engine import isolation, trial
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, GuidebenchError, MethodError
@@ -34,15 +36,6 @@ MOST_STEPS = 30  # a method with a field `steps` and no preset for the analytic 
 _INTERFACE = ("z_dim", "num_ws", "w_dim", "resolution", "w_avg", "rig", "features_are_deterministic")
 TOLERANCE = 1e-4  # images are in [-1, 1]; rounding of float32 in another order stays below
 _PROTOCOL = Protocol(name="check", version=1, title="check", source="dev", identities=2, retain=0, views=3, samples=2)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of a check."""
-
-    name: str  # what was checked
-    ok: bool
-    detail: str  # what was found and, if it is wrong, what to do
 
 
 @dataclass(frozen=True)
@@ -111,11 +104,12 @@ def _findings(spec: str) -> Iterator[Finding]:
     again, otherwise = (_attempt(bench, method, asked, request).result for asked in (request, another))
     floor = method.name in registry.FLOORS
     reaction = "the same for everyone, as a floor should be" if floor else "another identity gives another generator"
-    yield _guarded("batches", "one code renders the same alone and among others", lambda: _batches(result, codes))
-    yield _guarded("noise", "constant noise repeats, random runs", lambda: _noise(result, codes))
-    yield _guarded("repeats", "two runs with the same streams agree", lambda: _repeats(result, again, codes))
-    yield _guarded("reacts", reaction, lambda: _reacts(floor, result, otherwise, codes))
+    yield guarded("batches", "one code renders the same alone and among others", lambda: _batches(result, codes))
+    yield guarded("noise", "constant noise repeats, random runs", lambda: _noise(result, codes))
+    yield guarded("repeats", "two runs with the same streams agree", lambda: _repeats(result, again, codes))
+    yield guarded("reacts", reaction, lambda: _reacts(floor, result, otherwise, codes))
     yield _check_saves(method, result, bench, codes)
+    yield supports(method, bench)
 
 
 def _quick(method: Unlearner) -> Unlearner:
@@ -234,15 +228,6 @@ def _check_interface(result: Generator, source: Generator) -> Finding:
     if different:
         return Finding("interface", False, f"the returned generator's {', '.join(different)} must equal the original's")
     return Finding("interface", True, "has every attribute that a generator needs")
-
-
-def _guarded(name: str, good: str, complain: Callable[[], str | None]) -> Finding:
-    """A finding from a check that returns a complaint or None, or raises anything, as somebody else's generator may."""
-    try:
-        complaint = complain()
-    except Exception as error:
-        complaint = f"rendering raised {type(error).__name__}: {' '.join(str(error).split())}"
-    return Finding(name, complaint is None, complaint or good)
 
 
 def _batches(result: Generator, codes: Tensor) -> str | None:

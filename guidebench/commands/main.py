@@ -154,15 +154,16 @@ def main() -> None:
 
 
 @click.command()
-@click.argument("method")
-def check(method: str) -> None:
-    """Check in seconds that a method keeps the contract.
+@click.argument("spec")
+def check(spec: str) -> None:
+    """Check in seconds that a method, metric or testbed keeps its contract.
 
-    METHOD is a registered name or path/to/file.py:Class; it runs on the analytic testbed. Exit code 1 if a check fails.
+    SPEC is a registered name, path/to/file.py:Name or module:Name. Methods run on the analytic testbed. Exit code 1 if
+    a check fails.
     """
-    from guidebench.commands.check import check_method
+    from guidebench.commands.check_plugin import check_plugin
 
-    findings = check_method(method)
+    findings = check_plugin(spec)
     for finding in findings:
         detail = f": {finding.detail}" if finding.detail else ""
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}{detail}")

@@ -130,7 +130,7 @@ def test_a_misspelt_method_is_one_finding_with_the_close_match() -> None:
 def test_the_method_that_new_writes_keeps_the_contract(tmp_path: Path) -> None:
     written = new.new_method("my-first_idea", tmp_path)
     assert written.path == tmp_path / "my_first_idea.py"
-    assert written.class_name == "MyFirstIdea"
+    assert written.attribute == "MyFirstIdea"
     findings = check_method(written.spec)
     assert wrong(findings) == {}
     assert registry.load_method(written.spec).name == "my-first_idea"

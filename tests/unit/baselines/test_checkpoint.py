@@ -151,7 +151,7 @@ def test_what_a_loader_does_wrong_fails_the_trial_in_one_line(kept, tmp_path, lo
     [
         (["ckpt/{id}.pkl"], ["{id}", "{identity}", "{seed}"]),
         (["x.pkl", "--loader", "none.py:Class"], ["loader", " none.py "]),
-        (["x.pkl", "--loader", "none.py"], ["loader", "'none.py'", "file.py:ClassName"]),
+        (["x.pkl", "--loader", "none.py"], ["loader", "'none.py'", "file.py:NAME"]),
         (["x.pkl", "--name", "guide"], ["'guide'", "method"]),
         (["x.pkl", "--name", "a b"], ["--name a b", "letters"]),
     ],

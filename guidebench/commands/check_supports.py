@@ -1,0 +1,64 @@
+"""The part of `guidebench check` that tries what a method declares in `Unlearner.supports`, on the analytic testbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guidebench.commands.finding import Finding
+from guidebench.errors import GuidebenchError
+from guidebench.protocol import Protocol
+from guidebench.unlearner import Unlearner
+
+if TYPE_CHECKING:
+    from guidebench.engine.bench import Bench
+
+SETTINGS = {"single": (1, 1), "simultaneous": (2, 1), "sequential": (1, 2)}  # people per request, requests
+_NAMED = 2  # people to keep that are named to a method which needs some
+
+
+def supports(method: Unlearner, bench: Bench) -> Finding:
+    """Whether the method takes the requests that it declares to take; one that declares single only is asked no more.
+
+    method: with settings that take seconds. bench: of the analytic testbed.
+    """
+    declared = method.supports
+    if isinstance(declared, str) or not declared or set(declared) - set(SETTINGS):
+        allowed = ", ".join(SETTINGS)
+        return Finding("supports", False, f"supports = {declared!r} is not allowed; give a frozenset of {allowed}")
+    for setting, (forget, requests) in SETTINGS.items():
+        if setting in declared and setting != "single":
+            try:
+                _unlearn(method, bench, _protocol(method, forget, requests))
+            except GuidebenchError as error:
+                return Finding("supports", False, f"{setting} is declared, but asked for {_asked(setting)}: {error}")
+    named = f", with {_NAMED} people named to keep" if method.needs_retained else ""
+    return Finding("supports", True, f"{', '.join(setting for setting in SETTINGS if setting in declared)}{named}")
+
+
+def _asked(setting: str) -> str:
+    return "two people in one request" if setting == "simultaneous" else "a second person after the first"
+
+
+def _protocol(method: Unlearner, forget: int, requests: int) -> Protocol:
+    return Protocol(
+        name="check-supports",
+        version=1,
+        title="check",
+        source="dev",
+        identities=forget * requests,
+        forget=forget,
+        requests=requests,
+        retain=0,
+        retain_named=_NAMED if method.needs_retained else 0,
+        views=3,
+        samples=2,
+    )
+
+
+def _unlearn(method: Unlearner, bench: Bench, protocol: Protocol) -> None:
+    """Puts every request to the method, each on the generator that the request before it left, as a trial does."""
+    from guidebench.engine.trial import unlearn
+
+    generator = bench.players.generator
+    for request in bench.cast(protocol, 0).requests:
+        generator = unlearn(bench, protocol, method, generator, request, 0, lambda step, scalars: None).generator

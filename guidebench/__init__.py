@@ -6,6 +6,7 @@ Importing this package loads no torch; heavy modules are imported where they are
 from __future__ import annotations
 
 import importlib
+import logging as _logging
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 
-# In a source checkout `baselines/`, `protocols/` and `reports/` lie beside this folder, in a wheel inside it. Searching
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())  # silent until a program configures logging
+
+# In a source checkout `baselines/`, `protocols/` and `reports/` are beside this folder, in a wheel inside it. Searching
 # both makes `guidebench.baselines` importable either way, also when the checkout shadows an installed wheel.
 _checkout = _Path(__file__).resolve().parent.parent
 if not (_Path(__file__).parent / "baselines").is_dir() and (_checkout / "pyproject.toml").is_file():

@@ -26,7 +26,7 @@ def resolve_device(name: str) -> str:
     if not (name == "cuda" or (name.startswith("cuda:") and name[5:].isdigit())):
         raise BadInput(f"unknown device '{name}'; give auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
-        raise BadInput(f"--device {name}: this PyTorch ({torch.__version__}) finds no CUDA device; give --device cpu")
+        raise BadInput(f"--device {name}: this PyTorch ({torch.__version__}) sees no CUDA device; give --device cpu")
     count = torch.cuda.device_count()
     if name != "cuda" and int(name[5:]) >= count:
         raise BadInput(

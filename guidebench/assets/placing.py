@@ -84,10 +84,10 @@ def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed
 
 
 def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
-    """Downloads an asset; progress goes to ``stream`` (default: stderr).
+    """Downloads an asset; progress goes to ``stream`` (None: it is not shown).
 
     Raises MissingAsset if it cannot be had, BadInput if it is not what it should be or does not fit on the disk, in one
-    line. Whatever lay in the folder before stays then, and nothing half-loaded remains.
+    line. The folder then stays as it was, without half a download.
     """
     addresses = _addresses(asset)
     if not addresses:
@@ -95,7 +95,7 @@ def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
     try:
         with _arriving(asset) as aside:
             download = aside.with_name("download")
-            address = _download_from_any(asset, addresses, download, stream or sys.stderr)
+            address = _download_from_any(asset, addresses, download, stream)
             if asset.format == "onnx-pack":
                 _unpack(asset, download, aside, given=address)
             else:
@@ -106,10 +106,11 @@ def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
         raise _disk_trouble(error, assets.folder()) from None
 
 
-def fetch_all(wanted: Sequence[Asset]) -> Iterator[tuple[bool, str]]:
-    """Fetches what is absent or wrong, one after another: whether each is settled, and a line that says so.
+def fetch_all(wanted: Sequence[Asset], *, stream: TextIO | None = None) -> Iterator[tuple[bool, str]]:
+    """Fetches what is absent or wrong, one after another: yields whether each is settled, and a line that says so.
 
-    What has no address is not settled and its line is an instruction, unless a testbed can do without it.
+    What has no address is not settled, unless a testbed can do without it; its line is an instruction. stream: see
+    `fetch`.
     """
     for asset in wanted:
         state = assets.inspect(asset)
@@ -119,7 +120,7 @@ def fetch_all(wanted: Sequence[Asset]) -> Iterator[tuple[bool, str]]:
             yield bool(asset.without), f"{assets.complaint(state)} ({asset.needed})"
         else:
             try:
-                yield True, fetch(asset).line
+                yield True, fetch(asset, stream=stream).line
             except GuidebenchError as error:
                 yield False, str(error)
 
@@ -222,7 +223,7 @@ def _addresses(asset: Asset) -> tuple[str, ...]:
     return (f"{mirror}/{_published_name(asset)}",)
 
 
-def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, stream: TextIO) -> str:
+def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, stream: TextIO | None) -> str:
     """Downloads from the first address that answers, and returns it; raises MissingAsset naming why each did not."""
     problems = []
     for address in addresses:
@@ -240,7 +241,7 @@ def _published_name(asset: Asset) -> str:
     return f"{asset.file}.zip" if asset.format == "onnx-pack" else asset.file
 
 
-def _download(asset: Asset, address: str, target: Path, stream: TextIO) -> str:
+def _download(asset: Asset, address: str, target: Path, stream: TextIO | None) -> str:
     """One attempt; returns why it failed, or "". Trouble with the disk raises OSError."""
     import pooch
     import requests
@@ -266,21 +267,21 @@ def _download(asset: Asset, address: str, target: Path, stream: TextIO) -> str:
 
 
 class _Progress:
-    """What pooch tells its progress bar, as one live line on a terminal and a line every 15 seconds elsewhere."""
+    """pooch's progress bar: a live line on a terminal, a line every 15 seconds elsewhere, nothing without a stream."""
 
     total: int | None = None  # bytes, set by pooch when the server has answered; 0: it did not say how many
 
-    def __init__(self, asset: Asset, stream: TextIO) -> None:
+    def __init__(self, asset: Asset, stream: TextIO | None) -> None:
         self.done = 0  # bytes; counted in whole chunks
         self._asset, self._stream = asset, stream
-        self._live = stream.isatty()
+        self._live = stream is not None and stream.isatty()
         self._last = time.monotonic()
 
     def update(self, size: int) -> None:
         """``size`` more bytes have arrived."""
         self.done = min(self.done + size, self.total or sys.maxsize)
         now = time.monotonic()
-        if now - self._last >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+        if self._stream is not None and now - self._last >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
             self._last = now
             start, end = ("\r\x1b[2K", "") if self._live else ("", "\n")
             of_all = f" of {bytes_in_words(self.total)}" if self.total else ""
@@ -288,15 +289,15 @@ class _Progress:
             self._stream.flush()
 
     def reset(self) -> None:
-        """Pooch starts its bar anew before it fills it to the end."""
+        """pooch restarts its bar before it fills it to the end."""
         self.done = 0
 
     def close(self) -> None:
         """Everything has arrived."""
 
     def end(self) -> None:
-        """Removes the live line, whatever came of the download."""
-        if self._live:
+        """Removes the live line, however the download ended."""
+        if self._live and self._stream is not None:
             self._stream.write("\r\x1b[2K")
             self._stream.flush()
 

@@ -89,7 +89,7 @@ def _fetch(ids: tuple[str, ...], testbed: str | None) -> None:
 
     unsettled = 0
     chosen = _assets(ids, testbed)
-    for settled, line in placing.fetch_all(chosen if ids else placing.enough_of(chosen)):
+    for settled, line in placing.fetch_all(chosen if ids else placing.enough_of(chosen), stream=sys.stderr):
         click.echo(line if settled else f"guidebench: {line}", err=not settled)
         unsettled += not settled
     if unsettled:

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 import guidebench
+from guidebench import logs
 from guidebench.commands import common
 from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, GuidebenchError, unknown_name
 
@@ -40,11 +41,11 @@ SECTIONS = {
     },
     "Write a method": {
         "new": ("new:new", "Write a file to start from."),
-        "check": ("main:check", "Check in seconds that a method keeps the contract."),
+        "check": ("main:check", "Check in seconds that a method, metric or testbed keeps its contract."),
     },
     "Look up": {
         "list": ("show:list_command", "List methods, protocols, suites, testbeds and metrics."),
-        "show": ("show:show", "Show all of a protocol, suite, method or testbed."),
+        "show": ("show:show", "Show all of a protocol, suite, method, testbed or metric."),
         "doctor": ("doctor:doctor", "Check that this machine can run a testbed."),
     },
     "Prepare weights and photos": {
@@ -148,6 +149,7 @@ class Commands(click.Group):
 @click.version_option(guidebench.__version__, prog_name="guidebench")
 def main() -> None:
     """Run, judge and compare methods that make a face generator forget a person."""
+    logs.show_on_stderr()
 
 
 # These two are here because the files that do their work load torch, and `guidebench check --help` should not.

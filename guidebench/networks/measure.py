@@ -3,9 +3,9 @@
 python -m guidebench.networks.measure render --rays 128
 python -m guidebench.networks.measure step --steps 2 --device cuda
 
-Prints one line of a Markdown table: what, device, threads, seconds of every repetition (the first one is cold), seconds
-that the processor worked for them, and the peak memory of the process (CPU) or of the device's allocator (CUDA). Every
-measurement is a process of its own.
+Prints a Markdown table with one row. Its columns are the seconds of every repetition (the first is cold), the seconds
+of processor time for each, and the peak memory of the process (CPU) or of the device's allocator (CUDA). Start a new
+process for every measurement.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from typing import Any, cast
 
 import torch
 
+from guidebench import logs
+from guidebench.environment import device_in_words
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.noise import Noise
 from guidebench.testbed import Inverter
+from guidebench.text import markdown_table
+
+HEADS = ("what", "device", "threads", "seconds", "CPU seconds", "peak memory")
 
 # Public settings of the model, from the documentation and defaults of EG3D's training script.
 INIT_KWARGS: dict[str, Any] = {
@@ -59,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args(arguments)
+    logs.show_on_stderr()
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     generator = real_size_generator(given.rays).to(device)
@@ -70,8 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         name = f"GUIDE step, {given.codes} codes, {given.rays} x {given.rays} rays, {given.noise} noise"
     spans = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(times)]
     wall, worked = (" ".join(f"{span[clock]:.2f}" for span in spans) for clock in (0, 1))
-    row = (name, device_name(device), given.threads, wall, worked, f"{peak_memory(device):.1f} GiB")
-    print("|", " | ".join(map(str, row)), "|")
+    memory = f"{peak_memory(device):.1f} GiB"
+    print(markdown_table(HEADS, [[name, device_in_words(str(device)), str(given.threads), wall, worked, memory]]))
 
 
 def real_size_generator(rays: int) -> TriPlaneGenerator:
@@ -97,9 +103,10 @@ def time_steps(generator: TriPlaneGenerator, count: int, codes: int, noise: str)
 
     codes: 5 is the method itself; fewer leave out adjacent and global samples.
     """
+    from guidebench.chosen import with_fields
     from guidebench.networks.irse import IRSE50, FixedCropRecognizer
     from guidebench.networks.lpips import LPIPS
-    from guidebench.registry import load_method, with_fields
+    from guidebench.registry import load_method
     from guidebench.seeds import Streams
     from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
 
@@ -143,11 +150,6 @@ def peak_memory(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def device_name(device: torch.device) -> str:
-    """What stands in the table."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ their size, and the digests of the network's weights and of the photographs' con
 from __future__ import annotations
 
 import hashlib
-import sys
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,10 +23,12 @@ from guidebench.metrics.frechet import fit
 from guidebench.photos import real_images
 from guidebench.testbed import FeatureSource
 
+_LOGGER = logging.getLogger(__name__)
+
 ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
 RESOLUTION = 512  # pixels a side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs that are featurised at once
-_SAY_EVERY = 1000  # photographs between two lines of progress
+_LOG_EVERY = 1000  # photographs between two lines of progress
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 
 
@@ -118,5 +120,5 @@ def _features(
         batch = [images.load(path, resolution, must_be_square=True) for path in files[start : start + _BATCH]]
         yield source.features(torch.stack(batch).to(device))
         done = start + len(batch)
-        if done // _SAY_EVERY > start // _SAY_EVERY:
-            sys.stderr.write(f"{done:,} of {len(files):,} photographs\n")
+        if done // _LOG_EVERY > start // _LOG_EVERY:
+            _LOGGER.info("%s of %s photographs", f"{done:,}", f"{len(files):,}")

@@ -4,7 +4,7 @@ All give 128 numbers whose cosine tells whether two pictures show one person. Th
 resized to 112 x 112, and have a second head that says whether a face is there at all.
 """
 
-import warnings
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import arcface
 from guidebench.testbed import Recognizer
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
+
+_LOGGER = logging.getLogger(__name__)
 
 EMBEDDING_DIM = 128
 JUDGE_SIZE = 112
@@ -177,8 +179,8 @@ def _insightface_model(path: Path, device: torch.device) -> Any:
     model = arcface.read_model(path, "ArcFaceONNX", device=device, strictly=False)
     if device.type == "cuda" and not arcface.runs_on_cuda(model):
         # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
-        warnings.warn(
-            "onnxruntime runs mini's second judge on the CPU; docs/dependencies.md says how to get its GPU build back",
-            stacklevel=2,
+        _LOGGER.warning(
+            "onnxruntime runs mini's second judge on the CPU; `guidebench doctor` prints the command that restores its "
+            "GPU build"
         )
     return model

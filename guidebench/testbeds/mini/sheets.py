@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidebench import logs
 from guidebench.errors import GuidebenchError
 from guidebench.images import from_uint8, to_uint8
 from guidebench.seeds import stream
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--out", type=Path, required=True, help="folder for the pictures; docs/mini in the repository")
     command.add_argument("--weights", type=Path, default=SHIPPED, help="folder of networks (default: those that ship)")
     options = command.parse_args(arguments)
+    logs.show_on_stderr()
     torch.set_num_threads(1)
     try:
         write_sheets(MiniTestbed(weights=options.weights).players(), options.out)

@@ -517,6 +517,15 @@ def test_progress_is_a_live_line_on_a_terminal_and_silent_for_quick_downloads_el
         assert stream.getvalue() == ""
 
 
+def test_the_command_shows_progress_on_stderr_and_the_library_shows_none(small, server, monkeypatch, capsys):
+    monkeypatch.setattr(placing, "_PLAIN_SECONDS", 0.0)
+    server.serve("/whole.pth", TORCH)
+    server.serve("/prefix.pth", TORCH)
+    assert "fetching whole: 262 kB of 700 kB" in guidebench("assets", "fetch", "whole").stderr
+    placing.fetch(small["prefix"])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_one_failure_does_not_stop_the_next_download(small, server, folder):
     server.serve("/prefix.pth", TORCH)
     done = guidebench("assets", "fetch", "whole", "prefix")

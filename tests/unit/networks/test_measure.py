@@ -19,11 +19,15 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "RENDERING_KWARGS", {**measure.RENDERING_KWARGS, **rendering})
 
 
+def row(table: str) -> list[str]:
+    """The cells of the only row of a Markdown table."""
+    return [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")]
+
+
 def test_renders_are_timed_one_by_one(capsys):
     measure.main(["render", "--rays", "8", "--steps", "3"])
-    cells = [cell.strip() for cell in capsys.readouterr().out.strip("|\n ").split("|")]
-    name, device, threads, *seconds, memory = cells
-    assert (name, device, threads) == ("render, 8 x 8 rays", "CPU", "1")
+    name, device, threads, *seconds, memory = row(capsys.readouterr().out)
+    assert (name, threads) == ("render, 8 x 8 rays", "1") and device.startswith("cpu")
     wall, worked = ([float(value) for value in column.split()] for column in seconds)
     assert len(wall) == len(worked) == 3 and min(wall + worked) > 0
     assert 0.1 < float(memory.removesuffix(" GiB")) < 100
@@ -43,4 +47,4 @@ def test_a_step_is_the_guide_baselines_on_eg3d(capsys, monkeypatch):
     monkeypatch.setattr(Guide, "losses", watched)
     measure.main(["step", "--rays", "8", "--steps", "1"])
     assert batches == [(2, 2)]
-    assert re.match(r"\| GUIDE .*\b5 codes, 8 x 8 rays\b.* \| CPU \| 1 \|", capsys.readouterr().out)
+    assert re.match(r"GUIDE .*\b5 codes, 8 x 8 rays\b", row(capsys.readouterr().out)[0])

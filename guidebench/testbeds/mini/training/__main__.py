@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from guidebench import logs
 from guidebench.testbeds.mini.training.loop import Settings
 from guidebench.testbeds.mini.training.plan import PLAN, STAGES, run_plan, run_stage
 
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the stages that are not done yet."""
     options = parser().parse_args(arguments)
+    logs.show_on_stderr()
     torch.set_num_threads(options.threads)
     if options.device != "cpu":  # on a CPU everything used here is deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)

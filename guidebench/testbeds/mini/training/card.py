@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from guidebench import files
+from guidebench import files, logs
 from guidebench.errors import GuidebenchError
 from guidebench.store.folders import storage_errors
 from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--out", type=Path, required=True, help="file; MODEL_CARD.md beside the shipped weights")
     command.add_argument("--weights", type=Path, default=SHIPPED, help="folder of networks (default: those that ship)")
     options = command.parse_args(arguments)
+    logs.show_on_stderr()
     torch.set_num_threads(1)
     try:
         manifest = WeightsFolder(options.weights).manifest

@@ -1,5 +1,6 @@
 """Renders the training and held-out photographs into shards on disk, once."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.testbeds.mini.people import SEEDS, Photographs, Style, gather, photograph
 from guidebench.testbeds.mini.renderer import render_points
 from guidebench.testbeds.mini.training.loop import Settings, rng_for
+
+_LOGGER = logging.getLogger(__name__)
 
 PEOPLE_PER_SHARD = 200
 PHOTOS_PER_PERSON = 5
@@ -51,7 +54,7 @@ def render_training_set(settings: Settings, training_set: str) -> None:
             with files.written_aside(path, "wb") as stream:
                 torch.save(shard, stream)
             rate = len(shard["z"]) / (time.process_time() - started)
-            print(f"data: {training_set} {first} at {rate:.0f} images per CPU second", flush=True)
+            _LOGGER.info("data: %s %d at %.0f images per CPU second", training_set, first, rate)
 
 
 def _training_shard(settings: Settings, people: Sequence[int]) -> dict[str, Tensor]:
@@ -137,7 +140,7 @@ def render_held_out_set(settings: Settings, name: str) -> None:
     }
     with files.written_aside(path, "wb") as stream:
         torch.save(shard, stream)
-    print(f"data: {name} has {len(images)} images", flush=True)
+    _LOGGER.info("data: %s has %d images", name, len(images))
 
 
 def render_recognizer_set(settings: Settings) -> None:

@@ -6,8 +6,8 @@ the step, so that a run that was interrupted ends with the same bits as one that
 """
 
 import csv
+import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,8 @@ import torch
 from torch import nn
 
 from guidebench import digest, files, seeds
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Stage:
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        print(f"{self.name}: resumed at step {self.step}", file=sys.stderr, flush=True)
+        _LOGGER.info("%s: resumed at step %d", self.name, self.step)
 
     def run(self, stop_after: int | None = None) -> dict[str, Any]:
         """Train to the end (or, for tests, until `stop_after` steps are done) and return the stage's summary."""
@@ -170,7 +172,7 @@ class Stage:
     def _log(self, numbers: Mapping[str, float]) -> None:
         row = {"step": self.step, "cpu_seconds": round(self.cpu_seconds, 1), **numbers}
         text = " ".join(f"{key} {value:.5g}" for key, value in row.items())
-        print(f"{time.strftime('%H:%M:%S')} {self.name}: {text}", file=sys.stderr, flush=True)
+        _LOGGER.info("%s %s: %s", time.strftime("%H:%M:%S"), self.name, text)
         with (self.folder / "log.csv").open("a", newline="") as file:
             writer = csv.writer(file)
             for key, value in numbers.items():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from guidebench.testbeds.mini.training.loop import Settings, rng_for
 from guidebench.testbeds.mini.training.presence import faceless_images
 from guidebench.testbeds.mini.training.recognition import verification
 
+_LOGGER = logging.getLogger(__name__)
+
 Numbers = dict[str, float]
 
 HELD_OUT_SETS = ("validation", "development")  # what `measure` takes from the held-out photographs
@@ -40,7 +43,7 @@ def measure_weights(settings: Settings) -> None:
     """Everything that the model card reports of newly trained weights, into `measure/measured.json`."""
     measured = measure(settings, weights_folder(settings))
     files.write_json(measured, settings.folder("measure") / "measured.json")
-    print(json.dumps(measured, indent=1))
+    _LOGGER.info("measured: %s", json.dumps(measured))
 
 
 def measure(settings: Settings, weights: Path) -> dict[str, Any]:

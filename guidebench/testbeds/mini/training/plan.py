@@ -1,5 +1,6 @@
 """The stages of mini's training, what each needs, and a runner that keeps a few processes busy."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import torch
 
 from guidebench import files
 from guidebench.testbeds.mini.training.loop import Settings
+
+_LOGGER = logging.getLogger(__name__)
 
 # Large temporaries are otherwise page-faulted afresh by glibc at every step, which costs up to ten times the time.
 ALLOCATOR = {
@@ -72,7 +75,7 @@ def run_stage(settings: Settings, name: str) -> None:
     if missing:
         raise SystemExit(f"stage '{name}' needs {', '.join(missing)} first; run them, or all with no --stages")
     if is_done(settings, name):
-        print(f"{name}: done before", file=sys.stderr)
+        _LOGGER.info("%s: done before", name)
         return
     module, _, attribute = stage.target.partition(":")
     target = getattr(import_module(f"{PACKAGE}.{module}"), attribute)
@@ -125,6 +128,6 @@ def run_plan(settings: Settings, names: Sequence[str], arguments: Sequence[str],
 
 
 def _start(name: str, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-    print(f"{time.strftime('%H:%M:%S')} starting {name}", file=sys.stderr, flush=True)
+    _LOGGER.info("%s starting %s", time.strftime("%H:%M:%S"), name)
     command = [sys.executable, "-m", PACKAGE, *arguments, "--stages", name, "--workers", "1"]
     return subprocess.Popen(command, env={**os.environ, **ALLOCATOR})

@@ -41,7 +41,7 @@ SECTIONS = {
     },
     "Write a method": {
         "new": ("new:new", "Write a file to start from."),
-        "check": ("main:check", "Check in seconds that a method, metric or testbed keeps its contract."),
+        "check": ("main:check", "Check that a method, metric or testbed keeps its contract."),
     },
     "Look up": {
         "list": ("show:list_command", "List methods, protocols, suites, testbeds and metrics."),
@@ -158,7 +158,7 @@ def main() -> None:
 @click.command()
 @click.argument("spec")
 def check(spec: str) -> None:
-    """Check in seconds that a method, metric or testbed keeps its contract.
+    """Check that a method, metric or testbed keeps its contract.
 
     SPEC is a registered name, path/to/file.py:Name or module:Name. Methods run on the analytic testbed. Exit code 1 if
     a check fails.

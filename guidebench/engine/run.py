@@ -391,7 +391,7 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
 
     Raises BadInput if no method has the field, or the value does not fit.
     """
-    wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)  # type: ignore[arg-type]
+    wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)
     name = registry.testbed_class(testbed).name
     texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
     known: dict[str, list[str]] = {}

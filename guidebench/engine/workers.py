@@ -7,6 +7,7 @@ its pipe does, so that nothing outlives a killed parent for longer than the tria
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -203,19 +204,22 @@ class Pool(Executor):
 
     def description(self) -> Description:
         """See `Executor.description`; answered by the first worker that is ready."""
-        ready = wait([member.pipe for member in self._members])
-        member = next(member for member in self._members if member.pipe is ready[0])
-        try:
-            message = member.pipe.recv()
-        except (EOFError, OSError):
-            raise GuidebenchError(
-                "a worker process died while it loaded the testbed (out of memory?); give fewer --workers"
-            ) from None
-        _raise_if_fatal(message)
-        member.ready = True
-        description = message[1]
-        assert isinstance(description, Description)
-        return description
+        while True:
+            ready = wait([member.pipe for member in self._members])
+            member = next(member for member in self._members if member.pipe is ready[0])
+            try:
+                message = member.pipe.recv()
+            except (EOFError, OSError):
+                raise GuidebenchError(
+                    "a worker process died while it loaded the testbed (out of memory?); give fewer --workers"
+                ) from None
+            _raise_if_fatal(message)
+            match message:
+                case ("log", name, level, text):
+                    logging.getLogger(name).log(level, text)
+                case ("ready", Description() as description):
+                    member.ready = True
+                    return description
 
     def run(self, cases: Sequence[Case]) -> Iterator[Event]:
         """See `Executor.run`."""
@@ -246,6 +250,8 @@ class Pool(Executor):
             return
         _raise_if_fatal(message)
         match message:
+            case ("log", name, level, text):
+                logging.getLogger(name).log(level, text)
             case ("ready", _):
                 member.ready = True
                 yield from self._give(member, waiting)
@@ -324,7 +330,8 @@ def _main_hidden() -> Iterator[None]:
     try:
         yield
     finally:
-        vars(main).update(hidden)
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _ignore_interrupts() -> Any:
@@ -343,6 +350,7 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
     _ignore_interrupts()
     os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
+    _forward_logs(pipe)
     try:
         worker = Worker(setup)
         pipe.send(("ready", worker.description()))
@@ -356,6 +364,24 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     except Exception as error:  # a defect of guidebench itself: say where, once
         traceback.print_exc()
         pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; please report it"))
+
+
+class _Forwarded(logging.Handler):
+    """Hands a worker's messages to the parent, whose handlers they concern."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone
+            self._pipe.send(("log", record.name, record.levelno, record.getMessage()))
+
+
+def _forward_logs(pipe: Connection) -> None:
+    logger = logging.getLogger("guidebench")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_Forwarded(pipe))
 
 
 class _Throttled:
@@ -382,7 +408,7 @@ def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: b
 
 
 def default_workers(device: str, *, heavy: bool = False) -> int:
-    """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one a core, at most 8."""
+    """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one per core, at most 8."""
     if device != "cpu" or heavy:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

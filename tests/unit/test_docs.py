@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 import pytest
 
+from guidebench.chosen import ChosenMethod
 from guidebench.commands.check import check_method
 from guidebench.commands.main import main
 from guidebench.metric import Score
 from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol
-from guidebench.store.folders import Record
+from guidebench.store.record import Attempt, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +42,8 @@ def test_every_protocol_key_is_explained():
 
 def test_every_field_of_a_record_and_of_a_score_is_explained():
     text = (ROOT / "docs/records.md").read_text()
-    names = [field.name for kind in (Record, Score) for field in dataclasses.fields(kind)]
+    kinds = (Record, TrialSpec, ChosenMethod, Instrument, Judge, Environment, Cost, Outcome, Attempt, Score)
+    names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 

@@ -45,23 +45,23 @@ def test_sizes_are_the_papers_but_for_more_seeds_on_mini():
 
 def test_table_3_changes_the_range_of_the_baselines_adjacency_loss_only():
     suite = suites.load("table-3").resolve("mini")
-    built = [choice.build("mini")[0] for choice in suite.choices]
+    built = [entrant.method for entrant in suite.entrants]
     assert [method.target_kind for method in built] == ["mean"] * 5
     assert [method.adjacency_loss for method in built] == [False, True, True, True, True]
     assert [method.alpha_max for method in built[1:]] == [10.0, 15.0, 20.0, 30.0]
     assert {method.global_loss for method in built} == {False}
-    assert built[0] == suites.load("table-2").resolve("mini").choices[0].build("mini")[0]
+    assert built[0] == suites.load("table-2").resolve("mini").entrants[0].method
 
 
 def test_figure_9_changes_the_distance_of_the_target_only():
-    built = [choice.build("mini")[0] for choice in suites.load("figure-9").resolve("mini").choices]
+    built = [entrant.method for entrant in suites.load("figure-9").resolve("mini").entrants]
     assert [method.target_distance for method in built] == [-30.0, 0.0, 15.0, 30.0, 45.0, 60.0]
-    assert built[3] == suites.load("table-2").resolve("mini").choices[3].build("mini")[0]
+    assert built[3] == suites.load("table-2").resolve("mini").entrants[3].method
     assert {dataclasses.replace(method, target_distance=30.0) for method in built} == {built[3]}
 
 
 def test_table_4_adds_the_global_loss_to_the_baseline():
-    first, second = (choice.build("mini")[0] for choice in suites.load("table-4").resolve("mini").choices)
+    first, second = (entrant.method for entrant in suites.load("table-4").resolve("mini").entrants)
     assert (first.global_loss, second.global_loss) == (False, True)
     assert (second.adjacency_loss, second.target_kind) == (False, "mean")
 
@@ -148,7 +148,7 @@ def test_the_documentation_explains_every_key_and_its_example_is_a_suite(root):
 def test_settings_that_do_not_fit_are_answered_with_suite_and_row(settings, words):
     suite = parse(ROWS.replace("method", f"set = {{ {settings} }}, title = 'A', method")).resolve("linear")
     with pytest.raises(BadInput) as caught:
-        _ = suite.choices
+        _ = suite.entrants
     assert [word for word in ["mine", "'A'", *words] if word not in str(caught.value)] == []
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import click
 import pytest
 
 from guidebench.commands import run as commands
-from guidebench.engine.run import Common, Options
+from guidebench.engine import run as engine
+from guidebench.errors import BadInput
 
 
 def parsed(command: click.Command, *words: str) -> click.Context:
@@ -30,23 +32,33 @@ def test_other_seeds_are_refused_with_what_was_given(text):
 
 
 @pytest.mark.parametrize(
-    ("command", "own", "words"),
+    ("command", "function", "own"),
     [
-        (commands.run, set(), ["--protocol", "smoke", "--method", "guide"]),
-        (commands.evaluate, {"path", "loader", "name"}, ["--protocol", "smoke", "--checkpoint", "x.pkl"]),
+        (commands.run, engine.run, set()),
+        (commands.evaluate, engine.evaluate, set()),
+        (commands.reproduce, engine.reproduce, {"style", "dry_run"}),
     ],
-    ids=["run", "evaluate"],
+    ids=["run", "evaluate", "reproduce"],
 )
-def test_options_are_fields_of_the_engines_options(command, own, words):
-    fields = {field.name for field in dataclasses.fields(Options)}
-    assert set(parsed(command, *words).params) - own <= fields
+def test_a_command_is_a_coat_over_the_function_of_its_name(command, function, own):
+    """Options are arguments of the function, with the same defaults; what is not given is None there, too."""
+    arguments = {name: item.default for name, item in inspect.signature(function).parameters.items()}
+    arguments |= {field.name: field.default for field in dataclasses.fields(engine.Options)}
+    for option in command.params:
+        name = {"name": "suite"}.get(option.name, option.name) if command is commands.reproduce else option.name
+        if name in own:
+            continue
+        assert name in arguments, name
+        if isinstance(option, click.Option) and not option.required and name != "settings":
+            default = () if option.multiple else option.to_info_dict()["default"]
+            assert default in (arguments[name], None) or str(arguments[name]) == str(default), name
 
 
-def test_what_is_not_given_is_the_engines_default():
-    given = parsed(commands.reproduce, "table-2").params
-    for field in dataclasses.fields(Common):
-        if field.name in given:
-            assert given[field.name] == field.default, field.name
+def test_settings_are_field_and_value():
+    assert commands._settings(("lr=0.1", " steps = 7 ", "note=a=b")) == {"lr": "0.1", "steps": "7", "note": "a=b"}
+    for text in ("lr", "=1", ""):
+        with pytest.raises(BadInput, match="FIELD=VALUE"):
+            commands._settings((text,))
 
 
 def test_the_same_command_leaves_out_what_concerns_one_run_only():

@@ -28,7 +28,9 @@ def test_everything_is_listed_with_a_summary():
             assert any(line.split(maxsplit=1) == [name, summary] for line in text.splitlines()), name
 
 
-@pytest.mark.parametrize("name", [*protocol.names(), *suites.names(), *registry.methods(), *registry.TESTBEDS])
+@pytest.mark.parametrize(
+    "name", [*protocol.names(), *suites.names(), *registry.methods(), *registry.testbeds(), *registry.metrics()]
+)
 def test_whatever_has_a_name_is_shown(name):
     result = guidebench("show", name)
     assert result.exit_code == 0, result.output

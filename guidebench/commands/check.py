@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from guidebench import chosen, digest, registry, seeds
-from guidebench.commands.check_supports import supports
+from guidebench.commands.check_supports import NAMED, supports
 from guidebench.commands.finding import Finding, guarded
 from guidebench.engine import isolation, trial
 from guidebench.engine.bench import Bench
@@ -70,7 +70,8 @@ def _findings(spec: str) -> Iterator[Finding]:
         return
 
     bench = Bench(LinearTestbed())
-    (request,), (another,) = (bench.cast(_PROTOCOL, index).requests for index in (0, 1))
+    asking = dataclasses.replace(_PROTOCOL, retain_named=NAMED if method.needs_retained else 0)
+    (request,), (another,) = (bench.cast(asking, index).requests for index in (0, 1))
     (item,) = request.forget
     source = bench.players.generator
     first = _attempt(bench, method, request, request)

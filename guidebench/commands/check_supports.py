@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from guidebench.engine.bench import Bench
 
 SETTINGS = {"single": (1, 1), "simultaneous": (2, 1), "sequential": (1, 2)}  # people per request, requests
-_NAMED = 2  # people to keep that are named to a method which needs some
+NAMED = 2  # people to keep that are named to a method which needs some
 
 
 def supports(method: Unlearner, bench: Bench) -> Finding:
@@ -31,7 +31,7 @@ def supports(method: Unlearner, bench: Bench) -> Finding:
                 _unlearn(method, bench, _protocol(method, forget, requests))
             except GuidebenchError as error:
                 return Finding("supports", False, f"{setting} is declared, but asked for {_asked(setting)}: {error}")
-    named = f", with {_NAMED} people named to keep" if method.needs_retained else ""
+    named = f", with {NAMED} people named to keep" if method.needs_retained else ""
     return Finding("supports", True, f"{', '.join(setting for setting in SETTINGS if setting in declared)}{named}")
 
 
@@ -49,7 +49,7 @@ def _protocol(method: Unlearner, forget: int, requests: int) -> Protocol:
         forget=forget,
         requests=requests,
         retain=0,
-        retain_named=_NAMED if method.needs_retained else 0,
+        retain_named=NAMED if method.needs_retained else 0,
         views=3,
         samples=2,
     )

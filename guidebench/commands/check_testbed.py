@@ -126,6 +126,8 @@ def _unfrozen(parts: dict[str, nn.Module]) -> str | None:
 
 def _players(built: _Built) -> str | None:
     players = built.players
+    if not isinstance(players, Players):
+        return f"players() must return guidebench.testbed.Players, it returned a {type(players).__name__}"
     without = [name for name in _PLAYERS if not players.digests.get(name)]
     if without:
         return f"digests lack {', '.join(without)}; give the SHA-256 of each player's weights"
@@ -144,11 +146,16 @@ def _players(built: _Built) -> str | None:
 
 def _judges(built: _Built) -> str | None:
     judges = built.judges
+    if not isinstance(judges, Judges):
+        return f"judges() must return guidebench.testbed.Judges, it returned a {type(judges).__name__}"
     if not judges.recognizers:
         return "there is no recogniser; identity needs at least one judge"
     without = [name for name in (*judges.recognizers, "features") if not judges.digests.get(name)]
     if without:
         return f"digests lack {', '.join(without)}; give the SHA-256 of each judge's weights"
+    strange = sorted({*judges.different_people, *judges.descriptions} - set(judges.recognizers))
+    if strange:
+        return f"different_people or descriptions name {', '.join(strange)}, which is not a recogniser"
     if judges.real is not None and judges.real.mean.shape != (judges.features.dim,):
         return f"statistics of real images have {judges.real.mean.size} numbers, features {judges.features.dim}"
     return _unfrozen({**judges.recognizers, "features": judges.features.extractor})

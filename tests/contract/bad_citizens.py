@@ -241,3 +241,41 @@ class DrawsGlobally(Obedient):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         generator.get_parameter("backbone.coarse.bias").add_(torch.randn(12), alpha=0.01)
         return super().unlearn(generator, request, context)
+
+
+@dataclass(frozen=True)
+class ClaimsSimultaneous(Obedient):
+    supports = frozenset({"single", "simultaneous"})
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        (_,) = request.forget
+        return super().unlearn(generator, request, context)
+
+
+@dataclass(frozen=True)
+class ClaimsSequential(Obedient):
+    """Takes the original for granted."""
+
+    supports = frozenset({"single", "sequential"})
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        mine = generator.get_parameter("backbone.coarse.bias")
+        assert torch.equal(mine, context.source.get_parameter("backbone.coarse.bias")), "not the original"
+        return super().unlearn(generator, request, context)
+
+
+@dataclass(frozen=True)
+class ClaimsNonsense(Obedient):
+    supports = "several"  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class NeedsRetained(Obedient):
+    """A good one, where people are named to it."""
+
+    supports = frozenset({"single", "sequential"})
+    needs_retained = True
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        assert request.retain
+        return super().unlearn(generator, request, context)

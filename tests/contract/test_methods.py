@@ -9,10 +9,12 @@ import torch
 
 from guidebench import chosen, registry
 from guidebench.commands import new
-from guidebench.commands.check import Finding, check_method
+from guidebench.commands.check import check_method
+from guidebench.commands.finding import Finding
 from guidebench.engine import trial
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, MethodError
+from guidebench.metrics.identity import paired_cosine
 from guidebench.protocol import Protocol
 from guidebench.testbeds.linear import LinearTestbed
 
@@ -20,7 +22,7 @@ HERE = Path(__file__).parent
 GOOD = [f"{HERE / 'good_citizens.py'}:{name}" for name in ("Adapter", "Wrapper")]
 ALL_CHECKS = (
     *("loads", "fields", "returns", "players", "judges", "progress", "copy"),
-    *("interface", "renders", "batches", "noise", "repeats", "reacts", "saves"),
+    *("interface", "renders", "batches", "noise", "repeats", "reacts", "saves", "supports"),
 )
 PROTOCOL = Protocol(
     name="contract", version=1, title="contract", source="dev", identities=1, retain=2, views=3, samples=64
@@ -55,8 +57,8 @@ def test_adapters_and_wrappers_are_judged_like_any_method(spec: str) -> None:
     bench = Bench(LinearTestbed())
     outcome = trial.run_trial(bench, PROTOCOL, registry.load_method(spec), 0, 0, lambda step, scalars: None)
     sight = outcome.evidence.sights["plain"]
-    assert sight.after_found[0].all()
-    assert float((sight.before[0] * sight.after[0]).sum(axis=-1).mean()) < 0.9
+    assert sight.after.found[0, 0].all()
+    assert paired_cosine(sight.before.vectors[0], sight.after.vectors[0, 0]).mean() < 0.9
 
 
 @pytest.mark.parametrize("name", ["Obedient", "DrawsGlobally"])
@@ -119,7 +121,13 @@ def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_
         trial.run_trial(bench, PROTOCOL, registry.load_method(bad(name)), 0, 0, lambda step, scalars: None)
     outcome = trial.run_trial(bench, PROTOCOL, registry.load_method("nothing"), 0, 0, lambda step, scalars: None)
     sight = outcome.evidence.sights["plain"]
-    assert (sight.before[0] * sight.after[0]).sum(axis=-1).min() > 1 - 1e-6
+    assert paired_cosine(sight.before.vectors[0], sight.after.vectors[0, 0]).min() > 1 - 1e-6
+
+
+def test_a_method_that_needs_retained_people_is_given_some() -> None:
+    findings = check_method(bad("NeedsRetained"))
+    assert wrong(findings) == {}
+    assert findings[-1].detail == "single, sequential, with 2 people named to keep"
 
 
 def test_a_misspelt_method_is_one_finding_with_the_close_match() -> None:

@@ -27,6 +27,9 @@ def extrapolated_target(latent: Tensor, average: Tensor, distance: float) -> Ten
     w_t = w̄ - d · (w_u - w̄) / ‖w_u - w̄‖, the norm over all num_ws × w_dim numbers of a code.
     latent: (n, num_ws, w_dim). average: broadcasts against it. Returns (n, num_ws, w_dim); a code that is the average
     itself has no opposite and stays where it is.
+
+    >>> extrapolated_target(torch.tensor([[[6.0, 8.0]]]), torch.zeros(1, 2), distance=5.0).tolist()
+    [[[-3.0, -4.0]]]
     """
     return average - distance * _unit(latent - average)
 

@@ -17,12 +17,20 @@ _EXACT_MODES = {"RGB", "RGBA", "L", "LA", "P", "PA", "1"}  # of Pillow; any othe
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """(n, 3, h, w) float in about [-1, 1] -> uint8: floor(clamp(127.5 x + 128, 0, 255)), as GUIDE writes PNGs."""
+    """(n, 3, h, w) float in about [-1, 1] -> uint8: floor(clamp(127.5 x + 128, 0, 255)), as GUIDE writes PNGs.
+
+    >>> to_uint8(torch.tensor([-1.2, -1.0, 0.0, 1.0])).tolist()
+    [0, 0, 128, 255]
+    """
     return (127.5 * images + 128).clamp(0, 255).to(torch.uint8)
 
 
 def from_uint8(images: Tensor) -> Tensor:
-    """(n, 3, h, w) uint8 -> float32 in [-1, 1]: x / 127.5 - 1."""
+    """(n, 3, h, w) uint8 -> float32 in [-1, 1]: x / 127.5 - 1.
+
+    >>> from_uint8(torch.tensor([0, 255], dtype=torch.uint8)).tolist()
+    [-1.0, 1.0]
+    """
     return images.to(torch.float32) / 127.5 - 1
 
 
@@ -54,7 +62,7 @@ def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) 
     """A photograph file as an upright RGB picture: its EXIF rotation is applied, grey and palettes become RGB.
 
     least: smallest shorter side in pixels. Raises `guidebench.errors.BadInput`, naming the file and the cure, if it is
-    no image, damaged, too small, not square though it must be, or of a kind that no conversion to RGB keeps as it
+    not an image, damaged, too small, not square though it must be, or of a kind that no conversion to RGB keeps as it
     looks: CMYK, more than 8 bits a channel, transparency.
     """
     try:

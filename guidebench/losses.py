@@ -1,6 +1,6 @@
 """What methods share: three distances between what a generator makes and what it should make.
 
-Each is a pure function with one number a row, so that a method can stack all its latent codes into one batch and weigh
+Each is a pure function that gives one number per row, so that a method can stack all its latent codes into one batch and weigh
 the rows as it likes. The local unlearning loss of GUIDE (arXiv 2405.09879) is the weighted sum of the three; Eq. 7
 takes it at codes near the forgotten one, and Eq. 8 takes the perceptual distance alone at random codes.
 """
@@ -18,6 +18,9 @@ def feature_distance(features: Tensor, target: Tensor) -> Tensor:
 
     features: (n, ...) of the generator in training. target: the same shape, of the source generator; gets no gradient.
     Returns (n,), each ≥ 0. Raises ValueError if the shapes differ.
+
+    >>> feature_distance(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 3.0], [1.0, 1.0]])).tolist()
+    [5.0, 0.0]
     """
     if features.shape != target.shape:
         raise ValueError(f"features {tuple(features.shape)} and target {tuple(target.shape)} differ in shape")

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from guidebench.testbed import Testbed
 
 PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them
-PACKAGES = {"torch": ">=2.13,<2.14", "torchvision": ">=0.28,<0.29", "insightface": ">=1.0"}
+PACKAGES = {"torch": ">=2.13", "torchvision": ">=0.28", "insightface": ">=1.0"}
+TRIED_TORCH = ("2.13.0", "2.14.1")  # the releases that the tests were run with; docs/dependencies.md names them, too
 SCARCE_BYTES = 1_000_000_000  # free space below which there is a note
 TOO_FEW_BYTES = 50_000_000  # and below which a run would soon stop
 
@@ -63,7 +64,7 @@ def examine(testbed: str, *, device: str = "auto", out: Path = Path("runs")) -> 
     """
     registry.TESTBED.entry(testbed)
     torch = _import("torch")
-    findings = [_python(), *_versions(), torch]
+    findings = [_python(), *_versions(), *_fit(), torch]
     if torch.level == "FAIL":
         return findings
     kind = registry.testbed_class(testbed)
@@ -114,6 +115,29 @@ def _versions() -> Iterator[Finding]:
             yield Finding("FAIL", name, "is not installed", REPAIR_PACKAGES)
         elif not SpecifierSet(bounds, prereleases=True).contains(version):
             yield Finding("FAIL", name, f"{version} is installed, {bounds} is needed", REPAIR_PACKAGES)
+
+
+def _fit() -> Iterator[Finding]:
+    """Whether torch is one that this version was tried with, and the one that the installed torchvision asks for.
+
+    Each torchvision names its torch in its own metadata, so that this knows pairs that are younger than guidebench.
+    Neither is a failure: guidebench needs only that torchvision can be imported, which is looked at by itself.
+    """
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    torch, torchvision = _version("torch"), _version("torchvision")
+    if torch is None or torchvision is None:
+        return
+    newest = TRIED_TORCH[-1]
+    if Version(torch).release[:2] > Version(newest).release[:2]:
+        yield Finding("note", "torch", f"{torch} is newer than {newest}, the newest that guidebench was tried with")
+    for asked in map(Requirement, metadata.requires("torchvision") or []):
+        applies = asked.marker is None or asked.marker.evaluate({"extra": ""})
+        if asked.name == "torch" and applies and not asked.specifier.contains(torch, prereleases=True):
+            told = f"{torchvision} is made for torch {asked.specifier}, and {torch} is installed"
+            repair = f"{_PIP} install torchvision torch=={Version(torch).public}"  # named, so that pip keeps it
+            yield Finding("note", "torchvision", told, repair)
 
 
 def _version(name: str) -> str | None:

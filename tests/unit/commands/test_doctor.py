@@ -185,12 +185,59 @@ def test_without_torch_nothing_else_is_looked_at(monkeypatch):
     assert found[-1].name == "torch" and not doctor.can_run(found) and doctor.next_command(found, "mini")
 
 
+def install(monkeypatch, torch: str, torchvision: str, *requires: str) -> None:
+    """Make these two look installed; ``requires`` is torchvision's metadata."""
+    version, real = {"torch": torch, "torchvision": torchvision}, (metadata.version, metadata.requires)
+    monkeypatch.setattr(metadata, "version", lambda name: version.get(name) or real[0](name))
+    monkeypatch.setattr(metadata, "requires", lambda name: list(requires) if name in version else real[1](name))
+
+
 def test_versions_out_of_bounds_are_named(monkeypatch):
-    """torch 2.15 beside an older torchvision is what an open requirement ends in."""
-    real = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: "2.15.0+cu130" if name == "torch" else real(name))
-    (found,) = doctor._versions()
-    assert found.level == "FAIL" and "2.15.0+cu130" in found.detail and ">=2.13,<2.14" in found.detail
+    install(monkeypatch, "2.12.1+cu130", "0.27.1")
+    old_torch, old_torchvision = doctor._versions()
+    assert old_torch.level == "FAIL" and "2.12.1+cu130" in old_torch.detail and ">=2.13" in old_torch.detail
+    assert old_torchvision.level == "FAIL" and "0.27.1" in old_torchvision.detail
+
+
+@pytest.mark.parametrize(
+    ("torch", "torchvision", "requires"),
+    [
+        ("2.13.0+cpu", "0.28.0", ["numpy", "torch (==2.13.0)", "scipy ; extra == 'scipy'"]),
+        ("2.14.0", "0.29.0", ["torch (==2.14.0)"]),
+        ("2.14.1+cu130", "0.29.1", ["torch (>=2.14.0)"]),
+    ],
+)
+def test_a_torchvision_beside_the_torch_that_it_names_is_no_finding(monkeypatch, torch, torchvision, requires):
+    """What the released packages require, local versions included."""
+    install(monkeypatch, torch, torchvision, *requires)
+    assert list(doctor._versions()) == list(doctor._fit()) == []
+
+
+@pytest.mark.parametrize(
+    ("torch", "torchvision", "asked"), [("2.14.1", "0.28.0", "==2.13.0"), ("2.13.0+cpu", "0.29.1", ">=2.14.0")]
+)
+def test_a_torchvision_for_another_torch_is_noted_with_the_command_that_keeps_torch(
+    monkeypatch, torch, torchvision, asked
+):
+    install(monkeypatch, torch, torchvision, f"torch ({asked})", "torch (==1.0) ; extra == 'old'")
+    (found,) = doctor._fit()
+    assert (found.level, found.name) == ("note", "torchvision")
+    assert found.detail == f"{torchvision} is made for torch {asked}, and {torch} is installed"
+    assert found.repair.endswith(f"-m pip install torchvision torch=={torch.partition('+')[0]}")
+
+
+def test_a_torch_that_is_newer_than_those_tried_is_noted_and_a_later_patch_is_not(monkeypatch):
+    install(monkeypatch, "2.14.7", "0.29.1", "torch (>=2.14.0)")
+    assert list(doctor._fit()) == []
+    install(monkeypatch, "2.15.0+cu130", "0.29.1", "torch (>=2.14.0)")
+    (found,) = doctor._fit()
+    assert found.level == "note" and "2.15.0+cu130 is newer than 2.14.1" in found.detail
+
+
+def test_the_torch_releases_that_were_tried_are_told_and_the_pinned_one_is_among_them(root: Path):
+    text, pins = (root / "docs/dependencies.md").read_text(), (root / "constraints.txt").read_text().splitlines()
+    assert all(f"torch {release}" in text for release in doctor.TRIED_TORCH)
+    assert [line for line in pins if line.startswith("torch==")] == [f"torch=={doctor.TRIED_TORCH[0]}"]
 
 
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-_PIP = f"{shlex.quote(sys.executable)} -m pip"
-REPAIR_PACKAGES = f"{_PIP} install -c constraints.txt ."  # in the clone
-REPAIR_ONNXRUNTIME = f"{_PIP} install --force-reinstall --no-deps onnxruntime-gpu"
+PIP = f"{shlex.quote(sys.executable)} -m pip"
+REPAIR_PACKAGES = f"{PIP} install -c constraints.txt ."  # in the clone
+REPAIR_ONNXRUNTIME = f"{PIP} install --force-reinstall --no-deps onnxruntime-gpu"
 REPAIR_LIBRARIES = "apt-get install -y --no-install-recommends libgl1 libglib2.0-0"

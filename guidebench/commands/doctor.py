@@ -27,7 +27,7 @@ from guidebench.assets.catalogue import needed_by
 from guidebench.commands import common
 from guidebench.environment import resolve_device
 from guidebench.errors import EXIT_BAD_INPUT, BadInput, GuidebenchError
-from guidebench.repairs import REPAIR_LIBRARIES, REPAIR_ONNXRUNTIME, REPAIR_PACKAGES
+from guidebench.repairs import PIP, REPAIR_LIBRARIES, REPAIR_ONNXRUNTIME, REPAIR_PACKAGES
 from guidebench.text import bytes_in_words
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _fit() -> Iterator[Finding]:
         applies = asked.marker is None or asked.marker.evaluate({"extra": ""})
         if asked.name == "torch" and applies and not asked.specifier.contains(torch, prereleases=True):
             told = f"{torchvision} is made for torch {asked.specifier}, and {torch} is installed"
-            repair = f"{_PIP} install torchvision torch=={Version(torch).public}"  # named, so that pip keeps it
+            repair = f"{PIP} install torchvision torch=={Version(torch).public}"  # named, so that pip keeps it
             yield Finding("note", "torchvision", told, repair)
 
 

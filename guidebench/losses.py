@@ -1,8 +1,8 @@
 """What methods share: three distances between what a generator makes and what it should make.
 
-Each is a pure function that gives one number per row, so that a method can stack all its latent codes into one batch and weigh
-the rows as it likes. The local unlearning loss of GUIDE (arXiv 2405.09879) is the weighted sum of the three; Eq. 7
-takes it at codes near the forgotten one, and Eq. 8 takes the perceptual distance alone at random codes.
+Each is a pure function that gives one number per row, so that a method can stack all its latent codes into one batch
+and weigh the rows as it likes. The local unlearning loss of GUIDE (arXiv 2405.09879) is the weighted sum of the three;
+Eq. 7 takes it at codes near the forgotten one, and Eq. 8 takes the perceptual distance alone at random codes.
 """
 
 from __future__ import annotations

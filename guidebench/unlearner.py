@@ -42,7 +42,7 @@ class ForgetItem:
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """Who must not be generated any more, and who is named as someone to keep."""
+    """Who must not be generated any more, and who is named as someone to keep (a protocol's `retain_named`)."""
 
     forget: tuple[ForgetItem, ...]
     retain: tuple[ForgetItem, ...] = ()
@@ -89,12 +89,17 @@ class Context:
 
 
 class Unlearner(ABC):
-    """A method. Subclasses are frozen dataclasses; every field is a recorded hyper-parameter."""
+    """A method. Subclasses are frozen dataclasses; every field is a recorded hyper-parameter.
+
+    `supports` says what a protocol may ask: "single" (one request for one person), "simultaneous" (several people in
+    one request), "sequential" (further requests on the generator that it returned before). A run that asks for more is
+    refused before it starts.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""  # one line for `guidebench list methods`
     paper: ClassVar[str] = ""  # citation, if published
-    supports: ClassVar[frozenset[str]] = frozenset({"single"})  # | {"simultaneous", "sequential"}
+    supports: ClassVar[frozenset[str]] = frozenset({"single"})  # what a protocol may ask of it, see below
     needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
@@ -108,8 +113,11 @@ class Unlearner(ABC):
         what you like and return it, or return a wrapper of your own around it. Must not change ``context.source``.
         """
 
-    def for_trial(self, identity: str, seed: int) -> Unlearner:
-        """The method as one trial runs it; default: as it is."""
+    def for_trial(self, people: str, seed: int) -> Unlearner:
+        """The method as one trial runs it; default: as it is.
+
+        people: the forgotten person's name, or that of the group (`guidebench.evidence.group_name`).
+        """
         return self
 
     def inputs(self) -> Mapping[str, str]:

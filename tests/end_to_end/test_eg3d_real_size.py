@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +25,8 @@ from guidebench.assets import catalogue
 from guidebench.commands.main import main
 from guidebench.networks import mtcnn
 from guidebench.networks.mtcnn import Detections, FaceDetector
+from guidebench.store.folders import read
+from guidebench.store.record import Record
 from guidebench.testbeds.eg3d import EG3DTestbed
 
 BACKBONE_PARAMETERS = 28_207_533  # of the tri-plane synthesis network, all of which GUIDE trains
@@ -76,7 +77,7 @@ def real_size(tmp_path: Path, monkeypatch, recipe, published_files, root: Path) 
     monkeypatch.setattr(EG3DTestbed, "instant", True)
 
 
-def measured(tmp_path: Path, photographs: Path, *words: str) -> dict[str, Any]:
+def measured(tmp_path: Path, photographs: Path, *words: str) -> Record:
     """The record of GUIDE on one person; says seconds and memory on stderr."""
     started = time.perf_counter()
     arguments = ["run", "--testbed", "eg3d-ffhq", "--photos", str(photographs), "--identities", "1", *words]
@@ -85,23 +86,25 @@ def measured(tmp_path: Path, photographs: Path, *words: str) -> dict[str, Any]:
     )
     assert done.exit_code == 0, done.output
     (path,) = (tmp_path / "runs").glob("records/*/*/*/record.json")
-    record = json.loads(path.read_text())
+    record = read(path.parent)
+    assert record.cost is not None
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stderr.write(
-        f"eg3d-ffhq at real size on {record['device']}: {time.perf_counter() - started:.0f} s with loading, "
-        f"trial {record['seconds']}, peak while unlearning {(record['peak_memory_bytes'] or 0) / 2**30:.1f} GiB, "
+        f"eg3d-ffhq at real size on {record.environment.device}: {time.perf_counter() - started:.0f} s with loading, "
+        f"trial {record.cost.seconds_total:.0f} s, "
+        f"peak while unlearning {(record.cost.peak_memory_bytes or 0) / 2**30:.1f} GiB, "
         f"most resident memory {resident:.1f} GiB\n"
     )
     return record
 
 
-def check(record: dict[str, Any]) -> None:
-    values = {(score["metric"], score["judge"]): score for score in record["scores"]}
+def check(record: Record) -> None:
+    values = {(score.metric, score.judge): score for score in record.outcome.scores}
     for metric in ("id", "id_others", "id_retain", "id_photo", "id_neighbour", "inversion"):
         for judge in ("curricularface", "arcface"):
-            assert math.isfinite(values[metric, judge]["value"]) and values[metric, judge]["lost_before"] == 0
-    assert values["fid_pre", None]["value"] is None and "--samples" in values["fid_pre", None]["reason"]
-    assert 0.99 * BACKBONE_PARAMETERS < record["trainable"] <= BACKBONE_PARAMETERS
+            assert math.isfinite(values[metric, judge].value) and values[metric, judge].lost_before == 0
+    assert values["fid_pre", None].value is None and "--samples" in values["fid_pre", None].reason
+    assert 0.99 * BACKBONE_PARAMETERS < record.cost.trainable <= BACKBONE_PARAMETERS
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """`guidebench reproduce` as a user runs it, on the analytic testbed: shared trials, own rows, resume, forecasts."""
 
-import json
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ from click.testing import CliRunner
 
 from guidebench import suites
 from guidebench.commands.main import main
+from guidebench.store.folders import read
 from guidebench.testbeds.linear import LinearTestbed
 
 OWN = """
@@ -41,7 +41,7 @@ def reproduce(suite, *arguments, out, testbed="linear"):
 
 def records(out):
     files = sorted(path for path in Path(out).glob("records/**/record.json") if ".building" not in str(path))
-    return [json.loads(path.read_text()) for path in files]
+    return [read(path.parent) for path in files]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_rows_stand_under_their_titles_with_the_values_of_their_records(tmp_path
     result = reproduce("table-4", "--identities", "1", "--format", "markdown", out=tmp_path)
     assert result.exit_code == 0, result.output
     by_label = {
-        record["label"]: next(score["value"] for score in record["scores"] if score["metric"] == "fid_pre")
+        record.spec.method.label: next(score.value for score in record.outcome.scores if score.metric == "fid_pre")
         for record in records(tmp_path)
     }
     titles = {"local loss": "mean-latent", "+ global loss": "mean-latent(global_loss=True)"}
@@ -159,7 +159,7 @@ def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     seconds = {}
     for record in records(tmp_path):
-        seconds.setdefault(record["label"], []).append(record["seconds"]["total"])
+        seconds.setdefault(record.spec.method.label, []).append(record.cost.seconds_total)
     left = sum(1 * statistics.median(of_row) / 2 for of_row in seconds.values())
     assert re.search(rf"^2 trials .*\b2\b.*: {left:.1f} s$", result.stdout, re.MULTILINE)
     row = next(line for line in result.stdout.splitlines() if "+ global loss" in line)

@@ -1,5 +1,6 @@
 """`guidebench run` as a user runs it, on the analytic testbed: tables, resume, failures, kills, bad input."""
 
+import dataclasses
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from click.testing import CliRunner
 
 import guidebench
 from guidebench.commands.main import main
+from guidebench.store.folders import read
+from guidebench.store.record import Record
 
 SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
 
@@ -26,6 +29,13 @@ def guidebench_run(*arguments, out, **options):
 
 def records(out, kind="records"):
     return sorted(path.parent for path in Path(out).glob(f"{kind}/**/record.json") if ".building" not in str(path))
+
+
+def on_other_weights(folder):
+    """Rewrites a record as if it had been made on other weights, which makes it another trial."""
+    record = read(folder)
+    spec = dataclasses.replace(record.spec, weights=dict.fromkeys(record.spec.weights, "0" * 64))
+    (folder / "record.json").write_text(dataclasses.replace(record, spec=spec).to_json())
 
 
 def write_method(folder, name, body):
@@ -72,8 +82,8 @@ def test_what_is_recorded_is_skipped_and_fresh_measures_it_again(tmp_path):
     fresh = guidebench_run(*SMOKE, "--method", "guide", "--fresh", out=tmp_path)
     assert "3 measured" in fresh.stderr
     for path, content in before.items():
-        old, new = json.loads(content), json.loads((path / "record.json").read_text())
-        assert old["scores"] == new["scores"] and old["key"] == new["key"]
+        old, new = Record.from_json(content), read(path)
+        assert old.outcome.scores == new.outcome.scores and old.key == new.key
 
 
 def test_numbers_do_not_depend_on_workers_order_or_company(tmp_path):
@@ -84,18 +94,13 @@ def test_numbers_do_not_depend_on_workers_order_or_company(tmp_path):
     assert (alone.exit_code, company.exit_code) == (0, 0), company.output
     (one,) = records(tmp_path / "a")
     other = tmp_path / "b" / one.relative_to(tmp_path / "a")
-    assert (
-        json.loads((one / "record.json").read_text())["scores"]
-        == json.loads((other / "record.json").read_text())["scores"]
-    )
+    assert read(one).outcome.scores == read(other).outcome.scores
 
 
 def test_older_records_that_do_not_fit_are_left_out_of_the_table_and_named(tmp_path):
     guidebench_run(*SMOKE, "--method", "mean-latent", "--floors", "none", out=tmp_path)
     (folder,) = records(tmp_path)
-    record = json.loads((folder / "record.json").read_text())
-    record["digests"]["plain"] = "0" * 64
-    (folder / "record.json").write_text(json.dumps(record))
+    on_other_weights(folder)
     result = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0, result.output
     assert "guidebench: " in result.stderr and str(tmp_path) in result.stderr and "weights of plain" in result.stderr
@@ -106,7 +111,7 @@ def test_a_setting_changes_the_row_and_its_label(tmp_path):
     result = guidebench_run(*SMOKE, "--method", "guide", "--set", "steps=5", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0 and "guide(steps=5)" in result.stdout
     (folder,) = records(tmp_path)
-    assert json.loads((folder / "record.json").read_text())["fields"]["steps"] == 5
+    assert read(folder).spec.method.fields["steps"] == 5
 
 
 def test_seeds_identities_and_samples_are_overridden(tmp_path):
@@ -125,14 +130,14 @@ def test_seeds_identities_and_samples_are_overridden(tmp_path):
         out=tmp_path,
     )
     assert result.exit_code == 0, result.output
-    found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path)]
-    assert sorted((item["identity"], item["seed"]) for item in found) == [
+    found = [read(folder) for folder in records(tmp_path)]
+    assert sorted((item.spec.group, item.spec.seed) for item in found) == [
         ("celebahq-0000", 0),
         ("celebahq-0000", 1),
         ("celebahq-0001", 0),
         ("celebahq-0001", 1),
     ]
-    assert {item["protocol"]["samples"] for item in found} == {40}
+    assert {item.spec.protocol.samples for item in found} == {40}
 
 
 MISBEHAVIOUR = {
@@ -180,7 +185,7 @@ def test_a_method_that_misbehaves_fails_its_trials_and_nothing_else(tmp_path, na
     assert [word for word in words if word not in result.stderr] == [] and "1 failed" in result.stderr
     assert len(records(tmp_path / "out")) == 3  # mean-latent and both floors, unharmed
     (failure,) = records(tmp_path / "out", "failures")
-    reason = json.loads((failure / "record.json").read_text())["reason"]
+    reason = read(failure).outcome.reason
     assert [word for word in words if word not in reason] == []
     assert "Traceback" not in result.output
     frame = guidebench.records(tmp_path / "out")
@@ -291,7 +296,7 @@ def test_two_helpers_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["run", "--protocol", "smoke", "--method", "guide", "--workers", "0"],
+        ["run", "--protocol", "smoke", "--method", "guide", "--workers", "-1"],
         ["run", "--protocol", "smoke", "--method", "guide", "--seeds", ","],
         ["run", "--protocol", "smoke"],
         ["report", "x", "--format", "xml"],
@@ -312,7 +317,7 @@ def test_damaged_records_are_named_and_left_out(tmp_path):
     first, second, third = records(tmp_path)
     (first / "evidence.npz").write_bytes(b"PK")
     record = json.loads((second / "record.json").read_text())
-    (second / "record.json").write_text(json.dumps({**record, "protocol": {}}))
+    (second / "record.json").write_text(json.dumps({**record, "spec": {}}))
     (tmp_path / "failures" / "smoke" / "guide" / first.name / "1abc").mkdir(parents=True)
     for command in (["rescore"], ["status"], ["report"], ["scores"]):
         done = CliRunner().invoke(main, [*command, str(tmp_path)])
@@ -326,9 +331,7 @@ def test_orderings_refuse_records_that_do_not_belong_together(tmp_path):
     for method in ("mean-latent", "guide"):
         guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path)
     guide = next(folder for folder in records(tmp_path) if folder.parent.name == "guide")
-    record = json.loads((guide / "record.json").read_text())
-    record["digests"]["plain"] = "0" * 64
-    (guide / "record.json").write_text(json.dumps(record))
+    on_other_weights(guide)
     done = CliRunner().invoke(main, ["orderings", str(tmp_path)])
     assert done.exit_code == 2 and "plain" in done.stderr
 
@@ -345,8 +348,8 @@ def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path):
     flag.touch()
     assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 0
     (folder,) = records(tmp_path / "out")
-    attempts = json.loads((folder / "record.json").read_text())["attempts"]
-    assert ["soon" in item["reason"] for item in attempts] == [True, True]
+    attempts = read(folder).outcome.attempts
+    assert ["soon" in item.reason for item in attempts] == [True, True]
     status = CliRunner().invoke(main, ["status", str(tmp_path / "out"), "--json"])
     assert json.loads(status.stdout)["rows"][0]["measured"] == 1 and json.loads(status.stdout)["failures"] == []
 
@@ -433,7 +436,7 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path):
     kept = len(records(tmp_path / "out"))
     assert kept >= 2
     for folder in records(tmp_path / "out"):
-        assert json.loads((folder / "record.json").read_text())["status"] == "measured"
+        assert read(folder).is_measured
     time.sleep(2)  # workers notice that their parent is gone after the trial in flight
     kept = len(records(tmp_path / "out"))
     assert kept <= 4
@@ -521,10 +524,10 @@ def test_own_photographs_are_a_protocol_of_their_own(tmp_path):
         out=tmp_path / "out",
     )
     assert result.exit_code == 0, result.output
-    found = [json.loads((folder / "record.json").read_text()) for folder in records(tmp_path / "out")]
-    assert [item["identity"] for item in found] == ["dev-0000", "dev-0001", "dev-0002"]
-    assert {item["protocol"]["probe_photos"] for item in found} == {2} and {
-        item["protocol"]["retain"] for item in found
+    found = [read(folder) for folder in records(tmp_path / "out")]
+    assert [item.spec.group for item in found] == ["dev-0000", "dev-0001", "dev-0002"]
+    assert {item.spec.protocol.probe_photos for item in found} == {2} and {
+        item.spec.protocol.retain for item in found
     } == {2}
     assert re.search(r"\bdev-0000\b.*\b3\b.*\b5\b.*\bcelebahq-multi\b", result.stderr)
 
@@ -554,19 +557,18 @@ def test_a_kept_generator_renders_the_forgotten_and_a_new_photograph(tmp_path):
         assert Image.open(picture).size[0] > 100
 
 
-def test_records_of_other_weights_stay_and_are_measured_anew_beside(tmp_path):
+def test_records_of_other_weights_stay_and_are_measured_again_beside(tmp_path):
     """As after an upgrade: the same command finds nothing of what is recorded, and says what its table leaves out."""
     guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     (old,) = records(tmp_path)
-    record = json.loads((old / "record.json").read_text())
-    record |= {"digests": dict.fromkeys(record["digests"], "0" * 64), "key": "0" * 64}
-    (old / "record.json").write_text(json.dumps(record))
+    on_other_weights(old)
+    content = (old / "record.json").read_bytes()
     old.rename(old.with_name("older"))
     again = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert again.exit_code == 0 and "1 measured" in again.stderr
     assert re.search(rf"^guidebench: .*{re.escape(str(tmp_path))}.* weights of", again.stderr, re.MULTILINE)
     assert len(records(tmp_path)) == 2
-    assert json.loads((old.with_name("older") / "record.json").read_text()) == record
+    assert (old.with_name("older") / "record.json").read_bytes() == content
     resumed = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert re.search(r"\b0 measured.*\b1\b.*recorded", resumed.stderr)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from guidebench.baselines.checkpoint import Checkpoint, load
 from guidebench.commands.main import main
 from guidebench.engine import run
 from guidebench.errors import BadInput
+from guidebench.store.folders import read
 from guidebench.testbeds.linear import LinearGenerator
 from guidebench.unlearner import ABSENT
 
@@ -29,18 +29,18 @@ def command(*arguments, out):
 
 
 def records(out, kind="records"):
-    found = [json.loads(path.read_text()) for path in sorted(Path(out).glob(f"{kind}/**/record.json"))]
-    return [record for record in found if not record["floor"]]
+    found = [read(path.parent) for path in sorted(Path(out).glob(f"{kind}/**/record.json"))]
+    return [record for record in found if not record.spec.method.floor]
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """Generators that mean-latent unlearned, one file a person, and the records of that run."""
+    """Generators that mean-latent unlearned, one file per person, and the records of that run."""
     folder = tmp_path_factory.mktemp("kept")
     ran = command("run", *RUN, "--method", "mean-latent", "--keep-generators", "--floors", "none", out=folder / "runs")
     assert ran.exit_code == 0, ran.output
     for path in (folder / "runs").glob("records/**/record.json"):
-        identity = json.loads(path.read_text())["identity"]
+        identity = read(path.parent).spec.group
         content = (path.parent / "generator" / "delta.safetensors").read_bytes()
         (folder / f"{identity}.safetensors").write_bytes(content)
         (folder / f"kept-{identity}").mkdir()
@@ -58,10 +58,10 @@ def test_scores_are_those_of_the_method_and_the_row_says_that_training_was_not_s
     assert result.exit_code == 0, result.output
     assert "theirs" in result.stdout and "training" in result.stdout
     own, other = records(kept / "runs"), records(tmp_path)
-    assert len(other) == 2 and {record["label"] for record in other} == {"theirs"}
-    by_name = {record["identity"]: record["scores"] for record in own}
-    assert {record["identity"]: record["scores"] for record in other} == by_name
-    assert [record["training_seen"] for record in other] == [False, False]
+    assert len(other) == 2 and {record.spec.method.label for record in other} == {"theirs"}
+    by_name = {record.spec.group: record.outcome.scores for record in own}
+    assert {record.spec.group: record.outcome.scores for record in other} == by_name
+    assert [record.spec.method.training_seen for record in other] == [False, False]
     assert not guidebench.records(tmp_path).training_seen.any()
 
 
@@ -80,7 +80,7 @@ def test_a_changed_file_is_a_new_trial_and_an_unchanged_one_is_skipped(kept, tmp
     first, second = sorted(tmp_path.glob("*.safetensors"))
     first.write_bytes(second.read_bytes())
     assert re.search(r"\b1 measured.*\b1\b.*recorded", evaluate(pattern, out=tmp_path / "runs").stderr)
-    assert len({record["key"] for record in records(tmp_path / "runs")}) == 3
+    assert len({record.key for record in records(tmp_path / "runs")}) == 3
 
 
 def test_a_pattern_that_no_file_fits_stops_before_anything_is_rendered(tmp_path):
@@ -97,8 +97,8 @@ def test_a_missing_file_fails_its_identity_alone_and_is_tried_again(kept, tmp_pa
     result = evaluate(tmp_path / "{identity}.safetensors", "--name", "theirs", out=tmp_path / "runs")
     assert result.exit_code == 1 and re.search(r"\b1 measured.*\b1 failed", result.stderr)
     (failed,) = records(tmp_path / "runs", "failures")
-    assert failed["identity"] == "celebahq-0001" and f"{tmp_path}/celebahq-0001.safetensors" in failed["reason"]
-    assert failed["inputs"] == {"checkpoint": ABSENT} and not failed["training_seen"]
+    assert failed.spec.group == "celebahq-0001" and f"{tmp_path}/celebahq-0001.safetensors" in failed.outcome.reason
+    assert failed.spec.inputs == {"checkpoint": ABSENT} and not failed.spec.method.training_seen
     other = tmp_path / "celebahq-0001.safetensors"
     other.write_bytes((kept / other.name).read_bytes())
     assert evaluate(tmp_path / "{identity}.safetensors", "--name", "theirs", out=tmp_path / "runs").exit_code == 0
@@ -142,7 +142,7 @@ def test_a_loader_is_given_the_file_and_a_copy_of_the_original(kept, tmp_path, l
 def test_what_a_loader_does_wrong_fails_the_trial_in_one_line(kept, tmp_path, loaders, name, words):
     result = evaluate(kept / "{identity}.safetensors", "--loader", f"{loaders}:{name}", out=tmp_path / "runs")
     assert result.exit_code == 1 and all(
-        word in record["reason"] for record in records(tmp_path / "runs", "failures") for word in words
+        word in record.outcome.reason for record in records(tmp_path / "runs", "failures") for word in words
     )
 
 
@@ -170,7 +170,7 @@ def test_rows_are_called_after_their_files():
         "{identity}/last.pkl": "last",
         "{identity}.pkl": "checkpoint",
     }
-    found = {path: run.choose_checkpoint(path, "", None).label("linear") for path in names}
+    found = {path: run.choose_checkpoint(path, "", None, "linear").chosen.label for path in names}
     assert found == names
 
 

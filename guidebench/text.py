@@ -25,15 +25,24 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: in
     return "\n".join([first, rule, *others])
 
 
-def aligned(rows: Sequence[Sequence[str]], gap: int = 2) -> list[str]:
-    """Rows of equally many cells as lines with every column left-aligned, ``gap`` spaces between columns.
+def aligned(rows: Sequence[Sequence[str]], gap: int = 2, *, left: int | None = None) -> list[str]:
+    """Rows of equally many cells as lines of aligned columns, without spaces at the end.
 
-    >>> aligned([["method", "trials"], ["guide", "60"]])
-    ['method  trials', 'guide   60']
+    gap: spaces between columns. left: how many of the first columns are aligned left, the others right; None: all left.
+
+    >>> aligned([["method", "n"], ["guide", "10"]], left=1)
+    ['method   n', 'guide   10']
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = len(widths) if left is None else left
     space = " " * gap
-    return [space.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return [
+        space.join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def in_words(seconds: float | None) -> str:

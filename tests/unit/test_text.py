@@ -64,3 +64,7 @@ def test_durations_change_their_unit_where_two_digits_end(seconds, words):
 )
 def test_bytes_have_decimal_units(size, words):
     assert bytes_in_words(size) == words
+
+
+def test_columns_of_numbers_are_aligned_right():
+    assert aligned([["a", "n"], ["bcd", "10"]], left=1) == ["a     n", "bcd  10"]

@@ -336,7 +336,7 @@ def test_published_runs_the_encoder_with_seeded_draws(tiny, tmp_path, recipe, mo
 
 
 def trial_faces(root: Path, bench: Bench):
-        from guidebench.photos.own import FolderFaces
+    from guidebench.photos.own import FolderFaces
 
     return FolderFaces(root, bench.players.generator.resolution)
 

@@ -1,18 +1,20 @@
 """Reports: records and published claims in, tables and pictures out. Nothing here runs a network.
 
-`tables.report`, which the command line calls, in its order:
+`report.report`, which the command line calls, works in this order:
 
-    frame       records -> one row a score
-    mixing      which records belong into one table; refuses the rest
-    layout      records -> rows, columns and cells, by means of
-      variants    which records make a row; the order of rows and protocols
-      statistics  means, intervals, paired differences, tests
-      families    which differences are tested together
-      footnotes   what must be said below
-      published   the numbers of papers
-    report      what all of them fill: the nouns of a table
-    renderers   a report -> Markdown, LaTeX, CSV, JSON, plain text; what is said of differences is `wording`'s
+    scores          records -> one row per score; `COLUMNS` declares what is in it
+    selection       which records belong in one table, and as which rows; refuses the rest
+    layout          which rows and columns a table has, and what its cells say, by means of
+      grid            what each row measured in a column
+      statistics      means, intervals, paired differences, tests
+      significance    which differences are tested together
+      best            which cells are bold
+      footnotes       what must be said below
+      published       the numbers of papers
+    model           what all of them fill: the nouns of a table
+    formats         a report -> Markdown, LaTeX, CSV, JSON, plain text, in the words of
+      differences     numbers, verdicts, tables of differences
 
-Beside it: `orderings` (the paper's claims), `instrument` (what readings are worth, computed by `reliability`),
-`status` (what is recorded), `gallery` and `figures` (pictures).
+Besides: `paper_claims` (the paper's orderings), `diagnostics` (what readings are worth), `status` (what is recorded),
+`gallery` and `figures` (pictures).
 """

@@ -1,4 +1,4 @@
-"""What is said of numbers and differences in every format: digits, intervals, p, verdicts, tables of differences."""
+"""Numbers and differences in words, the same in every format: digits, intervals, p, verdicts, tables of differences."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def mean_std(summary: Summary | None, digits: int, plus_minus: str = " ± ") -> 
 
 
 def interval(found: Summary | Paired | None, digits: int) -> str:
-    """Shown from three identities on: the t interval of two is twelve standard errors to each side and says nothing."""
+    """Shown from three values on: the t interval of two reaches twelve standard errors to each side."""
     if found is None or found.low is None or found.high is None or found.n < 3:
         return ""
     return f"[{number(found.low, digits)}, {number(found.high, digits)}]"
@@ -69,7 +69,7 @@ def adjusted_p(contrast: Contrast) -> str:
 
 
 def finding(column: Column, row: Cell, reference: Cell) -> str:
-    """What a contrast says of a row: better or worse only by a test or, outside the family, an interval.
+    """The verdict on a row: better or worse only by a test or, outside the family, an interval.
 
     Where lower is better under a judge, two means at or below that of different people tie: forgotten is forgotten.
     """
@@ -77,7 +77,8 @@ def finding(column: Column, row: Cell, reference: Cell) -> str:
     if contrast is None or contrast.difference.mean is None:
         return NOT_MEASURED
     means = [cell.summary.mean for cell in (row, reference) if cell.summary and cell.summary.mean is not None]
-    if column.direction == "lower" and column.strangers and max(means) <= column.strangers[0]:
+    forgotten = column.different_people.mean if column.different_people else None
+    if column.direction == "lower" and forgotten is not None and max(means) <= forgotten:
         return "both forgotten"
     if contrast.too_small:
         return TOO_SMALL
@@ -99,23 +100,18 @@ class _Block:
     placed: tuple[tuple[Row, Column, Cell, Contrast], ...]
 
 
-def differences(report: Report, *, brief: bool = False) -> list[TextTable]:
-    """Every row against the reference in every column: what is tested, then each further judge.
-
-    brief: only what is tested, in fewer columns.
-    """
+def differences(report: Report) -> list[TextTable]:
+    """Every row against the reference in every column: what is tested, then each further judge."""
     heads = ("method", "metric", "difference [95 % interval]", "better for", "effect", "p", "adjusted p", "Wilcoxon p")
     tables = []
     for block in _blocks(report):
-        if block.tested or not brief:
-            rows = [(row.title, column.title, *_told(contrast, column)) for row, column, _, contrast in block.placed]
-            shown = (0, 1, 2, 3, 6) if brief else range(len(heads)) if block.tested else range(5)
-            texts = [tuple(line[place] for place in shown) for line in (heads, *rows)]
-            tables.append(TextTable(f"{block.title}: differences to {report.against}", texts[0], tuple(texts[1:])))
+        rows = [(row.title, column.title, *_described(contrast, column)) for row, column, _, contrast in block.placed]
+        texts = [line if block.tested else line[:5] for line in (heads, *rows)]
+        tables.append(TextTable(f"{block.title}: differences to {report.against}", texts[0], tuple(texts[1:])))
     return tables
 
 
-def _told(contrast: Contrast, column: Column) -> tuple[str, ...]:
+def _described(contrast: Contrast, column: Column) -> tuple[str, ...]:
     found = contrast.difference
     return (
         _difference(found, column.digits),
@@ -128,7 +124,7 @@ def _told(contrast: Contrast, column: Column) -> tuple[str, ...]:
 
 
 def comparison(report: Report) -> list[TextTable]:
-    """Two methods side by side in every metric, with what may be said of them: what is tested, then further judges."""
+    """Two methods side by side in every metric, with a verdict each: what is tested, then further judges."""
     references = {
         column: cell for table in report.tables for row, column, cell in table.placed() if row.label == report.against
     }

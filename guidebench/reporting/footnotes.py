@@ -1,4 +1,4 @@
-"""What a report must say below its tables: everything a reader needs to repeat or doubt a number."""
+"""The footnotes of a report: everything that a reader needs to repeat or doubt a number."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from guidebench.reporting.model import Cell, Column, Family, Report, Row, Table
-from guidebench.reporting.rows import Variant, groups_of, judges_of, row_order
+from guidebench.reporting.selection import Variant, groups_of, judges_of, row_order
 from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
 
 if TYPE_CHECKING:
-    from guidebench.store.folders import Record
+    from guidebench.evidence import DifferentPeople
+    from guidebench.store.record import Record
 
 RATE_FIELDS = ("steps", "lr", "learning_rate")  # what a preset changes
 
@@ -22,37 +23,78 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
     superseded: failures that were left out. unreadable: record folders that were left out, with the reason.
     """
     first = records[0]
-    switches = first.notes.get("conventions", "")
-    version = f", weights version {first.weights_version}" if first.weights_version else ""
+    conventions, switches = first.spec.protocol.conventions, first.instrument.conventions
+    version = f", weights version {first.instrument.weights_version}" if first.instrument.weights_version else ""
     return [
-        f"Testbed: {first.testbed}{version}. Conventions: {first.conventions}{f' ({switches})' if switches else ''}.",
+        f"Testbed: {first.spec.testbed}{version}. Conventions: {conventions}{f' ({switches})' if switches else ''}.",
         *_protocol_notes(records),
         *_fid_notes(records),
         *_judge_notes(records),
-        *_value_notes(report),
+        *_value_notes(records, report),
         *_title_notes(report),
         *_preset_notes(records),
-        *_missing_notes(report.tables),
+        *_missing_notes(records, report.tables),
         *_failure_notes(records, superseded),
         *(f"Left out, cannot be read: {line}." for line in unreadable),
         *_version_notes(records),
     ]
 
 
-def _value_notes(report: Report) -> list[str]:
-    """What ±, brackets and bold mean."""
+def in_short(records: Sequence[Record], report: Report) -> str:
+    """What a table of 80 characters says of itself: people, seeds, judge, different people, and what its marks mean."""
+    unit = unit_of(records)
+    people = _plural(len({record.spec.group for record in records}), *_UNITS[unit])
+    seeds = _seeds(sorted({record.spec.seed for record in records}))
+    spread = "± std" if report.kind == "short" else "± half its 95 % interval"
+    judge = next((column.judge for table in report.tables for column in table.columns if column.judge), None)
+    parts = [f"{people}, {seeds}; mean {spread} over {unit}.", _on_judge(records, judge) if judge else ""]
+    if report.kind == "short" and any(cell.best for _, _, cell in _cells(report.tables)):
+        parts.append("Bold or *: best mean, not a significance test.")
+    if any(cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)):
+        parts.append(f"† differs significantly from {report.against} (Holm-adjusted p < {ALPHA:g}).")
+    return " ".join(part for part in (*parts, report.caption) if part)
+
+
+def _on_judge(records: Sequence[Record], judge: str) -> str:
+    known = different_people_of(records, judge)
+    if known is None:
+        return f"Judge: {judge}."
+    return (
+        f"Judge: {judge}; two different people: {known.mean:.2f} ± {known.std:.2f}, so values at or below "
+        f"{known.mean:.2f} count as forgotten."
+    )
+
+
+_UNITS = {"people": ("person", "people"), "groups": ("group of people", "groups of people")}
+
+
+def unit_of(records: Sequence[Record]) -> str:
+    """What means are taken over: people, or groups of people who are forgotten together."""
+    return "groups" if any(len(record.spec.people) > 1 for record in records) else "people"
+
+
+def different_people_of(records: Iterable[Record], judge: str) -> DifferentPeople | None:
+    """How alike a judge finds different people, from the first record that knows it."""
+    known = (own.different_people for record in records for own in record.instrument.judges if own.name == judge)
+    return next((found for found in known if found), None)
+
+
+def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
+    """What ±, brackets, bold and † mean."""
+    unit = unit_of(records)
     detailed = any(table.detailed for table in report.tables)
     many = any(cell.summary and cell.summary.bca for _, _, cell in _cells(report.tables))
-    interval = "; [95 % Student-t interval of the mean, from three identities on" if detailed else ""
-    interval += f"; from {BCA_FROM} on beside it the BCa bootstrap interval" if detailed and many else ""
+    interval = f"; [95 % Student-t interval of the mean, from three {unit} on" if detailed else ""
+    interval += f"; from {BCA_FROM} on also the BCa bootstrap interval" if detailed and many else ""
+    together = " people of a group and" if unit == "groups" else ""
     lines = [
-        f"mean ± std (ddof 1) over identities, seeds averaged within an identity first{interval and interval + ']'}. "
+        f"mean ± std (ddof 1) over {unit},{together} seeds averaged first{interval and interval + ']'}. "
         "A value that could not be measured is left out and counted, never zero."
     ]
     if any(column.judge is None and column.direction != "none" for table in report.tables for column in table.columns):
         lines.append(
-            "FID and other metrics of random samples: intervals, std and p are conditional on the one shared set of "
-            "latent codes that every trial samples."
+            "FID and other metrics of random samples: intervals, std and p are conditional on the one set of latent "
+            "codes that all trials share."
         )
     dependent = dict.fromkeys(
         column.title
@@ -62,27 +104,26 @@ def _value_notes(report: Report) -> list[str]:
     )
     if dependent and report.kind != "compare":
         lines.append(
-            f"{', '.join(dependent)}: neither interval nor test: each trial enters the values of several identities, "
-            "which are therefore not independent."
+            f"{', '.join(dependent)}: neither interval nor test, because each trial enters the values of several "
+            "people, which are therefore not independent."
         )
     if report.kind != "compare":
         lines.append(
-            "Bold (plain text: *): best mean of the rows of equal coverage, floors aside; none where a row with fewer "
-            "values or pairs would be better after ties. Values at or below the mean of different people tie. "
-            "It is no test."
+            "Bold (plain text: *): best mean among rows measured on the same trials (floor and ceiling excluded). "
+            "Values at or below the different-people mean count as tied. Bold is not a significance test."
         )
     if report.kind == "paper" and any(
         cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)
     ):
         lines.append(
-            f"† differs from {report.against}: adjusted p < {ALPHA:g}. `--layout full` tells every difference with its "
-            "interval, p and effect size."
+            f"† differs significantly from {report.against} (Holm-adjusted p < {ALPHA:g}). `--layout full` lists every "
+            "difference with its interval, p and effect size."
         )
     return lines
 
 
 def _title_notes(report: Report) -> list[str]:
-    """Which method a row is, where the table has a name of its own for it."""
+    """Which method each row is, where the table has its own name for it."""
     named = {row.title: row.label for table in report.tables for row in table.rows if row.title != row.label}
     return [f"Rows: {'; '.join(f'{title} is {label}' for title, label in named.items())}."] if named else []
 
@@ -98,20 +139,20 @@ def test_notes(report: Report, usual: str) -> list[str]:
         return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
     lines = [
-        f"Test: exact paired sign-flip permutation, two-sided, of identity means against {report.against} on the same "
-        "identities, seeds and random numbers; p adjusted by Holm."
+        f"Test: exact paired sign-flip permutation, two-sided, of each person's mean against {report.against} on the "
+        "same people, seeds and random numbers; p adjusted by Holm."
     ]
     if report.kind != "paper":
-        lines.append("Effect: mean over std of the differences. Better for: identities with the better value.")
+        lines.append("Effect: mean over std of the differences. Better for: how many people have the better value.")
     if any(not contrast.exact for contrast in contrasts):
         lines.append(
-            f"p after ≈: more than {EXACT_UP_TO} identities, {RESAMPLES:,} random sign patterns instead of all 2^n."
+            f"p after ≈: more than {EXACT_UP_TO} people, {RESAMPLES:,} random sign patterns instead of all 2^n."
         )
     return [*lines, *(_family_note(report, family) for family in report.families), *_unpaired_notes(report)]
 
 
 def _family_note(report: Report, family: Family) -> str:
-    """How many tests Holm corrects for, which ones, and whether the identities suffice."""
+    """How many tests Holm corrects for, which ones, and whether there are enough people."""
     titles = {row.label: row.title for table in report.tables for row in table.rows}
     methods = ", ".join(titles[label] for label in family.labels)
     contrasts = [
@@ -133,7 +174,7 @@ def _family_note(report: Report, family: Family) -> str:
 
 
 def _unpaired_notes(report: Report) -> list[str]:
-    """Trials that a comparison leaves out for lack of a counterpart."""
+    """Trials that a comparison leaves out because they have no counterpart."""
     left: dict[tuple[str, str, int], list[str]] = {}
     for row, column, cell in _cells(report.tables):
         if cell.contrast and cell.contrast.family and cell.contrast.difference.missing:
@@ -149,44 +190,54 @@ def _unpaired_notes(report: Report) -> list[str]:
 def _protocol_notes(records: Sequence[Record]) -> list[str]:
     notes = []
     for group in groups_of(records):
-        own = [record for record in records if record.protocol["name"] == group.protocol]
-        protocol = own[0].protocol
-        people, seeds = len({record.identity for record in own}), sorted({record.seed for record in own})
+        own = [record for record in records if record.spec.protocol.name == group.protocol]
+        protocol = own[0].spec.protocol
+        people = len({person for record in own for person in record.spec.people})
         sizes = [
-            _plural(people, "identity", "identities"),
-            f"seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}",
-            f"{protocol.get('views')} views within ±{protocol.get('yaw_deg'):g}° yaw",
-            f"{protocol.get('retain')} others to survive",
+            _plural(people, "person", "people"),
+            *([f"{protocol.requests} requests of {protocol.forget} per trial"] if protocol.people > 1 else []),
+            _seeds(sorted({record.spec.seed for record in own})),
+            *([f"{protocol.probe_photos} probe photos per person"] if protocol.probe_photos else []),
+            f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
+            f"{protocol.retain} others to survive",
         ]
-        if protocol.get("probe_photos"):
-            sizes.insert(2, f"{protocol['probe_photos']} probe photos a person")
-        notes.append(
-            f"Protocol {group.protocol} v{protocol.get('version')} ({own[0].protocol_digest[:12]}): {', '.join(sizes)}."
-        )
+        notes.append(f"Protocol {group.protocol} v{protocol.version} ({protocol.digest()[:12]}): {', '.join(sizes)}.")
     return notes
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {' '.join(map(str, seeds))}"
+
+
 def _fid_notes(records: Sequence[Record]) -> list[str]:
-    first = records[0]
-    samples = sorted({int(record.protocol["samples"]) for record in records if "samples" in record.protocol})
-    parts = [f"{' or '.join(f'{count:,}' for count in samples)} samples a generator"]
-    parts += [first.notes["features"]] if first.notes.get("features") else []
-    parts += [f"real images: {first.notes['real']}"] if first.notes.get("real") else []
+    first = records[0].instrument
+    samples = sorted({record.spec.protocol.samples for record in records})
+    parts = [f"{' or '.join(f'{count:,}' for count in samples)} samples per generator"]
+    parts += [first.features] if first.features else []
+    parts += [f"real images: {first.real}"] if first.real else []
     return [f"FID: guidebench's Fréchet distance in float64; {'; '.join(parts)}."]
 
 
 def _judge_notes(records: Sequence[Record]) -> list[str]:
-    notes = []
+    notes, pairs = [], []
     for judge in judges_of(records):
-        strangers = next((record.strangers[judge] for record in records if judge in record.strangers), None)
-        known = f", different people {strangers[0]:.3f} ± {strangers[1]:.3f}" if strangers else ""
+        found = different_people_of(records, judge)
+        known = f", different people {found.mean:.3f} ± {found.std:.3f}" if found else ""
+        described = next((own.description for r in records for own in r.instrument.judges if own.name == judge), "")
         digest = next(
-            (value for record in records for name, value in record.digests.items() if name.split("/")[-1] == judge),
+            (
+                value
+                for record in records
+                for name, value in record.spec.weights.items()
+                if name.split("/")[-1] == judge
+            ),
             None,
         )
-        notes.append(f"Judge {judge}{known}{f', weights {digest[:12]}' if digest else ''}.")
-    if pairs := next((record.notes["strangers"] for record in records if record.notes.get("strangers")), ""):
-        notes.append(f"Different people: first photographs of the photo set, {pairs}.")
+        what = f" ({described})" if described else ""
+        notes.append(f"Judge {judge}{what}{known}{f', weights {digest[:12]}' if digest else ''}.")
+        pairs += [f"{judge}: {found.pairs} pairs"] if found and found.pairs else []
+    if pairs:
+        notes.append(f"Different people: first photographs of the photo set, {', '.join(pairs)}.")
     return notes
 
 
@@ -194,19 +245,21 @@ def _preset_notes(records: Sequence[Record]) -> list[str]:
     """Steps and learning rate of every method, grouped, and where they come from."""
     rates: dict[str, list[str]] = {}
     for record in sorted(records, key=lambda record: row_order(Variant.of(record))):
+        method, testbed = record.spec.method, record.spec.testbed
         values = rates_of(record)
-        if record.floor or not record.training_seen or not values:
+        if method.floor or not method.training_seen or not values:
             continue
-        origin = f"preset for {record.testbed}" if record.preset else f"class defaults, no preset for {record.testbed}"
+        origin = f"preset for {testbed}" if method.preset else f"class defaults, no preset for {testbed}"
         labels = rates.setdefault(f"{values} ({origin})", [])
-        if record.label not in labels:
-            labels.append(record.label)
+        if method.label not in labels:
+            labels.append(method.label)
     return [f"{', '.join(labels)}: {rate}." for rate, labels in rates.items()]
 
 
 def rates_of(record: Record) -> str:
     """Steps and learning rate, which a preset would set; empty for a method that has neither."""
-    return ", ".join(f"{name} {record.fields[name]:g}" for name in RATE_FIELDS if _is_number(record.fields.get(name)))
+    fields = record.spec.method.fields
+    return ", ".join(f"{name} {fields[name]:g}" for name in RATE_FIELDS if _is_number(fields.get(name)))
 
 
 def _is_number(value: object) -> bool:
@@ -221,19 +274,20 @@ def _summaries(tables: Sequence[Table]) -> Iterable[tuple[Row, Column, Summary]]
     return ((row, column, cell.summary) for row, column, cell in _cells(tables) if cell.summary is not None)
 
 
-def _missing_notes(tables: Sequence[Table]) -> list[str]:
-    """Which metrics have no value in how many trials of a row, with one of the reasons."""
+def _missing_notes(records: Sequence[Record], tables: Sequence[Table]) -> list[str]:
+    """Which metrics have no value how often in a row, with one of the reasons."""
+    what = "trials" if unit_of(records) == "people" else "scores"
     metrics: dict[tuple[str, str, int, int], list[str]] = {}
     reasons: dict[tuple[str, str, int, int], str] = {}
     for row, column, summary in _summaries(tables):
         if summary.missing:
-            place = (row.label, column.group.protocol, summary.missing, summary.missing + len(summary.units))
+            place = (row.label, column.group.protocol, summary.missing, summary.scores)
             metrics.setdefault(place, []).append(column.title)
             reasons.setdefault(place, summary.reason or "no reason given")
     return [
-        f"No value: {label} ({protocol}), {', '.join(dict.fromkeys(titles))} in {missing} of {trials} trials, such as: "
-        f"{reasons[label, protocol, missing, trials]}."
-        for (label, protocol, missing, trials), titles in metrics.items()
+        f"No value: {label} ({protocol}), {', '.join(dict.fromkeys(titles))} in {missing} of {scores} {what}, such as: "
+        f"{reasons[label, protocol, missing, scores]}."
+        for (label, protocol, missing, scores), titles in metrics.items()
     ]
 
 
@@ -254,7 +308,9 @@ def lost_notes(tables: Sequence[Table]) -> list[str]:
 
 def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
     reasons = Counter(
-        (record.label, record.reason or "no reason given") for record in records if record.status == "failed"
+        (record.spec.method.label, record.outcome.reason or "no reason given")
+        for record in records
+        if not record.is_measured
     )
     notes = [
         f"Failed: {label}, {_plural(count, 'trial')}: {reason}" for (label, reason), count in sorted(reasons.items())
@@ -265,21 +321,18 @@ def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
 
 
 def _version_notes(records: Sequence[Record]) -> list[str]:
+    every = [{**record.environment.versions, "numerics": str(record.spec.numerics)} for record in records]
     shown = ("guidebench", "numerics", "torch", "torch-fidelity", "python")
-    names = [name for name in shown if any(name in record.versions for record in records)]
-    versions = [
-        f"{name} {', '.join(sorted({str(r.versions[name]) for r in records if name in r.versions}))}" for name in names
-    ]
-    commits = sorted(
-        {
-            record.commit[:12] + ("+dirty" if record.commit.endswith("+dirty") else "")
-            for record in records
-            if record.commit
-        }
-    )
-    devices = sorted({record.device for record in records})
-    notes = f"Made with {', '.join(versions)}" if versions else "Made"
-    return [notes + (f", commit {', '.join(commits)}" if commits else "") + f", on {'; '.join(devices)}."]
+    names = [name for name in shown if any(name in versions for versions in every)]
+    versions = [f"{name} {', '.join(sorted({own[name] for own in every if name in own}))}" for name in names]
+    commits = sorted({_shortened(record.environment.commit) for record in records if record.environment.commit})
+    devices = sorted({record.environment.device for record in records})
+    made = f"Made with {', '.join(versions)}" + (f", commit {', '.join(commits)}" if commits else "")
+    return [f"{made}, on {'; '.join(devices)}."]
+
+
+def _shortened(commit: str) -> str:
+    return commit[:12] + ("+dirty" if commit.endswith("+dirty") else "")
 
 
 def _plural(count: int, one: str, many: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""One picture of a whole run: every identity's photograph, before, and after each method."""
+"""One picture of a whole run: everybody's photograph, before, and after each method."""
 
 from __future__ import annotations
 
@@ -24,36 +24,42 @@ def gallery(
 ) -> Path:
     """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
 
-    protocol, weights: which, if the records hold several. methods: labels in the order of their rows; none: all, as
-    recorded. first: only that many identities, in the order of their names. Raises BadInput if there is nothing to show
-    or a choice is missing, StorageError if ``out`` cannot be written.
+    A trial that forgets several people is shown by the first of them. protocol, weights: which, if the records hold
+    several. methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name.
+    Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
     """
     stored = selection.Filter(weights=weights).apply(scan(directory)[0], directory)
-    stored = [item for item in stored if item.record.status == "measured" and not item.record.floor]
-    stored = [item for item in stored if protocol in (None, item.record.protocol["name"])]
-    known = sorted({item.record.label for item in stored})
+    stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
+    stored = [item for item in stored if protocol in (None, item.record.spec.protocol.name)]
+    known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
-    shown = [item for item in stored if item.record.label in wanted and (item.path / "pictures/after.png").is_file()]
+    shown = [
+        item
+        for item in stored
+        if item.record.spec.method.label in wanted and (item.path / "pictures/after.png").is_file()
+    ]
     if not shown:
         raise BadInput(
             f"{directory} holds no pictures of {', '.join(wanted) or 'any method'}; it has: {', '.join(known)}"
         )
-    variants = sorted({f"{item.record.protocol['name']} on {item.record.testbed}" for item in shown})
+    variants = sorted({f"{item.record.spec.protocol.name} on {item.record.spec.testbed}" for item in shown})
     if len(variants) > 1:
         raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
     selection.check_one_set_of_weights([item.record for item in shown])
     record = shown[0].record
-    version = f", weights version {record.weights_version}" if record.weights_version else ""
+    numbered = record.instrument.weights_version
+    version = f", weights version {numbered}" if numbered else ""
+    title = f"{record.spec.protocol.title}, testbed {record.spec.testbed}{version}"
     people = _people(shown, wanted)[:first]
     with storage_errors(Path(out)):
-        contact_sheet(people, out, title=f"{record.protocol['title']}, testbed {record.testbed}{version}")
+        contact_sheet(people, out, title=title)
     return Path(out)
 
 
 def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Person]:
     trials: dict[str, dict[str, Path]] = {}
-    for item in sorted(shown, key=lambda item: (methods.index(item.record.label), -item.record.seed)):
-        trials.setdefault(item.record.identity, {})[item.record.label] = item.path / "pictures"
+    for item in sorted(shown, key=lambda item: (methods.index(item.record.spec.method.label), -item.record.spec.seed)):
+        trials.setdefault(item.record.spec.group, {})[item.record.spec.method.label] = item.path / "pictures"
     people = []
     for identity in sorted(trials):
         folders = trials[identity]

@@ -1,12 +1,17 @@
-"""What a report is made of: tables of rows, columns and cells, how rows differ, and what must be said below."""
+"""What a report is made of: tables of rows, columns and cells, how rows differ, and the footnotes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from guidebench.reporting.published import Claim, PublishedTable
+from guidebench.evidence import DifferentPeople
+from guidebench.reporting.published import ClaimedTable
 from guidebench.reporting.statistics import ALPHA, Paired, Summary
+
+Kind = Literal["paper", "full", "compare", "brief", "short"]  # brief ends a run, short is for a README
+COMPACT: tuple[Kind, ...] = ("brief", "short")  # one table that fits 80 characters: one protocol, one judge
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Column:
     latex: str
     direction: str  # "lower", "higher" or "none"
     digits: int  # decimals shown
-    independent: bool = True  # values of different identities; otherwise neither interval nor test is valid
-    strangers: tuple[float, float] | None = None  # mean and std of the judge's cosine of different people
+    independent: bool = True  # values of different groups; otherwise neither interval nor test is valid
+    tested: bool = True  # whether its differences may join the tests of its protocol
+    different_people: DifferentPeople | None = None  # the judge's cosine of different people
 
     @property
     def arrow(self) -> str:
@@ -51,14 +57,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A row minus the reference row in one column, on the identities and seeds that both have."""
+    """A row minus the reference row in one column, on the groups and seeds that both have."""
 
     difference: Paired
     family: int = 0  # tests that Holm corrects for; 0: not tested
-    p: float | None = None  # sign-flip permutation, two-sided; None: not tested, or no identity in common
+    p: float | None = None  # sign-flip permutation, two-sided; None: not tested, or no group in common
     exact: bool = True  # whether p counts all sign patterns
     adjusted: float | None = None  # Holm
-    attainable: float | None = None  # the smallest adjusted p that the numbers of identities allow
+    attainable: float | None = None  # the smallest adjusted p that the numbers of groups allow
     wilcoxon: float | None = None  # not adjusted; full layout only
 
     @property
@@ -89,8 +95,8 @@ class Row:
     title: str  # what is shown: the label, or the paper's name of the row
     method: str
     mark: str  # "floor", "ceiling" or ""
-    section: int  # 0: floors, 1: the rows that the table names, 2: others; a rule stands between them
-    notes: tuple[str, ...]  # failed trials, fewer identities, no preset, …
+    section: int  # 0: floors, 1: the rows that the table names, 2: others; rules separate them
+    notes: tuple[str, ...]  # failed trials, fewer groups, no preset, …
     cells: tuple[Cell, ...]
 
 
@@ -131,21 +137,10 @@ class Family:
 
 
 @dataclass(frozen=True)
-class ClaimedTable:
-    """A published table, cut to the protocols and metrics of a report."""
-
-    source: PublishedTable
-    columns: tuple[tuple[str, str], ...]  # protocol and metric
-    titles: tuple[str, ...]
-    latex: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything that a renderer writes."""
 
-    kind: str  # "paper", "full" or "compare"
+    kind: Kind
     layout: str  # the table's name, or the kind
     testbed: str
     conventions: str
@@ -157,3 +152,8 @@ class Report:
     footnotes: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()  # footnotes on the tests
     lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells do not say it
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether it is one table of 80 characters with a line of explanation."""
+        return self.kind in COMPACT

@@ -1,4 +1,4 @@
-"""The orderings that GUIDE's paper claims, each with the paired difference that the records show, as found."""
+"""The orderings that GUIDE's paper claims, each with the paired difference that the records show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import scores as frames
 from guidebench.reporting import selection
+from guidebench.reporting.differences import NONE, number
 from guidebench.reporting.statistics import Paired, paired
+from guidebench.text import markdown_table
 
 
 @dataclass(frozen=True)
@@ -77,29 +79,22 @@ def orderings(directory: str | Path, protocol: str | None = None, weights: str |
     found = findings(frame)
     if not found:
         raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")
-    lines = [
-        "| claim of the paper | metric | difference | mean [95 % interval] | identities | holds for | found |",
-        "|---|---|---|---:|---:|---:|---|",
-        *map(_line, found),
-        "",
-        "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims: this is no "
-        "test; `guidebench compare` tests two methods.",
-    ]
-    return "\n".join(lines)
-
-
-def _line(finding: Finding) -> str:
-    ordering, difference = finding.ordering, finding.difference
-    title = METRICS[ordering.metric].title.replace("_", r"\_")
-    judge = f" ({finding.judge})" if finding.judge else ""
-    digits = 3 if finding.judge else 2
-    value = "–"
-    if difference.mean is not None:
-        value = f"{difference.mean:.{digits}f}"
-        if difference.low is not None and difference.high is not None:
-            value += f" [{difference.low:.{digits}f}, {difference.high:.{digits}f}]"
-    claim = ordering.claim.replace("_", r"\_")
-    return (
-        f"| {claim} | {title}{judge} | {ordering.first} - {ordering.second} | {value} | {difference.n} | "
-        f"{difference.wins} of {difference.n} | {finding.verdict} |"
+    heads = ("claim of the paper", "metric", "difference", "found", "mean [95 % interval]", "people", "holds for")
+    note = (
+        "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims. This is not "
+        "a test: `guidebench compare` tests two methods."
     )
+    return f"{markdown_table(heads, [_row(finding) for finding in found], left=4)}\n\n{note}"
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    ordering, difference = finding.ordering, finding.difference
+    metric = METRICS[ordering.metric].title + (f" ({finding.judge})" if finding.judge else "")
+    digits = 3 if finding.judge else 2
+    value = NONE
+    if difference.mean is not None:
+        value = number(difference.mean, digits)
+        if difference.low is not None and difference.high is not None:
+            value += f" [{number(difference.low, digits)}, {number(difference.high, digits)}]"
+    people, wins = str(difference.n), f"{difference.wins} of {difference.n}"
+    return ordering.claim, metric, f"{ordering.first} - {ordering.second}", finding.verdict, value, people, wins

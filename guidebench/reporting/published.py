@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guidebench.errors import BadInput
+
+if TYPE_CHECKING:
+    from guidebench.metric import Metric
+    from guidebench.store.record import Record
 
 METRICS = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 LAYOUTS = ("table-1", "table-2", "table-3", "table-4", "full")
@@ -52,6 +56,17 @@ class PublishedTable:
     layouts: tuple[str, ...]  # beside which layouts it is shown
     different: str  # what was different from what guidebench measures by default
     rows: tuple[PublishedRow, ...]
+
+
+@dataclass(frozen=True)
+class ClaimedTable:
+    """A published table, cut to the protocols and metrics of a report."""
+
+    source: PublishedTable
+    columns: tuple[tuple[str, str], ...]  # protocol and metric
+    titles: tuple[str, ...]
+    latex: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
 
 
 def load(path: str | Path | None = None) -> list[PublishedTable]:
@@ -99,3 +114,30 @@ def _check_keys(data: Mapping[str, Any], where: str, *, required: tuple[str, ...
     for key in data:
         if key not in allowed:
             raise BadInput(f"{where}: unknown key '{key}'; allowed: {', '.join(allowed)}")
+
+
+def claimed_tables(
+    published: Sequence[PublishedTable], records: Sequence[Record], metrics: Mapping[str, Metric], layout: str
+) -> list[ClaimedTable]:
+    """The published tables of a layout, cut to the photo sets that the records come from."""
+    sources = {record.spec.protocol.source for record in records}
+    claimed = []
+    for table in published:
+        rows = [row for row in table.rows if row.source in sources]
+        if layout not in table.layouts or not rows:
+            continue
+        columns = dict.fromkeys((row.protocol, metric) for row in rows for metric in row.claims)
+        cells = {(row.row, row.protocol, metric): claim for row in rows for metric, claim in row.claims.items()}
+        claimed.append(
+            ClaimedTable(
+                source=table,
+                columns=tuple(columns),
+                titles=tuple(metrics[metric].title for _, metric in columns),
+                latex=tuple(metrics[metric].latex for _, metric in columns),
+                rows=tuple(
+                    (name, tuple(cells.get((name, *column)) for column in columns))
+                    for name in dict.fromkeys(row.row for row in rows)
+                ),
+            )
+        )
+    return claimed

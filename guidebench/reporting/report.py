@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import TYPE_CHECKING
 from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import layout as layouts
 from guidebench.reporting import published as claims
-from guidebench.reporting import renderers, scores, selection
+from guidebench.reporting import scores, selection
+from guidebench.reporting.formats import FORMATS, WIDTH, render
 from guidebench.reporting.model import PaperTable
-from guidebench.reporting.rows import Variant
+from guidebench.reporting.selection import Variant
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
     from guidebench.store.folders import StoredRecord
 
-FORMATS = tuple(renderers.RENDERERS)
+__all__ = ["FORMATS", "brief", "report"]
 
 
 def report(
@@ -36,7 +38,7 @@ def report(
     weights: str | None = None,
     published: bool | None = None,
     metrics: Mapping[str, Metric] | None = None,
-    width: int = renderers.WIDTH,
+    width: int = WIDTH,
 ) -> str:
     """The tables of all records below ``directory`` as text.
 
@@ -50,7 +52,7 @@ def report(
 
     Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
     """
-    if format not in renderers.RENDERERS:
+    if format not in FORMATS:
         raise unknown_name("format", format, FORMATS, command="guidebench report --help")
     methods = [method] if isinstance(method, str) else list(method or [])
     if layout == "compare" and table is None:
@@ -61,8 +63,7 @@ def report(
     choice = layouts.resolve(layout, found.records, table)
     if choice.kind == "compare":
         found = replace(found, records=_exactly(found.records, methods))
-    built = _build(found, directory, choice, against, published, metrics)
-    return renderers.terminal(built, width) if format == "terminal" else renderers.RENDERERS[format](built)
+    return render(_build(found, directory, choice, against, published, metrics), format, width)
 
 
 def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
@@ -79,43 +80,56 @@ def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
 
 def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[StoredRecord]:
     """Without other settings of a method that were found by its name, where one has that very name as its label."""
-    labels = {stored.record.label for stored in records}
+    labels = {stored.record.spec.method.label for stored in records}
     return [
         stored
         for stored in records
         if not {*names}.isdisjoint(Variant.of(stored.record).names)
-        or (stored.record.method in names and stored.record.method not in labels)
+        or (stored.record.spec.method.name in names and stored.record.spec.method.name not in labels)
     ]
 
 
-def summary(
+def brief(
     directory: str | Path,
     protocol_digest: str,
     *,
-    testbed: str | None = None,
+    testbed: str,
     keys: Collection[str] | None = None,
-    width: int = renderers.WIDTH,
     metrics: Mapping[str, Metric] | None = None,
 ) -> str:
-    """The full terminal table of one protocol, for the end of a run; tests only of the paper's columns.
+    """What a run prints last: one table of one protocol in 80 columns, and the command that prints everything.
 
     testbed, keys: take only records of this testbed, or with these trial keys; other records of the directory with the
-    same protocol join the table. width: columns of the terminal. Raises BadInput as `report`.
+    same protocol join the table. metrics: titles and directions, None for the registered ones. Raises BadInput as
+    `report`.
     """
     found = _load(directory, selection.Filter(), keys)
     records = [
         stored
         for stored in found.records
-        if stored.record.protocol_digest == protocol_digest and (testbed is None or stored.record.testbed == testbed)
+        if stored.record.spec.protocol.digest() == protocol_digest and stored.record.spec.testbed == testbed
     ]
     if not records:
         raise BadInput(
             f"no records of protocol {protocol_digest[:12]} in {directory}; `guidebench report {directory}` shows all"
         )
-    found = replace(found, records=records)
-    full = _build(found, directory, layouts.Choice("full"), None, None, metrics)
-    paper = _build(found, directory, layouts.resolve("paper", records), None, False, metrics)
-    return renderers.terminal(full, width=width, tests=paper)
+    choice = layouts.resolve("brief", records)
+    table = render(_build(replace(found, records=records), directory, choice, None, False, metrics), "terminal")
+    return f"{table}\n\n{_command_for_all(directory, found.records, records[0])}"
+
+
+def _command_for_all(directory: str | Path, every: Sequence[StoredRecord], one: StoredRecord) -> str:
+    """The command that prints all that is recorded of one protocol; options only where the directory holds more."""
+    spec = one.record.spec
+    words = ["guidebench", "report", str(directory), "--layout", "full"]
+    if len({stored.record.spec.testbed for stored in every}) > 1:
+        words += ["--testbed", spec.testbed]
+    own = [stored.record.spec.protocol for stored in every if stored.record.spec.testbed == spec.testbed]
+    if len({protocol.digest() for protocol in own if protocol.name == spec.protocol.name}) > 1:
+        words += ["--protocol", f"{spec.protocol.name}@{spec.protocol.digest()[:12]}"]
+    elif len({protocol.name for protocol in own}) > 1:
+        words += ["--protocol", spec.protocol.name]
+    return shlex.join(words)
 
 
 def _load(directory: str | Path, chosen: selection.Filter, keys: Collection[str] | None) -> scores.Loaded:
@@ -140,10 +154,10 @@ def _build(
 
     if choice.table:  # other protocols of the directory have no place in it
         names = choice.table.protocols
-        found = replace(found, records=[s for s in found.records if s.record.protocol["name"] in names])
+        found = replace(found, records=[s for s in found.records if s.record.spec.protocol.name in names])
     kept, superseded = selection.without_superseded(found.records)
     selection.check_unmixed(kept, directory)
-    testbed = kept[0].record.testbed
+    testbed = kept[0].record.spec.testbed
     published = claims.load()
     report = layouts.build(
         kept,
@@ -152,16 +166,12 @@ def _build(
         against=against,
         claims=[] if with_published is False else [table for table in published if table.testbed == testbed],
         superseded=superseded,
-        unreadable=[f"{_below(item.path, directory)}: {item.reason}" for item in found.corrupt],
+        unreadable=scores.left_out(found.corrupt, directory),
     )
     if with_published and not report.claims:
         beds = ", ".join(sorted({table.testbed for table in published}))
         raise BadInput(
-            f"published numbers stand only beside records of the testbed that they were made on ({beds}), and none "
-            f"belong beside these of {testbed} in layout {choice.name}; leave out --published"
+            f"published numbers are shown only with records of the testbed that they were made on ({beds}), and there "
+            f"are none for these of {testbed} in layout {choice.name}; leave out --published"
         )
     return report
-
-
-def _below(path: Path, directory: str | Path) -> str:
-    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path)

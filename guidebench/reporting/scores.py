@@ -1,81 +1,166 @@
-"""Records as one pandas table: a row per score, failed trials included."""
+"""Records as one pandas table: one row per score, failed trials included."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import sys
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from guidebench.errors import BadInput
+from guidebench.metric import Score
+from guidebench.store.record import SCHEMA, Record
 
 if TYPE_CHECKING:
-    from guidebench.store.folders import Corrupt, Record, StoredRecord
+    from guidebench.evidence import Afterwards
+    from guidebench.metric import CrossMetric
+    from guidebench.store.folders import Corrupt, StoredRecord
 
-COLUMNS = {
-    "key": "SHA-256 of everything that decides the trial's numbers",
-    "status": '"measured" or "failed"; a failed trial is one row without a metric',
-    "protocol": "name of the protocol",
-    "protocol_digest": "SHA-256 of what the protocol measures; rows of different digests never share a table column",
-    "testbed": "name of the testbed",
-    "conventions": '"corrected" or "published"',
-    "manifest": "digest of the photo set",
-    "numerics": "version of guidebench's numerics, as text",
-    "weights_version": "of the networks that came with the testbed, as text; missing where nobody numbers them",
-    "weights_digest": "SHA-256 of the digests of all networks; rows of different weights never share a table column",
-    "method": "registered name of the method",
-    "label": "name with overridden fields, as in tables",
-    "source_digest": "SHA-256 of the file that defines the method",
-    "fields": "all hyper-parameters, as JSON text",
-    "preset": "whether the method's preset for this testbed was used",
-    "floor": "whether this is a floor or ceiling row: nothing, scramble",
-    "training_seen": "False for a checkpoint that other code unlearned",
-    "identity": "who was forgotten",
-    "seed": "repetition",
-    "after_request": "place in the scenario after which was measured; 0 with a single request",
-    "metric": "name of the metric; missing for failed trials",
-    "judge": "name of the recogniser; missing for metrics without one",
-    "value": "the measurement; missing, never zero, where there is none",
-    "reason": "why there is no value, or why the trial failed",
-    "n": "pairs or samples that the value was computed from",
-    "lost_before": "pairs in which no face was found before unlearning",
-    "lost_after": "pairs in which a face was found before, none after",
-    "strangers_mean": "mean of the judge's cosine of different people",
-    "strangers_std": "its standard deviation",
-    "seconds_unlearn": "seconds in the method",
-    "seconds_evaluate": "seconds of rendering and judging",
-    "seconds_total": "seconds of the trial",
-    "steps": "progress reports of the method",
-    "trainable": "parameters that the method left changed",
-    "peak_memory_bytes": "most memory during unlearning, see docs/records.md; missing where it cannot be known",
-    "device": "what it ran on, in words",
-    "guidebench": "version that wrote the record",
-    "commit": "commit of the checkout; missing outside one",
-    "created": "UTC, ISO 8601",
-    "attempts": "earlier attempts that failed",
-    "path": "folder of the record",
-}
-_TYPES = {
-    "value": "Float64",
-    "strangers_mean": "Float64",
-    "strangers_std": "Float64",
-    "seconds_unlearn": "Float64",
-    "seconds_evaluate": "Float64",
-    "seconds_total": "Float64",
-    "peak_memory_bytes": "Int64",
-    "preset": "bool",
-    "floor": "bool",
-    "training_seen": "bool",
-    **dict.fromkeys(
-        ("seed", "after_request", "n", "lost_before", "lost_after", "steps", "trainable", "attempts"), "int"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of scores: one more recorded fact is one more line of `COLUMNS`."""
+
+    summary: str  # what it holds
+    of: Callable[[StoredRecord], Any]  # its value for a trial
+    kind: str | None = None  # pandas type; None: objects, as they are
+    of_score: Callable[[Record, Score], Any] | None = None  # its value for a score; None: that of its trial
+
+
+def _different_people(name: str) -> Callable[[Record, Score], float | None]:
+    def value(record: Record, score: Score) -> float | None:
+        known = {judge.name: judge.different_people for judge in record.instrument.judges}.get(score.judge or "")
+        return getattr(known, name) if known else None
+
+    return value
+
+
+def _nothing(stored: StoredRecord) -> None:
+    """What a trial without scores has in a column of scores."""
+
+
+COLUMNS: Mapping[str, Column] = {
+    "key": Column("SHA-256 of everything that decides the trial's numbers", lambda at: at.record.key),
+    "status": Column(
+        '"measured" or "failed"; a failed trial is one row without a metric', lambda at: at.record.outcome.status
     ),
+    "protocol": Column("name of the protocol", lambda at: at.record.spec.protocol.name),
+    "protocol_digest": Column(
+        "SHA-256 of what the protocol measures; rows of different digests never share a table column",
+        lambda at: at.record.spec.protocol.digest(),
+    ),
+    "testbed": Column("name of the testbed", lambda at: at.record.spec.testbed),
+    "conventions": Column('"corrected" or "published"', lambda at: at.record.spec.protocol.conventions),
+    "manifest": Column("digest of the photo set", lambda at: at.record.spec.manifest),
+    "numerics": Column("version of guidebench's numerics, as text", lambda at: str(at.record.spec.numerics)),
+    "weights_version": Column(
+        "of the networks that came with the testbed, as text; missing where nobody numbers them",
+        lambda at: at.record.instrument.weights_version,
+    ),
+    "weights_digest": Column(
+        "SHA-256 of the digests of all networks; rows of different weights never share a table column",
+        lambda at: at.record.spec.weights_digest,
+    ),
+    "method": Column("registered name of the method", lambda at: at.record.spec.method.name),
+    "label": Column("name with overridden fields, as in tables", lambda at: at.record.spec.method.label),
+    "source_digest": Column(
+        "SHA-256 of the files that define the method", lambda at: at.record.spec.method.source_digest
+    ),
+    "fields": Column(
+        "all hyper-parameters, as JSON text",
+        lambda at: json.dumps(dict(at.record.spec.method.fields), sort_keys=True),
+    ),
+    "preset": Column(
+        "whether the method's preset for this testbed was used", lambda at: at.record.spec.method.preset, "bool"
+    ),
+    "floor": Column(
+        "whether this is a floor or ceiling row: nothing, scramble", lambda at: at.record.spec.method.floor, "bool"
+    ),
+    "training_seen": Column(
+        "False for a checkpoint that other code unlearned", lambda at: at.record.spec.method.training_seen, "bool"
+    ),
+    "group": Column(
+        "everybody whom the trial forgets, as one name: the unit of means, intervals and tests",
+        lambda at: at.record.spec.group,
+    ),
+    "people": Column("how many people the trial forgets", lambda at: len(at.record.spec.people), "int"),
+    "identity": Column(
+        "whom the score is about: a forgotten person, or the group",
+        lambda at: at.record.spec.group,
+        of_score=lambda record, score: score.identity,
+    ),
+    "seed": Column("repetition", lambda at: at.record.spec.seed, "int"),
+    "after_request": Column(
+        "the request after which it was measured, counted from 1; 0 for a failed trial",
+        lambda at: 0,
+        "int",
+        lambda record, score: score.after_request,
+    ),
+    "metric": Column("name of the metric; missing for failed trials", _nothing, None, lambda _, score: score.metric),
+    "judge": Column(
+        "name of the recogniser; missing for metrics without one", _nothing, None, lambda _, score: score.judge
+    ),
+    "role": Column(
+        "whose images were looked at: forget, probe, named, retain, samples",
+        _nothing,
+        None,
+        lambda _, score: score.role,
+    ),
+    "value": Column(
+        "the measurement; missing, never zero, where there is none", _nothing, "Float64", lambda _, score: score.value
+    ),
+    "reason": Column(
+        "why there is no value, or why the trial failed",
+        lambda at: at.record.outcome.reason,
+        None,
+        lambda _, score: score.reason,
+    ),
+    "n": Column("pairs or samples that the value was computed from", lambda at: 0, "int", lambda _, score: score.n),
+    "lost_before": Column(
+        "pairs in which no face was found before unlearning", lambda at: 0, "int", lambda _, score: score.lost_before
+    ),
+    "lost_after": Column(
+        "pairs in which a face was found before, none after", lambda at: 0, "int", lambda _, score: score.lost_after
+    ),
+    "different_people_mean": Column(
+        "mean of the judge's cosine of different people", _nothing, "Float64", _different_people("mean")
+    ),
+    "different_people_std": Column("its standard deviation", _nothing, "Float64", _different_people("std")),
+    "seconds_unlearn": Column(
+        "seconds in the method; missing, as all costs, if the trial failed",
+        lambda at: at.record.cost and at.record.cost.seconds_unlearn,
+        "Float64",
+    ),
+    "seconds_evaluate": Column(
+        "seconds of rendering and judging", lambda at: at.record.cost and at.record.cost.seconds_evaluate, "Float64"
+    ),
+    "seconds_total": Column(
+        "seconds of the trial", lambda at: at.record.cost and at.record.cost.seconds_total, "Float64"
+    ),
+    "steps": Column("progress reports of the method", lambda at: at.record.cost and at.record.cost.steps, "Int64"),
+    "trainable": Column(
+        "parameters that the method left changed", lambda at: at.record.cost and at.record.cost.trainable, "Int64"
+    ),
+    "peak_memory_bytes": Column(
+        "most memory during unlearning, see docs/records.md; missing where it cannot be known",
+        lambda at: at.record.cost and at.record.cost.peak_memory_bytes,
+        "Int64",
+    ),
+    "device": Column("what it ran on, in words", lambda at: at.record.environment.device),
+    "guidebench": Column("version that wrote the record", lambda at: at.record.environment.versions.get("guidebench")),
+    "commit": Column("commit of the checkout; missing outside one", lambda at: at.record.environment.commit),
+    "created": Column("UTC, ISO 8601", lambda at: at.record.environment.created),
+    "attempts": Column("earlier attempts that failed", lambda at: len(at.record.outcome.attempts), "int"),
+    "path": Column("folder of the record", lambda at: str(at.path)),
 }
+_OF_SCORES = {name: column.of_score for name, column in COLUMNS.items() if column.of_score}
 
 
 @dataclass(frozen=True)
@@ -84,34 +169,75 @@ class Loaded:
 
     frame: pd.DataFrame  # one row per score, columns as in COLUMNS
     records: list[StoredRecord]
-    corrupt: list[Corrupt]  # left out, and named on stderr
+    corrupt: list[Corrupt]  # left out, with a warning
 
 
 def load(directory: str | Path) -> pd.DataFrame:
     """All scores below a directory, one row each, with the columns of `COLUMNS`.
 
-    Values are nullable floats: pandas' `mean` leaves missing ones out. Corrupt records are named on stderr and left
-    out. Raises BadInput if there is no readable record.
+    Values are nullable floats: pandas' `mean` leaves missing ones out. Records that cannot be read are left out with a
+    warning. Raises BadInput if there is no readable record.
     """
     return read(directory).frame
 
 
 def read(directory: str | Path) -> Loaded:
-    """Scores, records, and the record folders that cannot be read; the latter are named on stderr.
+    """Scores, records, and the record folders that cannot be read: one warning each, one for all of an older schema.
 
     Raises BadInput if there is no readable record.
     """
     from guidebench.store import folders
 
     records, corrupt = folders.scan(directory)
-    for item in corrupt:
-        print(f"left out a corrupt record: {item.path}: {item.reason}", file=sys.stderr)
     if not records:
-        raise BadInput(
-            f"none of the {len(corrupt)} records in {directory} can be read; delete their folders and run "
-            f"`guidebench run --out {directory} …` again: it measures what is absent"
-        )
+        raise BadInput(_nothing_readable(directory, corrupt))
+    for line in left_out(corrupt):
+        _log.warning("left out, cannot be read: %s", line)
     return Loaded(from_records(records), records, corrupt)
+
+
+def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) -> list[str]:
+    """Why records were left out: one line each, and one line for all that are of an older schema.
+
+    directory: that paths are shown relative to, where they lie below it.
+    """
+    older = [item for item in corrupt if _is_older(item)]
+    lines = [f"{_below(item.path, directory)}: {item.reason}" for item in corrupt if item not in older]
+    return [*lines, _of_older(older, directory)] if older else lines
+
+
+def _is_older(item: Corrupt) -> bool:
+    """Whether a record cannot be read because it was written before `SCHEMA`."""
+    try:
+        schema = json.loads((item.path / "record.json").read_bytes())["schema"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(schema, int) and schema < SCHEMA
+
+
+def _of_older(older: Sequence[Corrupt], directory: str | Path | None = None) -> str:
+    """How many records are of an older schema, one of them, and what to do."""
+    count = f"{len(older)} records" if len(older) > 1 else "1 record"
+    return (
+        f"{count} of an older schema, such as {_below(older[0].path, directory)}; this version reads schema {SCHEMA}: "
+        "`guidebench run` with the same options measures these trials again; then delete the old folders"
+    )
+
+
+def _below(path: Path, directory: str | Path | None) -> str:
+    inside = directory is not None and path.is_relative_to(directory)
+    return path.relative_to(directory).as_posix() if inside else str(path)  # type: ignore[arg-type]
+
+
+def _nothing_readable(directory: str | Path, corrupt: Sequence[Corrupt]) -> str:
+    older = [item for item in corrupt if _is_older(item)]
+    if len(older) == len(corrupt):
+        return f"{directory} holds nothing but {_of_older(older)}"
+    return (
+        f"none of the {len(corrupt)} records in {directory} can be read, such as {corrupt[0].path}: "
+        f"{corrupt[0].reason}; delete their folders and run `guidebench run --out {directory} …` again: it measures "
+        "what is absent"
+    )
 
 
 def from_records(records: Iterable[StoredRecord]) -> pd.DataFrame:
@@ -122,74 +248,84 @@ def from_records(records: Iterable[StoredRecord]) -> pd.DataFrame:
     records = list(records)
     across = cross_scores(records)
     rows = [row for stored, scores in zip(records, across, strict=True) for row in _rows(stored, scores)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
+    kinds = {name: column.kind for name, column in COLUMNS.items() if column.kind}
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(kinds)
 
 
-def cross_scores(records: Sequence[StoredRecord]) -> list[list[dict[str, Any]]]:
-    """For each record its scores over all identities that the same method forgot under the same seed.
+def _rows(stored: StoredRecord, across: Sequence[Score]) -> list[dict[str, Any]]:
+    """A record's rows. across: its scores over several trials."""
+    trial = {name: column.of(stored) for name, column in COLUMNS.items()}
+    scores = [*stored.record.outcome.scores, *across]
+    rows = [trial | {name: of(stored.record, score) for name, of in _OF_SCORES.items()} for score in scores]
+    return rows or [trial]
 
-    A record whose evidence cannot be read gets null with the reason, and the others are compared without it: their n
-    says with how many pairs. Where a protocol forgets one identity only there is nothing to compare and no score.
+
+# Scores over several trials --------------------------------------------------------------------------------------
+
+
+def cross_scores(records: Sequence[StoredRecord]) -> list[list[Score]]:
+    """For each record its scores over all people whom the same method forgot under the same seed.
+
+    A record whose evidence cannot be read gets scores without a value, with the reason, and the others are compared
+    without it: their n is smaller. Where a protocol forgets one person only there is nothing to compare and no score.
     """
-    from guidebench.evidence import Afterwards
-    from guidebench.metric import Score
     from guidebench.metrics import CROSS_METRICS
-    from guidebench.store.evidence_files import UnreadableEvidence, load_faces_after
 
-    found: list[list[dict[str, Any]]] = [[] for _ in records]
-    for company in _companies([stored.record for stored in records]):
-        everybody, unreadable = [], {}
-        for identity, place in company.items():
-            try:
-                everybody.append(Afterwards(identity, load_faces_after(Path(records[place].path) / "evidence.npz")))
-            except UnreadableEvidence as error:
-                unreadable[identity] = f"its evidence cannot be read: {error}"
+    found: list[list[Score]] = [[] for _ in records]
+    for company in _companies(records):
+        everybody, unreadable = _faces_after([records[place] for place in company])
+        trial_of = {person: place for place in company for person in records[place].record.spec.people}
         for metric in CROSS_METRICS.values():
             scores = list(metric.compute(everybody))
-            for identity, reason in unreadable.items():
-                judges = records[company[identity]].record.judges if metric.judged else [None]
-                scores += [Score(metric.name, judge, identity, None, reason) for judge in judges]
+            for person, reason in unreadable.items():
+                scores += _without_value(metric, records[trial_of[person]].record, person, reason)
             for score in scores:
-                found[company[score.identity]].append(dataclasses.asdict(score))
+                place = trial_of[score.identity]
+                found[place].append(replace(score, after_request=len(records[place].record.spec.requests)))
     return found
 
 
-def _companies(records: Sequence[Record]) -> list[dict[str, int]]:
-    """Identity -> place in ``records``, for each set of measured trials that agree in all but the identity."""
-    companies: dict[str, dict[str, int]] = defaultdict(dict)
-    for place, record in enumerate(records):
-        if record.status == "measured":
-            shared = [record.protocol_digest, record.testbed, record.manifest, record.digests, record.seed]
-            method = [record.label, record.source_digest, record.fields, record.versions.get("numerics")]
-            companies[json.dumps([*shared, *method], sort_keys=True)][record.identity] = place
+def _faces_after(trials: Sequence[StoredRecord]) -> tuple[list[Afterwards], dict[str, str]]:
+    """What everybody who was forgotten looks like afterwards, and why that is not known of some."""
+    from guidebench.store.evidence_files import UnreadableEvidence, load_faces_after
+
+    everybody: list[Afterwards] = []
+    unreadable: dict[str, str] = {}
+    for stored in trials:
+        try:
+            everybody += load_faces_after(stored.path / "evidence.npz")
+        except UnreadableEvidence as error:
+            reason = f"its evidence cannot be read: {error}"
+            unreadable |= dict.fromkeys(stored.record.spec.people, reason)
+    return everybody, unreadable
+
+
+def _without_value(metric: CrossMetric, record: Record, person: str, reason: str) -> list[Score]:
+    judges = [judge.name for judge in record.instrument.judges] if metric.judged else [None]
     return [
-        company
-        for company in companies.values()
-        if len(company) > 1 or any(records[place].protocol.get("identities", 1) > 1 for place in company.values())
+        Score(
+            metric=metric.name, judge=judge, identity=person, role="forget", after_request=1, value=None, reason=reason
+        )
+        for judge in judges
     ]
 
 
-def _rows(stored: StoredRecord, across: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    record = stored.record
-    trial = {
-        **{name: getattr(record, name) for name in COLUMNS if hasattr(record, name)},
-        "protocol": str(record.protocol.get("name")),
-        "numerics": str(record.versions.get("numerics", "")),
-        "fields": json.dumps(record.fields, sort_keys=True),
-        "after_request": 0,
-        "n": 0,
-        "lost_before": 0,
-        "lost_after": 0,
-        **{f"seconds_{name}": record.seconds.get(name) for name in ("unlearn", "evaluate", "total")},
-        "guidebench": record.versions.get("guidebench"),
-        "attempts": len(record.attempts),
-        "path": str(stored.path),
-    }
-    scores = [*record.scores, *across]
-    if not scores:
-        return [trial]
-    return [trial | _of_strangers(record.strangers.get(score["judge"])) | dict(score) for score in scores]
-
-
-def _of_strangers(strangers: Sequence[float] | None) -> dict[str, float]:
-    return dict(zip(("strangers_mean", "strangers_std"), strangers, strict=True)) if strangers else {}
+def _companies(records: Sequence[StoredRecord]) -> list[list[int]]:
+    """Places in ``records`` of measured trials that agree in everything but the people, several people together."""
+    companies: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+    for place, stored in enumerate(records):
+        if stored.record.is_measured:
+            spec = stored.record.spec
+            shared = [spec.protocol.digest(), spec.testbed, spec.manifest, dict(spec.weights), spec.seed]
+            method = [
+                spec.method.label,
+                spec.method.definition(),
+                spec.precision,
+                spec.numerics,
+            ]  # inputs are a person's own
+            companies[json.dumps([*shared, *method], sort_keys=True)][spec.people] = place
+    return [
+        list(company.values())
+        for company in companies.values()
+        if len(company) > 1 or any(records[place].record.spec.protocol.identities > 1 for place in company.values())
+    ]

@@ -1,20 +1,78 @@
-"""Which records may stand in one table: chosen by filters, refused when they would share a column unfairly."""
+"""Which records share a table, and as which rows: chosen by filters, refused where rows would not be comparable."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guidebench.errors import BadInput
-from guidebench.reporting.rows import Variant
+from guidebench.protocol import Protocol
+from guidebench.reporting.model import Group
 
 if TYPE_CHECKING:
-    from guidebench.store.folders import Record, StoredRecord
+    from guidebench.store.folders import StoredRecord
+    from guidebench.store.record import Record
 
 _SHORT = 12  # characters of a digest in messages
+MULTI_IMAGE = "celebahq-multi"  # the protocol of the paper's Table 2
+PROTOCOL_ORDER = ("random", "ffhq", "celebahq", MULTI_IMAGE)
+METHOD_ORDER = ("nothing", "scramble", "mean-latent", "extrapolated", "extrapolated-adj", "guide")
+
+
+# Rows ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What makes a row: one label with one code, one set of fields."""
+
+    label: str
+    method: str
+    source_digest: str
+    fields: str
+    training_seen: bool
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The label, and what tells it from the same label with other code: both choose the row."""
+        return self.label, f"{self.label} [code {self.source_digest[:6]}]"
+
+    @classmethod
+    def of(cls, record: Record) -> Variant:
+        """The row that a record belongs to."""
+        method = record.spec.method
+        fields = json.dumps(dict(method.fields), sort_keys=True)
+        return cls(method.label, method.name, method.source_digest, fields, method.training_seen)
+
+
+def row_order(variant: Variant) -> tuple[int, str, str, str]:
+    """Sorts rows: the ladder first, then by name."""
+    place = METHOD_ORDER.index(variant.method) if variant.method in METHOD_ORDER else len(METHOD_ORDER)
+    return place, variant.method, variant.label, variant.source_digest
+
+
+def protocol_order(name: str) -> tuple[int, str]:
+    """Sorts protocols: those of the paper first, then by name."""
+    return PROTOCOL_ORDER.index(name) if name in PROTOCOL_ORDER else len(PROTOCOL_ORDER), name
+
+
+def groups_of(records: Iterable[Record]) -> list[Group]:
+    """The protocols of records, in the order of tables."""
+    titles = {record.spec.protocol.name: record.spec.protocol.title for record in records}
+    return [Group(name, titles[name]) for name in sorted(titles, key=protocol_order)]
+
+
+def judges_of(records: Iterable[Record]) -> list[str]:
+    """The judges of records; the first leads."""
+    return list(dict.fromkeys(judge.name for record in records for judge in record.instrument.judges))
+
+
+# Filters ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -31,10 +89,8 @@ class Filter:
         """The records that pass; raises BadInput naming the filter that leaves none and what is there."""
         kept = list(records)
         methods = [self.method] if isinstance(self.method, str) else list(self.method or [])
-        kept = _choose(kept, "testbed", self.testbed, lambda record, name: record.testbed == name, directory)
-        kept = _choose(
-            kept, "conventions", self.conventions, lambda record, name: record.conventions == name, directory
-        )
+        kept = _choose(kept, "testbed", self.testbed, lambda record, name: record.spec.testbed == name, directory)
+        kept = _choose(kept, "conventions", self.conventions, _has_conventions, directory)
         kept = _choose(kept, "weights", self.weights, _has_weights, directory)
         kept = _choose(kept, "protocol", self.protocol, _is_protocol, directory)
         if not methods:
@@ -46,27 +102,30 @@ class Filter:
 
 def _is_protocol(record: Record, text: str) -> bool:
     name, _, start = text.partition("@")
-    own = str(record.protocol["name"])
-    return (own == name and record.protocol_digest.startswith(start)) or (
-        not start and len(name) >= 6 and record.protocol_digest.startswith(name)
-    )
+    digest = record.spec.protocol.digest()
+    by_digest = not start and len(name) >= 6 and digest.startswith(name)
+    return by_digest or (record.spec.protocol.name == name and digest.startswith(start))
+
+
+def _has_conventions(record: Record, text: str) -> bool:
+    return record.spec.protocol.conventions == text
 
 
 def _has_weights(record: Record, text: str) -> bool:
-    by_digest = len(text) >= 6 and any(digest.startswith(text) for digest in record.digests.values())
-    return by_digest or text == record.weights_version
+    by_digest = len(text) >= 6 and any(digest.startswith(text) for digest in record.spec.weights.values())
+    return by_digest or text == record.instrument.weights_version
 
 
 def _is_method(record: Record, name: str) -> bool:
-    return name in (record.method, *Variant.of(record).names)
+    return name in (record.spec.method.name, *Variant.of(record).names)
 
 
 _NAMES: Mapping[str, Callable[[Record], str]] = {
-    "testbed": lambda record: record.testbed,
-    "conventions": lambda record: record.conventions,
-    "weights": lambda record: record.weights_version or record.digests.get("generator", "")[:_SHORT],
-    "protocol": lambda record: str(record.protocol["name"]),
-    "method": lambda record: record.label,
+    "testbed": lambda record: record.spec.testbed,
+    "conventions": lambda record: record.spec.protocol.conventions,
+    "weights": lambda record: record.instrument.weights_version or record.spec.weights.get("generator", "")[:_SHORT],
+    "protocol": lambda record: record.spec.protocol.name,
+    "method": lambda record: record.spec.method.label,
 }
 
 
@@ -85,26 +144,30 @@ def _choose(
 
 
 def without_superseded(records: Sequence[StoredRecord]) -> tuple[list[StoredRecord], int]:
-    """Leaves out failures that a later trial of the same label, identity and seed measured, under changed code.
+    """Leaves out failures that a later trial of the same label, people and seed measured, under changed code.
 
     Returns the records that are left and how many failures were left out.
     """
     newest: dict[tuple[object, ...], str] = {}
     for stored in records:
-        if stored.record.status == "measured":
+        if stored.record.is_measured:
             place = _place(stored.record)
-            newest[place] = max(newest.get(place, ""), stored.record.created)
+            newest[place] = max(newest.get(place, ""), stored.record.environment.created)
     kept = [
         stored
         for stored in records
-        if stored.record.status == "measured" or stored.record.created >= newest.get(_place(stored.record), "")
+        if stored.record.is_measured or stored.record.environment.created >= newest.get(_place(stored.record), "")
     ]
     return kept, len(records) - len(kept)
 
 
 def _place(record: Record) -> tuple[object, ...]:
-    weights = record.digests.get("generator")
-    return (record.testbed, weights, record.protocol_digest, record.label, record.identity, record.seed)
+    spec = record.spec
+    weights = spec.weights.get("generator")
+    return spec.testbed, weights, spec.protocol.digest(), spec.method.label, spec.requests, spec.seed
+
+
+# Refusals --------------------------------------------------------------------------------------------------------
 
 
 def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
@@ -114,35 +177,42 @@ def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
     images, and per protocol one digest and one photo set. The message names what is mixed and how to separate it.
     """
     plain = [stored.record for stored in records]
-    _one(plain, "testbeds", lambda record: record.testbed, _choice(directory, "--testbed"))
-    _one(plain, "conventions", lambda record: record.conventions, _choice(directory, "--conventions"))
-    _one(plain, "versions of the numerics", lambda record: str(record.versions.get("numerics", "")), _apart)
+    _one(plain, "testbeds", lambda record: record.spec.testbed, _choice(directory, "--testbed"))
+    _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice(directory, "--conventions"))
+    _one(plain, "versions of the numerics", lambda record: str(record.spec.numerics), _apart)
     check_one_set_of_weights(plain)
-    for name, words in (("features", "FID features"), ("real", "real images")):
-        having = [record for record in plain if name in record.notes]
-        _one(having, words, lambda record, name=name: record.notes[name], _apart)  # type: ignore[misc]
-    for protocol in sorted({str(record.protocol["name"]) for record in plain}):
-        having = [record for record in plain if record.protocol["name"] == protocol]
+    _one([record for record in plain if record.instrument.features], "FID features", _features, _apart)
+    _one([record for record in plain if record.instrument.real], "real images", _real_images, _apart)
+    for protocol in sorted({record.spec.protocol.name for record in plain}):
+        having = [record for record in plain if record.spec.protocol.name == protocol]
         _one_protocol(having, protocol, directory)
-        _one(having, f"photo sets of {protocol}", lambda record: record.manifest[:_SHORT], _apart)
+        _one(having, f"photo sets of {protocol}", lambda record: record.spec.manifest[:_SHORT], _apart)
+
+
+def _features(record: Record) -> str:
+    return record.instrument.features
+
+
+def _real_images(record: Record) -> str:
+    return record.instrument.real
 
 
 def check_one_set_of_weights(records: Sequence[Record]) -> None:
     """Raises BadInput if a network has other weights in one record than in another, naming it and its digests."""
-    for name in sorted({name for record in records for name in record.digests}):
-        _one_set_of_weights(name, [record for record in records if name in record.digests])
+    for name in sorted({name for record in records for name in record.spec.weights}):
+        _one_set_of_weights(name, [record for record in records if name in record.spec.weights])
 
 
 def _one_set_of_weights(name: str, records: Sequence[Record]) -> None:
-    versions = {record.digests[name][:_SHORT]: record.weights_version or "" for record in records}
+    versions = {record.spec.weights[name][:_SHORT]: record.instrument.weights_version or "" for record in records}
 
     def shown(record: Record) -> str:
-        short = record.digests[name][:_SHORT]
+        short = record.spec.weights[name][:_SHORT]
         return f"{short} of version {versions[short]}" if versions[short] else short
 
     def advice(_: list[str]) -> str:
-        telling = all(versions.values()) and len({*versions.values()}) == len(versions)
-        chosen = sorted(versions.values() if telling else versions)
+        by_version = all(versions.values()) and len({*versions.values()}) == len(versions)
+        chosen = sorted(versions.values() if by_version else versions)
         return f"choose one: {' or '.join(f'--weights {text}' for text in chosen)}"
 
     _one(records, f"weights of {name}", shown, advice)
@@ -155,7 +225,7 @@ def of_one_protocol(records: Sequence[StoredRecord], chosen: Filter, directory: 
     """
     kept, _ = without_superseded(chosen.apply(records, directory))
     check_unmixed(kept, directory)
-    names = sorted({str(stored.record.protocol["name"]) for stored in kept})
+    names = sorted({stored.record.spec.protocol.name for stored in kept})
     if len(names) > 1:
         raise BadInput(f"{directory} holds several protocols ({', '.join(names)}); choose one with --protocol")
     versions = Counter(variant.label for variant in {Variant.of(stored.record) for stored in kept})
@@ -189,20 +259,16 @@ def _one(records: Iterable[Record], what: str, of: Callable[[Record], str], advi
 
 def _one_protocol(records: Sequence[Record], protocol: str, directory: object) -> None:
     """Refuses several variants of one protocol, naming the fields in which they differ."""
-    variants = {record.protocol_digest: record.protocol for record in records}
+    variants = {record.spec.protocol.digest(): record.spec.protocol for record in records}
     if len(variants) < 2:
         return
-    digests = sorted(variants)
     differing = []
-    for field in sorted({field for variant in variants.values() for field in variant}):
-        values = {str(variants[digest].get(field)): None for digest in digests}
-        if len(values) > 1 and field not in _NOT_MEASURED:
-            differing.append(f"{field} {' or '.join(values)}")
-    names = [f"{protocol}@{digest[:_SHORT]}" for digest in digests]
+    for field in dataclasses.fields(Protocol):
+        values = dict.fromkeys(str(getattr(variants[digest], field.name)) for digest in sorted(variants))
+        if len(values) > 1 and field.name in records[0].spec.protocol.measurement():
+            differing.append(f"{field.name} {' or '.join(values)}")
+    names = [f"{protocol}@{digest[:_SHORT]}" for digest in sorted(variants)]
     raise BadInput(
-        f"the records mix {len(variants)} variants of protocol {protocol} ({'; '.join(differing) or 'digest'}); such "
-        f"rows never share a column; {_choice(directory, '--protocol')(names)}"
+        f"the records mix {len(variants)} variants of protocol {protocol} ({'; '.join(differing)}); such rows never "
+        f"share a column; {_choice(directory, '--protocol')(names)}"
     )
-
-
-_NOT_MEASURED: Sequence[Any] = ("identities", "seeds", "summary", "title")  # fields outside a protocol's digest

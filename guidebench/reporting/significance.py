@@ -1,77 +1,71 @@
-"""Which differences are tested together: p values by sign flips, corrected by Holm, a family a protocol."""
+"""Which differences are tested together: p values by sign flips, corrected by Holm, one family per protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from guidebench.reporting import statistics
-from guidebench.reporting.model import Cell, Column, Contrast, Family, Row, Table
+from guidebench.reporting.model import Column, Contrast, Family
+from guidebench.reporting.statistics import Paired
+
+Place = tuple[str, Column]  # of a cell: the label of its row, and its column
 
 
-def with_tests(
-    tables: Sequence[Table], judges: Sequence[str], against: str | None, *, wilcoxon: bool
-) -> tuple[list[Table], list[Family]]:
-    """Adds p values to the contrasts under the first judge and in the columns without one, a family a protocol.
+def contrasts(
+    differences: Mapping[Place, Paired], compared: Sequence[Place], judges: Sequence[str], *, wilcoxon: bool
+) -> tuple[dict[Place, Contrast], list[Family]]:
+    """Every difference to the reference row, with p values where it is tested, and what is tested together.
 
-    A family has (methods - 1) × metric columns members, columns in which nothing can be compared aside. A member that
-    cannot be tested, because nothing was measured or no identity is shared, counts with p = 1.
+    differences: by place, where there is something to compare. compared: all places of the rows that are compared, the
+    reference and floors aside. Tested are differences under the first of ``judges`` and in the columns without one. A
+    family has rows × columns members, without columns in which nothing can be compared; a member that cannot be tested,
+    because nothing was measured or no group is shared, counts with p = 1.
     """
-    places = [
-        ((number, row.label, column), row, cell)
-        for number, table in enumerate(tables)
-        for row, column, cell in table.placed()
-    ]
-    families: list[Family] = []
-    tested: dict[tuple[int, str, Column], Contrast | None] = {}
-    for group in dict.fromkeys(group for table in tables for group in table.groups):
-        own = [(place, row, cell) for place, row, cell in places if place[2].group == group]
-        labels = dict.fromkeys(row.label for _, row, cell in own if cell.summary and not row.mark)
-        labels.pop(against or "", None)
-        family = {
-            place: cell.contrast
-            for place, row, cell in own
-            if row.label in labels and place[2].direction != "none" and place[2].judge in (None, *judges[:1])
-        }
-        columns = dict.fromkeys(
-            column for (_, _, column), contrast in family.items() if contrast and contrast.difference.n
+    found = {place: Contrast(difference) for place, difference in differences.items()}
+    families = []
+    for group in dict.fromkeys(column.group for _, column in compared):
+        own = [(label, column) for label, column in compared if column.group == group]
+        labels = tuple(dict.fromkeys(label for label, _ in own))
+        columns = tuple(
+            column
+            for column in dict.fromkeys(column for _, column in own)
+            if _is_testable(column, judges) and any(_is_paired(differences.get((label, column))) for label in labels)
         )
-        family = {place: contrast for place, contrast in family.items() if place[2] in columns}
-        if not family:
-            continue
-        judge = next((column.judge for column in columns if column.judge), None)
-        families.append(Family(group, judge, tuple(column.title for column in columns), tuple(labels)))
-        tested |= dict(zip(family, _tested(list(family.values()), wilcoxon=wilcoxon), strict=True))
-
-    def cells(number: int, row: Row, columns: Sequence[Column]) -> tuple[Cell, ...]:
-        return tuple(
-            replace(cell, contrast=tested.get((number, row.label, column), cell.contrast))
-            for column, cell in zip(columns, row.cells, strict=True)
-        )
-
-    return [
-        replace(table, rows=tuple(replace(row, cells=cells(number, row, table.columns)) for row in table.rows))
-        for number, table in enumerate(tables)
-    ], families
+        if columns:
+            judge = next((column.judge for column in columns if column.judge), None)
+            families.append(Family(group, judge, tuple(column.title for column in columns), labels))
+            members = {(label, column): differences.get((label, column)) for label in labels for column in columns}
+            found |= _tested(members, wilcoxon=wilcoxon)
+    return found, families
 
 
-def _tested(contrasts: Sequence[Contrast | None], *, wilcoxon: bool) -> list[Contrast | None]:
+def _is_testable(column: Column, judges: Sequence[str]) -> bool:
+    return column.tested and column.direction != "none" and column.judge in (None, *judges[:1])
+
+
+def _is_paired(difference: Paired | None) -> bool:
+    return difference is not None and difference.n > 0
+
+
+def _tested(members: Mapping[Place, Paired | None], *, wilcoxon: bool) -> dict[Place, Contrast]:
     """One family with raw, adjusted and attainable p values."""
-    values = [list(item.difference.values.values()) if item else [] for item in contrasts]
+    values = [list(item.values.values()) if item else [] for item in members.values()]
     flips = [statistics.sign_flip(own) if own else None for own in values]
     ranks = [statistics.wilcoxon(own) if wilcoxon else None for own in values]
     adjusted = statistics.holm([flip.p if flip else 1.0 for flip in flips])
     attainable = statistics.holm([statistics.smallest_p(len(own)) for own in values])
-    return [
-        item
-        and replace(
+    return {
+        place: Contrast(
             item,
-            family=len(contrasts),
+            family=len(members),
             p=flip.p if flip else None,
             exact=flip.exact if flip else True,
             adjusted=own if flip else None,
             attainable=least,
             wilcoxon=rank.p if rank else None,
         )
-        for item, flip, rank, own, least in zip(contrasts, flips, ranks, adjusted, attainable, strict=True)
-    ]
+        for (place, item), flip, rank, own, least in zip(
+            members.items(), flips, ranks, adjusted, attainable, strict=True
+        )
+        if item
+    }

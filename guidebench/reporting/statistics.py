@@ -1,8 +1,13 @@
-"""Means, intervals, paired differences and their test, over identities. A missing value is counted, never zero."""
+"""Means, intervals, paired differences and their test, over groups of people forgotten together.
+
+A group is everybody whom one trial forgets: a single person in the protocols of the paper. Scores are averaged over the
+people of a trial first, then over the seeds of a group, then over groups. A missing value is counted, never zero.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +18,7 @@ from guidebench.errors import BadInput
 
 CONFIDENCE = 0.95
 ALPHA = 0.05  # an adjusted p below this separates two methods
-BCA_FROM = 30  # identities from which the bootstrap interval is worth its place: it is too short on few values
+BCA_FROM = 30  # groups from which the bootstrap interval is worth its place: it is too short on few values
 EXACT_UP_TO = 20  # differences whose 2^n signs are all enumerated
 RESAMPLES = 99_999  # sign patterns drawn for more differences: p is known to 0.0014 at 0.05
 _BOOTSTRAPS = 9_999
@@ -21,21 +26,22 @@ _BOOTSTRAPS = 9_999
 
 @dataclass(frozen=True)
 class Summary:
-    """One cell of a table: a metric over identities, the seeds of each identity averaged first."""
+    """One cell of a table: a metric over groups, the seeds of each group averaged first."""
 
-    mean: float | None  # None: no identity has a value
-    std: float | None  # ddof 1 over identities; None below two
-    low: float | None  # Student-t 95 % interval of the mean; None below two identities
+    mean: float | None  # None: no group has a value
+    std: float | None  # ddof 1 over groups; None below two
+    low: float | None  # Student-t 95 % interval of the mean; None below two groups
     high: float | None
-    n: int  # identities with a value
-    identities: int  # identities with a value or a reason why there is none
+    n: int  # groups with a value
+    groups: int  # groups with a value or a reason why there is none
     missing: int  # scores without a value
-    bca: tuple[float, float] | None = None  # bootstrap 95 % interval of the mean, from `BCA_FROM` identities on
+    scores: int  # scores with and without one: in one-person trials, one per trial
+    bca: tuple[float, float] | None = None  # bootstrap 95 % interval of the mean, from `BCA_FROM` groups on
     pairs: int = 0  # pairs or samples behind the values
     lost_before: int = 0  # pairs in which no face was found before unlearning
     lost_after: int = 0  # pairs in which a face was found before, none after
     reason: str | None = None  # of the first missing score
-    units: frozenset[tuple[str, int]] = frozenset()  # (identity, seed) with a value
+    units: frozenset[tuple[str, int]] = frozenset()  # (group, seed) with a value
 
     @property
     def coverage(self) -> tuple[int, int]:
@@ -45,17 +51,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Paired:
-    """How much two methods differ on the same identities and seeds: first minus second."""
+    """How much two methods differ on the same groups and seeds: first minus second."""
 
     mean: float | None
-    std: float | None  # ddof 1 over identities
+    std: float | None  # ddof 1 over groups
     low: float | None  # Student-t 95 % interval of the mean
     high: float | None
-    bca: tuple[float, float] | None  # bootstrap 95 % interval, from `BCA_FROM` identities on
-    n: int  # identities compared
-    wins: int  # identities for which the first method is better
+    bca: tuple[float, float] | None  # bootstrap 95 % interval, from `BCA_FROM` groups on
+    n: int  # groups compared
+    wins: int  # groups for which the first method is better
     missing: int  # trials of either method without a counterpart or a value
-    values: Mapping[str, float] = field(default_factory=dict)  # identity -> its difference
+    values: Mapping[str, float] = field(default_factory=dict)  # group -> its difference
 
     @property
     def effect(self) -> float | None:
@@ -74,7 +80,11 @@ class SignFlip:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Student-t 95 % interval of the mean; (None, None) below two values."""
+    """Student-t 95 % interval of the mean; (None, None) below two values.
+
+    >>> [round(end, 3) for end in t_interval([1.0, 2.0, 3.0])]  # 2 ± 4.303 x 1 / √3
+    [-0.484, 4.484]
+    """
     if len(values) < 2:
         return None, None
     half = half_width(float(np.std(values, ddof=1)), len(values))
@@ -83,7 +93,11 @@ def t_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def half_width(std: float, n: int) -> float:
-    """How far the Student-t 95 % interval of a mean of n values reaches to either side. n: at least 2."""
+    """How far the Student-t 95 % interval of a mean of n values reaches to either side. n: at least 2.
+
+    >>> round(half_width(std=1.0, n=9), 3)  # t(0.975; 8) = 2.306, over √9
+    0.769
+    """
     from scipy.special import stdtrit
 
     return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(n)
@@ -118,6 +132,9 @@ def sign_flip(differences: Sequence[float] | np.ndarray) -> SignFlip:
     `EXACT_UP_TO` differences all 2^n patterns are counted; beyond, `RESAMPLES` are drawn, the same ones at every call,
     and the pattern found counts as one more (Phipson & Smyth 2010). Sums that agree to rounding tie.
     Raises ValueError without a difference.
+
+    >>> sign_flip([-1, -2, -3, 1])  # |sum| ≥ 5 in 6 of 16 sign patterns
+    SignFlip(p=0.375, exact=True)
     """
     found = np.asarray(differences, dtype=np.float64)
     if not len(found):
@@ -147,6 +164,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     The r-th smallest of m is multiplied by m - r + 1, made at least as large as those before it, and cut at 1. All
     adjusted values grow with every raw one, so `holm` of the smallest raw values gives the smallest adjusted ones.
+
+    >>> holm([0.03, 0.5, 0.01])  # 2 x 0.03, 1 x 0.5, 3 x 0.01
+    [0.06, 0.5, 0.03]
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -169,16 +189,17 @@ def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:
     """The scores of one metric under one judge (None: the metric has none), after the last request of each trial."""
     of_judge = frame["judge"].isna() if judge is None else frame["judge"] == judge
     scores = frame[(frame["metric"] == metric) & of_judge]
-    last = scores.groupby(["key", "identity"])["after_request"].transform("max")
+    last = scores.groupby("key")["after_request"].transform("max")
     return scores[scores["after_request"] == last]
 
 
 def summarise(scores: pd.DataFrame) -> Summary | None:
-    """Mean over identities of one metric, from what `select` gave for one method; None without any score."""
+    """Mean over groups of one metric, from what `select` gave for one method; None without any score."""
     if scores.empty:
         return None
     valued = scores[scores["value"].notna()]
-    means = [float(value) for value in valued.groupby("identity")["value"].mean()]
+    by_trial = _by_trial(scores)
+    means = list(_by_group(by_trial).values())
     low, high = t_interval(means)
     return Summary(
         mean=float(np.mean(means)) if means else None,
@@ -186,30 +207,31 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         low=low,
         high=high,
         n=len(means),
-        identities=scores["identity"].nunique(),
+        groups=scores["group"].nunique(),
         missing=len(scores) - len(valued),
+        scores=len(scores),
         bca=bca_interval(means),
         pairs=int(valued["n"].sum()),
         lost_before=int(scores["lost_before"].sum()),
         lost_after=int(scores["lost_after"].sum()),
         reason=None if len(valued) == len(scores) else str(scores.loc[scores["value"].isna(), "reason"].iloc[0]),
-        units=frozenset(_units(scores)),
+        units=frozenset(by_trial),
     )
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lower") -> Paired:
     """One method's scores minus another's, from what `select` gave for each, over the trials that both have.
 
-    Differences are averaged over the seeds of an identity, then over identities. direction: "lower" or "higher" is
-    better, for counting wins. Both must hold at most one score an identity and seed.
+    Differences are averaged over the seeds of a group, then over groups. direction: "lower" or "higher" is better, for
+    counting wins. Both must hold at most one score per person and seed.
     """
-    left, right = _units(first), _units(second)
+    left, right = _by_trial(first), _by_trial(second)
     both = {unit: left[unit] - right[unit] for unit in left if unit in right}
-    by_identity = pd.Series(both, dtype=float).groupby(level=0).mean().to_dict() if both else {}
-    means = [float(value) for value in by_identity.values()]
+    values = _by_group(both)
+    means = list(values.values())
     low, high = t_interval(means)
     sign = 1 if direction == "higher" else -1
-    every = {unit for scores in (first, second) for unit in zip(scores["identity"], scores["seed"], strict=True)}
+    every = {unit for scores in (first, second) for unit in zip(scores["group"], scores["seed"], strict=True)}
     return Paired(
         mean=float(np.mean(means)) if means else None,
         std=float(np.std(means, ddof=1)) if len(means) > 1 else None,
@@ -219,8 +241,25 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
         n=len(means),
         wins=sum(sign * value > 0 for value in means),
         missing=len(every) - len(both),
-        values=dict(zip(map(str, by_identity), means, strict=True)),
+        values=values,
     )
+
+
+def _by_trial(scores: pd.DataFrame) -> dict[tuple[str, int], float]:
+    """(group, seed) -> mean over the people of the trial who have a value; trials without any are left out."""
+    valued = scores[scores["value"].notna()]
+    values: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for group, seed, value in zip(valued["group"], valued["seed"], valued["value"], strict=True):
+        values[str(group), int(seed)].append(float(value))
+    return {unit: float(np.mean(own)) for unit, own in values.items()}
+
+
+def _by_group(by_trial: Mapping[tuple[str, int], float]) -> dict[str, float]:
+    """Group -> mean over its seeds, by name."""
+    if not by_trial:
+        return {}
+    means = pd.Series(by_trial, dtype=float).groupby(level=0).mean()
+    return {str(group): float(value) for group, value in means.items()}
 
 
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:
@@ -241,15 +280,6 @@ def _of_label(scores: pd.DataFrame, label: str, metric: str) -> pd.DataFrame:
     if own.empty:
         known = ", ".join(sorted(scores["label"].unique())) or "no method"
         raise BadInput(f"no {metric} of '{label}' in these records; they hold {known}")
-    if own.duplicated(["identity", "seed"]).any():
+    if own.duplicated(["group", "identity", "seed"]).any():
         raise BadInput(f"'{label}' was recorded with several versions of its code; filter by source_digest")
     return own
-
-
-def _units(scores: pd.DataFrame) -> Mapping[tuple[str, int], float]:
-    """(identity, seed) -> value, where there is one."""
-    valued = scores[scores["value"].notna()]
-    return {
-        (str(identity), int(seed)): float(value)
-        for identity, seed, value in zip(valued["identity"], valued["seed"], valued["value"], strict=True)
-    }

@@ -1,4 +1,4 @@
-"""What is recorded below a directory, counted; needs no torch and no pandas."""
+"""Counts of what is recorded below a directory, without loading torch or pandas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebench.store.folders import scan
+from guidebench.text import aligned
 
 _PLACE = ("testbed", "weights", "protocol", "method")
 
@@ -13,24 +14,23 @@ _PLACE = ("testbed", "weights", "protocol", "method")
 def status_of(directory: str | Path) -> dict[str, Any]:
     """Counts by testbed, weights, protocol and method, failed trials with reasons, unreadable folders. Raises BadInput.
 
-    Weights without a version are told by the beginning of `Record.weights_digest`.
+    Weights without a version are named by the beginning of `TrialSpec.weights_digest`.
     """
     stored, corrupt = scan(directory)
-    rows: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
     failures = []
     for item in stored:
-        record = item.record
-        weights = record.weights_version or record.weights_digest[:12]
-        place = (record.testbed, weights, str(record.protocol["name"]), record.label)
-        counts = {"measured": 0, "failed": 0, "seconds": 0.0}
-        row = rows.setdefault(place, dict(zip(_PLACE, place, strict=True)) | counts)
-        if record.status == "measured":
-            row["measured"] += 1
-            row["seconds"] = round(row["seconds"] + record.seconds.get("total", 0.0), 1)
-        else:
-            row["failed"] += 1
+        spec, outcome, cost = item.record.spec, item.record.outcome, item.record.cost
+        weights = item.record.instrument.weights_version or spec.weights_digest[:12]
+        place = (spec.testbed, weights, spec.protocol.name, spec.method.label)
+        row = rows.setdefault(
+            place, dict(zip(_PLACE, place, strict=True)) | {"measured": 0, "failed": 0, "seconds": 0.0}
+        )
+        row["seconds"] = round(row["seconds"] + (cost.seconds_total if cost else 0.0), 1)
+        row[outcome.status] += 1
+        if outcome.status == "failed":
             failures.append(
-                {"method": record.label, "identity": record.identity, "seed": record.seed, "reason": record.reason}
+                {"method": spec.method.label, "group": spec.group, "seed": spec.seed, "reason": outcome.reason}
             )
     return {
         "rows": [rows[place] for place in sorted(rows)],
@@ -41,14 +41,10 @@ def status_of(directory: str | Path) -> dict[str, Any]:
 
 def status_lines(status: dict[str, Any]) -> list[str]:
     """The counts as aligned text."""
-    header = (*_PLACE, "measured", "failed", "seconds")
-    table = [header, *[tuple(str(row[name]) for name in header) for row in status["rows"]]]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    heads = (*_PLACE, "measured", "failed", "seconds")
+    lines = aligned([heads, *[tuple(str(row[name]) for name in heads) for row in status["rows"]]], left=len(_PLACE))
     for failure in status["failures"]:
-        lines.append(
-            f"failed: {failure['method']} on {failure['identity']}, seed {failure['seed']}: {failure['reason']}"
-        )
+        lines.append(f"failed: {failure['method']} on {failure['group']}, seed {failure['seed']}: {failure['reason']}")
     for item in status["unreadable"]:
         lines.append(f"unreadable: {item['path']}: {item['reason']}")
     return lines

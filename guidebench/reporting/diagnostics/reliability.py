@@ -24,31 +24,32 @@ ROUNDING = 1e-6  # values that differ by no more than this part of the largest a
 
 @dataclass(frozen=True)
 class Retest:
-    """What seeds and identities add to the spread of one method's values: a one-way random effects analysis.
+    """What seeds and groups add to the spread of one method's values: a one-way random effects analysis.
 
-    Shrout & Fleiss 1979, ICC(1,1); with unequal numbers of seeds from the unweighted means of identities.
+    Shrout & Fleiss 1979, ICC(1,1); with unequal numbers of seeds from the unweighted means of groups.
     """
 
-    seeds: float | None  # std over seeds within an identity, pooled; None: nobody has a second seed
-    df: int  # degrees of freedom of that: seeds beyond each identity's first
-    identities: float | None  # std over identities of their means over seeds, ddof 1; None below two identities
-    n: int  # identities with a value
+    seeds: float | None  # std over seeds within a group, pooled; None: nobody has a second seed
+    df: int  # degrees of freedom of that: seeds beyond each group's first
+    groups: float | None  # std over groups of their means over seeds, ddof 1; None below two groups
+    n: int  # groups with a value
     share: float | None  # part of one value's variance that is the seed's, 1 - ICC; None: not known, nothing varies
 
     def widening(self, few: int, many: int) -> float | None:
-        """The standard error of a mean over identities with ``few`` seeds each, over that with ``many``."""
+        """The standard error of a mean over groups with ``few`` seeds each, over that with ``many``."""
         if self.share is None:
             return None
         return math.sqrt((1 - self.share + self.share / few) / (1 - self.share + self.share / many))
 
 
 def retest(scores: pd.DataFrame) -> Retest:
-    """Spread over seeds and identities, from what `statistics.select` gave for one method."""
-    values = scores[scores["value"].notna()].astype({"value": float})
-    by_identity = values.groupby("identity")["value"]
-    counts, means = by_identity.count(), by_identity.mean()
+    """Spread over seeds and groups, from what `statistics.select` gave for one method."""
+    valued = scores[scores["value"].notna()].astype({"value": float})
+    values = valued.groupby(["group", "seed"], sort=False)["value"].mean().reset_index()  # over the people of a trial
+    by_group = values.groupby("group")["value"]
+    counts, means = by_group.count(), by_group.mean()
     df = int((counts - 1).sum())
-    within = float(((values["value"] - by_identity.transform("mean")) ** 2).sum()) / df if df else None
+    within = float(((values["value"] - by_group.transform("mean")) ** 2).sum()) / df if df else None
     spread = float(means.std(ddof=1)) if len(means) > 1 else None
     share = None
     if within is not None and spread is not None and _varies(values["value"]):
@@ -88,12 +89,12 @@ def spread_interval(n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two judges say the same of one metric. A unit is a method and an identity, seeds averaged first."""
+    """How far two judges agree on one metric. A unit is a method and a group, seeds averaged first."""
 
     n: int  # units with a value under both
-    pearson: float | None  # over all units; None below three, or if either judge says the same of all
+    pearson: float | None  # over all units; None below three, or if either judge gives all the same value
     spearman: float | None
-    within: float | None  # mean over methods of Spearman's correlation over identities
+    within: float | None  # mean over methods of Spearman's correlation over groups
     shift: float | None  # mean of second - first
     limits: tuple[float, float] | None  # of agreement: shift ± 1.96 std of the differences (Bland & Altman 1986)
     kendall: float | None  # of the methods' means
@@ -103,9 +104,9 @@ class Agreement:
 
 def agreement(first: pd.DataFrame, second: pd.DataFrame) -> Agreement:
     """Two judges' scores of the same metric and trials, from what `statistics.select` gave for each."""
-    trials = ["label", "identity", "seed"]
+    trials = ["label", "group", "seed"]
     both = pd.concat({"first": _by(first, trials), "second": _by(second, trials)}, axis=1).dropna()
-    units = both.groupby(level=["label", "identity"]).mean()
+    units = both.groupby(level=["label", "group"]).mean()
     means = units.groupby(level="label").mean()
     inner = [_correlation(own, "spearman") for _, own in units.groupby(level="label")]
     known = [value for value in inner if value is not None]
@@ -159,11 +160,9 @@ def _varies(values: pd.Series) -> bool:
 def fid_of_first(evidence: Evidence, count: int) -> float:
     """FID_pre of the first ``count`` samples, even below the number from which the benchmark reports it.
 
-    Raises ValueError if the evidence kept no features or fewer samples, or if the covariance would be singular.
+    After the last request. Raises ValueError if fewer samples are recorded, or if the covariance would be singular.
     """
-    source, after = evidence.source.features, evidence.after.features
-    if source is None or after is None:
-        raise ValueError("record schema 1 kept no features of single samples")
+    source, after = evidence.source.features, evidence.after[-1].features
     if count > min(len(source), len(after)):
         raise ValueError(f"{min(len(source), len(after))} samples are recorded, fewer than {count}")
     if count <= source.shape[1]:

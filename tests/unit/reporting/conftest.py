@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guidebench.evidence import Evidence, Samples, Sight, Subject
+from guidebench.chosen import ChosenMethod
+from guidebench.evidence import DifferentPeople, Evidence, Samples, Seen, Sight, Subject
+from guidebench.metric import Score
 from guidebench.protocol import Protocol
 from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import FAILURES, RECORDS, Record, Store, unfinished_prefix
+from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 PROTOCOLS = {
     "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, samples=400),
@@ -29,8 +31,8 @@ PROTOCOLS = {
         samples=400,
     ),
 }
-STRANGERS = {"alpha": [0.10, 0.15], "beta": [0.05, 0.12]}
-# id, id_others, id_retain under judge alpha, FID_pre, ΔFID_real of the first identity; the others add 0.02 and 0.04
+DIFFERENT_PEOPLE = {"alpha": DifferentPeople(0.10, 0.15), "beta": DifferentPeople(0.05, 0.12)}
+# id, id_others, id_retain under judge alpha, FID_pre, ΔFID_real of the first person; the others add 0.02 and 0.04
 LEVELS: Mapping[str, tuple[float, float, float, float, float]] = {
     "nothing": (0.96, 0.96, 0.96, 0.0, 0.0),
     "scramble": (0.0, 0.0, 0.0, 400.0, 390.0),
@@ -38,6 +40,7 @@ LEVELS: Mapping[str, tuple[float, float, float, float, float]] = {
     "guide": (0.02, 0.20, 0.90, 8.0, 4.0),
     "mine": (-0.06, 0.30, 0.85, 9.0, -1.0),
 }
+ROLES = {"id": "forget", "id_others": "probe", "id_retain": "retain", "fid_pre": "samples", "delta_fid_real": "samples"}
 
 # cosine of the faces of two forgotten people afterwards
 LIKENESS: Mapping[str, float] = {"nothing": 0.1, "mean-latent": 0.9, "guide": 0.6}
@@ -46,23 +49,24 @@ MakeRecord = Callable[..., Record]
 WriteRecord = Callable[[Path, Record], Path]
 
 
-def judged(metric: str, value: float | None, judge: str = "alpha", **changes: Any) -> dict[str, Any]:
-    """One score as record.json holds it."""
-    score = {
-        "metric": metric,
-        "judge": judge,
-        "identity": "a",
-        "value": value,
-        "reason": None if value is not None else "faces found on both sides in 2 of 11 pairs; 0 lost before, 9 after",
-        "n": 11 if value is not None else 2,
-        "lost_before": 0,
-        "lost_after": 0 if value is not None else 9,
-        "after_request": 0,
-    }
-    return {**score, **changes}
+def judged(metric: str, value: float | None, judge: str | None = "alpha", **changes: Any) -> Score:
+    """A score of person a; without a value, most faces were lost."""
+    score = Score(
+        metric=metric,
+        judge=judge,
+        identity="a",
+        role=ROLES.get(metric, "forget"),  # type: ignore[arg-type]
+        after_request=1,
+        value=value,
+        reason=None if value is not None else "faces found on both sides in 2 of 11 pairs; 0 lost before, 9 after",
+        n=11 if value is not None else 2,
+        lost_after=0 if value is not None else 9,
+    )
+    return replace(score, **changes)
 
 
-def _scores(method: str, protocol: Protocol, identity: str, shift: float) -> list[dict[str, Any]]:
+def _scores(method: str, protocol: Protocol, person: str) -> list[Score]:
+    shift = {"a": 0.0, "b": 0.02, "c": 0.04}.get(person, 0.0)
     ident, others, retain, fid, delta = LEVELS[method]
     values = {"id": ident, "id_retain": retain}
     if protocol.probe_photos:
@@ -72,91 +76,134 @@ def _scores(method: str, protocol: Protocol, identity: str, shift: float) -> lis
             metric,
             None if method == "scramble" else round(value + shift + (0.01 if judge == "beta" else 0.0), 4),
             judge,
-            identity=identity,
+            identity=person,
         )
-        for judge in STRANGERS
+        for judge in DIFFERENT_PEOPLE
         for metric, value in values.items()
     ]
     for metric, value in (("fid_pre", fid), ("delta_fid_real", delta)):
         moved = value if method == "nothing" else value + 50 * shift
-        scores.append(judged(metric, moved, None, identity=identity, n=protocol.samples))  # type: ignore[arg-type]
+        scores.append(judged(metric, moved, None, identity=person, n=protocol.samples))
     return scores
 
 
 def build_record(
-    method: str = "guide", identity: str = "a", *, seed: int = 0, protocol: str = "celebahq-multi", **changes: Any
+    method: str = "guide",
+    identity: str = "a",
+    *,
+    seed: int = 0,
+    protocol: str | Protocol = "celebahq-multi",
+    requests: Sequence[Sequence[str]] | None = None,
+    label: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    preset: bool | None = None,
+    source_digest: str | None = None,
+    training_seen: bool = True,
+    testbed: str = "mini",
+    conventions: str = "corrected",
+    weights: Mapping[str, str] | None = None,
+    weights_version: str | None = None,
+    manifest: str | None = None,
+    numerics: int = 1,
+    judges: Iterable[str] = tuple(DIFFERENT_PEOPLE),
+    caption: str = "Rendered faces: not comparable with published figures.",
+    features: str = "mini features, 64 px",
+    versions: Mapping[str, str] | None = None,
+    created: str = "2026-01-01T00:00:00Z",
+    scores: Iterable[Score] | None = None,
+    failed: str | None = None,
+    peak_memory_bytes: int | None = None,
 ) -> Record:
-    """A measured record of one of `LEVELS`; ``changes`` replace fields."""
-    resolved = PROTOCOLS[protocol]
-    shift = {"a": 0.0, "b": 0.02, "c": 0.04}.get(identity, 0.0)
+    """A record of one of `LEVELS`; failed: why it failed. What differs from the method as it is has other fields."""
+    resolved = replace(PROTOCOLS[protocol] if isinstance(protocol, str) else protocol, conventions=conventions)
     floor = method in ("nothing", "scramble")
-    record = Record(
-        key="",
-        status="measured",
-        protocol=resolved.as_data(),
-        protocol_digest=hashlib.sha256(protocol.encode()).hexdigest(),
-        testbed="mini",
-        conventions="corrected",
-        method=method,
-        label=method,
-        fields={} if floor else {"steps": 300, "lr": 0.001},
-        preset=not floor and method != "mine",
-        source_digest=hashlib.sha256(method.encode()).hexdigest(),
-        floor=floor,
-        identity=identity,
-        seed=seed,
-        manifest=hashlib.sha256(resolved.source.encode()).hexdigest(),
-        digests={"generator": "a" * 64, "alpha": "b" * 64, "beta": "c" * 64, "features": "d" * 64},
-        judges=["alpha", "beta"],
-        strangers=STRANGERS,
-        notes={"caption": "Rendered faces: not comparable with published figures.", "features": "mini features, 64 px"},
-        scores=_scores(method, resolved, identity, shift) if method in LEVELS else [],
-        seconds={"unlearn": 20.0, "evaluate": 5.0, "total": 25.0},
-        steps=300,
-        trainable=1000,
-        device="cpu (test)",
-        versions={"guidebench": "0.1.0", "numerics": "1", "torch": "2.13.0"},
-        commit=None,
-        created="2026-01-01T00:00:00Z",
+    usual = {} if floor else {"steps": 300, "lr": 0.001}
+    known = {"generator": "a" * 64, "alpha": "b" * 64, "beta": "c" * 64, "features": "d" * 64}
+    if scores is None:
+        scores = _scores(method, resolved, identity) if method in LEVELS else []
+    return Record(
+        spec=TrialSpec(
+            protocol=resolved,
+            method=ChosenMethod(
+                spec=method,
+                name=method,
+                class_name=method.title(),
+                label=label or method,
+                fields=usual | ({"setting": label} if label else {}) if fields is None else fields,
+                source_digest=source_digest or hashlib.sha256(method.encode()).hexdigest(),
+                preset=not floor and method != "mine" if preset is None else preset,
+                floor=floor,
+                training_seen=training_seen,
+            ),
+            testbed=testbed,
+            weights=known if weights is None else weights,
+            manifest=manifest or hashlib.sha256(resolved.source.encode()).hexdigest(),
+            requests=tuple(map(tuple, requests)) if requests else ((identity,),),
+            seed=seed,
+            numerics=numerics,
+        ),
+        instrument=Instrument(
+            caption=caption,
+            conventions="",
+            features=features,
+            real="",
+            judges=tuple(Judge(name=name, different_people=DIFFERENT_PEOPLE.get(name)) for name in judges),
+            weights_version=weights_version,
+        ),
+        environment=Environment(
+            device="cpu (test)",
+            versions={"guidebench": "0.1.0", "torch": "2.13.0", **(versions or {})},
+            commit=None,
+            created=created,
+        ),
+        outcome=Outcome(status="failed", reason=failed) if failed else Outcome(status="measured", scores=tuple(scores)),
+        cost=None
+        if failed
+        else Cost(
+            seconds_unlearn=20.0,
+            seconds_evaluate=5.0,
+            seconds_total=25.0,
+            steps=300,
+            trainable=1000,
+            peak_memory_bytes=peak_memory_bytes,
+            memory="invented",
+        ),
     )
-    record = replace(record, **changes)
-    parts = (
-        record.protocol_digest,
-        record.testbed,
-        record.label,
-        record.source_digest,
-        identity,
-        seed,
-        record.conventions,
-    )
-    return record if record.key else replace(record, key=hashlib.sha256(repr(parts).encode()).hexdigest())
 
 
 def save_record(out: Path, record: Record) -> Path:
-    """Writes a record as a run would."""
-    store = Store(out)
-    kind = RECORDS if record.status == "measured" else FAILURES
-    path = store.path(str(record.protocol["name"]), record.label, record.folder_name(), kind=kind)
-    if kind == FAILURES:
-        path = store.next_attempt(path)
-    with store.building(path) as folder:
-        if kind == RECORDS:
-            save_evidence(_evidence(record), folder / "evidence.npz", store.shared, aside=unfinished_prefix())
-        (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
-    return path
+    """Writes a record where a run would; returns its folder."""
+    spec = record.spec
+    place = Path(spec.protocol.name) / hashlib.sha256(spec.method.label.encode()).hexdigest()[:8]
+    if spec.method.label.replace("-", "").isalnum():
+        place = Path(spec.protocol.name) / spec.method.label
+    folder = out / ("records" if record.is_measured else "failures") / place
+    folder = folder / f"{spec.group}-s{spec.seed}-{record.key[:12]}" / ("" if record.is_measured else "1")
+    folder.mkdir(parents=True, exist_ok=True)
+    if record.is_measured:
+        save_evidence(_evidence(record), folder / "evidence.npz", out / "shared", aside=".building-test-")
+    (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+    return folder
 
 
 def _evidence(record: Record) -> Evidence:
     """Faces after unlearning, pairwise `LIKENESS` alike: each is that much one common face, the rest its own."""
-    likeness = LIKENESS.get(record.method, 0.3)
-    place = "abc".find(record.identity) + 1
-    face = np.sqrt(likeness) * np.eye(5)[4] + np.sqrt(1 - likeness) * np.eye(5)[place]
-    faces, found = np.tile(face, (1, 11, 1)), np.full((1, 11), record.method != "scramble")
-    sight = Sight(faces, np.ones_like(found), faces, found, None, None)
+    spec = record.spec
+    likeness = LIKENESS.get(spec.method.name, 0.3)
+    axes = np.eye(8)
+    own = np.stack([axes[1 + "abcdef".find(person)] for person in spec.people])
+    faces = np.sqrt(likeness) * axes[7] + np.sqrt(1 - likeness) * own
+    before = Seen(np.tile(own[:, None], (1, 11, 1)), np.ones((len(own), 11), bool))
+    found = np.full((len(spec.requests), len(own), 11), spec.method.name != "scramble")
+    sight = Sight(before, Seen(np.tile(faces[None, :, None], (len(spec.requests), 1, 11, 1)), found))
     samples = Samples(np.zeros((2, 2), np.float32))
-    return Evidence(
-        (Subject(record.identity, "forget", 0),), dict.fromkeys(STRANGERS, sight), 5, samples, samples, None
+    forgotten = tuple(
+        Subject(person, "forget", 0, request)
+        for request, people in enumerate(spec.requests, start=1)
+        for person in people
     )
+    sights = {judge.name: sight for judge in record.instrument.judges}
+    return Evidence(forgotten, sights, 5, samples, (samples,) * len(spec.requests), None)
 
 
 def fill(out: Path) -> Path:
@@ -166,10 +213,9 @@ def fill(out: Path) -> Path:
             for identity in "abc":
                 if method in ("nothing", "scramble") and identity == "c":
                     continue
-                record = build_record(method, identity, protocol=protocol)
-                if (method, identity, protocol) == ("mine", "b", "ffhq"):
-                    record = replace(record, status="failed", scores=[], reason="the loss is not finite at step 7")
-                save_record(out, record)
+                broken = (method, identity, protocol) == ("mine", "b", "ffhq")
+                failed = "the loss is not finite at step 7" if broken else None
+                save_record(out, build_record(method, identity, protocol=protocol, failed=failed))
     return out
 
 
@@ -184,7 +230,7 @@ def write_record() -> WriteRecord:
 
 
 @pytest.fixture
-def make_score() -> Callable[..., dict[str, Any]]:
+def make_score() -> Callable[..., Score]:
     return judged
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +15,7 @@ from guidebench.store.folders import StoredRecord, scan
 
 
 def _build(records, name="auto", table=None, **options):
-    stored = [StoredRecord(record, "path") for record in records]
+    stored = [StoredRecord(record, Path("path")) for record in records]
     return layout.build(stored, METRICS, choice=layout.resolve(name, stored, table), **options)
 
 
@@ -107,7 +107,7 @@ def test_metric_of_a_plug_in_is_shown_without_a_direction(make_record, make_scor
 
 
 def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record, says):
-    multi, single = (StoredRecord(make_record(protocol=name), "path") for name in ("celebahq-multi", "ffhq"))
+    multi, single = (StoredRecord(make_record(protocol=name), Path("path")) for name in ("celebahq-multi", "ffhq"))
     assert layout.resolve("auto", [multi]).name == "table-2"
     assert layout.resolve("paper", [multi, single]).name == "table-1"
     assert layout.resolve("auto", [single]).name == "table-1"
@@ -192,7 +192,7 @@ def test_rows_without_a_rival_or_with_other_identities_are_not_bold(make_record,
 def test_row_says_failed_trials_missing_presets_and_unseen_training(make_record):
     records = [make_record("guide", who) for who in "abc"]
     records += [make_record("mine", who, preset=False, training_seen=False) for who in "ab"]
-    records += [make_record("mine", "c", preset=False, training_seen=False, status="failed", scores=[], reason="boom")]
+    records += [make_record("mine", "c", preset=False, training_seen=False, failed="boom")]
     records += [make_record("other", who, preset=False) for who in "abc"]
     records += [make_record("redirect", who, preset=False, fields={"radius": 0.001}) for who in "abc"]
     report = _build(records)
@@ -217,7 +217,7 @@ def test_preset_is_said_in_a_footnote_where_no_row_has_one(make_record):
 def test_one_label_with_two_versions_of_its_code_makes_two_rows(make_record):
     records = [make_record("mine", "a", source_digest="1" * 64), make_record("mine", "a", source_digest="2" * 64)]
     assert [row.label for row in _build(records).tables[0].rows] == ["mine [code 111111]", "mine [code 222222]"]
-    fields = [make_record("mine", "a", fields={"steps": steps}, key=str(steps)) for steps in (1, 2)]
+    fields = [make_record("mine", "a", fields={"steps": steps}) for steps in (1, 2)]
     assert [row.label for row in _build(fields).tables[0].rows] == ["mine [variant 1]", "mine [variant 2]"]
 
 
@@ -226,7 +226,7 @@ def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
     for pattern in (
         r"\bmini\b.*\bcorrected\b",
         r"\bffhq v1 \(",
-        r"\b3 identities, seed 0, 4 probe .*\b11 views .*±15°.*\b10 others\b",
+        r"\b3 people, seed 0, 4 probe .*\b11 views .*±15°.*\b10 others\b",
         r"\b400 samples\b.*\bmini features, 64 px\b",
         r"\balpha\b.* 0\.100 ± 0\.150\b.*\bbbbbbbbbbbbb\b",
         r"\bddof 1\b",
@@ -240,13 +240,12 @@ def test_footnotes_say_what_is_needed_to_repeat_the_numbers(runs):
 
 
 def test_footnote_names_the_package_that_computes_kid_precision_and_recall(make_record):
-    record = make_record("guide")
-    report = _build([replace(record, versions=record.versions | {"torch-fidelity": "0.4.0"})])
+    report = _build([make_record("guide", versions={"torch-fidelity": "0.4.0"})])
     assert any("torch 2.13.0, torch-fidelity 0.4.0" in note for note in report.footnotes)
 
 
 def test_judge_that_a_row_lacks_leaves_its_cells_empty(make_record, make_score):
-    old = replace(make_record("mine"), judges=["alpha"], scores=[make_score("id", 0.2)])
+    old = make_record("mine", judges=["alpha"], scores=[make_score("id", 0.2)])
     rows = {row.label: row for row in _build([make_record("guide"), old]).tables[0].rows}
     assert rows["mine"].cells[0].summary.mean == 0.2
     assert rows["mine"].cells[1].summary is None

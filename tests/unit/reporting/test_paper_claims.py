@@ -16,6 +16,7 @@ def frame(values, metric="fid_pre", judge=None):
             "metric": metric,
             "judge": judge,
             "label": label,
+            "group": f"p{place}",
             "identity": f"p{place}",
             "seed": 0,
             "value": value,
@@ -59,7 +60,7 @@ def test_each_judge_is_asked_and_absent_methods_are_passed_over():
 def test_one_identity_has_no_interval_and_no_verdict():
     (finding,) = paper_claims.findings(frame({"mean-latent": [9.0], "guide": [5.0]}))
     assert "not measured" in finding.verdict and finding.difference.mean == -4.0
-    assert f"-4.00 | 1 | 1 of 1 | {finding.verdict} |" in paper_claims._line(finding)
+    assert paper_claims._row(finding)[3:] == (finding.verdict, "-4.00", "1", "1 of 1")
 
 
 def test_the_table_says_below_that_it_is_no_test(committed):

@@ -11,10 +11,6 @@ from guidebench.errors import BadInput
 from guidebench.reporting import report
 
 
-def _other(record, **changes):
-    return replace(record, key="other", label="other", **changes)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -26,10 +22,10 @@ def _other(record, **changes):
             {"conventions": "published"},
             ["conventions", "corrected (16 trials), published (1 trial)", "--conventions published`"],
         ),
-        ({"versions": {"numerics": "2"}}, ["numerics", "1 (16 trials), 2", "--out"]),
-        ({"digests": {"alpha": "e" * 64}}, ["alpha", "bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
-        ({"digests": {"features": "e" * 64}}, ["features", "--weights dddddddddddd"]),
-        ({"notes": {"features": "other features"}}, ["mini features, 64 px", "other features", "--out"]),
+        ({"numerics": 2}, ["numerics", "1 (16 trials), 2", "--out"]),
+        ({"weights": {"alpha": "e" * 64}}, ["alpha", "bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
+        ({"weights": {"features": "e" * 64}}, ["features", "--weights dddddddddddd"]),
+        ({"features": "other features"}, ["mini features, 64 px", "other features", "--out"]),
         ({"manifest": "e" * 64}, ["photo sets", "celebahq-multi", "eeeeeeeeeeee", "--out"]),
     ],
 )
@@ -37,14 +33,14 @@ def test_mixed_records_are_refused(tmp_path, make_record, write_record, changes,
     for method in ("nothing", "guide", "mean-latent", "mine"):
         for identity in "abcd":
             write_record(tmp_path, make_record(method, identity))
-    write_record(tmp_path, _other(make_record(), **changes))
+    write_record(tmp_path, make_record(label="other", **changes))
     with pytest.raises(BadInput) as error:
         report.report(tmp_path)
     for text in words:
         assert text in str(error.value)
     for option in changes.keys() & {"testbed", "conventions"}:
         chosen = report.report(tmp_path, "csv", **{option: changes[option]})
-        rest = report.report(tmp_path, "csv", **{option: getattr(make_record(), option)})
+        rest = report.report(tmp_path, "csv", **{option: {"testbed": "mini", "conventions": "corrected"}[option]})
         assert ",guide,other," in chosen
         assert ",guide,guide," not in chosen
         assert ",guide,guide," in rest
@@ -52,23 +48,23 @@ def test_mixed_records_are_refused(tmp_path, make_record, write_record, changes,
 
 
 def test_two_variants_of_a_protocol_are_refused_and_can_be_chosen(tmp_path, make_record, write_record):
-    first = make_record()
-    protocol = {**first.protocol, "samples": 5000}
-    write_record(tmp_path, first)
-    write_record(tmp_path, _other(first, protocol=protocol, protocol_digest="f" * 64))
+    first = make_record().spec.protocol
+    second = replace(first, samples=5000)
+    write_record(tmp_path, make_record(protocol=first))
+    write_record(tmp_path, make_record(label="other", protocol=second))
     with pytest.raises(BadInput) as error:
         report.report(tmp_path)
     assert re.search(r"\b2 variants\b.*\bcelebahq-multi\b.*\bsamples 400 or 5000\b", str(error.value))
-    assert "--protocol celebahq-multi@ffffffffffff`" in str(error.value)
-    for chosen in ("celebahq-multi@ffff", "ffffff"):
+    assert f"--protocol celebahq-multi@{second.digest()[:12]}`" in str(error.value)
+    for chosen in (f"celebahq-multi@{second.digest()[:4]}", second.digest()[:6]):
         assert "5,000 samples" in report.report(tmp_path, protocol=chosen)
-    assert "400 samples" in report.report(tmp_path, protocol=f"celebahq-multi@{first.protocol_digest[:8]}")
+    assert "400 samples" in report.report(tmp_path, protocol=f"celebahq-multi@{first.digest()[:8]}")
 
 
 def test_number_of_identities_is_no_variant(tmp_path, make_record, write_record):
     first = make_record()
     write_record(tmp_path, first)
-    write_record(tmp_path, _other(first, protocol={**first.protocol, "identities": 20}))
+    write_record(tmp_path, make_record(label="other", protocol=replace(first.spec.protocol, identities=20)))
     assert "| other" in report.report(tmp_path)
 
 
@@ -98,14 +94,12 @@ def test_filter_without_a_match_names_what_is_there(runs, filters, words):
 
 def test_failure_is_dropped_once_changed_code_measured_the_same(tmp_path, make_record, write_record):
     """The key of a trial holds the code's digest, so a fixed method never re-tries the old key."""
-    broken = make_record(
-        "mine", "a", source_digest="1" * 64, status="failed", scores=[], reason="boom", created="2026-01-01"
-    )
+    broken = make_record("mine", "a", source_digest="1" * 64, failed="boom", created="2026-01-01")
     write_record(tmp_path, broken)
     assert "1 of 1 failed" in report.report(tmp_path)
     write_record(tmp_path, make_record("mine", "a", source_digest="2" * 64, created="2026-01-02"))
     text = report.report(tmp_path)
     assert "failed" not in text
     assert re.search(r"\b1 failure\b.* code\b", text)
-    write_record(tmp_path, replace(broken, source_digest="3" * 64, created="2026-01-03", key="newest"))
+    write_record(tmp_path, make_record("mine", "a", source_digest="3" * 64, failed="boom", created="2026-01-03"))
     assert "1 of 1 failed" in report.report(tmp_path)

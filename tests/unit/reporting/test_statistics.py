@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from guidebench.store.folders import StoredRecord
 
 
 def _frame(records):
-    return scores.from_records([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
+    return scores.from_records([StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)])
 
 
 def _record(make_record, make_score, method, identity, value, *, seed=0, metric="id"):
@@ -52,7 +51,7 @@ def test_missing_is_counted_and_never_zero(make_record, make_score):
     rows = [("a", 0.4), ("b", 0.6), ("c", None)]
     summary = _summary([_record(make_record, make_score, "guide", who, value) for who, value in rows])
     assert summary.mean == pytest.approx(0.5)
-    assert (summary.n, summary.identities, summary.missing, summary.lost_after) == (2, 3, 1, 9)
+    assert (summary.n, summary.groups, summary.missing, summary.lost_after) == (2, 3, 1, 9)
     assert "2 of 11 pairs" in summary.reason
 
 
@@ -60,7 +59,7 @@ def test_one_identity_has_no_spread_and_none_has_no_mean(make_record, make_score
     one = _summary([_record(make_record, make_score, "guide", "a", 0.4)])
     assert (one.mean, one.std, one.low, one.high, one.n) == (0.4, None, None, None, 1)
     none = _summary([_record(make_record, make_score, "guide", "a", None)])
-    assert (none.mean, none.std, none.low, none.n, none.identities) == (None, None, None, 0, 1)
+    assert (none.mean, none.std, none.low, none.n, none.groups) == (None, None, None, 0, 1)
     assert _summary([_record(make_record, make_score, "guide", "a", 0.4)], metric="id_others") is None
 
 
@@ -287,10 +286,10 @@ def test_paired_refuses_what_cannot_be_paired(make_record, make_score, says):
     one = _record(make_record, make_score, "guide", "a", 0.1)
     with pytest.raises(BadInput, match=says(" id ", "'mine'", "guide")):
         statistics.paired(_frame([one]), "id", "alpha", "guide", "mine")
-    other = replace(one, protocol_digest="e" * 64, key="other")
+    other = make_record("guide", protocol="ffhq", scores=[make_score("id", 0.1)])
     with pytest.raises(BadInput, match=says("protocol_digest", "2")):
         statistics.paired(_frame([one, other]), "id", "alpha", "guide", "guide")
-    edited = replace(one, source_digest="e" * 64, key="edited")
+    edited = make_record("guide", source_digest="e" * 64, scores=[make_score("id", 0.1)])
     with pytest.raises(BadInput, match=says("'guide'", "versions", "source_digest")):
         statistics.paired(_frame([one, edited]), "id", "alpha", "guide", "guide")
 

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
-from guidebench.evidence import Evidence, Samples, Sight, Subject
-from guidebench.reporting import published
-from guidebench.reporting.diagnostics import instrument, reliability
-from guidebench.reporting.rows import Variant
+from guidebench.evidence import Evidence, Samples, Seen, Sight, Subject
+from guidebench.reporting import published, selection
+from guidebench.reporting.diagnostics import instrument, reliability, sections, sensitivity
+from guidebench.reporting.diagnostics.runs import Runs
 from guidebench.reporting.scores import read
-from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import unfinished_prefix
+from guidebench.reporting.selection import Variant
+from guidebench.store.evidence_files import load_evidence, save_evidence
 
 LADDER = ("mean-latent", "extrapolated", "guide")
 PEOPLE = tuple(f"p{number}" for number in range(6))
@@ -47,21 +47,22 @@ def measured(tmp_path, make_record, write_record, make_score):
                     for judge in judges
                 ]
                 scores.append(make_score("fid_pre", 2.0 + place, None, identity=person, n=TOTAL))
-                record = make_record(method, person, seed=seed, scores=scores, judges=list(judges), **changes)
-                record = replace(record, protocol={**record.protocol, "samples": TOTAL})
+                protocol = replace(make_record().spec.protocol, samples=TOTAL)
+                record = make_record(
+                    method, person, seed=seed, protocol=protocol, scores=scores, judges=judges, **changes
+                )
                 path = write_record(tmp_path / "runs", record)
                 after = source * (1 + 0.1 * shift) + 0.2 * shift * draws.normal(size=source.shape).astype(np.float32)
-                found = np.ones((1, 11), bool)
-                sight = Sight(np.ones((1, 11, 2)), found, np.ones((1, 11, 2)), found, None, None)
+                seen = Seen(np.ones((1, 11, 2)), np.ones((1, 11), bool))
                 evidence = Evidence(
-                    (Subject(person, "forget", 0),),
-                    dict.fromkeys(judges, sight),
+                    (Subject(person, "forget", 0, 1),),
+                    dict.fromkeys(judges, Sight(seen, Seen(seen.vectors[None], seen.found[None]))),
                     5,
                     Samples(source),
-                    Samples(after.astype(np.float32)),
+                    (Samples(after.astype(np.float32)),),
                     None,
                 )
-                save_evidence(evidence, path / "evidence.npz", tmp_path / "runs/shared", aside=unfinished_prefix())
+                save_evidence(evidence, path / "evidence.npz", tmp_path / "runs/shared", aside=".building-test-")
         return tmp_path / "runs"
 
     return write
@@ -129,13 +130,13 @@ def test_the_resolvable_difference_follows_from_the_paired_differences(measured)
 
 
 def test_pairs_are_neighbours_of_the_ladder_and_everybody_against_the_baseline():
-    assert instrument.compared(["mean-latent", "extrapolated", "guide", "mine"]) == [
+    assert sections.compared(["mean-latent", "extrapolated", "guide", "mine"]) == [
         ("extrapolated", "mean-latent"),
         ("guide", "extrapolated"),
         ("guide", "mean-latent"),
         ("mine", "mean-latent"),
     ]
-    assert instrument.compared(["guide", "mine"]) == []
+    assert sections.compared(["guide", "mine"]) == []
 
 
 def test_methods_without_people_in_common_resolve_nothing_and_say_so(measured):
@@ -174,7 +175,7 @@ def test_fid_pre_is_computed_from_parts_of_the_samples(measured):
     assert re.search(r"^- N = 8: 24 trials .*\b8 samples .*\b10 features\b.* singular", found, re.MULTILINE)
     values = {
         count: [
-            reliability.fid_of_first(instrument.load_evidence(path), count)
+            reliability.fid_of_first(load_evidence(path), count)
             for path in sorted(folder.glob("records/*/guide/*/evidence.npz"))
         ]
         for count in (16, 64)
@@ -199,7 +200,7 @@ def test_evidence_that_cannot_be_read_is_counted_with_the_reason(measured):
 def test_brackets_name_the_methods_outside(runs, make_record, write_record, make_score):
     """ΔFID_real of the fixture: nothing 0, scramble 390, its methods between; one more lies below both."""
     scores = [make_score("delta_fid_real", -5.0, None), make_score("fid_pre", 1.0, None)]
-    write_record(runs, replace(make_record(label="other", scores=scores), method="other"))
+    write_record(runs, make_record("other", scores=scores))
     found = section(page(runs, "--protocol", "celebahq-multi"), "Brackets")
     assert "nothing, n = 2 | mean-latent, n = 3 | guide, n = 3 | mine, n = 3 | other, n = 1 | scr" in found
     assert row(found, "FID_pre")[-1] == "none"
@@ -268,23 +269,23 @@ def test_switches_texts_and_two_numbers_at_once_are_no_sweep():
         ('{"d": 1, "kind": "a"}', '{"d": 1, "kind": "b"}'),
         ('{"d": 1, "e": 1}', '{"d": 2, "e": 2}'),
     ]
-    assert [instrument.sweeps(variants(("guide", a), ("guide(x)", b))) for a, b in pairs] == [[], [], []]
+    assert [sensitivity.sweeps(variants(("guide", a), ("guide(x)", b))) for a, b in pairs] == [[], [], []]
 
 
 def test_a_sweep_holds_each_value_once_and_the_method_as_it_is():
-    found = instrument.sweeps(
+    found = sensitivity.sweeps(
         variants(
             ("guide", '{"d": 30, "e": 1}'), ("guide(d=30)", '{"d": 30, "e": 1}'), ("guide(d=5)", '{"d": 5, "e": 1}')
         )
     )
-    assert found == [instrument.Sweep("guide", "d", {5: "guide(d=5)", 30: "guide"}, None)]
+    assert found == [sensitivity.Sweep("guide", "d", {5: "guide(d=5)", 30: "guide"}, None)]
 
 
 def test_the_committed_records_make_a_page_though_half_have_no_evidence(committed):
     """Made by hand, with a failed trial, half-lost values and floors; the page names all that is not there."""
     text = page(committed, "--protocol", "celebahq-multi")
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        f"## {make(instrument.Runs(of_protocol(committed))).title}" for make in instrument.SECTIONS
+        f"## {make(Runs(of_protocol(committed))).title}" for make in instrument.SECTIONS
     ]
     assert re.search(r"^- 1 failed trials?\b", text, re.MULTILINE)
     assert "evidence.npz" in section(text, "FID_pre")
@@ -293,8 +294,8 @@ def test_the_committed_records_make_a_page_though_half_have_no_evidence(committe
 
 
 def of_protocol(folder):
-    chosen = instrument.selection.Filter(protocol="celebahq-multi")
-    return instrument.selection.of_one_protocol(read(folder).records, chosen, folder)
+    chosen = selection.Filter(protocol="celebahq-multi")
+    return selection.of_one_protocol(read(folder).records, chosen, folder)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from scipy import linalg, stats
 
-from guidebench.evidence import Evidence, FrechetStatistics, Samples
+from guidebench.evidence import Evidence, Samples
 from guidebench.reporting import statistics
 from guidebench.reporting.diagnostics import reliability
 
 
 def scores(values, label="guide"):
-    """values: (identities, seeds), NaN where a trial has no value."""
+    """values: (groups, seeds), NaN where a trial has no value."""
     rows = [
-        {"label": label, "identity": f"p{person}", "seed": seed, "value": value}
+        {"label": label, "group": f"p{person}", "seed": seed, "value": value}
         for person, line in enumerate(values)
         for seed, value in enumerate(line)
     ]
@@ -31,12 +31,12 @@ def test_the_seeds_share_is_one_minus_the_intraclass_correlation():
     found = reliability.retest(scores(values))
     assert found.share == pytest.approx(1 - (f - 1) / (f + 2))
     assert (found.seeds, found.df, found.n) == (pytest.approx(math.sqrt(within)), 12, 6)
-    assert found.identities == pytest.approx(values.mean(axis=1).std(ddof=1))
+    assert found.groups == pytest.approx(values.mean(axis=1).std(ddof=1))
 
 
 def test_one_seed_widens_the_standard_error_by_what_it_adds_to_the_variance():
     """Of a mean over people: (between + within / seeds) / people. Share 0.5: sqrt(1 / (0.5 + 0.5 / 3)) = 1.2247."""
-    half = reliability.Retest(seeds=1.0, df=20, identities=1.2, n=10, share=0.5)
+    half = reliability.Retest(seeds=1.0, df=20, groups=1.2, n=10, share=0.5)
     assert half.widening(1, 3) == pytest.approx(math.sqrt(1.5))
     assert half.widening(3, 3) == 1.0
 
@@ -61,9 +61,9 @@ def test_one_seed_has_no_spread_and_one_person_no_share():
     once = reliability.retest(scores([[0.1], [0.2], [np.nan]]))
     assert (once.seeds, once.df, once.share, once.n, once.widening(1, 3)) == (None, 0, None, 2, None)
     alone = reliability.retest(scores([[0.1, 0.2]]))
-    assert (alone.df, alone.identities, alone.share) == (1, None, None)
+    assert (alone.df, alone.groups, alone.share) == (1, None, None)
     nobody = reliability.retest(scores([[np.nan]]))
-    assert (nobody.n, nobody.seeds, nobody.identities) == (0, None, None)
+    assert (nobody.n, nobody.seeds, nobody.groups) == (0, None, None)
 
 
 def test_rounding_is_no_spread():
@@ -122,7 +122,7 @@ def two_judges():
 def test_agreement_is_that_of_scipy_over_units_with_both_values():
     first, second = two_judges()
     units = [
-        (judge.groupby(["label", "identity"])["value"].mean().astype(float)).drop("p7", level=1)
+        (judge.groupby(["label", "group"])["value"].mean().astype(float)).drop("p7", level=1)
         for judge in (first, second)
     ]
     found = reliability.agreement(first, second)
@@ -156,7 +156,7 @@ def test_judges_with_nothing_in_common_have_no_agreement():
 
 
 def evidence(source, after):
-    return Evidence((), {}, 0, Samples(source), Samples(after), None)
+    return Evidence((), {}, 0, Samples(source), (Samples(after),), None)
 
 
 def test_fid_of_the_first_samples_is_the_frechet_distance_of_these_alone():
@@ -175,9 +175,3 @@ def test_a_singular_covariance_and_too_few_samples_are_refused(count, words):
     assert reliability.fid_of_first(evidence(features, features), 5) == 0.0
     with pytest.raises(ValueError, match=words):
         reliability.fid_of_first(evidence(features, features), count)
-
-
-def test_evidence_that_kept_statistics_only_has_no_first_samples():
-    kept = Samples(None, FrechetStatistics(np.zeros(2), np.eye(2), 100))
-    with pytest.raises(ValueError, match=r"schema 1\b.* features"):
-        reliability.fid_of_first(Evidence((), {}, 0, kept, kept, None), 50)

@@ -1,0 +1,136 @@
+"""Reports as CSV: one line per cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from guidebench.reporting.formats.cells import exact
+from guidebench.reporting.model import Cell, Column, Report, Row, Table
+from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.statistics import Summary
+
+COLUMNS = (
+    *(
+        "origin",
+        "table",
+        "testbed",
+        "conventions",
+        "protocol",
+        "method",
+        "label",
+        "mark",
+        "metric",
+        "judge",
+        "direction",
+    ),
+    *("mean", "std", "ci95_low", "ci95_high", "groups_with_value", "groups_scored", "scores_without_value"),
+    *("bca95_low", "bca95_high", "pairs", "lost_before", "lost_after"),
+    *("different_people_mean", "different_people_std", "best", "notes"),
+    *("against", "difference", "difference_std", "difference_ci95_low", "difference_ci95_high"),
+    *("difference_bca95_low", "difference_bca95_high", "effect", "groups_paired", "groups_better"),
+    *("trials_unpaired", "p", "p_exact", "p_adjusted", "p_attainable", "family", "p_wilcoxon"),
+    *("published_mean", "published_std", "published_different", "caption"),
+)
+
+
+def as_csv(report: Report) -> str:
+    """One line per cell, numbers not rounded; published numbers have columns of their own."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in report.tables:
+        for row in table.rows:
+            for cell, column in zip(row.cells, table.columns, strict=True):
+                if cell.summary is not None:
+                    writer.writerow(
+                        _cell(report, table, row, cell.summary, column, cell.best) | _contrast(report, cell)
+                    )
+    for claimed in report.claims:
+        for line in _claims(claimed):
+            writer.writerow(line)
+    return stream.getvalue().rstrip("\n")
+
+
+def _cell(report: Report, table: Table, row: Row, summary: Summary, column: Column, best: bool) -> dict[str, Any]:
+    known = column.different_people
+    return {
+        "origin": "measured",
+        "table": table.title,
+        "testbed": report.testbed,
+        "conventions": report.conventions,
+        "protocol": column.group.protocol,
+        "method": row.method,
+        "label": row.label,
+        "mark": row.mark,
+        "metric": column.metric,
+        "judge": column.judge or "",
+        "direction": column.direction,
+        "mean": exact(summary.mean),
+        "std": exact(summary.std),
+        "ci95_low": exact(summary.low),
+        "ci95_high": exact(summary.high),
+        **_pair("bca95", summary.bca),
+        "groups_with_value": summary.n,
+        "groups_scored": summary.groups,
+        "scores_without_value": summary.missing,
+        "pairs": summary.pairs,
+        "lost_before": summary.lost_before,
+        "lost_after": summary.lost_after,
+        "different_people_mean": known.mean if known else "",
+        "different_people_std": known.std if known else "",
+        "best": str(best).lower(),
+        "notes": "; ".join(row.notes),
+        "caption": report.caption,
+    }
+
+
+def _pair(name: str, pair: tuple[float, float] | None) -> dict[str, float | None]:
+    return {f"{name}_{end}": exact(value) for end, value in zip(("low", "high"), pair or (None, None), strict=True)}
+
+
+def _contrast(report: Report, cell: Cell) -> dict[str, Any]:
+    contrast = cell.contrast
+    if contrast is None:
+        return {}
+    found = contrast.difference
+    return {
+        "against": report.against,
+        "difference": exact(found.mean),
+        "difference_std": exact(found.std),
+        "difference_ci95_low": exact(found.low),
+        "difference_ci95_high": exact(found.high),
+        **_pair("difference_bca95", found.bca),
+        "effect": exact(found.effect),
+        "groups_paired": found.n,
+        "groups_better": found.wins,
+        "trials_unpaired": found.missing,
+        "p": exact(contrast.p),
+        "p_exact": str(contrast.exact).lower() if contrast.p is not None else "",
+        "p_adjusted": exact(contrast.adjusted),
+        "p_attainable": exact(contrast.attainable),
+        "family": contrast.family or "",
+        "p_wilcoxon": exact(contrast.wilcoxon),
+    }
+
+
+def _claims(claimed: ClaimedTable) -> list[dict[str, Any]]:
+    source = claimed.source
+    return [
+        {
+            "origin": "published",
+            "table": source.title,
+            "testbed": source.testbed,
+            "protocol": protocol,
+            "label": name,
+            "metric": metric,
+            "judge": source.judge if metric.startswith("id") else "",
+            "published_mean": claim.mean,
+            "published_std": claim.std,
+            "published_different": source.different,
+        }
+        for name, cells in claimed.rows
+        for (protocol, metric), claim in zip(claimed.columns, cells, strict=True)
+        if claim is not None
+    ]

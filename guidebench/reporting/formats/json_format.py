@@ -1,0 +1,103 @@
+"""Reports as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from guidebench.reporting.formats.cells import exact
+from guidebench.reporting.model import Cell, Contrast, Report, Table
+from guidebench.reporting.published import ClaimedTable
+
+
+def as_json(report: Report) -> str:
+    """Everything that the other formats show, not rounded; null where there is no value."""
+    data = {
+        "layout": report.layout,
+        "testbed": report.testbed,
+        "conventions": report.conventions,
+        "caption": report.caption,
+        "tables": [_table(table) for table in report.tables],
+        "against": report.against,
+        "families": [
+            {
+                "protocol": family.group.protocol,
+                "judge": family.judge,
+                "metrics": list(family.metrics),
+                "methods": list(family.labels),
+                "size": family.size,
+            }
+            for family in report.families
+        ],
+        "footnotes": list(report.footnotes + report.tests + report.lost),
+        "published": [_claims(claimed) for claimed in report.claims],
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _table(table: Table) -> dict[str, Any]:
+    columns = [
+        {
+            "protocol": column.group.protocol,
+            "metric": column.metric,
+            "judge": column.judge,
+            "title": column.title,
+            "direction": column.direction,
+            "different_people": dataclasses.asdict(column.different_people) if column.different_people else None,
+        }
+        for column in table.columns
+    ]
+    rows = [
+        {
+            "label": row.label,
+            "title": row.title,
+            "method": row.method,
+            "mark": row.mark or None,
+            "notes": list(row.notes),
+            "cells": [_cell(cell) for cell in row.cells],
+        }
+        for row in table.rows
+    ]
+    return {"title": table.title, "columns": columns, "rows": rows}
+
+
+def _cell(cell: Cell) -> dict[str, Any] | None:
+    if cell.summary is None:
+        return None
+    units = sorted(cell.summary.units)
+    data = _rounded(dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset())))
+    return {**data, "units": units, "best": cell.best, "contrast": _contrast(cell.contrast)}
+
+
+def _contrast(contrast: Contrast | None) -> dict[str, Any] | None:
+    if contrast is None:
+        return None
+    data: dict[str, Any] = _rounded(dataclasses.asdict(contrast))
+    data["difference"]["effect"] = exact(contrast.difference.effect)
+    return {**data, "too_small": contrast.too_small, "separated": contrast.separated}
+
+
+def _rounded(data: Any) -> Any:
+    """JSON-like data with floats of ten digits."""
+    if isinstance(data, float):
+        return exact(data)
+    if isinstance(data, dict):
+        return {name: _rounded(value) for name, value in data.items()}
+    return [_rounded(value) for value in data] if isinstance(data, list | tuple) else data
+
+
+def _claims(claimed: ClaimedTable) -> dict[str, Any]:
+    source = claimed.source
+    return {
+        "title": source.title,
+        "citation": source.citation,
+        "testbed": source.testbed,
+        "judge": source.judge,
+        "different": source.different,
+        "columns": [{"protocol": protocol, "metric": metric} for protocol, metric in claimed.columns],
+        "rows": [
+            {"row": name, "cells": [{"mean": c.mean, "std": c.std, "printed": c.printed} if c else None for c in cells]}
+            for name, cells in claimed.rows
+        ],
+    }

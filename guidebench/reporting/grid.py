@@ -1,0 +1,133 @@
+"""Rows and columns filled from scores: what each row measured in a column, and how it differs from the reference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from guidebench.reporting import statistics
+from guidebench.reporting.model import Column, PaperTable
+from guidebench.reporting.selection import Variant, groups_of, row_order
+from guidebench.reporting.statistics import Paired, Summary
+
+if TYPE_CHECKING:
+    from guidebench.store.record import Record
+
+_NEEDED = (
+    *("key", "status", "protocol", "group", "identity", "seed", "metric", "judge", "value", "reason"),
+    *("n", "lost_before", "lost_after", "after_request"),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A column of the full layout that comes from every trial, not from a metric."""
+
+    title: str
+    digits: int
+    unit: float = 1.0  # what a recorded number is divided by
+
+
+COSTS = {
+    "seconds_unlearn": Cost("unlearn, s", 1),
+    "seconds_total": Cost("trial, s", 1),
+    "peak_memory_bytes": Cost("peak memory, MiB", 0, 2**20),
+    "trainable": Cost("trained parameters, k", 1, 1e3),
+}
+
+
+class Grid:
+    """The rows of a report in their order, and what the scores say of each in a column."""
+
+    def __init__(
+        self, records: Sequence[Record], frame: pd.DataFrame, table: PaperTable | None, reference: Variant | None
+    ) -> None:
+        """frame: the scores of ``records``. table: names and orders rows. reference: the row to compare with."""
+        self._titles = dict(table.rows) if table else {}
+        self.records = {
+            variant: [record for record in records if Variant.of(record) == variant]
+            for variant in map(Variant.of, records)
+        }
+        self.variants = sorted(self.records, key=self._order)
+        self.labels = unique_labels(self.variants)
+        self.reference = reference
+        needed = [name for name in (*_NEEDED, *COSTS) if name in frame.columns]
+        self.frame = frame[needed]  # a fraction of the columns: every cell takes its own part of it
+        self._frames = {
+            (variant, group.protocol): self.frame[
+                frame["key"].isin([record.key for record in own]) & (frame["protocol"] == group.protocol)
+            ]
+            for variant, own in self.records.items()
+            for group in groups_of(own)
+        }
+        self._scores: dict[tuple[Variant, Column], pd.DataFrame] = {}
+
+    def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
+        place = list(self._titles).index(variant.label) if variant.label in self._titles else 0
+        return self.section(variant), place, row_order(variant)
+
+    def is_floor(self, variant: Variant) -> bool:
+        """Whether the row is a floor or ceiling."""
+        return self.records[variant][0].spec.method.floor
+
+    def section(self, variant: Variant) -> int:
+        """See `guidebench.reporting.model.Row`."""
+        if self.is_floor(variant):
+            return 0
+        return 1 if variant.label in self._titles or not self._titles else 2
+
+    def title(self, variant: Variant) -> str:
+        """What the row is called: by the table, or else its label."""
+        shown = self._titles.get(variant.label, variant.label)
+        return self.labels[variant].replace(variant.label, shown, 1)
+
+    def summary(self, variant: Variant, column: Column) -> Summary | None:
+        """A cell's mean and spread; without intervals where the values are not independent."""
+        summary = statistics.summarise(self.scores(variant, column))
+        if summary is None or column.independent:
+            return summary
+        return replace(summary, low=None, high=None, bca=None)
+
+    def difference(self, variant: Variant, column: Column) -> Paired | None:
+        """A row minus the reference; None for floors, the reference itself, and where nothing can be compared."""
+        if self.reference in (None, variant) or self.is_floor(variant):
+            return None
+        if not column.independent or not column.tested or column.direction == "none":
+            return None
+        own, reference = self.scores(variant, column), self.scores(self.reference, column)
+        if own.empty or reference.empty:
+            return None
+        return statistics.difference(own, reference, column.direction)
+
+    def scores(self, variant: Variant, column: Column) -> pd.DataFrame:
+        """What `statistics.select` gives; of a cost, one score per trial."""
+        if (variant, column) not in self._scores:
+            own = self._frames.get((variant, column.group.protocol), self.frame[:0])
+            self._scores[variant, column] = (
+                _costs(own, column.metric)
+                if column.metric in COSTS
+                else statistics.select(own, column.metric, column.judge)
+            )
+        return self._scores[variant, column]
+
+
+def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    trials = frame[(frame["status"] == "measured") & frame[name].notna()].drop_duplicates("key")
+    return trials.assign(value=trials[name] / COSTS[name].unit, n=1, lost_before=0, lost_after=0)
+
+
+def unique_labels(variants: Sequence[Variant]) -> Mapping[Variant, str]:
+    """Labels; where one stands for several versions of the code or the defaults, with what tells them apart."""
+    counts = Counter(variant.label for variant in variants)
+    labels = {}
+    for variant in variants:
+        same = [other for other in variants if other.label == variant.label]
+        by_code = len({other.source_digest for other in same}) == len(same)
+        label, with_code = variant.names
+        marked = with_code if by_code else f"{label} [variant {same.index(variant) + 1}]"
+        labels[variant] = marked if counts[label] > 1 else label
+    return labels

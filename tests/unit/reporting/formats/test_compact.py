@@ -1,0 +1,115 @@
+"""Tables of 80 characters: what a run prints last, and the layout `short`."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from guidebench.errors import BadInput
+from guidebench.reporting import report, statistics
+from guidebench.reporting.formats.cells import shortened
+from guidebench.store.folders import scan
+
+
+def _digest(directory, protocol):
+    return next(
+        stored.record.spec.protocol.digest()
+        for stored in scan(directory)[0]
+        if stored.record.spec.protocol.name == protocol
+    )
+
+
+def _brief(directory, protocol="celebahq-multi", **options):
+    return report.brief(directory, _digest(directory, protocol), testbed="mini", **options)
+
+
+def _row(text, label):
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{label} ")]
+    return line.removeprefix(label)
+
+
+def test_a_run_ends_with_the_papers_columns_and_the_people_who_survive_under_one_judge(committed):
+    text = _brief(committed)
+    (head,) = [line for line in text.splitlines() if line.startswith("method")]
+    assert re.split(r" {2,}| (?=ID|FID|Δ)", head.strip())[1:] == [
+        *("n", "ID ↓", "ID_others ↓", "ID_retain ↑", "FID_pre ↓", "ΔFID_real ↓")
+    ]
+    assert "ID_others" not in _brief(committed, "ffhq"), "a protocol without other photos has no such column"
+    assert "alpha" in text and "beta" not in text and "0.10 ± 0.15" in text
+
+
+def test_an_interval_is_half_as_wide_as_it_reaches(committed):
+    """guide: 0.05 for the person in the middle, steps of 0.005; p1's second seed is 0.01 further, so p1 is 0.005 up."""
+    values = [0.05 + 0.005 * step for step in range(-4, 5)]
+    values[0] += 0.005
+    low, high = statistics.t_interval(values)
+    assert _row(_brief(committed), "guide").split()[:3] == ["9", f"{(low + high) / 2:.2f}", f"±{(high - low) / 2:.2f}†"]
+
+
+def test_a_mark_needs_the_test_that_the_papers_table_makes(committed):
+    """The same dagger as `guidebench report`: the retained people are shown, but they do not join the tests."""
+    text = _brief(committed)
+    full = report.report(committed, "terminal", protocol="celebahq-multi")
+    assert "†" in _row(full, "guide")
+    assert [cell.endswith("†") for cell in _row(text, "guide").split()[2::2]] == [True, True, False, True, True]
+    assert "† differs significantly from mean-latent" in " ".join(text.split())
+
+
+def test_failures_and_fewer_values_are_a_line_below_their_row(committed):
+    lines = _brief(committed).splitlines()
+    (place,) = [place for place, line in enumerate(lines) if line.startswith("mine ")]
+    assert "1 of 9 failed" in lines[place + 1] and "ID_others: n = 7" in lines[place + 1]
+
+
+def test_a_run_never_prints_more_than_80_columns(runs, make_record, make_score, write_record):
+    long = "a-method-with-a-name-that-is-longer(than_any=1.2345,column=True,can_hold=text)"
+    for place, person in enumerate("abc"):
+        scores = [make_score(name, -0.123 * place, identity=person) for name in ("id", "id_others", "id_retain")]
+        scores += [make_score(name, 12345.6 * place, None, identity=person) for name in ("fid_pre", "delta_fid_real")]
+        write_record(runs, make_record("mine", person, label=long, scores=scores))
+    for text in (_brief(runs), report.report(runs, "terminal", layout="short", protocol="celebahq-multi")):
+        *lines, last = text.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert "a-method-w" in text and "…" in text and "ID ↓" in text or "same photo" in text
+
+
+def test_the_last_line_is_the_command_for_the_whole_table(runs, tmp_path, make_record, write_record):
+    assert _brief(runs).splitlines()[-1] == f"guidebench report {runs} --layout full --protocol celebahq-multi"
+    write_record(tmp_path / "one", make_record())
+    assert _brief(tmp_path / "one").splitlines()[-1] == f"guidebench report {tmp_path / 'one'} --layout full"
+    write_record(tmp_path / "one", make_record(testbed="linear"))
+    assert _brief(tmp_path / "one").splitlines()[-1].endswith("--layout full --testbed mini")
+
+
+def test_a_run_shows_its_protocol_and_what_it_asked_for(runs, make_record, says):
+    text = _brief(runs)
+    assert "CelebAHQ (multi-image)" in text and "FFHQ" not in text
+    assert "\nmean-latent" not in _brief(runs, keys={make_record("guide", "a").key})
+    with pytest.raises(BadInput, match=says("0" * 12, str(runs), f"`guidebench report {runs}`")):
+        report.brief(runs, "0" * 64, testbed="mini")
+
+
+def test_short_is_four_columns_in_plain_words(committed):
+    text = report.report(committed, layout="short", protocol="celebahq-multi", method=["mean-latent", "guide"])
+    head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == [
+        *("method", "same photo ↓", "other photos ↓", "other people ↑", "image damage ↓")
+    ]
+    assert [row.split("|")[1].strip() for row in rows] == ["mean-latent", "guide"]
+    assert rows[1].count("**") == 8
+    assert max(len(line.replace("**", "")) for line in text.splitlines()) <= 80
+    note = " ".join(text.split("\n\n")[1].split())
+    assert "9 people" in note and "seeds 0 1" in note and "alpha" in note and "0.10 ± 0.15" in note
+
+
+def test_short_is_of_one_protocol_and_in_every_format(committed, says):
+    with pytest.raises(BadInput, match=says("short", "--protocol", "celebahq-multi", "ffhq")):
+        report.report(committed, layout="short")
+    for style in report.FORMATS:
+        text = report.report(committed, style, layout="short", protocol="celebahq-multi")
+        assert "guide" in text and "0.05" in text
+
+
+def test_long_text_ends_in_an_ellipsis():
+    assert [shortened("guide", width) for width in (5, 4, 1)] == ["guide", "gui…", "…"]

@@ -160,5 +160,6 @@ def neighbours_of(players: Players, protocol: Protocol, identity: str, latent: T
     z = seeds.normals(range(1, count + 1), generator.z_dim, *names)
     step = generator.map(z.to(latent.device)) - latent
     alpha = NEIGHBOURHOOD * torch.arange(1, count + 1, device=step.device) / count
-    length = torch.linalg.vector_norm(step, dim=(1, 2)).clamp_min(torch.finfo(step.dtype).tiny)
+    least = torch.finfo(step.dtype).tiny ** 0.5  # of a step without a direction: alpha / least must not overflow
+    length = torch.linalg.vector_norm(step, dim=(1, 2)).clamp_min(least)
     return latent + (alpha / length)[:, None, None] * step

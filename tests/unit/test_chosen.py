@@ -1,15 +1,38 @@
-"""What a method declares and what a protocol asks of it."""
+"""A method in a run: its preset, settings, label and digest, and whether it fits what a protocol asks of it."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
-from guidebench.chosen import check_fits
+from guidebench import chosen, registry
+from guidebench.chosen import check_fits, choose, choose_object
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
 from guidebench.unlearner import Unlearner
+
+
+@dataclass(frozen=True)
+class Plain(Unlearner):
+    """One field of every kind that can be set, one that cannot, and a preset."""
+
+    name = "plain"
+    bounds = {"rate": (0.0, 1.0)}
+    presets = {"linear": {"steps": 30}, "mini": {"step": 30}}
+
+    steps: int = 3
+    rate: float = 0.5
+    careful: bool = False
+    mode: Literal["a", "b"] = "a"
+    note: str = ""
+    limit: int | None = None
+
+    def unlearn(self, generator, request, context):
+        return generator
+
 
 ALL = frozenset({"single", "simultaneous", "sequential"})
 
@@ -75,3 +98,112 @@ def test_a_method_that_needs_retained_people_needs_a_protocol_that_names_some(sa
     check_fits(method(ALL), asking(named=3))
     with pytest.raises(BadInput, match=says("mine", "ask", "retain_named = 0")):
         check_fits(method(ALL, needs=True), asking())
+
+
+SPEC = f"{Plain.__module__}:Plain"  # pytest keeps this file among the loaded modules
+
+
+def test_by_name_a_method_takes_the_preset_of_the_testbed():
+    found = choose(SPEC, "linear")
+    assert found.method.steps == 30 and found.chosen.preset and found.chosen.label == "plain"
+    elsewhere = choose(SPEC, "eg3d-ffhq")
+    assert elsewhere.method.steps == 3 and not elsewhere.chosen.preset
+
+
+def test_a_preset_that_does_not_fit_its_fields_is_refused(says):
+    with pytest.raises(BadInput, match=says("plain", "mini", "step")):
+        choose(SPEC, "mini")
+
+
+def test_settings_win_over_the_preset_and_make_the_label():
+    found = choose(SPEC, "linear", {"steps": "7", "mode": "b"})
+    assert (found.method.steps, found.method.mode) == (7, "b")
+    assert found.chosen.label == "plain(mode=b,steps=7)" and found.chosen.preset
+    assert choose(SPEC, "linear", {"steps": "7"}, name="mine").chosen.label == "mine"
+
+
+def test_a_class_is_the_method_by_name():
+    assert choose_object(Plain, "linear").chosen == choose(SPEC, "linear").chosen
+
+
+def test_an_object_runs_as_it_stands_and_is_labelled_by_what_differs_from_the_preset():
+    found = choose_object(Plain(rate=0.25), "linear")
+    assert found.method == Plain(rate=0.25)
+    assert found.chosen.label == "plain(rate=0.25,steps=3)"  # the preset has 30 steps, this object has 3
+    assert not found.chosen.preset
+    usual = choose_object(Plain(steps=30), "linear")
+    assert usual.chosen == choose(SPEC, "linear").chosen
+
+
+def test_what_ships_is_recorded_under_its_registered_name_and_floors_as_floors():
+    guide = choose_object(type(registry.load_method("guide")), "linear").chosen
+    assert (guide.spec, guide.class_name, guide.floor, guide.training_seen) == ("guide", "Guide", False, True)
+    assert choose("nothing", "linear", few=True).few and choose("nothing", "linear").chosen.floor
+
+
+def test_a_method_is_built_again_with_the_same_fields():
+    """What a worker does: from plain data, without the preset."""
+    for entrant in (choose(SPEC, "linear"), choose_object(Plain(rate=0.25, note="x"), "linear")):
+        assert entrant.chosen.build() == entrant.method
+        assert entrant.chosen.fields == dataclasses.asdict(entrant.method)
+
+
+def test_what_decides_the_numbers_is_the_definition_and_names_are_not():
+    """Label, place and preset flag may differ where fields and code are the same."""
+    one = choose(SPEC, "linear", {"steps": "3"}).chosen
+    assert dataclasses.replace(one, label="x", spec="y", preset=False, floor=True).definition() == one.definition()
+    assert choose_object(Plain(), "linear").chosen.definition() == one.definition()
+    changes = {"name": "x", "class_name": "X", "fields": {**one.fields, "steps": 4}, "source_digest": "x"}
+    for name, value in changes.items():
+        assert dataclasses.replace(one, **{name: value}).definition() != one.definition()
+
+
+def test_settings_are_parsed_by_the_type_of_their_field():
+    texts = {"steps": "7", "rate": "0.25", "careful": "True", "mode": "b", "note": "7"}
+    assert chosen.with_settings(Plain(), texts) == Plain(steps=7, rate=0.25, careful=True, mode="b", note="7")
+    assert chosen.with_settings(Plain(), {"careful": "false"}).careful is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("steps", "7.5", ["integer"]),
+        ("rate", "much", ["number"]),
+        ("rate", "2", ["0", "1"]),
+        ("rate", "nan", ["0", "1"]),
+        ("steps", "-1e3", ["integer"]),
+        ("careful", "maybe", ["true", "false"]),
+        ("mode", "c", ["a, b"]),
+        ("limit", "3", ["int | None"]),
+    ],
+)
+def test_a_setting_that_does_not_fit_says_what_is_allowed(name, text, words, says):
+    with pytest.raises(BadInput, match=says("--set", f"{name}={text}", "plain", *words)):
+        chosen.with_settings(Plain(), {name: text})
+
+
+def test_an_integer_of_any_length_is_a_number():
+    """It has no infinity to be checked against, and may be longer than a float."""
+    assert chosen.with_settings(Plain(), {"steps": "1" + 400 * "0"}).steps == 10**400
+
+
+def test_a_combination_that_the_method_itself_refuses_is_bad_input(says):
+    @dataclass(frozen=True)
+    class Picky(Plain):
+        def __post_init__(self):
+            if self.steps > 5:
+                raise ValueError("steps must be 5 or less")
+
+    with pytest.raises(BadInput, match=says("plain", "5 or less")):
+        chosen.with_settings(Picky(), {"steps": "6"})
+
+
+def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
+    rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
+    assert all(row.presets.keys() == {"mini", "linear"} for row in rows)  # elsewhere the class defaults, the paper's
+    for testbed in rows[0].presets:
+        steps = {tuple(sorted(chosen.with_preset(row, testbed)[0].presets[testbed].items())) for row in rows}
+        assert len(steps) == 1 and {name for name, _ in steps.pop()} == {"steps", "lr"}
+    flags = {"target_kind", "adjacency_loss", "global_loss"}
+    fields = [dataclasses.asdict(row) for row in rows]
+    assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)

@@ -1,25 +1,18 @@
-"""Methods by name, from files, and their settings."""
-
-import dataclasses
+"""Methods by name and from files."""
 
 import pytest
 
-from guidebench import chosen, registry
+from guidebench import registry
 from guidebench.errors import BadInput
 
 METHOD = """
 from dataclasses import dataclass
-from typing import Literal
 from guidebench.unlearner import Unlearner
 
 @dataclass(frozen=True)
 class Mine(Unlearner):
     name = "mine"
-    bounds = {"rate": (0.0, 1.0)}
     steps: int = 3
-    rate: float = 0.5
-    careful: bool = False
-    mode: Literal["a", "b"] = "a"
     def unlearn(self, generator, request, context):
         return generator
 
@@ -75,31 +68,6 @@ def test_files_that_do_not_import_are_refused_with_the_reason(tmp_path, says):
         registry.load_method(f"{tmp_path / 'bad.py'}:Mine")
     with pytest.raises(BadInput, match=says(f"'{tmp_path / 'bad.py'}'", "file.py:NAME")):
         registry.load_method(str(tmp_path / "bad.py"))
-
-
-def test_settings_are_parsed_by_the_type_of_their_field(method_file, says):
-    method = registry.load_method(f"{method_file}:Mine")
-    changed = chosen.with_settings(method, {"steps": "7", "rate": "0.25", "careful": "true", "mode": "b"})
-    assert (changed.steps, changed.rate, changed.careful, changed.mode) == (7, 0.25, True, "b")
-    for settings, words in (
-        ({"steps": "7.5"}, ["steps=7.5", "integer"]),
-        ({"rate": "2"}, ["rate=2", "0", "1"]),
-        ({"careful": "maybe"}, ["careful=maybe", "true", "false"]),
-        ({"mode": "c"}, ["mode=c", "a, b"]),
-    ):
-        with pytest.raises(BadInput, match=says("--set", "mine", *words)):
-            chosen.with_settings(method, settings)
-
-
-def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
-    rows = [registry.load_method(name) for name in ("mean-latent", "extrapolated", "extrapolated-adj", "guide")]
-    assert all(row.presets.keys() == {"mini", "linear"} for row in rows)  # elsewhere the class defaults, the paper's
-    for testbed in rows[0].presets:
-        steps = {tuple(sorted(chosen.with_preset(row, testbed)[0].presets[testbed].items())) for row in rows}
-        assert len(steps) == 1 and {name for name, _ in steps.pop()} == {"steps", "lr"}
-    flags = {"target_kind", "adjacency_loss", "global_loss"}
-    fields = [dataclasses.asdict(row) for row in rows]
-    assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)
 
 
 @pytest.mark.parametrize("kind", registry.KINDS, ids=lambda kind: kind.name)

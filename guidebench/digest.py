@@ -44,11 +44,13 @@ def of_data(value: Any) -> str:
 
 def of_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Digest of named tensors: names, dtypes, shapes and contents, independent of order and device."""
+    import torch
+
     state = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         state.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        state.update(tensor.numpy().tobytes())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy has no bfloat16
     return state.hexdigest()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import os
 import sys
@@ -42,7 +43,8 @@ def call_method(
         blame_the_method("the method raised"),
     ):
         result = method.unlearn(frozen(current), shown, context)
-    return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
+    with blame_the_method("the method left what it was shown unreadable"):
+        return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
 
 
 def _copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
@@ -71,7 +73,7 @@ def fingerprints(context: Context, request: ForgetRequest) -> dict[str, str]:
 
 
 def _fingerprint(module: nn.Module) -> str:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     structure = [
         [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
         for name, part in module.named_modules()
@@ -80,10 +82,10 @@ def _fingerprint(module: nn.Module) -> str:
 
 
 _Module = TypeVar("_Module", bound=nn.Module)
-_GLOBAL_HOOKS = (
-    torch.nn.modules.module._global_forward_hooks,
-    torch.nn.modules.module._global_forward_pre_hooks,
-    torch.nn.modules.module._global_backward_hooks,
+_GLOBAL_HOOKS = tuple(
+    hooks
+    for name, hooks in vars(torch.nn.modules.module).items()
+    if name.startswith("_global_") and isinstance(hooks, dict)
 )
 
 
@@ -123,7 +125,9 @@ def classes_restored(context: Context) -> Iterator[None]:
 def _undo(kind: type, original: dict[str, object]) -> bool:
     changed = False
     for name in set(vars(kind)) | set(original):
-        if name.startswith("__") or vars(kind).get(name, kind) is original.get(name, kind):
+        now, then = vars(kind).get(name, kind), original.get(name, kind)
+        noted = name.startswith("__") and not (inspect.isroutine(now) or inspect.isroutine(then))  # by Python itself
+        if now is then or noted:
             continue
         changed = True
         if name in original:
@@ -135,11 +139,16 @@ def _undo(kind: type, original: dict[str, object]) -> bool:
 
 @contextlib.contextmanager
 def torch_settings_restored() -> Iterator[None]:
-    """Puts back what a method may switch for the whole process: torch's modes and global hooks, the current folder."""
+    """Puts back what a method may switch for the whole process: torch's modes and global hooks, the current folder.
+
+    Within the block gradients are on, whatever the caller has chosen.
+    """
     dtype, threads, folder = torch.get_default_dtype(), torch.get_num_threads(), Path.cwd()
     device = torch.get_default_device()
     hooks = [dict(registered) for registered in _GLOBAL_HOOKS]
     deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
+    benchmark, gradients = torch.backends.cudnn.benchmark, torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
     try:
         yield
     finally:
@@ -154,7 +163,20 @@ def torch_settings_restored() -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         torch.autograd.set_detect_anomaly(anomaly)
-        torch.set_grad_enabled(True)
+        torch.backends.cudnn.benchmark = benchmark
+        exact_float32()
+        torch.set_grad_enabled(gradients)
+
+
+def exact_float32() -> None:
+    """Turns off what multiplies float32 less exactly, by torch's old names and its new: a trial's key says float32."""
+    for library in (torch.backends.cudnn, torch.backends.mkldnn):
+        for place in (library, library.conv, library.rnn):
+            place.fp32_precision = "none"  # as the place above it
+    torch.backends.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def check_generator(result: object, source: Generator, item: ForgetItem, cameras: Tensor | None) -> Generator:
@@ -167,12 +189,15 @@ def check_generator(result: object, source: Generator, item: ForgetItem, cameras
     if not isinstance(result, Generator):
         kind = "None" if result is None else type(result).__name__
         raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
-    result.eval().requires_grad_(False)
-    for name, tensor in result.state_dict().items():
+    with blame_the_method("the returned generator is no torch module"):
+        state = result.eval().requires_grad_(False).state_dict()
+    for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
     with torch.no_grad(), blame_the_method("the returned generator cannot render"):
         image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
+    if not isinstance(image, Tensor):
+        raise MethodError(f"the returned generator renders {type(image).__name__}, not a tensor")
     resolution = source.resolution
     if tuple(image.shape) != (1, 3, resolution, resolution):
         raise MethodError(

@@ -104,14 +104,14 @@ class Worker:
         import torch
 
         from guidebench.engine.bench import Bench
+        from guidebench.engine.isolation import exact_float32
         from guidebench.metric import TrialMetric
         from guidebench.photos.own import FolderFaces
         from guidebench.registry import load_metric, testbed_class
         from guidebench.store.folders import Store
 
         torch.set_num_threads(1)
-        torch.backends.cuda.matmul.allow_tf32 = False  # the key says float32
-        torch.backends.cudnn.allow_tf32 = False
+        exact_float32()
         self.setup = setup
         self.store = Store(setup.out)
         conventions = common_conventions(setup.protocols)

@@ -60,8 +60,13 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
             f"it has: {', '.join(sorted(sources))}, random"
         )
     most = sources[protocol.source]
+    fitting = most - most % protocol.people
+    if not fitting:
+        raise BadInput(
+            f"protocol {protocol.name} forgets {protocol.people} people in one trial, but '{protocol.source}' holds "
+            f"{most}; choose a protocol of smaller groups"
+        )
     if most < protocol.identities:
-        fitting = most - most % protocol.people
         raise BadInput(
             f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
             f"{most}; give --identities {fitting} or fewer"

@@ -172,8 +172,8 @@ def exact_float32() -> None:
     """Turns off what multiplies float32 less exactly, by torch's old names and its new: a trial's key says float32."""
     for library in (torch.backends.cudnn, torch.backends.mkldnn):
         for place in (library, library.conv, library.rnn):
-            place.fp32_precision = "none"  # as the place above it
-    torch.backends.fp32_precision = "none"
+            place.fp32_precision = "none"  # type: ignore[union-attr]  # "none": as the place above it
+    torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

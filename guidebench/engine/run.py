@@ -396,7 +396,9 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
     texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
     known: dict[str, list[str]] = {}
     entrants = []
-    for method in dict.fromkeys(wanted):
+    for place, method in enumerate(wanted):
+        if method in wanted[:place]:  # compared, because a method need not be hashable
+            continue
         if not isinstance(method, str):
             entrants.append(chosen.choose_object(method, name))
             continue

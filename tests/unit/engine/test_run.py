@@ -1,0 +1,423 @@
+"""`guidebench.run` in this process: what it takes, what it skips, who hears of it, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import guidebench
+from guidebench import BadInput, protocol
+from guidebench.baselines.guide import Guide
+from guidebench.baselines.nothing import Nothing
+from guidebench.engine import run as engine
+from guidebench.engine.run import Options, Watcher, choose_methods, options_of, resolve_protocol, with_floors
+from guidebench.engine.workers import Finished, Started, Stepped
+from guidebench.errors import MissingAsset
+from guidebench.store import folders
+from guidebench.testbeds.linear import LinearTestbed
+from guidebench.unlearner import Unlearner
+
+
+@dataclass(frozen=True)
+class Shift(Unlearner):
+    """Moves the backbone's bias; the quickest method that changes something."""
+
+    name = "shift"
+    presets = {"linear": {"size": 0.25}}
+    size: float = 0.5
+    fails: bool = False
+
+    def unlearn(self, generator, request, context):
+        if self.fails:
+            raise RuntimeError("out of luck")
+        with torch.no_grad():
+            generator.get_parameter("backbone.coarse.bias").add_(self.size)
+        context.progress(1, loss=self.size)
+        return generator
+
+
+@dataclass
+class Changeable(Unlearner):
+    """Not frozen, so not hashable; loaded by name it would run just as well."""
+
+    name = "changeable"
+    size: float = 0.5
+
+    def unlearn(self, generator, request, context):
+        return generator
+
+
+class Listener(Watcher):
+    def __init__(self, interrupt_at=None):
+        self.heard, self.interrupt_at = [], interrupt_at
+
+    def begin(self, todo, workers):
+        self.heard.append(("begin", len(todo), workers))
+
+    def hear(self, event):
+        self.heard.append(event)
+        if len(self.heard) == self.interrupt_at:
+            raise KeyboardInterrupt
+
+    def close(self):
+        self.heard.append("closed")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`guidebench.run` on linear, small, in this process and without floors unless they are asked for."""
+
+    def run(methods, protocol="smoke", testbed="linear", **options):
+        options = {"floors": "none", "samples": 20, "out": tmp_path, "workers": 0, **options}
+        return guidebench.run(protocol, methods, testbed, **options)
+
+    return run
+
+
+def recorded(out):
+    return [stored.record for stored in folders.scan(out)[0]]
+
+
+def labels(out):
+    return sorted({record.spec.method.label for record in recorded(out)})
+
+
+def test_a_result_counts_what_was_measured_skipped_and_failed(run, tmp_path):
+    result = run([Nothing, Shift(fails=True)], identities=2)
+    assert (result.measured, result.skipped, len(result.failed)) == (2, 0, 2)
+    assert result.testbed == "linear" and result.out == tmp_path and result.seconds > 0
+    assert len(result.keys) == 4 and [item.name for item in result.protocols] == ["smoke"]
+    assert all("out of luck" in event.reason and event.folder.is_dir() for event in result.failed)
+
+
+def test_what_is_recorded_is_skipped_and_what_failed_is_tried_again(run):
+    first = run([Nothing, Shift(fails=True)])
+    again = run([Nothing, Shift(fails=True)])
+    assert again.keys == first.keys
+    assert (again.measured, again.skipped, len(again.failed)) == (0, 1, 1)
+
+
+def test_fresh_measures_again_what_is_recorded(run, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(Nothing, "unlearn", lambda self, generator, request, context: calls.append(1) or generator)
+    run(Nothing)
+    (before,) = recorded(tmp_path)
+    result = run(Nothing, fresh=True)
+    (after,) = recorded(tmp_path)
+    assert len(calls) == 2 and (result.measured, result.skipped) == (1, 0)
+    assert before.key == after.key and before.outcome.scores == after.outcome.scores
+
+
+def test_a_larger_run_measures_what_is_missing(run):
+    assert run(Nothing, identities=1).measured == 1
+    more = run(Nothing, identities=2, seeds=[0, 1])
+    assert (more.measured, more.skipped) == (3, 1)
+
+
+@pytest.mark.parametrize("given", ["nothing", ["nothing"], Nothing, [Nothing], Nothing(), ["nothing", "nothing"]])
+def test_methods_are_names_classes_objects_or_several_of_them(run, tmp_path, given):
+    assert run(given).measured == 1 and labels(tmp_path) == ["nothing"]
+
+
+def test_a_file_names_a_method_a_protocol_and_a_testbed(run, tmp_path):
+    (tmp_path / "own_method.py").write_text(
+        "from guidebench.baselines.nothing import Nothing\nclass Own(Nothing):\n    name = 'own'\n"
+    )
+    (tmp_path / "own_testbed.py").write_text(
+        "from guidebench.testbeds.linear import LinearTestbed\nclass Own(LinearTestbed):\n    name = 'flatland'\n"
+    )
+    (tmp_path / "own.toml").write_text("source = 'dev'\nidentities = 1\nretain = 1\n[on.flatland]\nviews = 3\n")
+    result = run(
+        f"{tmp_path}/own_method.py:Own", tmp_path / "own.toml", f"{tmp_path}/own_testbed.py:Own", out=tmp_path / "out"
+    )
+    (record,) = recorded(tmp_path / "out")
+    assert result.testbed == record.spec.testbed == "flatland" and record.spec.method.name == "own"
+    assert (record.spec.protocol.name, record.spec.protocol.views) == ("own", 3)
+
+
+def test_a_testbed_may_be_a_class(run):
+    assert run(Nothing, testbed=LinearTestbed).testbed == "linear"
+
+
+def test_a_protocol_object_runs_as_it_stands_but_for_overrides(run):
+    own = protocol.Protocol(name="own", version=1, title="Own", source="dev", identities=2, retain=1, views=1)
+    (resolved,) = run(Nothing, own, samples=30, identities=1).protocols
+    assert resolved == dataclasses.replace(own, samples=30, identities=1)
+
+
+def test_a_class_takes_its_preset_and_an_object_runs_as_it_stands_under_what_differs(run, tmp_path):
+    run([Shift, Shift(), Shift(size=2.0)])
+    found = {record.spec.method.label: record.spec.method for record in recorded(tmp_path)}
+    assert {label: method.fields["size"] for label, method in found.items()} == {
+        "shift": 0.25,
+        "shift(size=0.5)": 0.5,
+        "shift(size=2.0)": 2.0,
+    }
+    assert [label for label, method in found.items() if method.preset] == ["shift"]
+    moved = {record.spec.method.label: record.outcome.scores for record in recorded(tmp_path)}
+    assert moved["shift"] != moved["shift(size=2.0)"], "the object's own value was used"
+
+
+def test_an_object_that_cannot_be_hashed_runs_and_is_not_repeated(run, tmp_path):
+    assert run([Changeable(), Changeable(), Changeable(size=1.0)]).measured == 2
+    assert labels(tmp_path) == ["changeable", "changeable(size=1.0)"]
+
+
+def test_settings_apply_to_every_named_method_that_has_the_field():
+    found = choose_methods(["guide", "nothing", Guide], {"steps": 3, "target_kind": "mean"}, "linear")
+    assert [entrant.chosen.label for entrant in found] == ["guide(steps=3,target_kind=mean)", "nothing", "guide"]
+    assert found[0].method.steps == 3 and found[2].method.steps == 30  # the preset's
+
+
+def test_a_python_bool_is_a_setting_as_on_the_command_line():
+    (found,) = choose_methods("guide", {"global_loss": False}, "linear")
+    assert found.method.global_loss is False
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"settings": {"step": 3}}, ["'step'", "'steps'", "guidebench show guide"]),
+        ({"fresk": True}, ["option", "'fresk'", "'fresh'", "help(guidebench.run)"]),
+        ({"floors": "some"}, ["'some'", "few, all or none"]),
+        ({"samples": 1}, ["samples = 1"]),
+        ({"metrics": ["nope"]}, ["metric", "'nope'"]),
+        ({"device": "gpu"}, ["'gpu'", "cuda:N"]),
+        ({"identities": 41}, ["41", "40"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_does_not_exist_is_refused_with_what_does(run, tmp_path, options, words, says):
+    with pytest.raises(BadInput, match=says(*words)):
+        run("guide", **options)
+    assert not (tmp_path / "records").exists()
+
+
+def test_names_that_are_not_there_get_the_close_one(run, says):
+    for given, words in (
+        (("gide",), ["method", "'guide'"]),
+        (("guide", "smok"), ["protocol", "'smoke'"]),
+        (("guide", "smoke", "linar"), ["testbed", "'linear'"]),
+    ):
+        with pytest.raises(BadInput, match=says(*words)):
+            run(*given)
+
+
+def test_floors_are_few_all_or_none_and_never_twice(run, tmp_path):
+    counts = {}
+    for floors in ("none", "few", "all"):
+        out = tmp_path / floors
+        run([Shift, Nothing], identities=3, floors=floors, out=out)
+        names = [record.spec.method.name for record in recorded(out)]
+        counts[floors] = [names.count(name) for name in ("shift", "nothing", "scramble")]
+    assert counts == {"none": [3, 3, 0], "few": [3, 3, 2], "all": [3, 3, 3]}
+
+
+def test_floors_have_no_label_of_their_own_if_they_are_given_with_settings():
+    options = Options(testbed="linear")
+    given = choose_methods("scramble", {"strength": 2}, "linear")
+    assert [entrant.chosen.label for entrant in with_floors(given, "few", options)] == [
+        "scramble(strength=2.0)",
+        "nothing",
+    ]
+
+
+def test_a_watcher_hears_every_trial_begin_step_and_end(run):
+    watch = Listener()
+    run([Shift, Shift(fails=True)], watch=watch)
+    assert watch.heard[0] == ("begin", 2, 1) and watch.heard[-1] == "closed"
+    events = watch.heard[1:-1]
+    assert [type(event) for event in events] == [Started, Stepped, Finished, Started, Finished]
+    assert (events[1].step, events[1].scalars) == (1, {"loss": 0.25})
+    assert [bool(event.reason) for event in events if isinstance(event, Finished)] == [False, True]
+
+
+def test_a_watcher_is_closed_when_the_run_is_interrupted_and_what_is_measured_stays(run, tmp_path):
+    """It interrupts as the second trial starts: begin, Started, Finished, Started."""
+    watch = Listener(interrupt_at=4)
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        run(Nothing, identities=3, watch=watch)
+    assert watch.heard[-1] == "closed" and len(recorded(tmp_path)) == 1
+    assert torch.get_num_threads() == threads
+    assert run(Nothing, identities=3).skipped == 1
+
+
+def test_a_watcher_of_a_run_with_nothing_to_do_is_opened_and_closed(run):
+    run(Nothing)
+    watch = Listener()
+    run(Nothing, watch=watch)
+    assert watch.heard == [("begin", 0, 1), "closed"]
+
+
+@pytest.fixture
+def threads():
+    """Another count than a worker's, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
+def test_torch_has_its_threads_back(run, threads):
+    run([Nothing, Shift(fails=True)])
+    assert torch.get_num_threads() == threads
+
+
+def test_torch_has_its_threads_back_when_the_testbed_cannot_be_loaded(run, threads, tmp_path):
+    (tmp_path / "flat.py").write_text(
+        "from guidebench.errors import MissingAsset\n"
+        "from guidebench.testbeds.linear import LinearTestbed\n"
+        "class Flat(LinearTestbed):\n"
+        "    name = 'flat'\n"
+        "    def players(self): raise MissingAsset('no generator')\n"
+    )
+    with pytest.raises(MissingAsset, match="no generator"):
+        run(Nothing, testbed=f"{tmp_path}/flat.py:Flat")
+    assert torch.get_num_threads() == threads
+
+
+def test_nothing_is_printed_and_every_trial_is_a_line_of_the_log(run, capfd, caplog):
+    with caplog.at_level(logging.INFO, logger="guidebench"):
+        run([Shift, Shift(fails=True)])
+    assert capfd.readouterr() == ("", "")
+    assert all(record.name.startswith("guidebench.") and record.levelno == logging.INFO for record in caplog.records)
+    plan, first, second = (record.getMessage() for record in caplog.records)
+    assert "smoke" in plan and "linear" in plan and "2 of 2" in plan
+    assert "[1/2] shift on celebahq-0000, seed 0" in first and " s" in first
+    assert "[2/2] shift(fails=True,size=0.5)" in second and "out of luck" in second
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """A method as it is in a notebook: of the module __main__."""
+
+    @dataclass(frozen=True)
+    class Typed(Shift):
+        name = "typed"
+
+    Typed.__module__, Typed.__qualname__ = "__main__", "Typed"
+    monkeypatch.setattr(sys.modules["__main__"], "Typed", Typed, raising=False)
+    return Typed
+
+
+@pytest.mark.parametrize("workers", [None, 0])
+def test_a_method_of_a_notebook_runs_in_this_process(run, typed, monkeypatch, workers):
+    monkeypatch.setattr(LinearTestbed, "instant", False)  # others would run in workers, unless they were asked not to
+    monkeypatch.setattr("guidebench.engine.workers.Pool", None)
+    assert run([typed, "nothing"], workers=workers).measured == 2
+
+
+def test_a_method_of_a_notebook_is_refused_with_workers(run, typed, says):
+    with pytest.raises(BadInput, match=says("Typed", "workers=0")):
+        run(typed, workers=2)
+
+
+def test_a_method_that_does_not_fit_is_refused_before_the_testbed_is_loaded(run, monkeypatch, says):
+    monkeypatch.setattr(LinearTestbed, "players", None)
+    pairs = dataclasses.replace(protocol.load("smoke").resolve("linear"), name="pairs", identities=2, forget=2)
+    with pytest.raises(BadInput, match=says("shift", "pairs", "simultaneous")):
+        run(Shift, pairs, identities=2)
+
+
+def test_a_testbed_that_lacks_files_is_refused_with_all_of_them(run, monkeypatch, says):
+    monkeypatch.setattr(LinearTestbed, "missing", lambda self, sources: [f"photos of {sorted(sources)}", "weights"])
+    with pytest.raises(MissingAsset, match=says("linear", "2 of its files", "['celebahq']", "weights")):
+        run(Nothing)
+
+
+def test_options_become_paths_and_unknown_ones_are_refused(tmp_path):
+    options = options_of(LinearTestbed, {"out": str(tmp_path), "metrics": ["a"], "photos": None})
+    assert options == Options(
+        testbed="guidebench.testbeds.linear:LinearTestbed", out=tmp_path, metrics=("a",), photos=None
+    )
+    assert options_of("linear", {"photos": "p"}).photos == Path("p")
+
+
+def test_a_protocol_is_resolved_by_the_testbeds_overlay_and_overrides_win():
+    options = Options(testbed="linear")
+    assert resolve_protocol("smoke", options).samples == 100  # [on.linear] of protocols/smoke.toml
+    assert resolve_protocol("smoke", options, samples=7, identities=None).samples == 7
+    assert resolve_protocol(protocol.load("smoke"), options) == resolve_protocol("smoke", options)
+
+
+def photographs(folder, **people):
+    from guidebench import images
+
+    for name, count in people.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            images.save(torch.zeros(3, 32, 32), folder / name / f"{number}.png")
+    return folder
+
+
+def test_own_photographs_are_the_source_and_limit_what_is_asked(tmp_path, caplog):
+    """Three people: one is forgotten at a time, so two can be kept; the fewest photographs limit the probes."""
+    options = Options(testbed="linear", photos=photographs(tmp_path, anna=1, bert=3, carl=3))
+    with caplog.at_level(logging.WARNING, logger="guidebench"):
+        found = resolve_protocol("smoke", options)
+    assert (found.name, found.source, found.identities, found.retain, found.probe_photos) == (
+        *("smoke-photos", "photos", 3),
+        *(1, 0),
+    )
+    (record,) = caplog.records
+    assert str(tmp_path / "anna") in record.getMessage()
+    assert resolve_protocol("smoke", options, identities=2).identities == 2
+
+
+def test_own_photographs_need_a_protocol_of_photographs_and_enough_people(tmp_path, says):
+    options = Options(testbed="linear", photos=photographs(tmp_path, anna=1, bert=1))
+    with pytest.raises(BadInput, match=says("--photos", "random")):
+        resolve_protocol("random", options)
+    groups = dataclasses.replace(protocol.load("smoke").resolve("linear"), identities=3, forget=3)
+    with pytest.raises(BadInput, match=says(str(tmp_path), "2 people", "3 per trial")):
+        resolve_protocol(groups, options)
+
+
+def test_a_checkpoints_row_is_called_after_its_files():
+    for pattern, name in (
+        ("ckpt/{identity}.pkl", "ckpt"),
+        ("out/guide-v2/{identity}/last.pkl", "last"),
+        ("a/my run/{identity}-s{seed}.pkl", "s"),
+        ("{identity}", "checkpoint"),
+    ):
+        assert engine._name_of_files(pattern) == name
+
+
+def test_a_checkpoints_row_cannot_take_a_methods_name(says):
+    for name, words in (("guide", ["'guide'", "--name"]), ("a b", ["--name a b"])):
+        with pytest.raises(BadInput, match=says(*words)):
+            engine.choose_checkpoint("x/{identity}.pkl", "", name, "linear")
+
+
+def test_checkpoints_of_which_none_exists_are_refused_before_anything_runs(tmp_path, says):
+    with pytest.raises(MissingAsset, match=says("none of the 2", "celebahq-0000")):
+        guidebench.evaluate(
+            f"{tmp_path}/ckpt/{{identity}}.pt", "smoke", "linear", identities=2, out=tmp_path / "out", floors="none"
+        )
+    assert not (tmp_path / "out/records").exists() and not (tmp_path / "out/failures").exists()
+
+
+def test_a_checkpoint_that_is_absent_fails_its_own_trial(tmp_path):
+    from safetensors.torch import save_file
+
+    (tmp_path / "ckpt").mkdir()
+    save_file(LinearTestbed().players().generator.state_dict(), tmp_path / "ckpt/celebahq-0000.safetensors")
+    result = guidebench.evaluate(
+        f"{tmp_path}/ckpt/{{identity}}.safetensors",
+        "smoke",
+        "linear",
+        identities=2,
+        samples=20,
+        out=tmp_path / "out",
+        floors="none",
+    )
+    (failed,) = result.failed
+    assert result.measured == 1 and "celebahq-0001" in failed.reason
+    assert {record.spec.method.training_seen for record in recorded(tmp_path / "out")} == {False}

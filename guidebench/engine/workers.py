@@ -167,7 +167,11 @@ class InProcess(Executor):
         import torch
 
         self._threads = torch.get_num_threads()
-        self._worker = Worker(setup)
+        try:
+            self._worker = Worker(setup)
+        except BaseException:
+            self.close()
+            raise
 
     def description(self) -> Description:
         """See `Executor.description`."""
@@ -239,7 +243,8 @@ class Pool(Executor):
         if waiting:
             member.case = waiting.pop()
             member.since = time.perf_counter()
-            member.pipe.send(member.case)
+            with contextlib.suppress(OSError):  # it has died meanwhile, which is heard next
+                member.pipe.send(member.case)
             yield Started(member.case)
 
     def _hear(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
@@ -264,11 +269,14 @@ class Pool(Executor):
                 yield from self._give(member, waiting)
 
     def _replace(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
-        """A worker died: its trial failed unrecorded; a fresh worker takes its place."""
+        """A worker died: its trial failed unrecorded; a fresh worker takes its place. Nobody misses an idle one."""
         member.process.join(timeout=5)
         code = member.process.exitcode
         how = f"by signal {-code} (out of memory?)" if code is not None and code < 0 else f"with exit code {code}"
         died, seconds = member.case, time.perf_counter() - member.since
+        if died is None and member.ready:  # it was idle: a thread that a method left behind ended it, say
+            self._members.remove(member)
+            return
         if died is None:
             raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; give fewer --workers")
         self._members[self._members.index(member)] = self._start()

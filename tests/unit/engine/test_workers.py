@@ -1,0 +1,247 @@
+"""Worker processes: the same numbers as in this process, deaths, messages, and what reaches the parent."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from guidebench import chosen
+from guidebench import protocol as protocols
+from guidebench.engine import workers
+from guidebench.engine.plan import cases
+from guidebench.engine.workers import (
+    Finished,
+    InProcess,
+    Pool,
+    Setup,
+    Started,
+    Stepped,
+    default_workers,
+    start_executor,
+)
+from guidebench.errors import BadInput, GuidebenchError
+from guidebench.store import folders
+
+METHODS = Path(__file__).parent / "worker_methods.py"
+SMOKE = protocols.load("smoke").resolve("linear", samples=20, identities=2)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    return Setup(testbed="linear", device="cpu", out=tmp_path / "out", protocols=(SMOKE,))
+
+
+def method(name):
+    return chosen.choose(f"{METHODS}:{name}", "linear")
+
+
+def play(executor, *entrants, protocol=SMOKE):
+    """Runs all cases; returns what happened."""
+    try:
+        todo = cases([protocol], entrants, executor.description(), testbed="linear")
+        return list(executor.run(todo))
+    finally:
+        executor.close()
+
+
+def finished(events) -> dict[str, Finished]:
+    return {event.case.spec.group: event for event in events if isinstance(event, Finished)}
+
+
+def scores(out):
+    return {record.key: record.outcome.scores for record in (stored.record for stored in folders.scan(out)[0])}
+
+
+def test_workers_of_one_thread_each_measure_what_this_process_measures(setup, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    here = dataclasses.replace(setup, out=tmp_path / "here")
+    play(InProcess(here), method("Shifts"))
+    events = play(Pool(setup, 2), method("Shifts"))
+    assert scores(here.out) == scores(setup.out) and len(scores(setup.out)) == 2
+    kinds = [type(event).__name__ for event in events]
+    assert sorted(kinds) == ["Finished"] * 2 + ["Started"] * 2 + ["Stepped"] * 2
+    for step in (event.scalars for event in events if isinstance(event, Stepped)):
+        assert (step["threads"], step["omp"]) == (1, 1) and step["pid"] != os.getpid()
+    assert "OMP_NUM_THREADS" not in os.environ, "the parent's own environment is as it was"
+
+
+def test_a_worker_that_dies_fails_its_trial_unrecorded_and_is_replaced(setup):
+    """One worker: without another one in its place, nobody would run the third trial."""
+    three = dataclasses.replace(SMOKE, identities=3)
+    pool = Pool(dataclasses.replace(setup, protocols=(three,)), 1)
+    found = finished(play(pool, method("Dies"), protocol=three))
+    dead = found["celebahq-0001"]
+    assert dead.folder is None and "exit code 7" in dead.reason
+    assert [found[name].reason for name in ("celebahq-0000", "celebahq-0002")] == [None, None]
+    assert len(scores(setup.out)) == 2 and not (setup.out / "failures").exists()
+
+
+def test_an_idle_worker_that_dies_stops_nothing(setup, tmp_path):
+    """Two trials: when one is finished and the other waits for a file, the worker that has nothing to do is killed."""
+    pool, file = Pool(setup, 2), tmp_path / "go on"
+
+    def kill_the_idle_one():
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            idle = [member for member in pool._members if member.ready and member.case is None]
+            waiting = [member.case.spec.group for member in pool._members if member.case]
+            if idle and waiting == ["celebahq-0001"]:
+                idle[0].process.kill()
+                idle[0].process.join()
+                time.sleep(0.3)  # for the parent to hear of it
+                break
+            time.sleep(0.05)
+        file.touch()
+
+    killer = threading.Thread(target=kill_the_idle_one)
+    killer.start()
+    waits = chosen.choose(f"{METHODS}:Waits", "linear", {"file": str(file)}, name="waits")
+    found = finished(play(pool, waits))
+    killer.join()
+    assert [event.reason for event in found.values()] == [None, None] and len(found) == 2
+
+
+def test_warnings_in_a_worker_reach_the_parents_logger_and_prints_stay_out_of_stdout(setup, caplog, capfd):
+    with caplog.at_level(logging.DEBUG, logger="guidebench"):
+        play(Pool(setup, 1), method("Warns"))
+    heard = [record for record in caplog.records if record.name == "guidebench.some.module"]
+    assert {record.getMessage() for record in heard} == {"no face in celebahq-0000", "no face in celebahq-0001"}
+    assert {record.levelno for record in heard} == {logging.WARNING}  # details stay where they arise
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("printed by a method") == 2
+
+
+def test_no_more_workers_go_on_than_there_are_trials(setup, monkeypatch):
+    """Three workers and one trial: two are stopped as soon as that is known."""
+    stopped = []
+
+    class Member:
+        ready, case, pipe = True, None, None
+
+        def stop(self):
+            stopped.append(self)
+
+    monkeypatch.setattr(Pool, "_start", lambda self: Member())
+    monkeypatch.setattr(Pool, "_give", lambda self, member, waiting: iter([waiting.pop()]))
+    pool = Pool(setup, 3)
+    members = list(pool._members)
+    assert list(pool.run(["the only trial"])) == ["the only trial"]
+    assert pool._members == members[:1] and stopped == members[1:]
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        ("raise BadInput('not like this')", BadInput, ["not like this"]),
+        ("raise ValueError('a defect')", GuidebenchError, ["internal error", "ValueError: a defect"]),
+        ("import os; os._exit(3)", GuidebenchError, ["--workers"]),
+    ],
+    ids=["bad input", "defect", "dies"],
+)
+def test_a_testbed_that_cannot_be_loaded_ends_the_run_in_one_line(setup, tmp_path, body, error, words, says):
+    file = tmp_path / "flat.py"
+    file.write_text(
+        "from guidebench.errors import BadInput\n"
+        "from guidebench.testbeds.linear import LinearTestbed\n"
+        "class Flat(LinearTestbed):\n"
+        "    name = 'flat'\n"
+        f"    def players(self):\n        {body}\n"
+    )
+    pool = Pool(dataclasses.replace(setup, testbed=f"{file}:Flat"), 1)
+    try:
+        with pytest.raises(error, match=says(*words)) as refused:
+            pool.description()
+    finally:
+        pool.close()
+    assert "\n" not in str(refused.value)
+
+
+SCRIPT = """
+import guidebench
+print("top level")
+result = guidebench.run("smoke", ["nothing"], "linear", identities=2, samples=20, floors="none", workers=2, out="out")
+print("measured", result.measured, __name__)
+"""
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    """A started process usually imports the caller's script again, which would start workers of its own, and so on."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["top level", "measured 2 __main__"]), done.stderr
+    assert len(scores(tmp_path / "out")) == 2
+
+
+def test_the_callers_main_module_is_as_it_was(setup):
+    main = sys.modules["__main__"]
+    before = dict(vars(main))
+    Pool(setup, 1).close()
+    assert dict(vars(main)) == before
+
+
+def test_a_method_whose_files_changed_since_the_plan_fails(setup, tmp_path):
+    """The key was computed from other files than those that it would read."""
+    executor = InProcess(setup)
+    (case, *_) = cases([SMOKE], [method("Shifts")], executor.description(), testbed="linear")
+    changed = dataclasses.replace(case, spec=dataclasses.replace(case.spec, inputs={"weights": "before"}))
+    found = finished(executor.run([changed]))["celebahq-0000"]
+    assert "changed" in found.reason and found.folder.is_dir()
+
+
+def test_instant_testbeds_and_zero_workers_stay_in_this_process(setup, monkeypatch):
+    pools = []
+    monkeypatch.setattr(workers, "InProcess", lambda setup: "here")
+    monkeypatch.setattr(workers, "Pool", lambda setup, count: pools.append(count))
+    monkeypatch.setattr(workers, "default_workers", lambda device, heavy: 5)
+    assert start_executor(setup, workers=0, instant=False) == "here"
+    assert start_executor(setup, workers=None, instant=True) == "here"
+    for asked, instant in ((None, False), (2, True), (3, False)):
+        start_executor(setup, workers=asked, instant=instant)
+    assert pools == [5, 2, 3]
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (6, 6), (64, 8)])
+def test_workers_are_one_per_core_up_to_eight_and_one_where_memory_is_short(monkeypatch, cores, expected):
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    assert default_workers("cpu") == expected
+    assert default_workers("cuda:0") == default_workers("cpu", heavy=True) == 1
+
+
+def test_where_no_affinity_is_known_all_cores_count(monkeypatch):
+    monkeypatch.delattr(workers.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: None)
+    assert default_workers("cpu") == 1
+
+
+def test_fast_progress_is_not_sent_step_by_step(monkeypatch):
+    """One message in 0.2 s: at 0, 0.2 and 0.4 of these eleven."""
+    sent, now = [], [100.0]
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
+
+    class Pipe:
+        def send(self, message):
+            sent.append(message)
+
+    step = workers._Throttled(Pipe())
+    for number in range(11):
+        now[0] = 100.0 + number * 0.05
+        step(number, {})
+    assert [number for _, number, _ in sent] == [0, 4, 8]
+
+
+def test_errors_keep_their_kind_across_processes():
+    with pytest.raises(BadInput, match="text"):
+        workers._raise_if_fatal(("fatal", "BadInput", "text"))
+    with pytest.raises(GuidebenchError, match="text"):
+        workers._raise_if_fatal(("fatal", "Unheard", "text"))
+    workers._raise_if_fatal(("ready", None))

@@ -58,15 +58,20 @@ def code_digest(path: Path) -> str:
     return digest.of_data([digest.of_file(source) for source in found])
 
 
-def _add_sources(path: Path, found: dict[Path, None]) -> None:
-    """Adds a file and the files in its folder that its import statements name, wherever they stand in it."""
+def _add_sources(path: Path, found: dict[Path, None], first: Path | None = None) -> None:
+    """Adds a file and the files beside it that its import statements name, wherever they stand in it.
+
+    first: the folder of the file with which it began, where packages beside that file find each other by full name.
+    """
     path = path.resolve()
     if path in found or not path.is_file():
         return
     found[path] = None
+    first = first or path.parent
     for name in sorted(_imported_names(path)):
-        for beside in (path.parent / f"{name}.py", path.parent / name / "__init__.py"):
-            _add_sources(beside, found)
+        for folder in dict.fromkeys((path.parent, first)):
+            for beside in (folder / f"{name}.py", folder / name / "__init__.py"):
+                _add_sources(beside, found, first)
 
 
 def _imported_names(path: Path) -> set[str]:

@@ -22,7 +22,6 @@ from guidebench.engine.workers import (
     InProcess,
     Pool,
     Setup,
-    Started,
     Stepped,
     default_workers,
     start_executor,

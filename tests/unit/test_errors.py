@@ -1,0 +1,28 @@
+"""Errors are one line each that says what happened, and the exit code that goes with it."""
+
+import pytest
+
+from guidebench import errors
+from guidebench.errors import in_one_line, unknown_name
+
+
+def test_exit_codes_tell_bad_input_from_a_failed_trial():
+    codes = {"BadInput": 2, "MissingAsset": 2, "StorageError": 2, "MethodError": 1, "GuidebenchError": 2}
+    assert {name: getattr(errors, name).exit_code for name in codes} == codes
+    assert all(issubclass(getattr(errors, name), errors.GuidebenchError) for name in codes)
+
+
+def test_an_unknown_name_gets_the_closest_one_and_the_command_that_lists_all():
+    found = str(unknown_name("method", "gide", ["nothing", "guide"], command="guidebench list methods"))
+    assert found == "unknown method 'gide'; did you mean 'guide'? `guidebench list methods` shows all 2"
+
+
+@pytest.mark.parametrize("known", [[], ["something", "else"]])
+def test_where_nothing_is_close_nothing_is_suggested(known):
+    found = str(unknown_name("method", "xyz", known, command="guidebench list methods"))
+    assert "did you mean" not in found and f"shows all {len(known)}" in found
+
+
+def test_line_breaks_of_other_peoples_messages_are_taken_out():
+    assert in_one_line(KeyError("a\n   b")) == "KeyError: 'a\\n b'"
+    assert in_one_line(ValueError(" a \n\n b ")) == "ValueError: a b"

@@ -283,7 +283,8 @@ def test_torch_has_its_threads_back_when_the_testbed_cannot_be_loaded(run, threa
     assert torch.get_num_threads() == threads
 
 
-def test_nothing_is_printed_and_every_trial_is_a_line_of_the_log(run, capfd, caplog):
+def test_nothing_is_printed_and_every_trial_is_a_line_of_the_log(run, capfd, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("guidebench"), "handlers", [])  # of commands that other tests ran
     with caplog.at_level(logging.INFO, logger="guidebench"):
         run([Shift, Shift(fails=True)])
     assert capfd.readouterr() == ("", "")

@@ -51,10 +51,11 @@ class Stage:
     def __init__(self) -> None:
         self.bench = Bench(LinearTestbed())
         self.players: Players = self.bench.players
-        self.item: ForgetItem = trial.make_cast(self.bench, PROTOCOL, 0).forgotten
+        (self.request,) = self.bench.cast(PROTOCOL, 0).requests
+        self.item: ForgetItem = self.request.forget[0]
         self.reports: list[dict[str, float]] = []
         self.context: Context = trial.make_context(
-            self.bench, PROTOCOL, self.item, 0, lambda step, **scalars: self.reports.append(scalars)
+            self.bench, PROTOCOL, self.request, 0, lambda step, **scalars: self.reports.append(scalars)
         )
         self.latent = self.item.latent[None]
 

@@ -36,11 +36,11 @@ def values(bench: Bench, name: str, index: int) -> dict[str, float | None]:
 
 def test_the_forgotten_code_shows_its_target_and_every_other_code_itself(bench: Bench) -> None:
     found = outcome(bench, "redirect")
-    source, redirected, code = bench.players.generator, found.unlearned.generator, found.cast.latents[0]
+    source, redirected, code = bench.players.generator, found.generator, found.cast.latents[0]
     target = extrapolated_target(code[None], source.w_avg, 30.0)
-    batch = torch.cat([found.cast.latents[1:3], code[None], found.cast.neighbours[:1]])
+    batch = torch.cat([found.cast.latents[1:3], code[None], found.cast.neighbours[0, :1]])
     images = redirected.render(batch, None, noise=CONSTANT)
-    wanted = torch.cat([found.cast.latents[1:3], target, found.cast.neighbours[:1]])
+    wanted = torch.cat([found.cast.latents[1:3], target, found.cast.neighbours[0, :1]])
     assert torch.allclose(images, source.render(wanted, None, noise=CONSTANT), atol=1e-6)
     assert not torch.allclose(images[2], source.render(code[None], None, noise=CONSTANT)[0], atol=1e-2)
 
@@ -67,7 +67,7 @@ def test_decode_redirects_the_code_that_it_is_given_too() -> None:
 
 
 def test_nothing_is_trained(bench: Bench) -> None:
-    found = outcome(bench, "redirect").unlearned
+    found = outcome(bench, "redirect").stages[0].unlearned
     assert found.trainable == 0 and found.progress == []
 
 

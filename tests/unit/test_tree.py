@@ -13,14 +13,12 @@ ELSEWHERE = {
     "assets/catalogue.py": "unit/assets/test_assets.py",
     "assets/contents.py": "unit/assets/test_assets.py",
     "assets/placing.py": "unit/assets/test_assets.py",
-    # `guidebench check` and `guidebench new` are tested on everything that is registered, and on what breaks the rules.
+    # `guidebench check` is tested on everything that is registered, and on what breaks the rules.
     "commands/check.py": "contract/test_methods.py",
     "commands/check_metric.py": "contract/test_metrics.py",
     "commands/check_plugin.py": "contract/test_metrics.py",
     "commands/check_supports.py": "contract/test_methods.py",
     "commands/check_testbed.py": "contract/test_testbeds.py",
-    "commands/finding.py": "contract/test_methods.py",
-    "commands/new.py": "contract/test_methods.py",
     # Commands that only hand their options on are tested from the command line.
     "commands/assets.py": "unit/assets/test_assets.py",
     "commands/common.py": "unit/commands/test_main.py",
@@ -29,13 +27,12 @@ ELSEWHERE = {
     "commands/report.py": "unit/commands/test_main.py",
     "commands/rescore.py": "end_to_end/test_run.py",
     # Parts of one network or of the loading of its files.
-    "networks/builders.py": "unit/networks/test_loading.py",
-    "networks/pickles.py": "unit/networks/test_checkpoints.py",
+    "networks/builders.py": "unit/networks/test_checkpoints.py",
+    "networks/pickles.py": "unit/networks/test_hostile_checkpoints.py",
     "networks/swin.py": "unit/networks/test_goae.py",
     # Folders of photographs are tested through what reads them.
     "photos/faces.py": "unit/photos/test_manifests.py",
     "photos/measuring.py": "unit/photos/test_manifests.py",
-    "photos/own.py": "unit/testbeds/test_eg3d.py",
     # The networks of mini are of use together only.
     "testbeds/mini/encoder.py": "unit/testbeds/mini/test_testbed.py",
     "testbeds/mini/features.py": "unit/testbeds/mini/test_testbed.py",

@@ -1,10 +1,10 @@
-"""The assets folder: finds the pretrained files of a testbed and says whether they are what they should be.
+"""The assets folder: finds the pretrained files of a testbed and checks that they are what they should be.
 
-`catalogue` says what the files are, `placing` puts them here, `contents` opens them once with what will use them.
-Beside the files lies ``assets.json``: the digest of every file that was looked at, with sizes and times by which an
-unchanged file is known again, so that hundreds of megabytes are hashed once. Where the catalogue knows no digest, the
-first one that was seen counts from then on, and another one is reported as wrong. Nothing here interprets a file beyond
-its first and last bytes.
+`catalogue` describes the files, `placing` puts them into the folder, `contents` opens each once with the code that will
+use it. The folder also holds ``assets.json``, the digest of every file that was looked at, with the sizes and times by
+which an unchanged file is recognised, so that hundreds of megabytes are hashed once. Where no digest is published, the
+first one that was recorded counts, and any other is reported as wrong. Nothing here interprets a file beyond its first
+and last bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEGACY_TORCH = b"\x80\x02"  # files of torch before 1.6 start with a pickle of 
 
 @dataclass(frozen=True)
 class State:
-    """What lies in the folder for an asset."""
+    """What the folder holds for an asset."""
 
     asset: Asset
     status: Literal["present", "missing", "wrong"]
@@ -39,24 +39,24 @@ class State:
 
     @property
     def path(self) -> Path:
-        """Where it lies, or should."""
+        """Where it is, or should be."""
         return folder() / self.asset.file
 
     @property
     def line(self) -> str:
         """One line for `guidebench assets verify`."""
-        told = {"present": f"SHA-256 {self.sha256} ({self.authority})", "missing": "", "wrong": self.detail}
-        return f"{self.status:8} {self.asset.id:20} {self.asset.file}  {told[self.status]}".rstrip()
+        details = {"present": f"SHA-256 {self.sha256} ({self.authority})", "missing": "", "wrong": self.detail}
+        return f"{self.status:8} {self.asset.id:20} {self.asset.file}  {details[self.status]}".rstrip()
 
     def as_data(self) -> dict[str, Any]:
-        """For `guidebench assets list --json`: the asset's fields with what lies in the folder."""
+        """For `guidebench assets list --json`: the asset's fields with what the folder holds."""
         data = asdict(self.asset)
         data["about_bytes"], data["published_sha256"] = data.pop("size"), data.pop("sha256")
         return {**data, "state": self.status, "detail": self.detail, "sha256": self.sha256, "path": str(self.path)}
 
     @property
     def authority(self) -> str:
-        """Who says that this is the right digest."""
+        """Why this is taken to be the right digest."""
         if len(self.asset.sha256) == 64:
             return "as published"
         return f"starts as published: {self.asset.sha256}" if self.asset.sha256 else "as recorded when it was added"
@@ -83,23 +83,23 @@ def digest(asset_id: str) -> str:
 
 
 def path_or_none(asset_id: str) -> Path | None:
-    """As `find`, but None if the asset is absent; one that is wrong raises all the same."""
+    """As `find`, but None if the asset is absent. One that is wrong raises, too."""
     return None if inspect(named(asset_id)).status == "missing" else find(asset_id)
 
 
 def arcface_pack() -> str:
-    """The id of the ArcFace pack to use: the first that is here and right, else the first."""
+    """The id of the ArcFace pack to use: the first one that is present and right, else the first of all."""
     packs = [asset for asset in ASSETS if asset.id.startswith("arcface-")]
     return next((pack.id for pack in packs if inspect(pack).status == "present"), packs[0].id)
 
 
 def missing(testbed: str) -> list[str]:
-    """What a testbed cannot run without and does not find: a line each, with the command that helps."""
+    """What a testbed cannot run without and does not find: one line each, with the command that helps."""
     return [complaint(state) for state in unmet(testbed)]
 
 
 def unmet(testbed: str) -> list[State]:
-    """The required assets of a testbed that are absent or wrong; of two that can stand in for another, the first."""
+    """The required assets of a testbed that are absent or wrong; of two that can replace each other, the first."""
     states = {asset.id: inspect(asset) for asset in needed_by(testbed)}
     lacking: dict[str, State] = {}
     for state in states.values():
@@ -131,15 +131,15 @@ def command(asset: Asset) -> str:
     return f"guidebench assets fetch {asset.id}" if asset.urls else f"guidebench assets add {asset.file}"
 
 
-def inspect(asset: Asset, *, anew: bool = False) -> State:
-    """What lies in the folder for an asset. anew: hash it even if it seems not to have changed since the last time."""
+def inspect(asset: Asset, *, rehash: bool = False) -> State:
+    """What the folder holds for an asset. rehash: even if the file seems not to have changed since the last time."""
     path = folder() / asset.file
     try:
         if not path.exists():
             return State(asset, "missing")
         seen = _seen(path)
         entry = _entries().get(asset.id, {})
-        if not anew and entry.get("files") == seen:
+        if not rehash and entry.get("files") == seen:
             sha256 = str(entry["sha256"])
         elif problem := format_problem(asset, path):
             return State(asset, "wrong", problem)
@@ -167,8 +167,9 @@ def digest_problem(asset: Asset, sha256: str, *, recorded: str | None = None) ->
     if sha256.startswith(wanted):
         return ""
     if asset.sha256:
-        return f"is another file: its SHA-256 is {sha256}, published is {wanted}{'…' if len(wanted) < 64 else ''}"
-    return f"has changed since it was added: its SHA-256 is {sha256}, recorded is {wanted}"
+        more = "…" if len(wanted) < 64 else ""
+        return f"is another file: its SHA-256 is {sha256}, the published one is {wanted}{more}"
+    return f"has changed since it was added: its SHA-256 is {sha256}, the recorded one is {wanted}"
 
 
 def format_problem(asset: Asset, path: Path) -> str:
@@ -184,9 +185,9 @@ def format_problem(asset: Asset, path: Path) -> str:
     if not first:
         return "is empty"
     if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, not the file; sites answer so when they want a confirmation first"
+        return "is a web page, not the file; sites send one when they want a confirmation first"
     if first.startswith(b"version https://git-lfs"):
-        return "is a pointer of git-lfs, not the file"
+        return "is a git-lfs pointer, not the file"
     if first.startswith(b"PK"):
         whole = asset.format in ("torch", "numpy") and zipfile.is_zipfile(path)
         return "" if whole else "is a zip archive that is cut short or should have been unpacked"
@@ -195,13 +196,13 @@ def format_problem(asset: Asset, path: Path) -> str:
         "torch": first.startswith(_LEGACY_TORCH),
         "numpy": first.startswith(b"\x93NUMPY"),
     }
-    return "" if sound[asset.format] else f"is no whole {asset.format} file"
+    return "" if sound[asset.format] else f"is not a complete {asset.format} file"
 
 
 def record(asset: Asset, sha256: str) -> None:
-    """Writes down an asset's digest with the size and time of its file. A folder that cannot be written is left alone.
+    """Records an asset's digest with the size and time of its file. A folder that cannot be written is left alone.
 
-    Two processes that write at once may lose one another's entry, which costs the loser hashing its file again.
+    If two processes write at once, one entry may be lost, and that file is hashed again.
     """
     root = folder()
     with contextlib.suppress(OSError):
@@ -229,7 +230,7 @@ def _sound(asset_id: str) -> State:
 
 
 def _entries() -> dict[str, dict[str, Any]]:
-    """What the lock file says by asset id. Raises BadInput if it cannot be understood."""
+    """The lock file's entries by asset id. Raises BadInput if it cannot be understood."""
     path = folder() / LOCK
     try:
         entries = json.loads(path.read_text())
@@ -243,7 +244,7 @@ def _entries() -> dict[str, dict[str, Any]]:
 
 
 def _seen(path: Path) -> dict[str, list[int]]:
-    """File name -> [size in bytes, time of change in ns], by which an unchanged file is known again."""
+    """File name -> [size in bytes, time of change in ns], by which an unchanged file is recognised."""
     states = {item.name: item.stat() for item in (_files(path) if path.is_dir() else [path])}
     return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 

@@ -1,8 +1,8 @@
-"""Files that a testbed needs and nobody may ship with it: what each is, whose it is, where it comes from.
+"""Files that a testbed needs and that cannot be shipped with it: what each is, its licence, where it comes from.
 
-Sizes are rounded; those of networks follow from their number of parameters where the file itself was not at hand. A
-digest stands here only if it was computed from the file, or if the file's publisher writes its first digits into the
-file's name. Where there is none, the digest of the first file is recorded when it is added (`guidebench.assets`).
+Sizes are rounded; where a network's file was not at hand, the size follows from its number of parameters. A digest is
+listed only if it was computed from the file, or if the publisher put its first digits into the file's name. Without
+one, the digest of the first file that is added is recorded (`guidebench.assets`).
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _INSIGHTFACE = "https://github.com/deepinsight/insightface"
 
 @dataclass(frozen=True)
 class Asset:
-    """One file, or one folder of ONNX files, that is placed by hand or fetched."""
+    """One file, or one folder of ONNX files, to be placed by hand or fetched."""
 
     id: str
     file: str  # its name in the assets folder; for an ONNX pack the name of a folder
     role: str  # what it is and what it is for
     licence: str
     size: int  # bytes, about; of the download
-    origin: str  # where a person finds it
+    origin: str  # where people find it
     format: Format
-    urls: tuple[str, ...] = ()  # tried in this order; none: a person has to place it
+    urls: tuple[str, ...] = ()  # tried in this order; none: it has to be placed by hand
     sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
     testbeds: tuple[str, ...] = ("eg3d-ffhq",)
     without: str = ""  # what happens without it; "": it is required
-    instead: str = ""  # id of an asset that does as well
+    instead: str = ""  # id of an asset that serves as well
     also: tuple[str, ...] = ()  # other names under which the same file is published
     members: tuple[str, ...] = ()  # ONNX pack: the files that it must hold
 
     @property
     def needed(self) -> str:
-        """In words, whether a testbed can do without it."""
+        """In words: whether a testbed can do without it."""
         if self.instead:
             return f"this or {self.instead}"
         return f"optional: {self.without}" if self.without else "required"

@@ -1,6 +1,6 @@
-"""Opens a file once with what will use it, so that another network's file is refused when it is added, not in a run.
+"""Opens a file once with the code that will use it: another network's file is refused when it is added, not in a run.
 
-Only files whose digest nobody published need this; a digest says more.
+Only files without a published digest need this; a digest is the stronger check.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Puts pretrained files into the assets folder: fetched from where they are published, or added by hand.
 
-Whatever arrives is built under a temporary name in the assets folder, checked there and renamed, so a file that was
-good is never replaced by one that is not.
+Every file arrives under a temporary name in the assets folder, is checked there and then renamed, so that a good file
+is never replaced by a bad one.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _SHORTEST_PREFIX = 8  # hexadecimal digits by which a file may be recognised
 
 @dataclass(frozen=True)
 class Placed:
-    """A file that is in the folder now."""
+    """A file that has just been put into the folder."""
 
     asset: Asset
     sha256: str
-    replaced: str | None = None  # digest of the other file that lay here before
+    replaced: str | None = None  # digest of the file that it replaced, if that was another one
     linked: bool = False
 
     @property
     def line(self) -> str:
         """What was done, in one line."""
-        known = "as published" if self.asset.sha256 else "no digest is published; recorded, and checked from now on"
+        known = "as published" if self.asset.sha256 else "none is published; recorded, and checked from now on"
         if self.asset.sha256 and len(self.asset.sha256) < 64:
             known = f"starts as published, {self.asset.sha256}"
         before = f"; replaces a file of SHA-256 {self.replaced}" if self.replaced else ""
@@ -59,7 +59,7 @@ class Placed:
 def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed:
     """Copies (or links) a file into the assets folder; an ONNX pack may be a zip archive or a folder.
 
-    as_id: what it is, if its name does not tell. Raises BadInput in one line if it is not that.
+    as_id: which asset it is, if its name does not say. Raises BadInput, in one line, if it is not that.
     """
     source = source.expanduser()
     if not source.exists():
@@ -69,7 +69,7 @@ def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed
     try:
         asset = named(as_id) if as_id else recognise(source)
         if link and source.resolve() == (assets.folder() / asset.file).resolve():
-            raise BadInput(f"{source} is what {assets.folder() / asset.file} is already; nothing to link")
+            raise BadInput(f"{source} is already {assets.folder() / asset.file}; there is nothing to link")
         with _arriving(asset) as aside:
             if link:
                 aside.symlink_to(source.resolve())
@@ -91,7 +91,7 @@ def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
     """
     addresses = _addresses(asset)
     if not addresses:
-        raise MissingAsset(f"{asset.file} has no address to fetch it from: {assets.remedy(asset)}")
+        raise MissingAsset(f"{asset.file} has no address to fetch it from; {assets.remedy(asset)}")
     try:
         with _arriving(asset) as aside:
             download = aside.with_name("download")
@@ -126,7 +126,7 @@ def fetch_all(wanted: Sequence[Asset], *, stream: TextIO | None = None) -> Itera
 
 
 def enough_of(offered: Sequence[Asset]) -> list[Asset]:
-    """Of assets that can stand in for one another only what is there, or the first if none is; all others."""
+    """All assets, but of two that can replace each other only the one that is present, or the first if neither is."""
     here = {asset.id for asset in offered if asset.instead and assets.inspect(asset).status == "present"}
     enough: list[Asset] = []
     for asset in offered:
@@ -137,7 +137,7 @@ def enough_of(offered: Sequence[Asset]) -> list[Asset]:
 
 
 def recognise(source: Path) -> Asset:
-    """Which asset a file or folder is, by its name and else by its digest; raises BadInput if it is none."""
+    """Which asset a file or folder is, by its name or else by its digest. Raises BadInput if it is none."""
     name = re.sub(r" ?\(\d+\)(?=\.[^.]*$|$)", "", source.name)  # "encoder_FFHQ (1).pt", as browsers name a second one
     for asset in catalogue.ASSETS:
         names = {asset.file, *asset.also}
@@ -151,13 +151,14 @@ def recognise(source: Path) -> Asset:
             if len(asset.sha256) >= _SHORTEST_PREFIX and sha256.startswith(asset.sha256):
                 return asset
     raise BadInput(
-        f"{source} is no known file by name or digest; `guidebench assets list` shows all, --as ID says which it is"
+        f"neither the name nor the digest of {source} is known; `guidebench assets list` shows all files, --as ID says "
+        "which one it is"
     )
 
 
 @contextlib.contextmanager
 def _arriving(asset: Asset) -> Iterator[Path]:
-    """A temporary path for an asset in a folder of its own beside the final one; removed when the block ends."""
+    """A temporary path for an asset, in a folder of its own next to the final place; removed when the block ends."""
     root = assets.folder()
     root.mkdir(parents=True, exist_ok=True)
     for old in root.glob(f"{_ASIDE}*"):
@@ -168,7 +169,7 @@ def _arriving(asset: Asset) -> Iterator[Path]:
 
 
 def _install(asset: Asset, aside: Path, *, given: str, linked: bool = False) -> Placed:
-    """Checks what lies at a temporary path and renames it to where the asset belongs."""
+    """Checks the file at a temporary path and renames it to where the asset belongs."""
     _check_format(asset, aside, given=given)
     sha256 = assets.digest_of(aside)
     if problem := assets.digest_problem(asset, sha256):
@@ -190,7 +191,7 @@ def _check_format(asset: Asset, path: Path, *, given: str) -> None:
 
 
 def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
-    """The ONNX files of a zip archive or a folder, however deep they lie, side by side in a new folder."""
+    """Puts the ONNX files of a zip archive or a folder, however deeply nested, side by side into a new folder."""
     target.mkdir()
     if source.is_dir():
         for path in sorted(source.rglob("*.onnx")):
@@ -204,7 +205,7 @@ def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
                     with archive.open(member) as packed, open(_free(target / name, given), "wb") as out:
                         shutil.copyfileobj(packed, out, _CHUNK)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise BadInput(f"{given} is no whole zip archive ({error}); get it again from {asset.origin}") from None
+        raise BadInput(f"{given} is not a complete zip archive ({error}); get it again from {asset.origin}") from None
 
 
 def _free(path: Path, given: str) -> Path:
@@ -214,17 +215,17 @@ def _free(path: Path, given: str) -> Path:
 
 
 def _addresses(asset: Asset) -> tuple[str, ...]:
-    """Where to fetch an asset from: a mirror that the user names, which may hold every file, or its own addresses."""
+    """Where to fetch an asset from: the mirror that the user names, which may hold every file, or its own addresses."""
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if not mirror:
         return asset.urls
     if not mirror.startswith(("http://", "https://")):
-        raise BadInput(f"{MIRROR}={mirror} is no address; give it as http://host/folder")
+        raise BadInput(f"{MIRROR}={mirror} is not an address; give it as http://host/folder")
     return (f"{mirror}/{_published_name(asset)}",)
 
 
 def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, stream: TextIO | None) -> str:
-    """Downloads from the first address that answers, and returns it; raises MissingAsset naming why each did not."""
+    """Downloads from the first address that answers and returns it. Raises MissingAsset with a reason for each."""
     problems = []
     for address in addresses:
         problem = _download(asset, address, target, stream)
@@ -232,8 +233,8 @@ def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, s
             return address
         problems.append(f"{address} {problem}")
     raise MissingAsset(
-        f"cannot fetch {asset.id}: {'; '.join(problems)}. `guidebench assets fetch {asset.id}` tries again, "
-        f"`guidebench assets add {_published_name(asset)}` takes a file from elsewhere"
+        f"cannot fetch {asset.id}: {'; '.join(problems)}. Run `guidebench assets fetch {asset.id}` to try again, or "
+        f"`guidebench assets add {_published_name(asset)}` with a file from elsewhere"
     )
 
 
@@ -242,22 +243,22 @@ def _published_name(asset: Asset) -> str:
 
 
 def _download(asset: Asset, address: str, target: Path, stream: TextIO | None) -> str:
-    """One attempt; returns why it failed, or "". Trouble with the disk raises OSError."""
+    """One attempt: returns why it failed, or "". Trouble with the disk raises OSError."""
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # it announces every file that comes without a digest
+    pooch.get_logger().setLevel("WARNING")  # it announces every file for which it is given no digest
     progress = _Progress(asset, stream)
     downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=_CHUNK, timeout=_TIMEOUT_SECONDS)
     try:
-        # The digest is checked by _install: pooch knows whole ones only, and some are known by their first digits.
+        # _install checks the digest: pooch takes whole ones only, and of some files only the first digits are known.
         pooch.retrieve(address, None, fname=target.name, path=target.parent, downloader=downloader)
     except requests.HTTPError as error:
         return f"answers {str(error).partition(' for url')[0]}"
     except requests.ConnectTimeout:
         return "cannot be reached: no answer"
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-        cut = "cut the connection before the whole file had arrived"
+        cut = "closed the connection before the whole file had arrived"
         return "cannot be reached (offline?)" if progress.total is None else cut
     except requests.RequestException as error:
         return f"failed: {' '.join(str(error).split())}"
@@ -306,5 +307,5 @@ def _disk_trouble(error: OSError, source: Path) -> BadInput:
     root = assets.folder()
     if error.errno == errno.ENOSPC:
         free = bytes_in_words(assets.free_bytes(root))
-        return BadInput(f"no space left in {root} ({free} free); free some or name another folder in GUIDEBENCH_ASSETS")
+        return BadInput(f"no space left in {root} ({free} free); make room or name another folder in GUIDEBENCH_ASSETS")
     return BadInput(f"cannot place {error.filename or source} in {root}: {error.strerror or error}")

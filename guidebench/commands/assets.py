@@ -50,7 +50,7 @@ def _verify(ids: tuple[str, ...], testbed: str | None) -> None:
     """
     from guidebench import assets
 
-    states = [assets.inspect(asset, anew=True) for asset in _assets(ids, testbed)]
+    states = [assets.inspect(asset, rehash=True) for asset in _assets(ids, testbed)]
     for state in states:
         if ids or testbed or state.status != "missing":
             click.echo(state.line)

@@ -1,8 +1,8 @@
 """ArcFace as insightface's model packs hold it: a face detector (SCRFD) and a recogniser, both ONNX files on disk.
 
 Deng et al., arXiv 1801.07698; Guo et al., "Sample and Computation Redistribution for Efficient Face Detection", arXiv
-2105.04714. insightface's classes read the files and onnxruntime runs them. Nothing is downloaded, and a session that
-onnxruntime put on the CPU although CUDA was asked for is refused: it says so to nobody (docs/dependencies.md).
+2105.04714. insightface's classes read the files and onnxruntime runs them. Nothing is downloaded. A session that
+onnxruntime silently put on the CPU although CUDA was asked for is refused (docs/dependencies.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ScrfdDetector(FaceDetector):
         self.model = model
 
     def detect(self, image: np.ndarray) -> Detections:
-        """(h, w, 3) uint8 RGB -> faces, the surest first; none is no error."""
+        """(h, w, 3) uint8 RGB -> faces, the surest first. Finding none is not an error."""
         boxes, points = self.model.detect(np.ascontiguousarray(image[..., ::-1]))  # takes BGR
         landmarks = points.transpose(0, 2, 1).reshape(len(points), 10)
         return Detections(boxes.astype(np.float64), landmarks.astype(np.float32))
@@ -69,7 +69,7 @@ def load(detector: str | Path, recogniser: str | Path, *, device: torch.device |
     finder = load_detector(detector, device=device)
     network = read_model(recogniser, "ArcFaceONNX", device=device)
     if network.output_shape[-1] != EMBEDDING_DIM:
-        raise BadInput(f"{recogniser} gives {network.output_shape[-1]} numbers a face instead of {EMBEDDING_DIM}")
+        raise BadInput(f"{recogniser} gives {network.output_shape[-1]} numbers per face instead of {EMBEDDING_DIM}")
     return AlignedRecognizer(finder, OnnxRecognizer(network), residual_in="template")
 
 
@@ -83,7 +83,7 @@ def load_detector(path: str | Path, *, device: torch.device | str = "cpu") -> Sc
 
 
 def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu", strictly: bool = True) -> Any:
-    """insightface's model of an ONNX file: SCRFD or ArcFaceONNX, which it tells from the shapes of the graph.
+    """insightface's model of an ONNX file: SCRFD or ArcFaceONNX, which it recognises by the shapes of the graph.
 
     strictly: raise MissingAsset if onnxruntime runs the file on the CPU although ``device`` is CUDA. Raises BadInput,
     naming the file, if it cannot be read or is of another kind.
@@ -107,12 +107,12 @@ def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu
         raise BadInput(f"{path} should be {kind}, insightface reads it as {found}; add the pack again")
     if on_cuda and strictly and not runs_on_cuda(model):
         raise MissingAsset(
-            f"onnxruntime runs {path} on the CPU although {device} was asked for; `{REPAIR_ONNXRUNTIME}` brings its "
-            "GPU build back, --device cpu runs everything on the CPU"
+            f"onnxruntime runs {path} on the CPU although {device} was asked for; `{REPAIR_ONNXRUNTIME}` restores its "
+            "GPU build, --device cpu runs everything on the CPU"
         )
     return model
 
 
 def runs_on_cuda(model: Any) -> bool:
-    """Whether onnxruntime took CUDA for a model; it never raises when it cannot, it only becomes slow."""
+    """Whether onnxruntime runs a model on CUDA. It never raises when it cannot, it only becomes slow."""
     return bool(model.session.get_providers()[0] == CUDA)

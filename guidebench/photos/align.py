@@ -2,8 +2,8 @@
 
 EG3D (arXiv 2112.07945, supplement) crops as deep 3-D face reconstruction does (Deng et al., arXiv 1903.08527): a weak
 perspective of a 3-D template is fitted to five landmarks, and the photograph is scaled and shifted, never turned, so
-that the template's origin comes to the same place in the same size. That template is not part of this package. Here
-the landmarks of five crops that GUIDE publishes, found by this package's own MTCNN, stand in for it; docs/data.md says
+that the template's origin comes to the same place in the same size. That template is not part of this package. In its
+place, the landmarks of five crops that GUIDE publishes are used, found by this package's own MTCNN. docs/data.md shows
 how close that comes.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guidebench.networks.mtcnn import FaceDetector
 
 CROP = 512  # pixels a side
-LEAST_SIDE = 128  # pixels; of a smaller photograph every crop would be black at the border or enlarged four times
+LEAST_SIDE = 128  # pixels; a crop of a smaller photograph is black at the border or enlarged at least four times
 
 # Left eye, right eye, nose, left and right corner of the mouth as (x, y) in a crop of 512 x 512 whose first pixel is
 # (0, 0): means and standard deviations over the five sample crops of GUIDE's repository (data/CelebAHQ/512).
@@ -33,7 +33,7 @@ SPREAD = np.array([[3.49, 7.49], [6.47, 7.23], [14.34, 7.65], [7.16, 3.78], [6.8
 TEMPLATE.setflags(write=False)
 SPREAD.setflags(write=False)
 
-_PLANE = [0, 1, 3, 4]  # eyes and corners of the mouth lie about in a plane, the nose before it
+_PLANE = [0, 1, 3, 4]  # eyes and corners of the mouth are roughly in a plane, the nose in front of it
 _NOSE_LEAD = 0.3  # the head's centre moves against the nose by this part when it turns; fits the five crops best
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
@@ -46,8 +46,8 @@ class Aligned:
 
     image: np.ndarray  # (512, 512, 3) uint8
     faces: int  # how many were found; the largest is taken
-    outside: float  # part of the crop that lies outside the photograph and is black, 0 to 1
-    enlarged: float  # crop pixels for one of the photograph's
+    outside: float  # share of the crop that is outside the photograph and therefore black, 0 to 1
+    enlarged: float  # pixels of the crop per pixel of the photograph
 
 
 def crop_transform(landmarks: np.ndarray) -> np.ndarray:
@@ -76,9 +76,9 @@ def crop_transform(landmarks: np.ndarray) -> np.ndarray:
 
 
 def crop(photo: Image.Image, transform: np.ndarray) -> tuple[np.ndarray, float]:
-    """Cuts the crop of a transform out of an RGB photograph, and tells which part of it lies outside and is black.
+    """Cuts the crop of a transform out of an RGB photograph, resized with Pillow's bicubic filter, antialiased.
 
-    Resized with Pillow's bicubic filter, antialiased. Returns (512, 512, 3) uint8 and a number from 0 to 1.
+    Returns (512, 512, 3) uint8 and the share of it that is outside the photograph and therefore black, 0 to 1.
     """
     scale = transform[0, 0]
     # Landmarks count pixel centres from 0, boxes count pixel edges: a centre is half a pixel from its edge.
@@ -98,14 +98,16 @@ def crop(photo: Image.Image, transform: np.ndarray) -> tuple[np.ndarray, float]:
 def align(path: Path, detector: FaceDetector) -> Aligned:
     """The largest face of a photograph file in the frame of EG3D's crops.
 
-    Raises BadInput, naming the file, if it is no image, smaller than 128 pixels a side, or shows no face.
+    Raises BadInput, naming the file, if it is not an image, is smaller than 128 pixels, or shows no face.
     """
     from guidebench import images
 
     photo = images.open_photo(path, least=LEAST_SIDE)
     found = detector.detect(np.asarray(photo))
     if len(found) == 0:
-        raise BadInput(f"no face is found in {path}; give one that shows it larger, upright and from the front")
+        raise BadInput(
+            f"no face is found in {path}; give a photograph that shows it larger, upright and from the front"
+        )
     sides = found.boxes[:, 2:4] - found.boxes[:, :2]
     try:
         transform = crop_transform(found.points(int(sides.prod(axis=1).argmax())))
@@ -116,22 +118,22 @@ def align(path: Path, detector: FaceDetector) -> Aligned:
 
 
 def align_all(inputs: Sequence[Path], out: Path, detector: FaceDetector) -> Iterator[tuple[bool, str]]:
-    """Aligns files and folders of photographs to PNG files below ``out``: whether each went well, and a line about it.
+    """Aligns files and folders of photographs to PNG files below ``out``; yields whether each went well, and a line.
 
-    A folder's photographs keep their places in it; what lies below ``out`` in it was made here and is passed over.
-    Raises BadInput before anything is written if there is nothing to align, or a crop would be written over another's
-    or over a photograph that was given.
+    Photographs of a folder keep their relative paths. If the folder contains ``out``, everything below that is skipped.
+    Raises BadInput before anything is written if there is nothing to align, or if a crop would overwrite another crop
+    or one of the photographs.
     """
     targets: dict[Path, Path] = {}
     for given in inputs:
         for path, place in _photos(given, out):
             target = out / place.with_suffix(".png")
             if target in targets:
-                raise BadInput(f"{targets[target]} and {path} would both be written to {target}; align them apart")
+                raise BadInput(f"{targets[target]} and {path} would both be written to {target}; align them separately")
             targets[target] = path
     originals = {path.resolve() for path in targets.values()}
-    if spoilt := next((target for target in targets if target.resolve() in originals), None):
-        raise BadInput(f"{spoilt} was given and would be written over; name another folder for the crops")
+    if overwritten := next((target for target in targets if target.resolve() in originals), None):
+        raise BadInput(f"{overwritten} was given and would be overwritten; name another folder for the crops")
     for target, path in targets.items():
         try:
             found = align(path, detector)
@@ -140,11 +142,11 @@ def align_all(inputs: Sequence[Path], out: Path, detector: FaceDetector) -> Iter
             continue
         with files.written_aside(target, "wb") as stream:
             Image.fromarray(found.image).save(stream, format="PNG")
-        yield True, _told(path, target, found)
+        yield True, _report(path, target, found)
 
 
 def load_detector(name: DetectorName) -> FaceDetector:
-    """The face detector of a judge, on the CPU. Raises MissingAsset naming the command that brings its files."""
+    """The face detector of a judge, on the CPU. Raises MissingAsset naming the command that fetches its files."""
     from guidebench import assets
 
     if name == "mtcnn":
@@ -160,7 +162,7 @@ def load_detector(name: DetectorName) -> FaceDetector:
 
 
 def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Photograph files of a file or folder, and the place of each below the folder; none below ``out`` in it."""
+    """The photographs of a file or folder, with their paths relative to the folder; nothing below ``out``."""
     if given.is_file():
         yield given, Path(given.name)
         return
@@ -176,10 +178,10 @@ def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         yield path, path.relative_to(given)
 
 
-def _told(path: Path, target: Path, found: Aligned) -> str:
+def _report(path: Path, target: Path, found: Aligned) -> str:
     notes = [f"the largest of {found.faces} faces"] if found.faces > 1 else []
     if found.outside >= 0.005:
-        notes.append(f"{100 * found.outside:.0f} % lies outside the photograph and is black")
+        notes.append(f"{100 * found.outside:.0f} % is outside the photograph and black")
     if found.enlarged > 2:
         notes.append(f"enlarged {found.enlarged:.1f} times")
     return f"{path} -> {target}" + (f" ({'; '.join(notes)})" if notes else "")

@@ -26,7 +26,7 @@ class ManifestFaces(Faces):
         self._manifests: dict[str, Manifest] = {}
 
     def sources(self) -> Mapping[str, int]:
-        """The rule lists thirty people of each source, whether or not its manifest is here."""
+        """Each source has the thirty people of its rule, whether or not it was scanned yet."""
         return dict.fromkeys(manifests.SOURCES, manifests.LISTED)
 
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
@@ -50,7 +50,7 @@ class ManifestFaces(Faces):
         if len(person.photos) < photos:
             raise BadInput(
                 f"{manifest.rule} lists {len(person.photos)} photographs of {person.identity}, {photos} are needed; "
-                f"give probe_photos = {len(person.photos) - 1} or fewer in the protocol"
+                f"set probe_photos = {len(person.photos) - 1} or fewer in the protocol"
             )
         shown = person.photos[:photos]
         pictures = torch.stack([self._load(manifest, photo) for photo in shown])
@@ -63,5 +63,5 @@ class ManifestFaces(Faces):
         except OSError as error:
             raise BadInput(f"cannot read {path}: {error.strerror or error}; {remedy}") from None
         if not unchanged:
-            raise BadInput(f"{path} has changed since it was scanned; bring it back, or {remedy}")
+            raise BadInput(f"{path} has changed since it was scanned; restore it, or {remedy}")
         return images.load(path, self._resolution, must_be_square=True)

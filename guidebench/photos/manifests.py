@@ -1,10 +1,10 @@
-"""Photo sets that the user owns: whom a frozen rule picks from FFHQ and CelebA-HQ, written down as a manifest.
+"""Photo sets that the user owns: the people that a frozen rule picks from FFHQ and CelebA-HQ, kept as a manifest.
 
 The rule gives every lab the same people. People are ordered by SHA-256("RULE:" + number), where RULE is
 ``guidebench-ffhq-v1`` or ``guidebench-celebahq-v1`` and the number is decimal without leading zeros: the index of an
-FFHQ image, or CelebA's number of an identity with at least five images in CelebA-HQ. The first thirty are listed, of
-whom protocols forget the first twenty and retain the last ten. An identity of CelebA-HQ is listed with its five images
-of lowest index, an FFHQ image with itself; the first is the one that is forgotten.
+FFHQ image, or CelebA's number of an identity with at least five images in CelebA-HQ. The first thirty are listed:
+protocols forget the first twenty and retain the last ten. An identity of CelebA-HQ is listed with its five images of
+lowest index, an identity of FFHQ with its only image. The first image is the one that is forgotten.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guidebench.errors import BadInput, MissingAsset, unknown_name
 from guidebench.photos.align import CROP
 
 LISTED = 30  # people in a manifest: twenty to forget, ten to retain
-LEAST_SIDE = 256  # pixels; smallest photograph that is taken, half of what EG3D draws
+LEAST_SIDE = 256  # pixels; the smallest photograph that is accepted, half of what EG3D draws
 FFHQ_IMAGES = 70_000
 CELEBAHQ_IMAGES = 30_000
 CELEBAHQ_PHOTOS = 5  # of each listed identity
@@ -71,7 +71,7 @@ class Manifest:
         )
 
     def path(self, photo: Photo) -> Path:
-        """Where a photograph lies."""
+        """Where a photograph is."""
         return Path(self.root) / photo.file
 
     @property
@@ -87,14 +87,14 @@ class Manifest:
 
     @property
     def hint(self) -> str:
-        """What to do next if the sizes tell that these are no crops of EG3D's, or ""."""
+        """What to do next if the sizes show that these are not crops as EG3D's, or ""."""
         photos = [photo for person in self.people for photo in person.photos]
         others = sum(photo.side != CROP for photo in photos)
         if not others:
             return ""
         return (
-            f"{others} of {len(photos)} photographs are not {CROP} px, as EG3D's crops are; unless they are cropped "
-            f"likewise, go on with `guidebench align $(guidebench data show {self.source} --files) CROPS` and "
+            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are "
+            f"cropped likewise, run `guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"
         )
 
@@ -104,7 +104,7 @@ class Manifest:
 
     @classmethod
     def from_data(cls, data: Any) -> Manifest:
-        """What `as_data` gave. Raises ValueError if the data is anything else, or does not fit its digest."""
+        """What `as_data` gave. Raises ValueError if the data is anything else, or does not match its digest."""
         try:
             people = tuple(
                 Listed(str(person["identity"]), tuple(Photo(**photo) for photo in person["photos"]))
@@ -112,9 +112,9 @@ class Manifest:
             )
             manifest = cls(str(data["source"]), str(data["root"]), people)
             if data["format"] != _FORMAT or manifest.digest != data["digest"] or not people:
-                raise ValueError("its content does not fit its digest")
+                raise ValueError("its content does not match its digest")
         except (TypeError, KeyError) as error:
-            raise ValueError(f"it is no manifest: {type(error).__name__} {error}") from None
+            raise ValueError(f"it is not a manifest: {type(error).__name__} {error}") from None
         return manifest
 
 
@@ -141,20 +141,22 @@ def celebahq_people(identities: Path, mapping: Path) -> dict[str, list[int]]:
     """Identity -> indices of its five listed images in CelebA-HQ, in order.
 
     identities: CelebA's ``identity_CelebA.txt``. mapping: ``image_list.txt`` of CelebA-HQ or
-    ``CelebA-HQ-to-CelebA-mapping.txt`` of CelebAMask-HQ. Raises BadInput if one is not that file or not whole.
+    ``CelebA-HQ-to-CelebA-mapping.txt`` of CelebAMask-HQ. Raises BadInput if one is not that file or is incomplete.
     """
     owner = dict(_identities(identities))
     images: dict[int, list[int]] = defaultdict(list)
     seen = set()
     for index, original in _mapping(mapping):
         if original not in owner:
-            raise BadInput(f"{mapping} names {original}, which {identities} does not; give the whole files of CelebA")
+            raise BadInput(
+                f"{mapping} names {original}, which {identities} does not; give the complete files of CelebA"
+            )
         images[owner[original]].append(index)
         seen.add(index)
     if seen != set(range(CELEBAHQ_IMAGES)):
         raise BadInput(
-            f"{mapping} lists {len(seen):,} images, CelebA-HQ has {CELEBAHQ_IMAGES:,}, counted from 0; give the whole "
-            "file: a part of it would pick other people"
+            f"{mapping} lists {len(seen):,} images, CelebA-HQ has {CELEBAHQ_IMAGES:,}, counted from 0; give the "
+            "complete file, because a part of it would pick other people"
         )
     enough = [identity for identity, found in images.items() if len(found) >= CELEBAHQ_PHOTOS]
     if len(enough) < LISTED:
@@ -172,16 +174,16 @@ def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manife
     Raises BadInput if one is missing, ambiguous, unreadable, not square or smaller than 256 pixels a side.
     """
     if not root.is_dir():
-        raise BadInput(f"{root} is no folder; give the folder that holds the images of {source}")
+        raise BadInput(f"{root} is not a folder; give the folder that holds the images of {source}")
     found = {index: _file_of(root, index) for indices in people.values() for index in indices}
     missing = sorted(index for index, path in found.items() if path is None)
     if missing:
         named = ", ".join(f"{index:05d}" for index in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise BadInput(
-            f"{len(missing)} of the {len(found)} photographs that {rule(source)} asks for are not below {root}: image "
-            f"{named}{more}; they are looked for as 00000.png, img00000000.png or 0.png (or .jpg, .webp), there or in "
-            "folders of a thousand"
+            f"{len(missing)} of the {len(found)} photographs that {rule(source)} asks for are not below {root}: "
+            f"image {named}{more}; accepted names are 00000.png, img00000000.png and 0.png (or .jpg, .webp), in that "
+            "folder or in sub-folders of a thousand images"
         )
     photos = {index: _photo(root, path) for index, path in found.items() if path is not None}
     return Manifest(
@@ -216,13 +218,17 @@ def read(source: str) -> Manifest:
 
 
 def absence(source: str) -> str:
-    """What to say if a source was never scanned, or "" if it was."""
+    """Why a source cannot be used if it was never scanned, or "" if it was."""
     path = _path(source)
-    return "" if path.is_file() else f"the photographs of {source} are not known: {path} is missing; {remedy(source)}"
+    return (
+        ""
+        if path.is_file()
+        else f"the photographs of {source} have not been scanned: {path} is missing; {remedy(source)}"
+    )
 
 
 def remedy(source: str) -> str:
-    """How a source's manifest is written, in words."""
+    """The command that writes a source's manifest, as half a sentence."""
     return f"{_scan_command(source, 'FOLDER')} writes it"
 
 
@@ -268,7 +274,7 @@ def _mapping(path: Path) -> Iterator[tuple[int, str]]:
         )
     for number, words in rows:
         if len(words) != len(head) or not words[head.index("idx")].isdecimal():
-            raise BadInput(f"{path}:{number} does not fit its columns {' '.join(head)}; get the file again")
+            raise BadInput(f"{path}:{number} does not match its columns {' '.join(head)}; get the file again")
         yield int(words[head.index("idx")]), words[head.index("orig_file")]
 
 

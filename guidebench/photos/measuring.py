@@ -1,6 +1,6 @@
 """Computes the statistics of real photographs that ΔFID_real needs, once, with a description of what they are of.
 
-`guidebench.photos.real_images` is the format of the file. The description that tables repeat names the photographs,
+`guidebench.photos.real_images` defines the file format. Tables repeat the description, which names the photographs,
 their size, and the digests of the network's weights and of the photographs' contents.
 """
 
@@ -27,8 +27,8 @@ _LOGGER = logging.getLogger(__name__)
 
 ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
 RESOLUTION = 512  # pixels a side, as EG3D draws; photographs of another size are resized to it
-_BATCH = 32  # photographs that are featurised at once
-_LOG_EVERY = 1000  # photographs between two lines of progress
+_BATCH = 32  # photographs per forward pass
+_LOG_EVERY = 1000  # photographs per line of progress
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 
 
@@ -41,17 +41,19 @@ def make(
     out: Path | None,
     device: str,
 ) -> str:
-    """Statistics of the photographs in a folder, or of a matrix of features: written to ``out``, or installed if None.
+    """Writes statistics of the photographs in a folder, or of a matrix of features, to ``out``; None: installs them.
 
-    Returns what was done, in one line. count: of photographs, None: all. title: for footnotes, None: the name of what
-    was given. Raises BadInput, and MissingAsset without the weights of the feature extractor.
+    Returns what was done, in one line. count: how many photographs, None: all. title: for footnotes, None: the name of
+    the folder or file. Raises BadInput, and MissingAsset without the weights of the feature extractor.
     """
     from guidebench.assets import placing
 
     if (folder is None) == (features is None):
-        raise BadInput("give a FOLDER of photographs or --features FILE.npy, one of the two")
+        raise BadInput("give either a FOLDER of photographs or --features FILE.npy")
     if features is not None and count is not None:
-        raise BadInput("--count picks photographs of a FOLDER; --features are taken as they are")
+        raise BadInput(
+            "--count picks photographs from a FOLDER; leave it out with --features, which are used as they are"
+        )
     if folder is not None:
         statistics, description = _measured(folder, count, title or folder.resolve().name, device)
     else:
@@ -67,17 +69,19 @@ def make(
 
 
 def photographs(folder: Path, count: int | None = None) -> list[Path]:
-    """Photograph files anywhere below ``folder``; of more than ``count``, those whose names have the first SHA-256.
+    """Photograph files anywhere below ``folder``: all, or the first ``count`` by SHA-256 of their names.
 
-    Names are relative to the folder, with forward slashes, so that no order of files matters. Raises BadInput if there
-    are fewer than asked for, or fewer than two.
+    Names are relative to the folder, with forward slashes, so the order of files on disk does not matter. Raises
+    BadInput if there are fewer than ``count``, or fewer than two.
     """
     if not folder.is_dir():
-        raise BadInput(f"{folder} is no folder; give the folder of the real photographs")
+        raise BadInput(f"{folder} is not a folder; give the folder of the real photographs")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file()]
     needed = max(2, count or 0)
     if len(found) < needed:
-        raise BadInput(f"{folder} holds {len(found)} photographs, {needed} are needed; give another folder or --count")
+        raise BadInput(
+            f"{folder} holds {len(found)} photographs, {needed} are needed; give another folder or a smaller --count"
+        )
     found.sort(key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
     return found[:count]
 
@@ -87,7 +91,7 @@ def of_photographs(
 ) -> tuple[FrechetStatistics, str]:
     """Statistics of square photographs, resized to ``resolution``, and the digest of their contents in any order.
 
-    Raises BadInput, naming the file, if one cannot be taken.
+    Raises BadInput, naming the file, if one cannot be used.
     """
     contents = digest.of_data(sorted(digest.of_file(path) for path in files))
     return fit(_features(files, source, device, resolution)), contents
@@ -110,7 +114,7 @@ def _given(features: Path, title: str) -> tuple[FrechetStatistics, str]:
     from guidebench.networks import inception
 
     statistics, _ = real_images.read(features, dim=inception.DIM)
-    return statistics, f"{title}, given as features {digest.of_file(features)[:12]}; size and crop are not known"
+    return statistics, f"{title}, given as features {digest.of_file(features)[:12]}; size and crop unknown"
 
 
 def _features(

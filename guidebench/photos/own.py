@@ -1,4 +1,4 @@
-"""Photographs of one's own: a folder of folders, one a person, for ``--photos DIR`` on any testbed."""
+"""The user's own photographs, for ``--photos DIR`` on any testbed: a folder with one sub-folder per person."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 class FolderFaces(Faces):
-    """``DIR/PERSON/*.jpg``: people in the order of their names, photographs likewise, the first is the forgotten one.
+    """``DIR/PERSON/*.jpg``: people and photographs in the order of their names; the first photograph is forgotten.
 
-    Photographs should be cropped as the testbed's own are; they are cut to their centre square and resized.
+    Photographs should be cropped like the testbed's own. They are cut to their centre square and resized.
     """
 
     def __init__(self, root: str | Path, resolution: int) -> None:
-        """Raises BadInput if there is no folder with photographs."""
+        """Raises BadInput as `list_people` does."""
         self._root = Path(root)
         self._resolution = resolution
         self._people = list_people(self._root)
@@ -41,7 +41,7 @@ class FolderFaces(Faces):
         files = self._people[name]
         if len(files) < photos:
             raise BadInput(
-                f"{self._root / name} holds {len(files)} photographs, {photos} are needed; add some or lower "
+                f"{self._root / name} holds {len(files)} photographs, {photos} are needed; add some, or lower "
                 "probe_photos in the protocol"
             )
         shown = files[:photos]
@@ -54,17 +54,17 @@ class FolderFaces(Faces):
 
 
 def list_people(root: Path) -> dict[str, list[Path]]:
-    """Person -> photograph files, by name and number; hidden files and folders and other types are passed over.
+    """Person -> photograph files, sorted by name and number. Hidden files and folders and other types are skipped.
 
-    Raises BadInput if ``root`` is no folder, nobody is in it, or somebody has no photograph.
+    Raises BadInput if ``root`` is not a folder, has no sub-folder, or one of them holds no photograph.
     """
     if not root.is_dir():
-        raise BadInput(f"--photos {root} is no folder; give a folder that holds a folder a person")
+        raise BadInput(f"--photos {root} is not a folder; give a folder with one sub-folder per person")
     people = {}
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     for folder in sorted(folders, key=_natural):
         if not folder.name.isprintable():
-            raise BadInput(f"--photos {root} holds a folder named {folder.name!r}; give it a name that can be printed")
+            raise BadInput(f"--photos {root} holds a folder named {folder.name!r}; rename it to something printable")
         files = sorted(
             (
                 path
@@ -80,7 +80,7 @@ def list_people(root: Path) -> dict[str, list[Path]]:
             )
         people[folder.name] = files
     if not people:
-        raise BadInput(f"--photos {root} holds no folder; make one for each person, with photographs in it")
+        raise BadInput(f"--photos {root} has no sub-folder; make one for each person, with photographs in it")
     return people
 
 

@@ -1,8 +1,8 @@
-"""What the FID features of real photographs are: read from a file of features, or of their mean and covariance.
+"""FID features of real photographs, read from a file of features or of their mean and covariance.
 
 A file of features is one array (N, d), as ``.npy`` or under the name ``features`` in an ``.npz``. A file of statistics
-is an ``.npz`` with ``mean`` (d,), ``covariance`` (d, d, ddof 1) and ``count``. Both kinds of ``.npz`` may hold a text
-``description``, which tables repeat: how many photographs, of what size and crop.
+is an ``.npz`` with ``mean`` (d,), ``covariance`` (d, d, ddof 1) and ``count``. Either ``.npz`` may hold a text
+``description`` that tables repeat: how many photographs, of which size and crop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HOLDS = "an array (N, d) of features, or mean, covariance and count"
 
 
 def read(path: str | Path, *, dim: int) -> tuple[FrechetStatistics, str]:
-    """The statistics of real photographs and what a table says about them; nothing in the file is executed.
+    """The statistics of real photographs and their description for tables; nothing in the file is executed.
 
     dim: d. Raises `guidebench.errors.BadInput`, naming the file, if it holds anything else.
     """
@@ -32,8 +32,8 @@ def read(path: str | Path, *, dim: int) -> tuple[FrechetStatistics, str]:
         statistics = _stored(path, arrays, dim)
     else:
         raise BadInput(f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; give {_HOLDS}")
-    told = str(arrays["description"]) if "description" in arrays else "source and crop not stated in the file"
-    return statistics, f"{statistics.count:,} photographs ({told})"
+    description = str(arrays["description"]) if "description" in arrays else "source and crop not stated in the file"
+    return statistics, f"{statistics.count:,} photographs ({description})"
 
 
 def write(path: str | Path | BinaryIO, statistics: FrechetStatistics, description: str) -> None:
@@ -82,4 +82,4 @@ def _stored(path: str | Path, arrays: Mapping[str, np.ndarray], dim: int) -> Fre
 
 def _check_finite(path: str | Path, *arrays: np.ndarray) -> None:
     if any(array.dtype.kind != "f" or not np.isfinite(array).all() for array in arrays):
-        raise BadInput(f"{path} holds numbers that are not finite; make it anew")
+        raise BadInput(f"{path} holds numbers that are not finite; make the file again")

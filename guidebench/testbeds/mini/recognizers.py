@@ -1,7 +1,7 @@
 """Mini's three recognisers: one for methods to train with, two judges of other architecture, seed and people.
 
-All give 128 numbers whose cosine tells whether two pictures show one person. The judges look at what a PNG would hold,
-resized to 112 x 112, and have a second head that says whether a face is there at all.
+All give 128 numbers whose cosine shows whether two pictures are of one person. The judges look at what a PNG would
+hold, resized to 112 x 112, and have a second head that detects whether there is a face at all.
 """
 
 import logging
@@ -16,6 +16,7 @@ from torch.nn import functional
 from guidebench.evidence import Seen
 from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import arcface
+from guidebench.repairs import REPAIR_ONNXRUNTIME
 from guidebench.testbed import Recognizer
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
 
@@ -180,7 +181,6 @@ def _insightface_model(path: Path, device: torch.device) -> Any:
     if device.type == "cuda" and not arcface.runs_on_cuda(model):
         # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
         _LOGGER.warning(
-            "onnxruntime runs mini's second judge on the CPU; `guidebench doctor` prints the command that restores its "
-            "GPU build"
+            "onnxruntime runs mini's second judge on the CPU; `%s` restores its GPU build", REPAIR_ONNXRUNTIME
         )
     return model

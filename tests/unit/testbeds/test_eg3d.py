@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import pickle
 import re
 import shutil
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import guidebench
-from guidebench import assets, images, seeds, views
+from guidebench import assets, images, seeds
 from guidebench.assets import catalogue
 from guidebench.baselines.checkpoint import DELTA
 from guidebench.baselines.checkpoint import load as load_checkpoint
@@ -35,6 +34,7 @@ from guidebench.networks.goae import average_code
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
+from guidebench.store.folders import read
 from guidebench.testbed import FeatureSource, PerceptualDistance
 from guidebench.testbeds import eg3d as testbed_module
 from guidebench.testbeds.eg3d import EG3DTestbed
@@ -216,9 +216,10 @@ def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
     assert real.value.isna().all() and real.reason.str.contains("real images").all()
     untouched = measured[(measured.method == "nothing") & (measured.metric == "id")]
     assert (untouched.value >= 1 - 1e-4).all()
-    record = json.loads(next((tmp_path / "runs").glob("records/*/guide*/*/record.json")).read_text())
-    assert record["notes"]["conventions"] == EG3DTestbed.switches("corrected")
-    assert "buffalo_l" in record["notes"]["judges"] and record["strangers"] == {}
+    instrument = read(next((tmp_path / "runs").glob("records/*/guide*/*"))).instrument
+    assert instrument.conventions == EG3DTestbed.switches("corrected")
+    assert any("buffalo_l" in judge.description for judge in instrument.judges)
+    assert {judge.different_people for judge in instrument.judges} == {None}
     again = run(folder, *words)
     assert re.search(r"\b0 measured.*\b3\b.*recorded", again.output)
     published = run(folder, *words, "--conventions", "published", "--floors", "none", "--method", "nothing")
@@ -232,16 +233,16 @@ def test_a_snapshot_of_other_code_gets_the_scores_of_the_run_that_made_it(
     words = ("--method", "guide", "--set", "steps=1", "--floors", "none", "--out", tmp_path / "runs")
     assert run(folder, *words, "--keep-generators").exit_code == 0
     (path,) = (tmp_path / "runs").glob("records/*/*/*/record.json")
-    own = json.loads(path.read_text())
+    own = read(path.parent)
     (tmp_path / "ckpt").mkdir()
     unlearned = load_checkpoint(path.parent / "generator" / DELTA, copy.deepcopy(small))
-    published_files.write_eg3d(unlearned, tmp_path / "ckpt" / f"{own['identity']}.pkl")
+    published_files.write_eg3d(unlearned, tmp_path / "ckpt" / f"{own.spec.group}.pkl")
     words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--protocol", folder.parent / "tiny.toml", "--floors", "none")
     given = ("evaluate", *words, "--checkpoint", tmp_path / "ckpt" / "{identity}.pkl")
     done = invoke(*given, "--name", "theirs", "--out", tmp_path / "theirs")
     assert done.exit_code == 0 and "training" in done.output, done.output
     (path,) = (tmp_path / "theirs").glob("records/*/*/*/record.json")
-    assert json.loads(path.read_text())["scores"] == own["scores"]
+    assert read(path.parent).outcome.scores == own.outcome.scores
     done = invoke(*given, "--identities", 2, "--out", tmp_path / "theirs")
     assert (
         done.exit_code == 1
@@ -267,12 +268,12 @@ def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp
     words = ("--testbed", "eg3d-ffhq", "--device", "cpu", "--identities", 1, "--method", "nothing", "--floors", "none")
     done = invoke("run", "--protocol", path, "--photos", tmp_path / "photos", *words, "--out", tmp_path / "runs")
     assert done.exit_code == 0, done.output
-    record = json.loads(next((tmp_path / "runs").glob("records/*/*/*/record.json")).read_text())
-    assert set(record["strangers"]) == {"curricularface", "arcface"}
-    assert record["notes"]["strangers"] == "curricularface: 45 pairs, arcface: 45 pairs"
+    record = read(next((tmp_path / "runs").glob("records/*/*/*")))
+    pairs = {judge.name: judge.different_people.pairs for judge in record.instrument.judges}
+    assert pairs == {"curricularface": 45, "arcface": 45}
     assert re.search(r"^- .*\bcurricularface: 45 pairs", done.output, re.MULTILINE)
-    values = {score["metric"]: score["value"] for score in record["scores"]}
-    assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record["digests"] and record["notes"]["real"]
+    values = {score.metric: score.value for score in record.outcome.scores}
+    assert abs(values["delta_fid_real"]) < 1e-3 and "real" in record.spec.weights and record.instrument.real
     assert {"id_photo", "inversion"} <= set(values)
 
 
@@ -374,14 +375,14 @@ def test_views_in_batches_are_the_views_at_once(tiny, noise):
     code = generator.map(torch.randn(1, 16, generator=torch.Generator().manual_seed(0)))[0]
     cameras = generator.rig.look_at(torch.linspace(-0.2, 0.2, 5), -0.2)
 
-    def seen(batch: int | None) -> Tensor:
+    def views(batch: int | None) -> Tensor:
         source = Noise.constant() if noise == "constant" else Noise.random(seeds.stream("views"))
         return views.render_views(generator, code, cameras, source, batch=batch)
 
     with torch.no_grad():
-        whole = seen(None)
+        whole = views(None)
         for batch in (1, 2, 4, 5):
-            assert torch.allclose(seen(batch), whole, atol=1e-5), batch
+            assert torch.allclose(views(batch), whole, atol=1e-5), batch
     if noise == "drawn":
         assert (whole - views.render_views(generator, code, cameras, Noise.constant())).abs().max() > 1e-3
 

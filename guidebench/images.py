@@ -63,7 +63,7 @@ def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) 
 
     least: smallest shorter side in pixels. Raises `guidebench.errors.BadInput`, naming the file and the cure, if it is
     not an image, damaged, too small, not square though it must be, or of a kind that no conversion to RGB keeps as it
-    looks: CMYK, more than 8 bits a channel, transparency.
+    looks: CMYK, more than 8 bits per channel, transparency.
     """
     try:
         with warnings.catch_warnings():

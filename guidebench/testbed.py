@@ -33,7 +33,7 @@ class Generator(nn.Module, ABC):
     z_dim: int  # width of z ~ N(0, I)
     num_ws: int  # rows of a latent code
     w_dim: int  # width of a row
-    resolution: int  # pixels a side
+    resolution: int  # pixels per side
     w_avg: Tensor  # (w_dim,) the average latent code, equal for all rows
     rig: CameraRig | None  # None: a 2-D generator with one view
     features_are_deterministic: bool = False  # True: `synthesize` never draws noise, features can be reused
@@ -79,7 +79,7 @@ class Inverter(nn.Module, ABC):
 
 
 class Recognizer(nn.Module, ABC):
-    """Turns faces into unit vectors whose cosine tells whether two faces are one person."""
+    """Turns faces into unit vectors whose cosine shows whether two faces are one person."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Seen[Tensor]:
@@ -180,13 +180,13 @@ def default_cache() -> Path:
 class Testbed(ABC):
     """Generator, judges and faces that belong together. Each group is built when first asked for."""
 
-    __test__ = False  # pytest: this is no test class
+    __test__ = False  # pytest: not a test class
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `guidebench list testbeds`
     caption: ClassVar[str]  # what every table made on this testbed must say, or ""
     first_run: ClassVar[str] = "--protocol random --identities 1 --method guide"  # what `guidebench run` is first given
     photo_sets: ClassVar[tuple[str, ...]] = ()  # of the user's, found by `guidebench data scan`, that protocols ask for
-    weights_version: ClassVar[int | None] = None  # of the networks that ship; None: none do, digests alone tell
+    weights_version: ClassVar[int | None] = None  # of the networks that ship; None: none do, digests identify them
     instant: ClassVar[bool] = False  # True: a trial takes less time than a worker process takes to start
     heavy: ClassVar[bool] = False  # True: its networks fill a machine's memory, so one worker unless more are asked for
     eg3d_crops: ClassVar[bool] = False  # True: photographs must be cut as `guidebench align` does
@@ -232,7 +232,7 @@ class Testbed(ABC):
 
     @abstractmethod
     def players(self) -> Players:
-        """Builds the players on the testbed's device (each call may build anew; the engine calls it once)."""
+        """Builds the players on the testbed's device (each call may build new ones; the engine calls it once)."""
 
     @abstractmethod
     def judges(self) -> Judges:

@@ -1,4 +1,4 @@
-"""Turns and scales a face so that its eyes, nose and mouth corners lie where face recognisers expect them."""
+"""Turns and scales a face so that its eyes, nose and mouth corners are where face recognisers expect them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-CROP_SIZE = 112  # pixels a side of an aligned face
+CROP_SIZE = 112  # pixels per side of an aligned face
 
 # Left eye, right eye, nose, left and right corner of the mouth, left and right as seen, (x, y) in a crop of 112 x 112:
 # ArcFace's template (arXiv 1801.07698), with the digits that GUIDE's evaluation holds.

@@ -22,7 +22,7 @@ from guidebench.networks.irse import EMBEDDING_DIM, AlignedRecognizer
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.repairs import REPAIR_ONNXRUNTIME
 
-DETECTOR_SIDE = 640  # pixels a side that the detector sees: insightface's default; images are resized to it
+DETECTOR_SIDE = 640  # pixels per side that the detector sees: insightface's default; images are resized to it
 DETECTOR_THRESHOLD = 0.5  # smallest face probability: insightface's default
 BATCH = 64  # crops that the recogniser looks at together
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"

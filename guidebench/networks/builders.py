@@ -159,12 +159,12 @@ def _tensor(machine: Machine, arguments: tuple[Any, ...]) -> Tensor:
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if count > len(storage) or (count and last >= len(storage)):
         raise damaged(f"holds a tensor of {count:,} numbers that reaches outside its storage of {len(storage):,}")
-    machine.meter.allocate(count * storage.element_size())  # shares memory now, but whoever copies it needs its own
+    machine.meter.allocate(count * storage.element_size())  # shares memory now, but a copy needs its own
     return storage.as_strided(size, stride, storage.storage_offset() + offset) if count else storage.new_empty(size)
 
 
 def checked_count(shape: tuple[Any, ...]) -> int:
-    """How many numbers a shape holds. Raises Unreadable for sizes that are no sizes, or beyond all memory."""
+    """How many numbers a shape holds. Raises Unreadable for invalid sizes, and for sizes beyond any memory."""
     if len(shape) > _MOST_DIMENSIONS or any(type(length) is not int or length < 0 for length in shape):
         raise damaged("holds numbers in an impossible shape")
     if math.prod(max(length, 1) for length in shape) >= _MOST_NUMBERS:
@@ -228,7 +228,7 @@ def _fill_array(machine: Machine, array: np.ndarray, state: Any) -> None:
 
 
 def array_type(code: Any) -> ArrayType:
-    """The type that numpy's code stands for. Raises Unreadable for anything but numbers and objects.
+    """The type that a code of numpy means. Raises Unreadable for anything but numbers and objects.
 
     Text is refused with the rest: numpy fails on access, with a SystemError, where its characters are none.
     """

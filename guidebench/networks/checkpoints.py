@@ -53,7 +53,7 @@ def read(path: str | Path, *, digest: str | None = None) -> Any:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-            raise BadInput(f"{path} is no checkpoint: {_unfit(status)}; give the path of a weight file")
+            raise BadInput(f"{path} is not a checkpoint: {_unfit(status)}; give the path of a weight file")
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise BadInput(
@@ -80,7 +80,7 @@ def parse(data: bytes | memoryview, *, source: str) -> Any:
 def tensors(module: StandIn) -> dict[str, Tensor]:
     """The state dict of a stored nn.Module: parameters and persistent buffers by dotted name, in module order.
 
-    Raises BadInput if the object is no module, or its modules contain each other without end.
+    Raises BadInput if the object is not a module, or its modules contain each other without end.
     """
     found: dict[str, Tensor] = {}
     waiting, entries = [("", module, 0)], 0
@@ -127,7 +127,7 @@ def state_dict(path: str | Path, *, entry: str | None = None, digest: str | None
     for key, value in content.items():
         tensor = _as_tensor(value)
         if not isinstance(key, str) or tensor is None:
-            raise BadInput(f"{place} is no state dict: {shown(str(key))} is no tensor{_choice(None, content)}")
+            raise BadInput(f"{place} is not a state dict: {shown(str(key))} is not a tensor{_choice(None, content)}")
         found[key] = tensor
     return found
 
@@ -152,7 +152,7 @@ def _unfit(status: Any) -> str:
     if stat.S_ISDIR(status.st_mode):
         return "it is a folder"
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     return f"it has {status.st_size / 2**30:.1f} GiB, more than the {MAX_FILE_BYTES / 2**30:.0f} that are read"
 
 
@@ -191,7 +191,7 @@ def _parse(data: memoryview, source: str) -> Any:
 
 def _foreign(what: str) -> Unreadable:
     """The error for a file of a kind that is not read."""
-    return Unreadable(f"is no checkpoint: {what}; give the path of a weight file")
+    return Unreadable(f"is not a checkpoint: {what}; give the path of a weight file")
 
 
 def _known_stranger(start: bytes, data: memoryview) -> str:
@@ -301,14 +301,14 @@ def _table(module: StandIn, field: str) -> dict[str, Any]:
     """One of a module's own tables, its entries yet unchecked."""
     table = module.state.get(field)
     if not isinstance(table, dict):
-        raise _broken(module, f"is no stored module, it has no {field}")
+        raise _broken(module, f"is not a stored module, it has no {field}")
     return table
 
 
 def _check_part(module: StandIn, name: Any, part: Any, wanted: type) -> None:
     """Raise BadInput unless a table's entry has a name and the wanted type."""
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not isinstance(part, wanted):
-        raise _broken(module, f"has a part {shown(str(name))} that is no {wanted.__name__}")
+        raise _broken(module, f"has a part {shown(str(name))} that is not a {wanted.__name__}")
 
 
 def _broken(module: StandIn, what: str) -> BadInput:

@@ -105,7 +105,7 @@ class RenderingOptions:
         needed = ("depth_resolution", "depth_resolution_importance", "ray_start", "ray_end", "box_warp")
         missing = [name for name in (*needed, "superresolution_module") if name not in stored]
         if missing:
-            raise BadInput(f"the generator's rendering_kwargs lack {', '.join(missing)}; it is no EG3D face model")
+            raise BadInput(f"the generator's rendering_kwargs lack {', '.join(missing)}; it is not an EG3D face model")
         for name in needed:
             if not isinstance(stored[name], (int, float)):
                 raise BadInput(f"rendering {name} {stored[name]!r} is not supported, only a number")

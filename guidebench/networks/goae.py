@@ -148,7 +148,7 @@ class GoaeInverter(Inverter):
 def prepare(photo: np.ndarray) -> Tensor:
     """(h, w, 3) uint8 RGB, aligned as EG3D's training faces -> (1, 3, 256, 256) in [-1, 1].
 
-    PIL's bicubic filter, which averages where it shrinks. Raises ValueError if ``photo`` is no such array.
+    PIL's bicubic filter, which averages where it shrinks. Raises ValueError if ``photo`` is not such an array.
     """
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"a photograph is uint8 (h, w, 3), got {photo.dtype} {photo.shape}")
@@ -170,7 +170,7 @@ def load(path: str | Path, w_avg: Tensor, *, digest: str | None = None) -> GoaeI
 def encoder_tensors(content: object, path: str | Path) -> dict[str, Tensor]:
     """The encoder's tensors in what a file holds, without a leading ``encoder.``; tensors of other parts are dropped.
 
-    Raises `guidebench.errors.BadInput`, naming ``path``, if the content is no state dict and holds none.
+    Raises `guidebench.errors.BadInput`, naming ``path``, if the content neither is nor holds a state dict.
     """
     if isinstance(content, dict):
         content = content.get("state_dict", content)

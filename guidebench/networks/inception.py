@@ -26,7 +26,7 @@ from guidebench.torchvision_fix import import_torch_fidelity
 NAME = "inception-v3-pytorch-fid"
 DIM = 2048
 DESCRIPTION = "2048 pooled features of FID's Inception-v3, images resized to 299 x 299 as in pytorch-fid (bilinear)"
-SIDE = 299  # pixels a side of the network's input
+SIDE = 299  # pixels per side of the network's input
 BATCH_NORM_EPSILON = 1e-3  # of the TensorFlow network
 CLASSES = 1008  # of the classifier that the file holds and FID does not use
 

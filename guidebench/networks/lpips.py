@@ -23,7 +23,7 @@ SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation, for pixels in
 SCALE = (0.458, 0.448, 0.450)
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # VGG16: convolutions of each stage
 TAPS = (3, 8, 15, 22, 29)  # the last ReLU of each stage, by its place among the features
-SMALLEST = 16  # pixels a side: the last stage lies behind four poolings
+SMALLEST = 16  # pixels per side: the last stage comes after four poolings
 EPSILON = 1e-10  # added to the length of a feature vector before dividing by it
 
 
@@ -47,9 +47,9 @@ class LPIPS(PerceptualDistance):
         self.requires_grad_(False).eval()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """(n, 3, h, w), (n, 3, h, w) in about [-1, 1], at least 16 pixels a side -> (n,) distances, 0 for equal images.
+        """(n, 3, h, w), (n, 3, h, w) in about [-1, 1], 16 pixels or more per side -> (n,) distances, 0 if equal.
 
-        Raises ValueError if the shapes differ or are none of images.
+        Raises ValueError if the shapes differ or are not those of images.
         """
         return self.terms(a, b).sum(dim=1)
 
@@ -57,7 +57,7 @@ class LPIPS(PerceptualDistance):
         """As `forward`, one column for each of the five stages: (n, 5)."""
         if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < SMALLEST:
             raise ValueError(
-                f"LPIPS compares images (n, 3, h, w) of one size, at least {SMALLEST} pixels a side, "
+                f"LPIPS compares images (n, 3, h, w) of one size, at least {SMALLEST} pixels per side, "
                 f"got {tuple(a.shape)} and {tuple(b.shape)}"
             )
         terms = []

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m guidebench.networks.measure", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["render", "step"])
-    parser.add_argument("--rays", type=int, default=128, help="rays a side (the neural rendering resolution)")
+    parser.add_argument("--rays", type=int, default=128, help="rays per side (the neural rendering resolution)")
     parser.add_argument("--steps", type=int, default=2, help="renders or steps of GUIDE, one after the other")
     parser.add_argument("--codes", type=int, default=5, help="step: latent codes in a batch, 1 to 5")
     parser.add_argument("--noise", choices=["random", "constant"], default="random", help="step: GUIDE's noise field")

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from guidebench.networks import checkpoints
 from guidebench.networks.loading import load_strictly
 
-CELL = 12  # pixels a side of the window that one output of P-Net sees
+CELL = 12  # pixels per side of the window that one output of P-Net sees
 STRIDE = 2  # pixels between neighbouring windows
-SIZES = (24, 48)  # pixels a side of the inputs of R-Net and O-Net
+SIZES = (24, 48)  # pixels per side of the inputs of R-Net and O-Net
 BATCH = 256  # windows that R-Net and O-Net look at together
 
 Convention = Literal["published", "corrected"]
@@ -74,7 +74,7 @@ class FaceDetector(ABC):
 
     @abstractmethod
     def detect(self, image: np.ndarray) -> Detections:
-        """(h, w, 3) uint8 RGB -> the faces; none is no error."""
+        """(h, w, 3) uint8 RGB -> the faces. Finding none is not an error."""
 
 
 def _convolutions(*shapes: tuple[int, int, int], pools: tuple[tuple[int, int], ...]) -> OrderedDict[str, nn.Module]:
@@ -166,7 +166,7 @@ class Mtcnn(nn.Module, FaceDetector):
 
     @torch.no_grad()
     def detect(self, image: np.ndarray) -> Detections:
-        """(h, w, 3) uint8 RGB -> the faces of at least ``settings.min_face`` pixels; none is no error.
+        """(h, w, 3) uint8 RGB -> the faces of at least ``settings.min_face`` pixels. Finding none is not an error.
 
         An image that no such face fits into has none. Raises ValueError if the image is grey, has an alpha channel or
         holds other numbers than uint8.
@@ -342,7 +342,7 @@ def clip(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def cut(image: np.ndarray, box: np.ndarray, size: int) -> Image.Image:
-    """The pixels of a box (left, top, right, bottom, ...), black outside the image, resized to ``size`` pixels a side.
+    """The pixels of a box (left, top, right, bottom, ...), black outside the image, resized to ``size`` x ``size``.
 
     The box has whole edges and holds at least one pixel of the image.
     """

@@ -20,7 +20,7 @@ MAX_OPERATIONS = 1_000_000  # per file; a snapshot of EG3D takes 40 thousand, an
 MEMORY_PER_BYTE = 4  # bytes that may be allocated for tensors, arrays and re-encoded text per byte of the file
 MEMORY_FLOOR = 2**20  # and this much for any file, however small
 _MAX_INTEGER_BYTES = 64  # a generator's state has 16
-_MAX_KEY_PARTS = 16  # a tuple is hashed anew at each use
+_MAX_KEY_PARTS = 16  # a tuple is hashed again at each use
 _TUPLE_KEY_WORK = 1000  # tuples of equal hash are easily made, and many of them make a dict slow; a thousand do not
 _LONGEST_NAME = 256
 
@@ -39,7 +39,7 @@ def damaged(what: str) -> Unreadable:
 
 
 def refused(what: str) -> Unreadable:
-    """The error for a file that is intact, as far as one can tell, and asks for what a checkpoint does not need."""
+    """The error for a file that seems intact and asks for what a checkpoint does not need."""
     return Unreadable(f"{what}; checkpoints are read as data and never run, store the weights as safetensors instead")
 
 
@@ -66,7 +66,7 @@ class StandIn:
 
 
 class Namespace(dict[str, Any]):
-    """The attributes of an argparse.Namespace, as a plain dict; its own type tells BUILD to fill it."""
+    """The attributes of an argparse.Namespace, as a plain dict; BUILD recognises it by its type."""
 
 
 class Meter:
@@ -93,10 +93,10 @@ Builder = Callable[["Machine", tuple[Any, ...]], Any]
 
 
 class Machine:
-    """Runs pickles that lie in `data`, one after the other.
+    """Runs the pickles in `data`, one after the other.
 
     builders: what may be called, by dotted name. mentions: what may be named and not called. persistent: what a
-    persistent id stands for, where the format has such ids. build: sets the state of an object that is no stand-in.
+    persistent id stands for, where the format has such ids. build: sets the state of an object that is not a stand-in.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class Machine:
     def _push_name(self, module: str, qualified: str) -> None:
         name = f"{_PYTHON_2.get(module, module)}.{qualified}"
         if name not in self._builders and name not in self._mentions and not _is_stand_in(name):
-            raise refused(f"names {shown(name)}, which is no part of a checkpoint")
+            raise refused(f"names {shown(name)}, which is not part of a checkpoint")
         self._stack.append(Name(name))
 
     def _call(self) -> None:

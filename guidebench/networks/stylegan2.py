@@ -99,7 +99,7 @@ class MappingNetwork(nn.Module):
         layer_features: int | None = None,
         lr_multiplier: float = 0.01,
     ) -> None:
-        """Widths: z ``z_dim``, condition ``c_dim`` (0: none), codes ``w_dim``; ``num_ws`` equal rows a code."""
+        """Widths: z ``z_dim``, condition ``c_dim`` (0: none), codes ``w_dim``; ``num_ws`` equal rows per code."""
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
         embedded = (embed_features or w_dim) if c_dim else 0
@@ -427,7 +427,9 @@ def _settings(
     """Splits stored arguments into those that are passed on and those with one legal value (None: without effect)."""
     for name, value in stored.items():
         if name not in known and name not in only:
-            raise BadInput(f"the generator has an unknown {what} argument {name} = {value!r}; it is no plain StyleGAN2")
+            raise BadInput(
+                f"the generator has an unknown {what} argument {name} = {value!r}; it is not a plain StyleGAN2"
+            )
         allowed = only.get(name)
         if allowed is not None and value not in allowed:
             raise BadInput(f"the generator's {what} argument {name} = {value!r} is not supported, only {allowed[0]!r}")
@@ -451,7 +453,7 @@ def stored_network(content: Any, path: str | Path, *, entry: str, class_name: st
     stored = entries.get(entry)
     if not isinstance(stored, checkpoints.StandIn):
         held = ", ".join(map(str, list(entries)[:6])) or "none"
-        raise BadInput(f"{path} is no snapshot with a network '{entry}' (its entries: {held}); give another file")
+        raise BadInput(f"{path} is not a snapshot with a network '{entry}' (its entries: {held}); give another file")
     if stored.name.rpartition(".")[2] != class_name:
         raise BadInput(f"{path} holds a {stored.name} under '{entry}' instead of a {class_name}; give another file")
     return stored

@@ -1,4 +1,4 @@
-"""Swin Transformer V2 as GOAE's encoder configures it: 256 pixels in, maps of 64, 32, 16 and 8 tokens a side out.
+"""Swin Transformer V2 as GOAE's encoder configures it: 256 pixels in, maps of 64, 32, 16 and 8 tokens per side out.
 
 Liu et al., "Swin Transformer V2: Scaling Up Capacity and Resolution", arXiv 2111.09883: post-normalised residuals
 (figure 1), scaled cosine attention (eq. 2) and a log-spaced continuous position bias (eqs. 3 and 4). Windows and their
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 IMAGE_SIDE = 256  # pixels
-PATCH = 4  # pixels a side of a token of the first stage
+PATCH = 4  # pixels per side of a token of the first stage
 WIDTH = 128  # channels of the first stage; each later stage doubles them
 DEPTHS = (2, 2, 18, 2)
 HEADS = (4, 8, 16, 32)
-WINDOW = 16  # tokens a side; a stage with fewer tokens is one window
+WINDOW = 16  # tokens per side; a stage with fewer tokens is one window
 PRETRAINED_WINDOWS = (12, 12, 12, 6)  # the windows that position biases were first learned for; they scale offsets
 MLP_RATIO = 4
 DROP_PATH = 0.2  # of the last block; rises linearly from 0 at the first
 BIAS_HIDDEN = 512  # width of the network that turns offsets into position biases
-BIAS_LIMIT = 16.0  # position biases lie in (0, 16)
+BIAS_LIMIT = 16.0  # position biases are in (0, 16)
 LARGEST_SCALE = 100.0  # of a cosine; the paper's temperature is at least 0.01
 MASKED = -100.0  # added to the logit of two tokens that were not neighbours before the shift
 
@@ -65,7 +65,7 @@ class SwinV2(nn.Module):
         """(n, 3, 256, 256) -> maps of five depths.
 
         rng: stochastic depth (arXiv 1603.09382) drops whole residual branches, each image's its own, as in training;
-        the stream gives two draws a block. None drops nothing.
+        the stream gives two draws per block. None drops nothing.
         """
         tokens = [self.patch_embed(images)]
         for stage in self.layers:

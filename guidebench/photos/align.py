@@ -23,7 +23,7 @@ from guidebench.errors import BadInput
 if TYPE_CHECKING:
     from guidebench.networks.mtcnn import FaceDetector
 
-CROP = 512  # pixels a side
+CROP = 512  # pixels per side
 LEAST_SIDE = 128  # pixels; a crop of a smaller photograph is black at the border or enlarged at least four times
 
 # Left eye, right eye, nose, left and right corner of the mouth as (x, y) in a crop of 512 x 512 whose first pixel is

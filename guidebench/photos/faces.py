@@ -21,7 +21,7 @@ class ManifestFaces(Faces):
     """
 
     def __init__(self, resolution: int) -> None:
-        """resolution: pixels a side of the photographs that are handed out."""
+        """resolution: pixels per side of the photographs that are handed out."""
         self._resolution = resolution
         self._manifests: dict[str, Manifest] = {}
 

@@ -87,7 +87,7 @@ class Manifest:
 
     @property
     def hint(self) -> str:
-        """What to do next if the sizes show that these are not crops as EG3D's, or ""."""
+        """What to do next if the sizes show that these are not crops like EG3D's, or ""."""
         photos = [photo for person in self.people for photo in person.photos]
         others = sum(photo.side != CROP for photo in photos)
         if not others:
@@ -171,7 +171,7 @@ def celebahq_people(identities: Path, mapping: Path) -> dict[str, list[int]]:
 def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manifest:
     """Finds, checks and hashes the photographs of these people below ``root``; other files are not looked at.
 
-    Raises BadInput if one is missing, ambiguous, unreadable, not square or smaller than 256 pixels a side.
+    Raises BadInput if one is missing, ambiguous, unreadable, not square or smaller than 256 pixels per side.
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder; give the folder that holds the images of {source}")

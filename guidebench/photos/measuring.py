@@ -26,7 +26,7 @@ from guidebench.testbed import FeatureSource
 _LOGGER = logging.getLogger(__name__)
 
 ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
-RESOLUTION = 512  # pixels a side, as EG3D draws; photographs of another size are resized to it
+RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs per forward pass
 _LOG_EVERY = 1000  # photographs per line of progress
 _ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}

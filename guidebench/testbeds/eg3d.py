@@ -1,8 +1,8 @@
-"""The testbed `eg3d-ffhq`: the paper's generator, inverter, losses and judges, for whoever has their weights.
+"""The testbed `eg3d-ffhq`: the paper's generator, inverter, losses and judges, for users who have the weights.
 
 GUIDE (arXiv 2405.09879, §4.1) forgets people from EG3D at 512 px: photographs are inverted with GOAE, methods train
 with LPIPS and IR-SE50 on a fixed crop, CurricularFace behind MTCNN judges, FID features are pytorch-fid's. ArcFace with
-a detector of its own is the second opinion. `guidebench.assets.catalogue` lists the files, docs/eg3d-ffhq.md the way.
+a detector of its own is the second judge. `guidebench.assets.catalogue` lists the files, docs/eg3d-ffhq.md the steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from guidebench.photos.faces import ManifestFaces
 from guidebench.testbed import Faces, Inverter, Judges, Players, Testbed
 
 SIZES = {"resolution": 512, "neural_rendering_resolution": 128, "num_ws": 14, "w_dim": 512}  # of the published model
-PUBLISHED_PIVOT = (0.0, 0.0, 0.0)  # the released code reads the pivot under a key that does not exist, and gets this
+PUBLISHED_PIVOT = (0.0, 0.0, 0.0)  # the released code looks the pivot up under a key that does not exist
 DETECTOR_ASSETS = ("mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet")
 
 
@@ -110,16 +110,16 @@ class EG3DTestbed(Testbed):
             "arcface": assets.digest(pack),
             "features": assets.digest("fid-inception"),
         }
-        real, told = None, ""
+        real, description = None, ""
         if path := assets.path_or_none("ffhq-real"):
-            real, told = real_images.read(path, dim=features.dim)
+            real, description = real_images.read(path, dim=features.dim)
             digests["real"] = assets.digest("ffhq-real")
         return Judges(
             recognizers={"curricularface": self._curricularface(), "arcface": self._arcface(pack)},
             features=features,
             real=real,
             digests=digests,
-            real_description=told,
+            real_description=description,
             descriptions={
                 "curricularface": f"IR-101 on faces that MTCNN finds ({self.conventions})",
                 "arcface": f"insightface pack {named(pack).file} with its own detector, onnxruntime on {self.device}",

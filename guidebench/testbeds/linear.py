@@ -3,7 +3,7 @@
 A face is 16 numbers u: 4 of anatomy, alike in all faces; 8 of identity; 4 of nuisance (expression, light). A latent
 code is twelve standard normals in disguise, w = w̄ + σ·(identity, nuisance), equal in all rows. The backbone turns the
 mean row into u, linearly; the decoder paints Σ_j u_j · pattern_j, where the patterns are orthogonal and ±1, so that a
-mean over the pixels reads u_j back. Two further patterns show where the camera stands and touch nothing else. Hence
+mean over the pixels reads u_j back. Two further patterns show where the camera is and affect nothing else. Hence
 
 - the inverter is exact, up to the 8 bits of a photograph;
 - a recogniser's embedding is (c, B·identity) at unit length, where c comes from the anatomy: for two people a and b the
@@ -41,7 +41,7 @@ from guidebench.testbed import (
     Testbed,
 )
 
-RESOLUTION = 16  # pixels a side
+RESOLUTION = 16  # pixels per side
 ANATOMY, IDENTITY, NUISANCE, VIEW = 4, 8, 4, 2  # numbers of each kind
 CODE = IDENTITY + NUISANCE
 FACE = ANATOMY + CODE
@@ -50,8 +50,8 @@ CODE_SCALE = 30 / (NUM_WS * CODE) ** 0.5  # σ: codes are about 30 long, over al
 PIXEL_SCALE = 0.04  # image contrast of one unit of u; five standard deviations stay within [-1, 1]
 ANATOMY_VALUE = 1.5  # u of each anatomy number of every face
 ANATOMY_TOLERANCE = 1.5  # how far (Euclidean) the anatomy may be off for a face to be found
-IDENTITY_LIMIT = 3 * IDENTITY**0.5  # an identity longer than this is no face
-VIEW_GAIN = 4.0  # u of the view patterns for a camera that stands at right angles
+IDENTITY_LIMIT = 3 * IDENTITY**0.5  # an identity longer than this is not a face
+VIEW_GAIN = 4.0  # u of the view patterns for a camera at right angles
 NOISE_GAIN = 0.1  # standard deviation of the backbone noise, which moves nuisances only
 FEATURE_SCALE = 3.0  # λ: FID features are λ·u
 REAL_SHIFT = 0.5  # δ: mean of the nuisances of photographs
@@ -195,7 +195,7 @@ class LinearRecognizer(Recognizer):
     anatomy_gain: Tensor
 
     def __init__(self, name: str, spread: float, anatomy_gain: float) -> None:
-        """name: seeds the rotation. spread: B's scalings lie in 1 ± spread. anatomy_gain: c over the anatomy's mean."""
+        """name: seeds the rotation. spread: B's scalings are in 1 ± spread. anatomy_gain: c over the anatomy's mean."""
         super().__init__()
         self.reader = Reader()
         self.register_buffer("scaling", torch.linspace(1 - spread, 1 + spread, IDENTITY))
@@ -264,11 +264,11 @@ class LinearFaces(Faces):
     """People drawn by name: a person keeps the identity, and each photograph has its own nuisances and view."""
 
     def sources(self) -> Mapping[str, int]:
-        """All sources are alike; they hold different people."""
+        """All sources are alike, but hold different people."""
         return dict(PEOPLE)
 
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:
-        """Up to PHOTOS photographs a person."""
+        """Up to PHOTOS photographs per person."""
         self._check(source)
         if indices and not 0 <= min(indices) <= max(indices) < PEOPLE[source]:
             raise BadInput(f"source '{source}' of testbed linear holds people 0 to {PEOPLE[source] - 1}, not {indices}")
@@ -295,7 +295,7 @@ class LinearFaces(Faces):
 
 
 class LinearTestbed(Testbed):
-    """Everything above, put together; instant, and of no meaning for real faces."""
+    """Everything above, put together: instant, and meaningless for real faces."""
 
     name = "linear"
     summary = "analytic: identity is a direction, every metric is known"

@@ -1,8 +1,8 @@
 """Mini's people: photographs by the renderer, drawn from seeds, rendered on first use into a cache.
 
-`ffhq` stands for photographs of unseen people from the generator's own domain, `celebahq` for photographs under other
-lighting, expression, background and pose; `development` holds people
-whom only the protocol of that name forgets, for tuning.
+`ffhq` are photographs of unseen people from the generator's own domain. `celebahq` differs in
+lighting, expression, background and pose. `development` holds people for tuning, whom only the protocol of that name
+forgets.
 """
 
 import contextlib

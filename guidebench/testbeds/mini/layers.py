@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-SEEN = 64  # pixels a side that every network but the generator and the judges works on
+SEEN = 64  # pixels per side that every network but the generator and the judges works on
 
 
 def as_seen(images: Tensor) -> Tensor:

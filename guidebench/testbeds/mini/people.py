@@ -69,7 +69,7 @@ def identity_of(person: int) -> Tensor:
 
 
 def photograph(person: int, number: int, style: Style) -> Photographs:
-    """Draw one photograph of a person; `number` (0 to 998) tells a person's photographs apart."""
+    """Draw one photograph of a person; `number` (0 to 998) distinguishes a person's photographs."""
     if not 0 <= number < _DRAWS_PER_PERSON - 1:
         raise ValueError(f"photograph {number} asked for; a person has photographs 0 to {_DRAWS_PER_PERSON - 2}")
     rng = _generator(person, number)

@@ -24,11 +24,11 @@ IDENTITY_PARAMETERS = 24
 NUISANCE_PARAMETERS = 11
 VISIBLE_PARAMETERS = IDENTITY_PARAMETERS + NUISANCE_PARAMETERS
 LATENT_DIM = 64
-RESOLUTION = 96  # of photographs, in pixels a side
+RESOLUTION = 96  # of photographs, in pixels per side
 
 CAMERA_RADIUS = 6.0
 HALF_EXTENT = 0.80  # half of what the picture shows at the origin, in head units
-VERTICAL_SHIFT = 0.05  # the picture's centre lies this much below the origin, so that chin and hair both fit
+VERTICAL_SHIFT = 0.05  # the picture's centre is this far below the origin, so that chin and hair both fit
 FOCAL = CAMERA_RADIUS / (2 * HALF_EXTENT)  # 3.75, in units of the image size
 PRINCIPAL_POINT = (0.5, 0.5 - VERTICAL_SHIFT / (2 * HALF_EXTENT))  # (x, y), in units of the image size
 
@@ -384,7 +384,7 @@ class _Canvas:
 # Rays
 # --------------------------------------------------------------------------------------------------------------------
 
-_CELL = 4  # rays a side of a bundle that is traced together at first
+_CELL = 4  # rays per side of a bundle that is traced together at first
 _START, _END = CAMERA_RADIUS - 1.0, CAMERA_RADIUS + 1.0  # where rays are traced, as distance from the camera
 _BUNDLE_STEPS = 16
 _RAY_STEPS = (2, 2, 4, 8, 16, 24)  # between these rounds, rays that have arrived are dropped
@@ -660,7 +660,7 @@ def _faces(identity: Tensor, nuisance: Tensor) -> list[Face]:
 
 @dataclass(frozen=True)
 class RenderedPoints:
-    """An image together with what some of its rays met; k rays an image, on a grid of 2r x 2r."""
+    """An image together with what some of its rays met; k rays per image, on a grid of 2r x 2r."""
 
     images: Tensor  # (n, 3, r, r) in [-1, 1]
     pixels: Tensor  # (n, k) int64, index into the row-major 2r x 2r grid

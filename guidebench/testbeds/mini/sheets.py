@@ -1,6 +1,6 @@
 """Draws what mini's networks do: `python -m guidebench.testbeds.mini.sheets --out docs/mini`.
 
-Nothing is needed but the shipped weights: held-out people are photographed by the renderer as they are drawn.
+It needs nothing but the shipped weights; the renderer photographs held-out people on the way.
 """
 
 import argparse

@@ -25,7 +25,7 @@ ARCFACE_FILE = "arcface.onnx"
 
 
 class MiniTestbed(Testbed):
-    """Everything lies in the package; nothing is downloaded."""
+    """Everything ships in the package; nothing is downloaded."""
 
     name = "mini"
     summary = "embedded: small networks trained on rendered 3-D faces"
@@ -44,11 +44,11 @@ class MiniTestbed(Testbed):
         conventions: str = "corrected",
         weights: Path = SHIPPED,
     ) -> None:
-        """weights: folder of the trained networks, for those who trained their own."""
+        """weights: folder of the trained networks, if you trained your own."""
         super().__init__(device=device, cache=cache, conventions=conventions)
         self.weights = WeightsFolder(weights)
         if self.device.type == "cpu":
-            self.batch = 4  # what the allocator keeps: at 16, fresh pages cost a quarter of the time
+            self.batch = 4  # what the allocator keeps; at 16, fresh pages take a quarter of the time
 
     def players(self) -> Players:
         """Generator, encoder, training recogniser and perceptual distance."""

@@ -1,6 +1,6 @@
 """Reads and writes mini's weights. Every file is checked against the manifest's SHA-256 before it is used.
 
-The manifest says which version the weights are: another version's networks have other shapes or see other pictures.
+The manifest holds the version of the weights; networks of another version have other shapes or see other pictures.
 
 Matrices are stored as float16 and loaded as float32, small tensors (biases, scales, statistics) stay as they are.
 """
@@ -24,7 +24,7 @@ from guidebench.testbeds.mini.weights_version import WEIGHTS_VERSION
 
 SHIPPED = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
-_HALF_FROM = 1_000  # numbers in a tensor from which on it is stored as float16
+_HALF_FROM = 1_000  # tensors with at least so many numbers are stored as float16
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
@@ -37,7 +37,7 @@ class WeightsFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What the manifest says. Raises MissingAsset if there is none, or if it lists weights of another version."""
+        """The manifest's content. Raises MissingAsset if there is none, or if it lists weights of another version."""
         path = self.folder / MANIFEST
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())

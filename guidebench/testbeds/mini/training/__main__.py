@@ -16,13 +16,13 @@ def parser() -> argparse.ArgumentParser:
     names = ", ".join(stage.name for stage in PLAN)
     command = argparse.ArgumentParser(
         prog="python -m guidebench.testbeds.mini.training",
-        description="Trains the networks of the mini testbed. Interrupted, it goes on where it was when run again.",
+        description="Trains the networks of the mini testbed. Run it again after an interruption to resume.",
         epilog=f"Stages: {names}.",
     )
     command.add_argument("--out", type=Path, required=True, help="folder for data, checkpoints, logs and weights")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="cpu", help="where networks are trained; faces are rendered on the CPU")
-    command.add_argument("--threads", type=int, default=1, help="of each process; digests depend on it")
+    command.add_argument("--threads", type=int, default=1, help="per process; digests depend on it")
     command.add_argument("--workers", type=int, default=2, help="processes at once")
     command.add_argument("--stages", nargs="+", choices=list(STAGES), metavar="STAGE", help="only these (default: all)")
     command.add_argument("--steps", type=int, help="steps of every stage, and little data: a smoke run")

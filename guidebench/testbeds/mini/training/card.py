@@ -1,6 +1,6 @@
 """Writes the model card.
 
-`python -m guidebench.testbeds.mini.training.card --out FILE` measures the shipped weights anew and writes their card.
+`python -m guidebench.testbeds.mini.training.card --out FILE` measures the shipped weights again and writes their card.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def write_card(settings: Settings) -> None:
 
 
 def card(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """The model card of weights with this manifest, of which `measure` found this."""
+    """The model card of weights with this manifest, from what `measure` found."""
     parts = [_head(manifest), _training(manifest), _quality(measured, manifest), _files(manifest), _limits()]
     return "\n\n".join(parts) + "\n"
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         manifest = WeightsFolder(options.weights).manifest
         with storage_errors(options.out), open(options.out, "a"):
-            pass  # before minutes are spent
+            pass  # fail before minutes are spent
         with tempfile.TemporaryDirectory() as folder:
             settings = Settings(out=Path(folder))
             for name in HELD_OUT_SETS:
@@ -119,7 +119,9 @@ def _training(manifest: dict[str, Any]) -> str:
         steps, batch = str(stage.get("steps", "")), str(stage.get("batch", ""))
         rows.append([name, loss, steps, batch, f"{stage['cpu_seconds']:.0f}"])
     trained = [stage for stage in manifest["training"].values() if "threads" in stage]
-    machine = f"device `{trained[0]['device']}`, {trained[0]['threads']} thread a process, torch {trained[0]['torch']}"
+    machine = (
+        f"device `{trained[0]['device']}`, {trained[0]['threads']} thread per process, torch {trained[0]['torch']}"
+    )
     total = sum(stage["cpu_seconds"] for stage in manifest["training"].values())
     return f"""## Training
 
@@ -230,7 +232,7 @@ it is loaded."""
 def _limits() -> str:
     return """## Limits
 
-Everybody lives in one family of shapes with 24 numbers an identity: recognition is far easier than on photographs of
+Everybody lives in one family of shapes with 24 numbers per identity: recognition is far easier than on photographs of
 people, and an erased face is more obvious. The judges' architectures, seeds, losses and training people differ from the
 training recogniser's, but all of them saw renders of one program. FID is a figure of 128 self-trained features in per
 cent of the variance among renders."""

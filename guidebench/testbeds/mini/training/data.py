@@ -22,7 +22,7 @@ PHOTOS_PER_PERSON = 5
 POINTS_PER_IMAGE = 2_048
 TRAINING_SETS = ("recognizer", "curricularface", "arcface")
 
-# Fields that hold one row of rays an image; the rest hold one row an image.
+# Fields that hold one row of rays per image; the others hold one row per image.
 RAY_FIELDS = ("pixels", "depth", "colours", "targets")
 
 

@@ -94,7 +94,7 @@ def different_people(judge: Recognizer, settings: Settings) -> tuple[float, floa
 
 
 def export_weights(settings: Settings) -> None:
-    """Write all files. Raises SystemExit if they are larger than they may be."""
+    """Write all files. Raises SystemExit if they exceed LIMIT_BYTES."""
     folder = weights_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in trained_networks(settings).items():

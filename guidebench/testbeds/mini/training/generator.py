@@ -1,6 +1,6 @@
 """Trains the generator by supervised distillation of the renderer, in two stages.
 
-Points: no picture is rendered at all; the field is told its signed distance, colour, albedo and masks at points on and
+Points: no picture is rendered at all; the field is given its signed distance, colour, albedo and masks at points on and
 around the surface. That brings eyes, brows, mouths and glasses within minutes. Images: pictures are rendered and
 compared, while the point losses go on at half weight.
 """
@@ -22,7 +22,7 @@ from guidebench.testbeds.mini.training.data import TRAINING_SETS, PointBatches, 
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
 
 AVERAGE_DECAY = 0.998
-GRID = 2 * RESOLUTION  # rays a side that the cached points were drawn from
+GRID = 2 * RESOLUTION  # rays per side that the cached points were drawn from
 FACE_WINDOW = (slice(21, 87), slice(21, 75))  # rows and columns of the face within 96 x 96, for reporting
 
 

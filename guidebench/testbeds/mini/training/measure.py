@@ -47,7 +47,7 @@ def measure_weights(settings: Settings) -> None:
 
 
 def measure(settings: Settings, weights: Path) -> dict[str, Any]:
-    """Everything that the model card reports of a folder of weights; `settings` say where `HELD_OUT_SETS` lie."""
+    """Everything that the model card reports of a folder of weights; `settings` say where the `HELD_OUT_SETS` are."""
     testbed = MiniTestbed(device=settings.device, weights=weights)
     players, judges = testbed.players(), testbed.judges()
     generator = players.generator
@@ -136,7 +136,7 @@ def rank_agreement(first: Tensor, second: Tensor, person: Tensor) -> Numbers:
 def _inversion(
     settings: Settings, players: Players, recognizers: dict[str, Recognizer]
 ) -> dict[str, dict[str, Numbers]]:
-    """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera; two a person."""
+    """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera; two per person."""
     held_out = load_held_out(settings, "development")
     generator = players.generator
     result: dict[str, dict[str, Numbers]] = {}

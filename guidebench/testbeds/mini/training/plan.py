@@ -73,7 +73,7 @@ def run_stage(settings: Settings, name: str) -> None:
     stage = STAGES[name]
     missing = [need for need in stage.needs if not is_done(settings, need)]
     if missing:
-        raise SystemExit(f"stage '{name}' needs {', '.join(missing)} first; run them, or all with no --stages")
+        raise SystemExit(f"stage '{name}' needs {', '.join(missing)} first; run those, or all without --stages")
     if is_done(settings, name):
         _LOGGER.info("%s: done before", name)
         return

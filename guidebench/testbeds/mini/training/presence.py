@@ -1,7 +1,7 @@
 """Trains the judges' presence heads: is there a face at all? The rest of each judge stays frozen.
 
 Faces are photographs and generated images, also at extreme codes. The rest are images of scrambled generators,
-shuffled patches, noise, plain and smooth colours, and faces blurred until nobody could tell. Afterwards the bias moves
+shuffled patches, noise, plain and smooth colours, and faces blurred beyond recognition. Afterwards the bias moves
 the threshold to 0 on calibration images.
 """
 
@@ -84,7 +84,7 @@ def smooth_noise(count: int, cells: int, rng: torch.Generator) -> Tensor:
 
 
 def blurred(images: Tensor, cells: int) -> Tensor:
-    """What is left of faces at a resolution of `cells` pixels a side."""
+    """What is left of faces at a resolution of `cells` pixels per side."""
     small = functional.adaptive_avg_pool2d(images.float(), cells)
     return functional.interpolate(small, size=(RESOLUTION, RESOLUTION), mode="bicubic").clamp(0, 255).to(torch.uint8)
 

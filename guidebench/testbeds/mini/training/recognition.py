@@ -26,7 +26,7 @@ SPREAD = EMBEDDING_DIM**0.5  # brings unit rows to unit variance for the regress
 
 
 class MarginHead(nn.Module):
-    """One direction a person; subclasses say how the true person's cosine is made harder to reach."""
+    """One direction per person; subclasses make the true person's cosine harder to reach."""
 
     def __init__(self, people: int) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ and `Faces` (photographs by identity). No judge ever reaches a method.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor, nn
 
@@ -169,12 +167,6 @@ class Faces(ABC):
     @abstractmethod
     def manifest(self, source: str) -> str:
         """Digest of what defines this source's people and photographs; rows of different manifests never mix."""
-
-
-def default_cache() -> Path:
-    """Where things are kept that are made once: below GUIDEBENCH_HOME if it is set, else in the user's cache."""
-    home = os.environ.get("GUIDEBENCH_HOME")
-    return Path(home) / "cache" if home else platformdirs.user_cache_path("guidebench")
 
 
 class Testbed(ABC):

@@ -23,7 +23,7 @@ from guidebench.metrics.frechet import fit
 from guidebench.photos import real_images
 from guidebench.testbed import FeatureSource
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
 RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
@@ -125,4 +125,4 @@ def _features(
         yield source.features(torch.stack(batch).to(device))
         done = start + len(batch)
         if done // _LOG_EVERY > start // _LOG_EVERY:
-            _LOGGER.info("%s of %s photographs", f"{done:,}", f"{len(files):,}")
+            _log.info("%s of %s photographs", f"{done:,}", f"{len(files):,}")

@@ -20,7 +20,7 @@ from guidebench.repairs import REPAIR_ONNXRUNTIME
 from guidebench.testbed import Recognizer
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 EMBEDDING_DIM = 128
 JUDGE_SIZE = 112
@@ -180,7 +180,5 @@ def _insightface_model(path: Path, device: torch.device) -> Any:
     model = arcface.read_model(path, "ArcFaceONNX", device=device, strictly=False)
     if device.type == "cuda" and not arcface.runs_on_cuda(model):
         # onnxruntime never raises when CUDA cannot be loaded, it only becomes slow
-        _LOGGER.warning(
-            "onnxruntime runs mini's second judge on the CPU; `%s` restores its GPU build", REPAIR_ONNXRUNTIME
-        )
+        _log.warning("onnxruntime runs mini's second judge on the CPU; `%s` restores its GPU build", REPAIR_ONNXRUNTIME)
     return model

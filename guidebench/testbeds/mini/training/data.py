@@ -15,7 +15,7 @@ from guidebench.testbeds.mini.people import SEEDS, Photographs, Style, gather, p
 from guidebench.testbeds.mini.renderer import render_points
 from guidebench.testbeds.mini.training.loop import Settings, rng_for
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PEOPLE_PER_SHARD = 200
 PHOTOS_PER_PERSON = 5
@@ -54,7 +54,7 @@ def render_training_set(settings: Settings, training_set: str) -> None:
             with files.written_aside(path, "wb") as stream:
                 torch.save(shard, stream)
             rate = len(shard["z"]) / (time.process_time() - started)
-            _LOGGER.info("data: %s %d at %.0f images per CPU second", training_set, first, rate)
+            _log.info("data: %s %d at %.0f images per CPU second", training_set, first, rate)
 
 
 def _training_shard(settings: Settings, people: Sequence[int]) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ def render_held_out_set(settings: Settings, name: str) -> None:
     }
     with files.written_aside(path, "wb") as stream:
         torch.save(shard, stream)
-    _LOGGER.info("data: %s has %d images", name, len(images))
+    _log.info("data: %s has %d images", name, len(images))
 
 
 def render_recognizer_set(settings: Settings) -> None:

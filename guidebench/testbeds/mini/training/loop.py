@@ -19,7 +19,7 @@ from torch import nn
 
 from guidebench import digest, files, seeds
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Stage:
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        _LOGGER.info("%s: resumed at step %d", self.name, self.step)
+        _log.info("%s: resumed at step %d", self.name, self.step)
 
     def run(self, stop_after: int | None = None) -> dict[str, Any]:
         """Train to the end (or, for tests, until `stop_after` steps are done) and return the stage's summary."""
@@ -172,7 +172,7 @@ class Stage:
     def _log(self, numbers: Mapping[str, float]) -> None:
         row = {"step": self.step, "cpu_seconds": round(self.cpu_seconds, 1), **numbers}
         text = " ".join(f"{key} {value:.5g}" for key, value in row.items())
-        _LOGGER.info("%s %s: %s", time.strftime("%H:%M:%S"), self.name, text)
+        _log.info("%s %s: %s", time.strftime("%H:%M:%S"), self.name, text)
         with (self.folder / "log.csv").open("a", newline="") as file:
             writer = csv.writer(file)
             for key, value in numbers.items():

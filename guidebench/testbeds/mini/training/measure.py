@@ -31,7 +31,7 @@ from guidebench.testbeds.mini.training.loop import Settings, rng_for
 from guidebench.testbeds.mini.training.presence import faceless_images
 from guidebench.testbeds.mini.training.recognition import verification
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 Numbers = dict[str, float]
 
@@ -43,7 +43,7 @@ def measure_weights(settings: Settings) -> None:
     """Everything that the model card reports of newly trained weights, into `measure/measured.json`."""
     measured = measure(settings, weights_folder(settings))
     files.write_json(measured, settings.folder("measure") / "measured.json")
-    _LOGGER.info("measured: %s", json.dumps(measured))
+    _log.info("measured: %s", json.dumps(measured))
 
 
 def measure(settings: Settings, weights: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from guidebench import files
 from guidebench.testbeds.mini.training.loop import Settings
 
-_LOGGER = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # Large temporaries are otherwise page-faulted afresh by glibc at every step, which costs up to ten times the time.
 ALLOCATOR = {
@@ -75,7 +75,7 @@ def run_stage(settings: Settings, name: str) -> None:
     if missing:
         raise SystemExit(f"stage '{name}' needs {', '.join(missing)} first; run those, or all without --stages")
     if is_done(settings, name):
-        _LOGGER.info("%s: done before", name)
+        _log.info("%s: done before", name)
         return
     module, _, attribute = stage.target.partition(":")
     target = getattr(import_module(f"{PACKAGE}.{module}"), attribute)
@@ -128,6 +128,6 @@ def run_plan(settings: Settings, names: Sequence[str], arguments: Sequence[str],
 
 
 def _start(name: str, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-    _LOGGER.info("%s starting %s", time.strftime("%H:%M:%S"), name)
+    _log.info("%s starting %s", time.strftime("%H:%M:%S"), name)
     command = [sys.executable, "-m", PACKAGE, *arguments, "--stages", name, "--workers", "1"]
     return subprocess.Popen(command, env={**os.environ, **ALLOCATOR})

@@ -28,6 +28,11 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
 
     The trace of the root is the sum of the singular values of Σ₁^½ Σ₂^½, so that a singular covariance needs no
     correction term. Raises ValueError if the dimensions differ.
+
+    >>> here = FrechetStatistics(np.zeros(2), np.eye(2), count=100)
+    >>> there = FrechetStatistics(np.array([3.0, 4.0]), np.eye(2), count=100)
+    >>> round(frechet_distance(here, there), 9)  # of equal covariances, the squared shift is left
+    25.0
     """
     if first.mean.shape != second.mean.shape:
         raise ValueError(f"features of {first.mean.size} and {second.mean.size} numbers cannot be compared")

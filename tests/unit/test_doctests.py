@@ -19,8 +19,11 @@ WITH_EXAMPLES = {
     "guidebench.evidence",
     "guidebench.images",
     "guidebench.losses",
+    "guidebench.metrics.frechet",
+    "guidebench.metrics.identity",
     "guidebench.photos.align",
     "guidebench.photos.manifests",
+    "guidebench.reporting.statistics",
     "guidebench.seeds",
     "guidebench.text",
 }

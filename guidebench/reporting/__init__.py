@@ -4,12 +4,13 @@
 
     scores          records -> one row per score; `COLUMNS` declares what is in it
     selection       which records belong in one table, and as which rows; refuses the rest
-    layout          which rows and columns a table has, and what its cells say, by means of
+    choice          layouts by name
+    layout          rows, columns and cells of every table, by means of
       grid            what each row measured in a column
       statistics      means, intervals, paired differences, tests
       significance    which differences are tested together
       best            which cells are bold
-      footnotes       what must be said below
+      footnotes       what a reader needs to repeat or doubt a number
       published       the numbers of papers
     model           what all of them fill: the nouns of a table
     formats         a report -> Markdown, LaTeX, CSV, JSON, plain text, in the words of

@@ -41,7 +41,7 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
 
 
 def in_short(records: Sequence[Record], report: Report) -> str:
-    """What a table of 80 characters says of itself: people, seeds, judge, different people, and what its marks mean."""
+    """The explanation below a compact table: people, seeds, judge, different people, and what its marks mean."""
     unit = unit_of(records)
     people = _plural(len({record.spec.group for record in records}), *_UNITS[unit])
     seeds = _seeds(sorted({record.spec.seed for record in records}))
@@ -195,7 +195,11 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
         people = len({person for record in own for person in record.spec.people})
         sizes = [
             _plural(people, "person", "people"),
-            *([f"{protocol.requests} requests of {protocol.forget} per trial"] if protocol.people > 1 else []),
+            *(
+                [f"{_plural(protocol.requests, 'request')} of {protocol.forget} per trial"]
+                if protocol.people > 1
+                else []
+            ),
             _seeds(sorted({record.spec.seed for record in own})),
             *([f"{protocol.probe_photos} probe photos per person"] if protocol.probe_photos else []),
             f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",

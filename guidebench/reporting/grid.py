@@ -1,4 +1,4 @@
-"""Rows and columns filled from scores: what each row measured in a column, and how it differs from the reference."""
+"""What each row measured in a column, and how that differs from the reference row."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COSTS = {
 
 
 class Grid:
-    """The rows of a report in their order, and what the scores say of each in a column."""
+    """The rows of a report in their order, with the scores of each in a column."""
 
     def __init__(
         self, records: Sequence[Record], frame: pd.DataFrame, table: PaperTable | None, reference: Variant | None
@@ -121,7 +121,7 @@ def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def unique_labels(variants: Sequence[Variant]) -> Mapping[Variant, str]:
-    """Labels; where one stands for several versions of the code or the defaults, with what tells them apart."""
+    """Labels; one that several versions of the code or the defaults share is followed by what distinguishes them."""
     counts = Counter(variant.label for variant in variants)
     labels = {}
     for variant in variants:

@@ -1,4 +1,4 @@
-"""From records to tables: which layout, rows and columns. What cells say is decided first, then they are built once."""
+"""From records to tables: rows, columns and cells. Content is decided first, then tables are built once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import footnotes
 from guidebench.reporting.best import best_rows
+from guidebench.reporting.choice import PLAIN, Choice
 from guidebench.reporting.grid import COSTS, Grid, unique_labels
-from guidebench.reporting.model import COMPACT, Cell, Column, Contrast, Group, Kind, PaperTable, Report, Row, Table
+from guidebench.reporting.model import (
+    Cell,
+    Column,
+    Contrast,
+    Family,
+    Group,
+    Report,
+    Row,
+    Table,
+)
 from guidebench.reporting.published import PublishedTable, claimed_tables
 from guidebench.reporting.scores import from_records
-from guidebench.reporting.selection import MULTI_IMAGE, Variant, groups_of, judges_of, protocol_order
+from guidebench.reporting.selection import Variant, groups_of, judges_of
 from guidebench.reporting.significance import Place, contrasts
 from guidebench.reporting.statistics import Paired, Summary
 
@@ -25,30 +35,8 @@ if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
     from guidebench.store.record import Record
 
-KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
-TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling"}
 DEFAULT_AGAINST = "mean-latent"
-PLAIN = {"id": "same photo", "id_others": "other photos", "id_retain": "other people", "fid_pre": "image damage"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A resolved layout."""
-
-    kind: Kind
-    table: PaperTable | None = None  # of the paper layout
-    against: str | None = None  # the row that the table compares the others with
-
-    @property
-    def name(self) -> str:
-        """The table's name, or the kind."""
-        return self.table.name if self.table else self.kind
-
-    @property
-    def is_compact(self) -> bool:
-        """Whether it is one table of 80 characters."""
-        return self.kind in COMPACT
 
 
 @dataclass(frozen=True)
@@ -63,57 +51,18 @@ class _Sketch:
 
 @dataclass(frozen=True)
 class _Decisions:
-    """What the cells of all tables say."""
+    """The content of all cells, and which tests were made."""
 
     summaries: Mapping[tuple[Variant, Column], Summary | None]
     contrasts: Mapping[Place, Contrast]
+    families: Sequence[Family]
     best: Mapping[Column, set[str]]  # labels of rows
 
-
-# Which layout ---------------------------------------------------------------------------------------------------
-
-
-def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | None = None) -> Choice:
-    """What a layout's name stands for.
-
-    "auto" and "paper" are the columns of Table 2 if all records are of the multi-image protocol, else those of Table
-    1, with whatever protocols and methods there are. A suite's name such as "table-3", its file, or ``table`` is that
-    table with its own protocols only. "short" has four columns in plain words, and the rows of ``table`` if given;
-    "brief" has the paper's columns and ID_retain under one judge and is not offered to users. Raises BadInput for an
-    unknown name, or if the records hold none of a table's protocols.
-    """
-    from guidebench import suites
-
-    names = sorted({stored.record.spec.protocol.name for stored in records}, key=protocol_order)
-    if table is None and layout in ("full", "compare"):
-        return Choice("full" if layout == "full" else "compare")
-    against = None
-    if table is None and layout in ("auto", "paper", "brief", "short"):
-        columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
-        table = PaperTable(columns, TITLES[columns], suites.load(columns).metrics, tuple(names))
-    if table is None:
-        if layout not in suites.names() and not layout.endswith(".toml"):
-            raise unknown_name("layout", layout, [*KINDS, *suites.names()], command="guidebench report --help")
-        suite = suites.load(layout).resolve(records[0].record.spec.testbed)
-        table, against = suite.table, suite.against_label
-    if not set(names) & set(table.protocols):
-        raise BadInput(
-            f"layout {table.name} is a table of {', '.join(table.protocols)}; the records hold {', '.join(names)}; "
-            f"`guidebench reproduce {table.name}` measures what it needs"
-        )
-    if layout in COMPACT and len(names) > 1:
-        raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(names)}")
-    if layout == "short":
-        return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
-    if layout == "brief":
-        return Choice("brief", replace(table, name="brief", metrics=_before_images(table.metrics, "id_retain")))
-    return Choice("paper", table, against)
-
-
-def _before_images(metrics: Sequence[str], name: str) -> tuple[str, ...]:
-    """The metrics with one more, after those of faces."""
-    faces = [metric for metric in metrics if metric.startswith("id")]
-    return (*faces, name, *(metric for metric in metrics if metric not in faces))
+    @property
+    def answered(self) -> set[Group]:
+        """The protocols under which a test has enough groups, so that marks can replace intervals."""
+        tested = self.contrasts.items()
+        return {column.group for (_, column), contrast in tested if contrast.p and not contrast.too_small}
 
 
 # Records to a report ---------------------------------------------------------------------------------------------
@@ -132,9 +81,9 @@ def build(
     """The report of unmixed records in a resolved layout.
 
     metrics: titles and directions by name; a recorded metric without one is shown in the full layout, undirected.
-    against: label or name of the row that others are compared with; None: the table's own reference, else mean-latent,
-    where it is there.
-    superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against`` is absent or not one.
+    against: label or name of the row that others are compared with; None: the table's own reference, else mean-latent
+    where it was measured. superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against``
+    names no row or several.
     """
     if choice.table:
         records = [item for item in records if item.record.spec.protocol.name in choice.table.protocols]
@@ -145,25 +94,12 @@ def build(
         plain = [stored.record for stored in records]
     grid = Grid(plain, from_records(records), choice.table, reference)
     sketches = [_paper(plain, grid, metrics, choice)] if choice.table else _full(plain, grid, metrics)
-    summaries = {
-        (variant, column): grid.summary(variant, column)
-        for sketch in sketches
-        for variant in sketch.variants
-        for column in sketch.columns
-    }
-    tested, families = contrasts(
-        _differences(grid, summaries),
-        _compared(grid, summaries),
-        judges_of(plain),
-        wilcoxon=choice.kind == "full",
-    )
-    if choice.kind == "compare" and not families:
+    decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")
+    if choice.kind == "compare" and not decided.families:
         names = " and ".join(sorted(grid.labels.values()))
-        raise BadInput(f"{names} have values for no identity and seed in common; `guidebench scores` lists all values")
-    best = {column: _best(grid, sketch, summaries, column) for sketch in sketches for column in sketch.columns}
-    decided = _Decisions(summaries, tested, best)
-    answered = _answered(tested) if choice.table else set()
-    tables = tuple(_table(grid, sketch, decided, answered) for sketch in sketches)
+        raise BadInput(f"{names} have values for no person and seed in common; `guidebench scores` lists all values")
+    marked = decided.answered if choice.table else set()
+    tables = tuple(_table(grid, sketch, decided, marked) for sketch in sketches)
     first = plain[0]
     report = Report(
         kind=choice.kind,
@@ -173,7 +109,7 @@ def build(
         caption=first.instrument.caption,
         tables=tables,
         against=grid.labels[reference] if reference else None,
-        families=tuple(families),
+        families=tuple(decided.families),
         claims=tuple(claimed_tables(claims, plain, metrics, choice.name)),
     )
     if choice.is_compact:
@@ -189,7 +125,7 @@ def build(
 def _reference(records: Sequence[Record], against: str | None, of_table: str | None) -> Variant | None:
     """The row to compare with: of this label, with or without its code, or else the only one of a method of this name.
 
-    of_table: the label of the row that the table names itself; no other setting of that method stands in for it.
+    of_table: the label of the row that the table itself names; no other setting of that method replaces it.
     """
     variants = {Variant.of(record): None for record in records}
     wanted = against or of_table or DEFAULT_AGAINST
@@ -202,7 +138,7 @@ def _reference(records: Sequence[Record], against: str | None, of_table: str | N
         return None
     if found:
         labels = ", ".join(sorted(unique_labels(found).values()))
-        raise BadInput(f"'{against}' stands for {len(found)} rows ({labels}); name one, or report each by itself")
+        raise BadInput(f"'{against}' names {len(found)} rows ({labels}); name one, or report each by itself")
     known = sorted({variant.label for variant in variants})
     close = difflib.get_close_matches(against, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ";"
@@ -229,7 +165,19 @@ def _shared(records: Sequence[StoredRecord], reference: Variant | None) -> list[
     return [item for item in records if item.record.spec.protocol.name in names[0] & names[1]]
 
 
-# What cells say --------------------------------------------------------------------------------------------------
+# Content of cells -----------------------------------------------------------------------------------------------
+
+
+def _decide(grid: Grid, sketches: Sequence[_Sketch], judges: Sequence[str], *, wilcoxon: bool) -> _Decisions:
+    summaries = {
+        (variant, column): grid.summary(variant, column)
+        for sketch in sketches
+        for variant in sketch.variants
+        for column in sketch.columns
+    }
+    tested, families = contrasts(_differences(grid, summaries), _compared(grid, summaries), judges, wilcoxon=wilcoxon)
+    best = {column: _best(grid, sketch, summaries, column) for sketch in sketches for column in sketch.columns}
+    return _Decisions(summaries, tested, families, best)
 
 
 def _differences(grid: Grid, cells: Iterable[tuple[Variant, Column]]) -> dict[Place, Paired]:
@@ -254,16 +202,11 @@ def _best(
     return best_rows(column, {grid.labels[variant]: summaries[variant, column] for variant in rivals})
 
 
-def _answered(tested: Mapping[Place, Contrast]) -> set[Group]:
-    """The protocols under which some test has groups enough: a mark says there what an interval says elsewhere."""
-    return {column.group for (_, column), contrast in tested.items() if contrast.p and not contrast.too_small}
-
-
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, answered: set[Group]) -> Table:
-    """answered: the protocols under which cells show no intervals."""
+def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group]) -> Table:
+    """marked: the protocols under which cells show marks instead of intervals."""
     groups = list(dict.fromkeys(column.group for column in sketch.columns))
     rows = tuple(
         Row(
@@ -277,7 +220,7 @@ def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, answered: set[Group
         )
         for variant in sketch.variants
     )
-    return Table(sketch.title, sketch.columns, rows, frozenset(groups) - answered)
+    return Table(sketch.title, sketch.columns, rows, frozenset(groups) - marked)
 
 
 def _cell(variant: Variant, label: str, column: Column, decided: _Decisions) -> Cell:

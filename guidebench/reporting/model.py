@@ -74,7 +74,7 @@ class Contrast:
 
     @property
     def separated(self) -> bool:
-        """Whether the adjusted p says that the methods differ."""
+        """Whether the methods differ significantly, by the adjusted p."""
         return self.adjusted is not None and not self.too_small and self.adjusted < ALPHA
 
 
@@ -144,14 +144,14 @@ class Report:
     layout: str  # the table's name, or the kind
     testbed: str
     conventions: str
-    caption: str  # what every table made on this testbed must say
+    caption: str  # what must be printed with every table made on this testbed
     tables: tuple[Table, ...]
     against: str | None  # label of the row that the others are compared with
     families: tuple[Family, ...]
     claims: tuple[ClaimedTable, ...] = ()
     footnotes: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()  # footnotes on the tests
-    lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells do not say it
+    lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells leave them out
 
     @property
     def is_compact(self) -> bool:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidebench.errors import BadInput, unknown_name
-from guidebench.reporting import layout as layouts
 from guidebench.reporting import published as claims
 from guidebench.reporting import scores, selection
+from guidebench.reporting.choice import Choice, resolve
 from guidebench.reporting.formats import FORMATS, WIDTH, render
-from guidebench.reporting.model import PaperTable
+from guidebench.reporting.layout import DEFAULT_AGAINST, build
+from guidebench.reporting.model import PaperTable, Report
 from guidebench.reporting.selection import Variant
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def report(
 ) -> str:
     """The tables of all records below ``directory`` as text.
 
-    format: one of `FORMATS`. layout: see `layout.resolve`; "compare" needs two methods, or one and ``against``. table:
+    format: one of `FORMATS`. layout: see `choice.resolve`; "compare" needs two methods, or one and ``against``. table:
     a table of a paper, instead of a layout by name. against: label of the row that the others are compared with; None
     is mean-latent where it is there. keys: take only records with these trial keys. testbed, conventions, protocol (a
     name, name@digest, or a digest's beginning), method (names or labels) and weights (a version, or the beginning of a
     network's digest) choose records. published: show the published numbers that were made with the records' testbed in
-    tables of their own; None shows them where there are any, True insists. metrics: titles and directions, None for the
-    registered ones. width: columns of the terminal.
+    tables of their own; None shows them where there are any, True raises BadInput if there are none. metrics: titles
+    and directions, None for the registered ones. width: columns of the terminal.
 
     Raises BadInput if nothing is left, or if rows would share a column although they measured different things.
     """
@@ -60,7 +61,7 @@ def report(
     elif methods and against:
         methods.append(against)
     found = _load(directory, selection.Filter(testbed, conventions, protocol, methods or None, weights), keys)
-    choice = layouts.resolve(layout, found.records, table)
+    choice = resolve(layout, found.records, table)
     if choice.kind == "compare":
         found = replace(found, records=_exactly(found.records, methods))
     return render(_build(found, directory, choice, against, published, metrics), format, width)
@@ -69,7 +70,7 @@ def report(
 def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
     """The two methods of a comparison; the second is the reference."""
     named = [*methods, *([against] if against else [])]
-    named += [layouts.DEFAULT_AGAINST] if len(named) == 1 else []
+    named += [DEFAULT_AGAINST] if len(named) == 1 else []
     if len(named) != 2 or named[0] == named[1]:
         raise BadInput(
             f"a comparison needs two methods, got {', '.join(named) or 'none'}; give "
@@ -113,7 +114,7 @@ def brief(
         raise BadInput(
             f"no records of protocol {protocol_digest[:12]} in {directory}; `guidebench report {directory}` shows all"
         )
-    choice = layouts.resolve("brief", records)
+    choice = resolve("brief", records)
     table = render(_build(replace(found, records=records), directory, choice, None, False, metrics), "terminal")
     return f"{table}\n\n{_command_for_all(directory, found.records, records[0])}"
 
@@ -129,6 +130,8 @@ def _command_for_all(directory: str | Path, every: Sequence[StoredRecord], one: 
         words += ["--protocol", f"{spec.protocol.name}@{spec.protocol.digest()[:12]}"]
     elif len({protocol.name for protocol in own}) > 1:
         words += ["--protocol", spec.protocol.name]
+    if len({stored.record.spec.weights.get("generator") for stored in every}) > 1:
+        words += ["--weights", one.record.instrument.weights_version or spec.weights.get("generator", "")[:12]]
     return shlex.join(words)
 
 
@@ -145,11 +148,11 @@ def _load(directory: str | Path, chosen: selection.Filter, keys: Collection[str]
 def _build(
     found: scores.Loaded,
     directory: str | Path,
-    choice: layouts.Choice,
+    choice: Choice,
     against: str | None,
     with_published: bool | None,
     metrics: Mapping[str, Metric] | None,
-) -> layouts.Report:
+) -> Report:
     from guidebench.metrics import METRICS
 
     if choice.table:  # other protocols of the directory have no place in it
@@ -159,7 +162,7 @@ def _build(
     selection.check_unmixed(kept, directory)
     testbed = kept[0].record.spec.testbed
     published = claims.load()
-    report = layouts.build(
+    report = build(
         kept,
         METRICS if metrics is None else metrics,
         choice=choice,

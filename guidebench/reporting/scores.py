@@ -199,7 +199,7 @@ def read(directory: str | Path) -> Loaded:
 def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) -> list[str]:
     """Why records were left out: one line each, and one line for all that are of an older schema.
 
-    directory: that paths are shown relative to, where they lie below it.
+    directory: that paths are shown relative to, where they are inside it.
     """
     older = [item for item in corrupt if _is_older(item)]
     lines = [f"{_below(item.path, directory)}: {item.reason}" for item in corrupt if item not in older]

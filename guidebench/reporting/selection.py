@@ -39,7 +39,7 @@ class Variant:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The label, and what tells it from the same label with other code: both choose the row."""
+        """The label alone, and with what distinguishes it from the same label with other code: both choose the row."""
         return self.label, f"{self.label} [code {self.source_digest[:6]}]"
 
     @classmethod

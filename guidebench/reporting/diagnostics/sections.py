@@ -147,13 +147,13 @@ def _resolved(found: Paired, quantity: Quantity) -> tuple[str, ...]:
 
 
 def _resolved_in_short(quantity: Quantity, stds: Sequence[float]) -> str:
-    def told(n: int) -> str:
+    def resolved(n: int) -> str:
         least, middle, most = (
             quantity.shown(reliability.resolvable(n) * float(of(stds))) for of in (min, np.median, max)
         )
         return f"{middle} ({least} to {most})" if len(stds) > 1 else middle
 
-    return f"{quantity.title}: " + "; ".join(f"{n} people resolve {told(n)}" for n in SIZES) + "."
+    return f"{quantity.title}: " + "; ".join(f"{n} people resolve {resolved(n)}" for n in SIZES) + "."
 
 
 # Judges ----------------------------------------------------------------------------------------------------------
@@ -172,8 +172,8 @@ def judges_section(runs: Runs) -> Section:
             title = METRICS[name].title
             rows.append((title, judge, *_agreed(found)))
             if found.swapped:
-                told = ", ".join(" and ".join(pair) for pair in found.swapped)
-                findings.append(f"{title}: {judge} puts in the other order {told}.")
+                pairs = ", ".join(" and ".join(pair) for pair in found.swapped)
+                findings.append(f"{title}: {judge} reverses the order of {pairs}.")
             elif found.methods > 1:
                 findings.append(
                     f"{title}: {judge} puts the {found.methods} methods in the same order as the first judge."
@@ -184,7 +184,7 @@ def judges_section(runs: Runs) -> Section:
     heads = ("metric", "second judge", *correlations, "mean difference", "limits of agreement", "Kendall τ of methods")
     first = f" The first judge is {runs.judges[0]}; differences are second − first." if rows else ""
     return Section(
-        "Judges: does a second opinion say the same?",
+        "Judges: does a second opinion agree?",
         "A unit is a method on a person, seeds averaged. The correlations over all units hold differences of methods "
         "and of people; *within methods* is the mean over methods of the rank correlation over people alone. The "
         "limits of agreement, mean ± 1.96 std of the differences, hold 95 % of them if they are normal (Bland & Altman "
@@ -284,9 +284,9 @@ def _order_of_methods(means: pd.DataFrame, count: int, total: int) -> str:
     both = means[[count, total]].dropna()
     swapped = reliability.swaps(both[count], both[total])
     if not swapped:
-        return f"N = {count}: the {len(both)} methods stand in the same order as with all {total} samples."
-    told = ", ".join(" and ".join(pair) for pair in swapped)
-    return f"N = {count}: in the other order than with all {total} samples stand {told}."
+        return f"N = {count}: the {len(both)} methods are in the same order as with all {total} samples."
+    pairs = ", ".join(" and ".join(pair) for pair in swapped)
+    return f"N = {count}: the order of {pairs} is the reverse of that with all {total} samples."
 
 
 # Brackets --------------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def brackets_section(runs: Runs) -> Section:
         "Brackets: the untouched and the destroyed generator",
         "`nothing` leaves the generator as it is, `scramble` destroys it: a metric with a direction should read "
         "between the two. Mean over people, seeds averaged first; *n* people, in brackets how many have a "
-        "value where some have none. The last column names the methods whose mean lies outside; – where a "
+        "value where some have none. The last column names the methods whose mean is outside; – where a "
         "bracket has no value, or neither direction is better.",
         findings,
         [TextTable("", ("metric", *heads, "outside"), tuple(rows))],
@@ -323,7 +323,7 @@ def brackets_section(runs: Runs) -> Section:
 
 
 def _outside(cells: Mapping[str, Summary | None], quantity: Quantity) -> str:
-    """The methods whose mean, as shown, is not between the brackets'; – where these are no two ends."""
+    """The methods whose mean, as shown, is not between the brackets'; – where there are not two of them."""
     means = {
         label: round(cell.mean, quantity.digits) for label, cell in cells.items() if cell and cell.mean is not None
     }

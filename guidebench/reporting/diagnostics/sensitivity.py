@@ -26,7 +26,7 @@ class Sweep:
     method: str
     field: str
     labels: Mapping[float, str]  # value -> label, by value
-    plain: str | None  # what tells the method as it is from the sweep, where it is not a part of it
+    plain: str | None  # how the method as it is differs from the sweep, where it is not a part of it
 
     @property
     def title(self) -> str:
@@ -62,7 +62,7 @@ def _apart(plain: Mapping[str, Any] | None, others: Mapping[str, Any]) -> str | 
 
 
 def sensitivity_section(runs: Runs) -> Section:
-    """A table a sweep, with the rows that a paper printed of it."""
+    """One table per sweep, with the rows that a paper printed of it."""
     tables: list[TextTable] = []
     claims: list[ClaimedTable] = []
     findings = []
@@ -80,9 +80,9 @@ def sensitivity_section(runs: Runs) -> Section:
         findings.append("No number of a method was varied; `guidebench reproduce table-3` varies one.")
     return Section(
         "Sensitivity: how readings follow a method's numbers",
-        "A table a number that was varied while everything else of the method stayed as it was: mean over people and "
-        "its 95 % interval, over the people and seeds that all rows share. *Range* is the largest mean of the values "
-        "minus the smallest. Rows that a paper printed stand in a table of their own; where they are of another "
+        "One table per number that was varied while everything else of the method stayed as it was: mean over people "
+        "and its 95 % interval, over the people and seeds that all rows share. *Range* is the largest mean of the "
+        "values minus the smallest. Rows that a paper printed have a table of their own; where they are of another "
         "testbed, only the way from row to row compares.",
         findings,
         tables,

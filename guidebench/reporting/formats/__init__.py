@@ -1,4 +1,4 @@
-"""Reports as text: Markdown, LaTeX, CSV, JSON and aligned plain text. What they say is decided in `layout`."""
+"""Reports as text: Markdown, LaTeX, CSV, JSON and aligned plain text. Their content is decided in `layout`."""
 
 from __future__ import annotations
 

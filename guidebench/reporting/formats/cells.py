@@ -16,7 +16,7 @@ def exact(value: float | None) -> float | None:
 
 
 def mark(cell: Cell, column: Column, table: Table) -> str:
-    """Where cells show no interval, a mark says that a row differs from the reference."""
+    """The mark of a row that differs significantly from the reference, where cells show no interval."""
     separated = cell.contrast is not None and cell.contrast.separated
     return "†" if separated and column.group not in table.detailed else ""
 
@@ -42,7 +42,7 @@ def different_people(column: Column, plus_minus: str = " ± ") -> str:
 
 
 def has_different_people(table: Table) -> bool:
-    """Whether a table has a line for them: compact tables say it below."""
+    """Whether a table needs a row for them."""
     return any(column.different_people for column in table.columns)
 
 

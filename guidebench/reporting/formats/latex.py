@@ -82,7 +82,7 @@ def as_latex(report: Report) -> str:
 
 
 def _table(table: Table, report: Report, notes: Sequence[str]) -> str:
-    """One float, or several where the columns do not fit beside each other; the notes stand in the last."""
+    """One float, or several where the columns are too wide for a page; the notes are in the last."""
     widths = [2 + column_width(column_lines(table, place)) for place in range(len(table.columns))]
     fits = label_width(table) + sum(widths) <= _PAGE
     blocks = [list(range(len(table.columns)))] if fits else chunks(table, _PAGE)

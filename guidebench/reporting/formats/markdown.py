@@ -13,7 +13,7 @@ from guidebench.reporting.published import ClaimedTable
 
 
 def as_markdown(report: Report) -> str:
-    """A table each, footnotes as a list; a compact report is its table and what it says of itself."""
+    """Tables with headings, then the footnotes as a list; of a compact report its table and explanation."""
     if report.is_compact:
         (table,) = report.tables
         notes = [f"{row.title}: {note}." for row in table.rows if (note := compact.notes_on(row, table))]
@@ -36,7 +36,7 @@ def of_text(table: TextTable) -> str:
 
 
 def of_claims(claimed: ClaimedTable) -> str:
-    """A published table under a heading that says that it was not measured here."""
+    """A published table, with \"not measured here\" in its heading."""
     heads = [f"{protocol}: {title}" for (protocol, _), title in zip(claimed.columns, claimed.titles, strict=True)]
     rows = [[name, *(claim.printed if claim else "" for claim in cells)] for name, cells in claimed.rows]
     head = f"### Published, not measured here: {claimed.source.title}"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import differences, layout, report
+from guidebench.reporting import choice, differences, layout, report
 from guidebench.store.folders import StoredRecord, scan
 
 PEOPLE = [f"p{number}" for number in range(8)]
@@ -37,7 +37,7 @@ def _build(records, name="auto", **options):
 
 
 def _build_stored(stored, name, **options):
-    return layout.build(stored, METRICS, choice=layout.resolve(name, stored), **options)
+    return layout.build(stored, METRICS, choice=choice.resolve(name, stored), **options)
 
 
 def _contrast(report, label, metric="id", judge="alpha"):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import layout, report
+from guidebench.reporting import choice, layout, report
 from guidebench.reporting.model import PaperTable
 from guidebench.store.folders import StoredRecord, scan
 
 
 def _build(records, name="auto", table=None, **options):
     stored = [StoredRecord(record, Path("path")) for record in records]
-    return layout.build(stored, METRICS, choice=layout.resolve(name, stored, table), **options)
+    return layout.build(stored, METRICS, choice=choice.resolve(name, stored, table), **options)
 
 
 def _best(report, metric, judge="alpha"):
@@ -108,13 +109,13 @@ def test_metric_of_a_plug_in_is_shown_without_a_direction(make_record, make_scor
 
 def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record, says):
     multi, single = (StoredRecord(make_record(protocol=name), Path("path")) for name in ("celebahq-multi", "ffhq"))
-    assert layout.resolve("auto", [multi]).name == "table-2"
-    assert layout.resolve("paper", [multi, single]).name == "table-1"
-    assert layout.resolve("auto", [single]).name == "table-1"
+    assert choice.resolve("auto", [multi]).name == "table-2"
+    assert choice.resolve("paper", [multi, single]).name == "table-1"
+    assert choice.resolve("auto", [single]).name == "table-1"
     with pytest.raises(BadInput, match=says("table-2", "celebahq-multi", "ffhq", "`guidebench reproduce table-2`")):
-        layout.resolve("table-2", [single])
+        choice.resolve("table-2", [single])
     with pytest.raises(BadInput, match=says("layout 'tabel-2'", "'table-2'")):
-        layout.resolve("tabel-2", [single])
+        choice.resolve("tabel-2", [single])
 
 
 def test_directions_come_from_the_metrics(make_record):
@@ -249,3 +250,15 @@ def test_judge_that_a_row_lacks_leaves_its_cells_empty(make_record, make_score):
     rows = {row.label: row for row in _build([make_record("guide"), old]).tables[0].rows}
     assert rows["mine"].cells[0].summary.mean == 0.2
     assert rows["mine"].cells[1].summary is None
+
+
+def test_a_report_of_groups_says_so(tmp_path, make_record, make_score, write_record):
+    protocol = replace(make_record().spec.protocol, identities=6, forget=2, requests=1)
+    for people in ("ab", "cd", "ef"):
+        for method in ("guide", "mine") if people != "ef" else ("guide",):
+            scores = [make_score("id", 0.1, identity=who) for who in people]
+            write_record(tmp_path, make_record(method, requests=[list(people)], protocol=protocol, scores=scores))
+    text = report.report(tmp_path, layout="full")
+    assert "mine (2 of 3 groups" in text
+    assert re.search(r"\b6 people, 1 request of 2\b", text) and "over groups" in text
+    assert "3 groups of people" in report.report(tmp_path, layout="short")

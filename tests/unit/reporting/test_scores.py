@@ -163,3 +163,46 @@ def test_reporting_loads_no_torch(runs):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_trial_that_forgets_several_people_has_one_group_and_a_score_per_person_and_request(
+    tmp_path, make_record, make_score, write_record
+):
+    """Two requests: a and b, then c; a is looked at after both. Another trial forgets d, e and f."""
+    protocol = replace(make_record().spec.protocol, identities=6, forget=3)
+    scored = [make_score("id", 0.1, after_request=1), make_score("id", 0.3, after_request=2)]
+    scored.append(make_score("id", 0.5, identity="c", after_request=2))
+    write_record(tmp_path, make_record(requests=[["a", "b"], ["c"]], protocol=protocol, scores=scored))
+    write_record(tmp_path, make_record(requests=[["d", "e", "f"]], protocol=protocol, scores=[]))
+    loaded = scores.load(tmp_path)
+    own = loaded[loaded.metric == "id"]
+    assert (own.group == "a+2").all() and (own.people == 3).all() and (own.role == "forget").all()
+    assert list(zip(own.identity, own.after_request, own.value, strict=True)) == [
+        ("a", 1, 0.1),
+        ("a", 2, 0.3),
+        ("c", 2, 0.5),
+    ]
+    everybody = loaded[(loaded.metric == "target_similarity") & (loaded.judge == "alpha")]
+    assert dict(zip(everybody.identity, everybody.group, strict=True)) == {
+        **dict.fromkeys("abc", "a+2"),
+        **dict.fromkeys("def", "d+2"),
+    }
+    assert dict(zip(everybody.identity, everybody.after_request, strict=True)) == {
+        **dict.fromkeys("abc", 2),
+        **dict.fromkeys("def", 1),
+    }
+    assert (everybody.n == 5 * 11).all() and everybody.value.tolist() == pytest.approx([0.6] * 6, abs=1e-6)
+
+
+def test_everybody_of_a_trial_without_evidence_has_the_reason(tmp_path, make_record, write_record):
+    path = write_record(tmp_path, make_record(requests=[["a"], ["b"]], scores=[]))
+    (path / "evidence.npz").unlink()
+    write_record(tmp_path, make_record(requests=[["c"], ["d"]], scores=[]))
+    found = collapse(tmp_path, judge="alpha").set_index("identity")
+    assert found.value.isna().to_dict() == {"a": True, "b": True, "c": False, "d": False}
+    assert (found.after_request == 2).all() and found.reason["b"].endswith("evidence.npz does not exist")
+
+
+def test_a_failed_trial_has_no_cost(runs):
+    failed = scores.load(runs).query("status == 'failed'")
+    assert failed[["seconds_unlearn", "seconds_total", "steps", "trainable"]].isna().all(axis=None)

@@ -63,9 +63,45 @@ def test_one_identity_has_no_spread_and_none_has_no_mean(make_record, make_score
     assert _summary([_record(make_record, make_score, "guide", "a", 0.4)], metric="id_others") is None
 
 
-def test_select_takes_the_last_request_of_a_scenario(make_record, make_score):
-    scores = [make_score("id", value, after_request=place) for place, value in enumerate((0.9, 0.1))]
+def test_select_takes_the_scores_after_the_last_request_of_each_trial(make_record, make_score):
+    """Nobody is counted with what was seen before the last request, be it their own request or not."""
+    scores = [make_score("id", value, after_request=place) for place, value in enumerate((0.9, 0.1), start=1)]
     assert _summary([make_record("guide", "a", scores=scores)]).mean == pytest.approx(0.1)
+    scores = [make_score("id", 0.9, after_request=1), make_score("id", 0.1, identity="b", after_request=2)]
+    assert _summary([make_record("guide", requests=[["a"], ["b"]], scores=scores)]).mean == pytest.approx(0.1)
+
+
+def _together(make_record, make_score, method, people, values, seed=0):
+    scores = [make_score("id", value, identity=who) for who, value in zip(people, values, strict=True)]
+    return make_record(method, requests=[list(people)], seed=seed, scores=scores)
+
+
+def test_people_who_are_forgotten_together_are_one_group(make_record, make_score):
+    """a and b together: seed 0 (0.0 + 1.0) / 2, seed 1 (2.0 + 3.0) / 2, so 1.5; c and d: only d has a value, 4.5."""
+    summary = _summary(
+        [
+            _together(make_record, make_score, "guide", "ab", (0.0, 1.0)),
+            _together(make_record, make_score, "guide", "ab", (2.0, 3.0), seed=1),
+            _together(make_record, make_score, "guide", "cd", (None, 4.5)),
+        ]
+    )
+    assert (summary.mean, summary.n, summary.groups, summary.missing, summary.scores) == (3.0, 2, 2, 1, 6)
+    assert summary.std == pytest.approx(3.0 / math.sqrt(2))
+    assert summary.units == {("a+1", 0), ("a+1", 1), ("c+1", 0)}
+
+
+def test_groups_are_paired_as_people_are(make_record, make_score):
+    """Differences of the groups' means: (0.5 - 1.5) and (1.0 - 3.0); people of a group cannot be paired apart."""
+    values = {"guide": ((0.0, 1.0), (1.0, 1.0)), "mine": ((1.0, 2.0), (2.0, 4.0))}
+    table = _frame(
+        [
+            _together(make_record, make_score, method, people, own)
+            for method, both in values.items()
+            for people, own in zip(("ab", "cd"), both, strict=True)
+        ]
+    )
+    found = statistics.paired(table, "id", "alpha", "guide", "mine")
+    assert (dict(found.values), found.n, found.wins) == ({"a+1": -1.0, "c+1": -2.0}, 2, 2)
 
 
 def _coverage(samples, mean, interval):

@@ -1,0 +1,80 @@
+"""Layouts by name: the paper's tables, everything, two methods, four columns in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from guidebench.errors import BadInput, unknown_name
+from guidebench.reporting.model import COMPACT, Kind, PaperTable
+from guidebench.reporting.selection import MULTI_IMAGE, protocol_order
+
+if TYPE_CHECKING:
+    from guidebench.store.folders import StoredRecord
+
+KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
+TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
+PLAIN = {"id": "same photo", "id_others": "other photos", "id_retain": "other people", "fid_pre": "image damage"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A resolved layout."""
+
+    kind: Kind
+    table: PaperTable | None = None  # of the paper layout
+    against: str | None = None  # the row that the table compares the others with
+
+    @property
+    def name(self) -> str:
+        """The table's name, or the kind."""
+        return self.table.name if self.table else self.kind
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether it is one table of 80 characters."""
+        return self.kind in COMPACT
+
+
+def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | None = None) -> Choice:
+    """The layout of a name.
+
+    "auto" and "paper" are the columns of Table 2 if all records are of the multi-image protocol, else those of Table
+    1, with whatever protocols and methods there are. A suite's name such as "table-3", its file, or ``table`` is that
+    table with its own protocols only. "short" has four columns in plain words, and the rows of ``table`` if given;
+    "brief" has the paper's columns and ID_retain under one judge and is not offered to users. Raises BadInput for an
+    unknown name, or if the records hold none of a table's protocols.
+    """
+    from guidebench import suites
+
+    names = sorted({stored.record.spec.protocol.name for stored in records}, key=protocol_order)
+    if table is None and layout in ("full", "compare"):
+        return Choice("full" if layout == "full" else "compare")
+    against = None
+    if table is None and layout in ("auto", "paper", "brief", "short"):
+        columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
+        table = PaperTable(columns, TITLES[columns], suites.load(columns).metrics, tuple(names))
+    if table is None:
+        if layout not in suites.names() and not layout.endswith(".toml"):
+            raise unknown_name("layout", layout, [*KINDS, *suites.names()], command="guidebench report --help")
+        suite = suites.load(layout).resolve(records[0].record.spec.testbed)
+        table, against = suite.table, suite.against_label
+    if not set(names) & set(table.protocols):
+        raise BadInput(
+            f"layout {table.name} is a table of {', '.join(table.protocols)}; the records hold {', '.join(names)}; "
+            f"`guidebench reproduce {table.name}` measures what it needs"
+        )
+    if layout in COMPACT and len(names) > 1:
+        raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(names)}")
+    if layout == "short":
+        return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
+    if layout == "brief":
+        return Choice("brief", replace(table, name="brief", metrics=_before_images(table.metrics, "id_retain")))
+    return Choice("paper", table, against)
+
+
+def _before_images(metrics: Sequence[str], name: str) -> tuple[str, ...]:
+    """The metrics with one more, after those of faces."""
+    faces = [metric for metric in metrics if metric.startswith("id")]
+    return (*faces, name, *(metric for metric in metrics if metric not in faces))

@@ -201,8 +201,12 @@ def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) ->
 
     directory: that paths are shown relative to, where they are inside it.
     """
-    older = [item for item in corrupt if _is_older(item)]
-    lines = [f"{_below(item.path, directory)}: {item.reason}" for item in corrupt if item not in older]
+    older, lines = [], []
+    for item in corrupt:
+        if _is_older(item):
+            older.append(item)
+        else:
+            lines.append(f"{_below(item.path, directory)}: {item.reason}")
     return [*lines, _of_older(older, directory)] if older else lines
 
 
@@ -317,12 +321,7 @@ def _companies(records: Sequence[StoredRecord]) -> list[list[int]]:
         if stored.record.is_measured:
             spec = stored.record.spec
             shared = [spec.protocol.digest(), spec.testbed, spec.manifest, dict(spec.weights), spec.seed]
-            method = [
-                spec.method.label,
-                spec.method.definition(),
-                spec.precision,
-                spec.numerics,
-            ]  # inputs are a person's own
+            method = [spec.method.label, spec.method.definition(), spec.precision, spec.numerics]  # inputs are personal
             companies[json.dumps([*shared, *method], sort_keys=True)][spec.people] = place
     return [
         list(company.values())

@@ -36,7 +36,7 @@ def of_text(table: TextTable) -> str:
 
 
 def of_claims(claimed: ClaimedTable) -> str:
-    """A published table, with \"not measured here\" in its heading."""
+    """A published table under a heading that sets it apart from measured ones."""
     heads = [f"{protocol}: {title}" for (protocol, _), title in zip(claimed.columns, claimed.titles, strict=True)]
     rows = [[name, *(claim.printed if claim else "" for claim in cells)] for name, cells in claimed.rows]
     head = f"### Published, not measured here: {claimed.source.title}"

@@ -15,8 +15,12 @@ import pytest
 from guidebench.chosen import ChosenMethod
 from guidebench.evidence import DifferentPeople, Evidence, Samples, Seen, Sight, Subject
 from guidebench.metric import Score
+from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol
+from guidebench.reporting import choice, layout
+from guidebench.reporting.model import Report
 from guidebench.store.evidence_files import save_evidence
+from guidebench.store.folders import StoredRecord
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 PROTOCOLS = {
@@ -249,3 +253,43 @@ def _whole_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(tmp_path: Path, _whole_set: Path) -> Path:
     """A directory with the whole set, to be changed at will."""
     return Path(shutil.copytree(_whole_set, tmp_path / "runs"))
+
+
+@pytest.fixture
+def build_stored() -> Callable[..., Report]:
+    """The report of stored records in a layout by name, or of a table."""
+
+    def build(stored: Sequence[StoredRecord], name: str = "auto", table: Any = None, **options: Any) -> Report:
+        return layout.build(stored, METRICS, choice=choice.resolve(name, stored, table), **options)
+
+    return build
+
+
+@pytest.fixture
+def build(build_stored: Callable[..., Report]) -> Callable[..., Report]:
+    """The report of records without folders."""
+
+    def build(records: Iterable[Record], *arguments: Any, **options: Any) -> Report:
+        return build_stored([StoredRecord(record, Path("path")) for record in records], *arguments, **options)
+
+    return build
+
+
+@pytest.fixture
+def make(make_record: MakeRecord, make_score: Callable[..., Score]) -> Callable[..., list[Record]]:
+    """Records of a method, one person per value, under the first judge."""
+
+    def records(
+        method: str,
+        values: Iterable[float | None],
+        metric: str = "id",
+        judge: str = "alpha",
+        seed: int = 0,
+        **changes: Any,
+    ) -> list[Record]:
+        return [
+            make_record(method, who, seed=seed, scores=[make_score(metric, value, judge, identity=who)], **changes)
+            for who, value in zip([f"p{number}" for number in range(8)], values, strict=False)
+        ]
+
+    return records

@@ -60,13 +60,14 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
             raise unknown_name("layout", layout, [*KINDS, *suites.names()], command="guidebench report --help")
         suite = suites.load(layout).resolve(records[0].record.spec.testbed)
         table, against = suite.table, suite.against_label
-    if not set(names) & set(table.protocols):
+    there = [name for name in names if name in table.protocols]
+    if not there:
         raise BadInput(
             f"layout {table.name} is a table of {', '.join(table.protocols)}; the records hold {', '.join(names)}; "
             f"`guidebench reproduce {table.name}` measures what it needs"
         )
-    if layout in COMPACT and len(names) > 1:
-        raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(names)}")
+    if layout in COMPACT and len(there) > 1:
+        raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(there)}")
     if layout == "short":
         return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
     if layout == "brief":

@@ -98,7 +98,7 @@ def build(
     if choice.kind == "compare" and not decided.families:
         names = " and ".join(sorted(grid.labels.values()))
         raise BadInput(f"{names} have values for no person and seed in common; `guidebench scores` lists all values")
-    marked = decided.answered if choice.table else set()
+    marked = set(groups_of(plain)) if choice.is_compact else decided.answered if choice.table else set()
     tables = tuple(_table(grid, sketch, decided, marked) for sketch in sketches)
     first = plain[0]
     report = Report(
@@ -253,9 +253,11 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
 
 def _in_short(column: Column, choice: Choice) -> Column:
     """A column of a compact table: a decimal less for images; the retained people are shown, not tested."""
-    title = PLAIN.get(column.metric, column.title) if choice.kind == "short" else column.title
     digits = column.digits if column.judge else max(0, column.digits - 1)
-    return replace(column, title=title, digits=digits, tested=column.metric != "id_retain")
+    column = replace(column, digits=digits, tested=column.metric != "id_retain")
+    if choice.kind == "brief":
+        return column
+    return replace(column, title=PLAIN[column.metric], latex=PLAIN[column.metric])
 
 
 def _full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) -> list[_Sketch]:

@@ -9,6 +9,7 @@ import pytest
 from guidebench.errors import BadInput
 from guidebench.reporting import report, statistics
 from guidebench.reporting.formats.cells import shortened
+from guidebench.reporting.model import PaperTable
 from guidebench.store.folders import scan
 
 
@@ -109,6 +110,13 @@ def test_short_is_of_one_protocol_and_in_every_format(committed, says):
     for style in report.FORMATS:
         text = report.report(committed, style, layout="short", protocol="celebahq-multi")
         assert "guide" in text and "0.05" in text
+
+
+def test_short_takes_the_rows_of_a_table(committed):
+    table = PaperTable("own", "Own", ("id",), ("celebahq-multi",), rows=(("guide", "Ours"), ("mean-latent", "Theirs")))
+    text = report.report(committed, layout="short", table=table)
+    assert re.findall(r"^\| (Ours|Theirs|mine) \|", text, re.MULTILINE) == ["Ours", "Theirs", "mine"]
+    assert "same photo" in report.report(committed, "latex", layout="short", table=table)
 
 
 def test_long_text_ends_in_an_ellipsis():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
+BRIEF = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 PLAIN = {"id": "same photo", "id_others": "other photos", "id_retain": "other people", "fid_pre": "image damage"}
 
 
@@ -25,6 +26,7 @@ class Choice:
     kind: Kind
     table: PaperTable | None = None  # of the paper layout
     against: str | None = None  # the row that the table compares the others with
+    tested: tuple[str, ...] | None = None  # metrics whose differences are tested; None: all
 
     @property
     def name(self) -> str:
@@ -43,8 +45,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     "auto" and "paper" are the columns of Table 2 if all records are of the multi-image protocol, else those of Table
     1, with whatever protocols and methods there are. A suite's name such as "table-3", its file, or ``table`` is that
     table with its own protocols only. "short" has four columns in plain words, and the rows of ``table`` if given;
-    "brief" has the paper's columns and ID_retain under one judge and is not offered to users. Raises BadInput for an
-    unknown name, or if the records hold none of a table's protocols.
+    "brief" has the columns of `BRIEF` under one judge, tests those that the paper has, and is not offered to users.
+    Raises BadInput for an unknown name, or if the records hold none of a table's protocols.
     """
     from guidebench import suites
 
@@ -71,11 +73,5 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     if layout == "short":
         return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
     if layout == "brief":
-        return Choice("brief", replace(table, name="brief", metrics=_before_images(table.metrics, "id_retain")))
+        return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=table.metrics)
     return Choice("paper", table, against)
-
-
-def _before_images(metrics: Sequence[str], name: str) -> tuple[str, ...]:
-    """The metrics with one more, after those of faces."""
-    faces = [metric for metric in metrics if metric.startswith("id")]
-    return (*faces, name, *(metric for metric in metrics if metric not in faces))

@@ -252,9 +252,9 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
 
 
 def _in_short(column: Column, choice: Choice) -> Column:
-    """A column of a compact table: a decimal less for images; the retained people are shown, not tested."""
+    """A column of a compact table: a decimal less for images."""
     digits = column.digits if column.judge else max(0, column.digits - 1)
-    column = replace(column, digits=digits, tested=column.metric != "id_retain")
+    column = replace(column, digits=digits, tested=choice.tested is None or column.metric in choice.tested)
     if choice.kind == "brief":
         return column
     return replace(column, title=PLAIN[column.metric], latex=PLAIN[column.metric])

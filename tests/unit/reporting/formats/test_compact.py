@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,22 @@ def test_a_mark_needs_the_test_that_the_papers_table_makes(committed):
     assert "†" in _row(full, "guide")
     assert [cell.endswith("†") for cell in _row(text, "guide").split()[2::2]] == [True, True, False, True, True]
     assert "† differs significantly from mean-latent" in " ".join(text.split())
+
+
+def test_other_photos_are_shown_wherever_there_are_some_and_tested_where_the_paper_has_them(
+    tmp_path, make, make_record, write_record
+):
+    """Table 1, whose tests those of other protocols are, has no ID_others."""
+    protocol = replace(make_record().spec.protocol, name="own", identities=8)
+    for method, level in (("mean-latent", 0.5), ("guide", 0.1)):
+        scores = [
+            [score for record in make(method, [level + 0.01 * place] * 8, metric) for score in record.outcome.scores]
+            for place, metric in enumerate(("id", "id_others"))
+        ]
+        for both in zip(*scores, strict=True):
+            write_record(tmp_path, make_record(method, both[0].identity, protocol=protocol, scores=both))
+    guide = _row(report.brief(tmp_path, protocol.digest(), testbed="mini"), "guide").split()
+    assert guide == ["8", "0.10", "±0.00†", "0.11", "±0.00"]
 
 
 def test_failures_and_fewer_values_are_a_line_below_their_row(committed):

@@ -79,12 +79,12 @@ def orderings(directory: str | Path, protocol: str | None = None, weights: str |
     found = findings(frame)
     if not found:
         raise BadInput(f"{directory} holds no two methods of the ladder; run mean-latent, extrapolated, … and guide")
-    heads = ("claim of the paper", "metric", "difference", "found", "mean [95 % interval]", "people", "holds for")
+    heads = ("claim of the paper", "metric", "difference", "mean [95 % interval]", "people", "holds for", "found")
     note = (
         "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims. This is not "
         "a test: `guidebench compare` tests two methods."
     )
-    return f"{markdown_table(heads, [_row(finding) for finding in found], left=4)}\n\n{note}"
+    return f"{markdown_table(heads, [_row(finding) for finding in found], left=3)}\n\n{note}"
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
@@ -97,4 +97,4 @@ def _row(finding: Finding) -> tuple[str, ...]:
         if difference.low is not None and difference.high is not None:
             value += f" [{number(difference.low, digits)}, {number(difference.high, digits)}]"
     people, wins = str(difference.n), f"{difference.wins} of {difference.n}"
-    return ordering.claim, metric, f"{ordering.first} - {ordering.second}", finding.verdict, value, people, wins
+    return ordering.claim, metric, f"{ordering.first} - {ordering.second}", value, people, wins, finding.verdict

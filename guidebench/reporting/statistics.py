@@ -199,7 +199,7 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         return None
     valued = scores[scores["value"].notna()]
     by_trial = _by_trial(scores)
-    means = list(_by_group(by_trial).values())
+    means = list(_by_group(by_trial, "Float64").values())
     low, high = t_interval(means)
     return Summary(
         mean=float(np.mean(means)) if means else None,
@@ -227,7 +227,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
     """
     left, right = _by_trial(first), _by_trial(second)
     both = {unit: left[unit] - right[unit] for unit in left if unit in right}
-    values = _by_group(both)
+    values = _by_group(both, "float64")
     means = list(values.values())
     low, high = t_interval(means)
     sign = 1 if direction == "higher" else -1
@@ -254,11 +254,15 @@ def _by_trial(scores: pd.DataFrame) -> dict[tuple[str, int], float]:
     return {unit: float(np.mean(own)) for unit, own in values.items()}
 
 
-def _by_group(by_trial: Mapping[tuple[str, int], float]) -> dict[str, float]:
-    """Group -> mean over its seeds, by name."""
+def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str, float]:
+    """Group -> mean over its seeds, by name.
+
+    kind: pandas type in which to sum: the means of Float64 and float64 differ in the last bit, and published numbers
+    were made with the one in summaries and with the other in differences.
+    """
     if not by_trial:
         return {}
-    means = pd.Series(by_trial, dtype=float).groupby(level=0).mean()
+    means = pd.Series(by_trial, dtype=kind).groupby(level=0).mean()
     return {str(group): float(value) for group, value in means.items()}
 
 

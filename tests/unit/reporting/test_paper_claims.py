@@ -60,7 +60,7 @@ def test_each_judge_is_asked_and_absent_methods_are_passed_over():
 def test_one_identity_has_no_interval_and_no_verdict():
     (finding,) = paper_claims.findings(frame({"mean-latent": [9.0], "guide": [5.0]}))
     assert "not measured" in finding.verdict and finding.difference.mean == -4.0
-    assert paper_claims._row(finding)[3:] == (finding.verdict, "-4.00", "1", "1 of 1")
+    assert paper_claims._row(finding)[3:] == ("-4.00", "1", "1 of 1", finding.verdict)
 
 
 def test_the_table_says_below_that_it_is_no_test(committed):

@@ -24,7 +24,11 @@ class TextTable:
 
 
 def number(value: float, digits: int) -> str:
-    """A number with fixed decimals; a zero has no sign."""
+    """A number with fixed decimals; a zero has no sign.
+
+    >>> number(-0.004, 2), number(-0.006, 2)
+    ('0.00', '-0.01')
+    """
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
 
@@ -54,7 +58,11 @@ def bca(found: Summary | Paired | None, digits: int) -> str:
 
 
 def p_value(p: float | None, *, exact: bool = True) -> str:
-    """Three decimals; ≈ where sign patterns were drawn."""
+    """Three decimals; ≈ where sign patterns were drawn.
+
+    >>> p_value(0.0039), p_value(0.0001), p_value(0.21, exact=False), p_value(None)
+    ('0.004', '< 0.001', '≈ 0.210', '–')
+    """
     if p is None:
         return NONE
     text = "< 0.001" if p < 0.001 else f"{p:.3f}"

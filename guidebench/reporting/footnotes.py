@@ -139,14 +139,16 @@ def test_notes(report: Report, usual: str) -> list[str]:
         return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
     lines = [
-        f"Test: exact paired sign-flip permutation, two-sided, of each person's mean against {report.against} on the "
-        "same people, seeds and random numbers; p adjusted by Holm."
+        f"Test: exact paired sign-flip permutation, two-sided, of the differences to {report.against} on the same "
+        "people, seeds and random numbers; p adjusted by Holm."
     ]
     if report.kind != "paper":
-        lines.append("Effect: mean over std of the differences. Better for: how many people have the better value.")
+        lines.append(
+            "Effect: mean over std of the differences. Better for: number of people with the better value."
+        )
     if any(not contrast.exact for contrast in contrasts):
         lines.append(
-            f"p after ≈: more than {EXACT_UP_TO} people, {RESAMPLES:,} random sign patterns instead of all 2^n."
+            f"p after ≈: more than {EXACT_UP_TO} differences, {RESAMPLES:,} random sign patterns instead of all 2^n."
         )
     return [*lines, *(_family_note(report, family) for family in report.families), *_unpaired_notes(report)]
 

@@ -155,7 +155,11 @@ def sign_flip(differences: Sequence[float] | np.ndarray) -> SignFlip:
 
 
 def smallest_p(n: int) -> float:
-    """The smallest p that `sign_flip` can give for ``n`` differences: one pattern and its mirror image."""
+    """The smallest p that `sign_flip` can give for ``n`` differences: one pattern and its mirror image.
+
+    >>> [smallest_p(n) for n in (1, 5, 6)]
+    [1.0, 0.0625, 0.03125]
+    """
     return min(1.0, 2.0 ** (1 - n)) if n <= EXACT_UP_TO else 1 / (RESAMPLES + 1)
 
 

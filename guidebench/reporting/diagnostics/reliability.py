@@ -65,6 +65,9 @@ def resolvable(n: int) -> float:
     δ/s = λ/√n, where a noncentral t with n - 1 degrees of freedom and noncentrality λ exceeds the critical t of a
     two-sided test at `ALPHA` with probability `POWER`: the difference is found, and with its own sign. Raises
     ValueError below two differences.
+
+    >>> round(resolvable(20), 2)  # twenty people resolve two thirds of a standard deviation
+    0.66
     """
     if n < 2:
         raise ValueError(f"a paired t test needs at least two differences, got {n}")

@@ -179,7 +179,7 @@ def test_many_identities_have_a_bootstrap_interval_beside_and_a_p_that_is_drawn(
     row = next(line for line in full.splitlines() if line.startswith("| guide | ID |"))
     assert re.search(r"\[-?0\.\d+, -?0\.\d+\] BCa \[-?0\.\d+, -?0\.\d+\] \| \d+ of 30 \|", row)
     assert "≈ 0." in row
-    assert re.search(r"≈.*\b20 people\b.*\b99,999\b", full) and re.search(r"\b30\b.*\bBCa\b", full)
+    assert re.search(r"≈.*\b20 differences\b.*\b99,999\b", full) and re.search(r"\b30\b.*\bBCa\b", full)
     (cell,) = (row["cells"][0] for row in json.loads(report.report(tmp_path, "json"))["tables"][0]["rows"][1:])
     assert cell["contrast"]["exact"] is False
     assert cell["contrast"]["difference"]["bca"][0] < cell["contrast"]["difference"]["mean"]

@@ -50,8 +50,11 @@ def in_short(records: Sequence[Record], report: Report) -> str:
     parts = [f"{people}, {seeds}; mean {spread} over {unit}.", _on_judge(records, judge) if judge else ""]
     if report.kind == "short" and any(cell.best for _, _, cell in _cells(report.tables)):
         parts.append("Bold or *: best mean, not a significance test.")
-    if any(cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)):
+    tested = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast and cell.contrast.family]
+    if any(contrast.separated for contrast in tested):
         parts.append(f"† differs significantly from {report.against} (Holm-adjusted p < {ALPHA:g}).")
+    elif tested and all(contrast.too_small for contrast in tested):
+        parts.append(f"Too few {unit} to test differences to {report.against}.")
     return " ".join(part for part in (*parts, report.caption) if part)
 
 
@@ -143,9 +146,7 @@ def test_notes(report: Report, usual: str) -> list[str]:
         "people, seeds and random numbers; p adjusted by Holm."
     ]
     if report.kind != "paper":
-        lines.append(
-            "Effect: mean over std of the differences. Better for: number of people with the better value."
-        )
+        lines.append("Effect: mean over std of the differences. Better for: number of people with the better value.")
     if any(not contrast.exact for contrast in contrasts):
         lines.append(
             f"p after ≈: more than {EXACT_UP_TO} differences, {RESAMPLES:,} random sign patterns instead of all 2^n."

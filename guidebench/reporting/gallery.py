@@ -10,7 +10,7 @@ import numpy as np
 from guidebench.errors import BadInput
 from guidebench.reporting import selection
 from guidebench.reporting.figures import Person, contact_sheet
-from guidebench.store.folders import StoredRecord, scan, storage_errors
+from guidebench.store.folders import StoredRecord, scan, slug, storage_errors
 
 
 def gallery(
@@ -22,22 +22,18 @@ def gallery(
     weights: str | None = None,
     first: int | None = None,
 ) -> Path:
-    """Writes a contact sheet of the measured trials below ``directory``, the lowest seed of each, floors left out.
+    """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot, without floors.
 
-    A trial that forgets several people is shown by the first of them. protocol, weights: which, if the records hold
-    several. methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name.
-    Raises BadInput if there is nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
+    Of several seeds the lowest is shown. protocol, weights: which, if the records hold several. methods: labels in the
+    order of their rows; none: all, as recorded. first: only that many people, by name. Raises BadInput if there is
+    nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
     """
     stored = selection.Filter(weights=weights).apply(scan(directory)[0], directory)
     stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
     stored = [item for item in stored if protocol in (None, item.record.spec.protocol.name)]
     known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
-    shown = [
-        item
-        for item in stored
-        if item.record.spec.method.label in wanted and (item.path / "pictures/after.png").is_file()
-    ]
+    shown = [item for item in stored if item.record.spec.method.label in wanted and _folders(item)]
     if not shown:
         raise BadInput(
             f"{directory} holds no pictures of {', '.join(wanted) or 'any method'}; it has: {', '.join(known)}"
@@ -56,17 +52,24 @@ def gallery(
     return Path(out)
 
 
+def _folders(item: StoredRecord) -> dict[str, Path]:
+    """Person -> folder of pictures, for everybody whom a trial forgot and who was drawn."""
+    folders = {person: item.path / "pictures" / slug(person) for person in item.record.spec.people}
+    return {person: folder for person, folder in folders.items() if (folder / "after.png").is_file()}
+
+
 def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Person]:
-    trials: dict[str, dict[str, Path]] = {}
+    drawn: dict[str, dict[str, Path]] = {}
     for item in sorted(shown, key=lambda item: (methods.index(item.record.spec.method.label), -item.record.spec.seed)):
-        trials.setdefault(item.record.spec.group, {})[item.record.spec.method.label] = item.path / "pictures"
+        for person, folder in _folders(item).items():
+            drawn.setdefault(person, {})[item.record.spec.method.label] = folder
     people = []
-    for identity in sorted(trials):
-        folders = trials[identity]
+    for person in sorted(drawn):
+        folders = drawn[person]
         first = next(iter(folders.values()))
         photo = _load(first / "photo.png") if (first / "photo.png").is_file() else None
         after = {label: _load(folder / "after.png") for label, folder in folders.items()}
-        people.append(Person(identity, photo, _load(first / "before.png"), after))
+        people.append(Person(person, photo, _load(first / "before.png"), after))
     return people
 
 

@@ -30,10 +30,10 @@ METHODS = ("mean-latent", "guide")
 VERSIONS = {"1": FIRST, "2": SECOND}
 
 
-def with_pictures(folder: Path) -> None:
-    (folder / "pictures").mkdir()
+def with_pictures(folder: Path, person: str) -> None:
+    (folder / "pictures" / person).mkdir(parents=True)
     for name in ("photo", "before", "after"):
-        Image.new("RGB", (8, 8)).save(folder / "pictures" / f"{name}.png")
+        Image.new("RGB", (8, 8)).save(folder / "pictures" / person / f"{name}.png")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def mixed(tmp_path, make_record, write_record) -> Path:
             higher = [replace(score, value=score.value + 1) for score in scores]
             for version, own in (("1", scores), ("2", higher)):
                 record = make_record(method, identity, weights=VERSIONS[version], weights_version=version, scores=own)
-                with_pictures(write_record(tmp_path, record))
+                with_pictures(write_record(tmp_path, record), identity)
     return tmp_path
 
 

@@ -56,6 +56,7 @@ def test_a_mark_needs_the_test_that_the_papers_table_makes(committed):
     assert "†" in _row(full, "guide")
     assert [cell.endswith("†") for cell in _row(text, "guide").split()[2::2]] == [True, True, False, True, True]
     assert "† differs significantly from mean-latent" in " ".join(text.split())
+    assert "Too few people to test" in " ".join(_brief(committed, "ffhq").split())
 
 
 def test_other_photos_are_shown_wherever_there_are_some_and_tested_where_the_paper_has_them(

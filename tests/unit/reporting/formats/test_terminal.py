@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from guidebench.commands import main
+from guidebench.commands import common, main
 from guidebench.reporting import report
 
 
@@ -29,7 +29,7 @@ def test_terminal_fits_its_width_and_loses_nothing(runs):
 def test_commands_fill_the_terminal_that_they_run_in(committed, monkeypatch, command):
     widest = {}
     for width in (90, 150):
-        monkeypatch.setattr(main, "_terminal_width", lambda width=width: width)
+        monkeypatch.setattr(common, "table_width", lambda width=width: width)
         result = CliRunner().invoke(main.main, [command[0], str(committed), *command[1:]])
         widest[width] = max(map(len, result.output.splitlines()))
     assert widest[90] <= 90 < widest[150] <= 150

@@ -1,0 +1,51 @@
+"""One picture of a run: everybody who was forgotten, under every method, from the lowest seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guidebench.errors import BadInput
+from guidebench.reporting.figures import CELL
+from guidebench.reporting.gallery import gallery
+
+COLOURS = {"photo": (200, 30, 30), "before": (30, 200, 30), "after": (30, 30, 200)}
+
+
+@pytest.fixture
+def draw(tmp_path, make_record, write_record):
+    """Writes a record with a plain picture of everybody whom it forgot."""
+
+    def draw(method, requests, *, after=COLOURS["after"], **changes):
+        folder = write_record(tmp_path / "runs", make_record(method, requests=requests, **changes))
+        for person in (person for people in requests for person in people):
+            (folder / "pictures" / person).mkdir(parents=True)
+            for name, colour in (COLOURS | {"after": after}).items():
+                Image.new("RGB", (64, 64), colour).save(folder / "pictures" / person / f"{name}.png")
+        return tmp_path / "runs"
+
+    return draw
+
+
+def _count(path, colour):
+    return int((np.array(Image.open(path)) == colour).all(axis=2).sum() / (CELL - 2) ** 2)
+
+
+def test_everybody_of_a_trial_is_drawn(draw, tmp_path):
+    draw("guide", [["a", "b"], ["c"]])
+    path = gallery(draw("mean-latent", [["a", "b"], ["c"]]), tmp_path / "g.png", protocol=None)
+    assert [_count(path, colour) for colour in COLOURS.values()] == [3, 3, 6]
+
+
+def test_the_lowest_seed_is_drawn_and_floors_are_not(draw, tmp_path):
+    other = (9, 9, 9)
+    draw("guide", [["a"]], seed=1, after=other)
+    draw("nothing", [["a"]], after=other)
+    path = gallery(draw("guide", [["a"]]), tmp_path / "g.png", protocol=None)
+    assert (_count(path, COLOURS["after"]), _count(path, other)) == (1, 0)
+
+
+def test_records_without_pictures_are_answered_in_one_line(runs, tmp_path, says):
+    with pytest.raises(BadInput, match=says(str(runs), "no pictures of mine", "guide, mean-latent, mine")):
+        gallery(runs, tmp_path / "g.png", protocol="ffhq", methods=["mine"])

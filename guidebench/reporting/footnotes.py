@@ -137,7 +137,7 @@ def test_notes(report: Report, usual: str) -> list[str]:
     usual: the reference row if nobody names another.
     """
     if report.against is None:
-        return [f"No tests: no single row {usual} to compare with; --against METHOD names another."]
+        return [f"No tests: there is no single row {usual} to compare with; --against METHOD names another."]
     if not report.families:
         return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
@@ -204,7 +204,7 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
                 else []
             ),
             _seeds(sorted({record.spec.seed for record in own})),
-            *([f"{protocol.probe_photos} probe photos per person"] if protocol.probe_photos else []),
+            *([f"{_plural(protocol.probe_photos, 'probe photo')} per person"] if protocol.probe_photos else []),
             f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
             f"{protocol.retain} others to survive",
         ]

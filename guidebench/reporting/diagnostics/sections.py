@@ -75,7 +75,7 @@ def _retest_findings(runs: Runs, shares: Sequence[tuple[float, str]], costs: Seq
     if shares:
         lines.append(
             f"The seed's share is {percent(min(shares)[0])} to {percent(max(shares)[0])} of the variance, "
-            f"{percent(float(np.median([share for share, _ in shares])))} in the middle row; it is largest in "
+            f"{percent(float(np.median([share for share, _ in shares])))} in the median row; it is largest in "
             f"{max(shares)[1]}. One seed instead of three widens the standard error by {percent(min(costs))} to "
             f"{percent(max(costs))}."
         )

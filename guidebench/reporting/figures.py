@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from guidebench.errors import BadInput
 
-CELL = 128  # pixels a side to which small images are enlarged
-LINE = 9  # most cells beside each other
+CELL = 128  # side in pixels to which small images are enlarged
+LINE = 9  # most cells side by side
 _MARGIN, _GAP, _CARD_GAP = 24, 6, 28
 _TITLE, _CAPTION, _HEADING = 17, 13, 21  # font sizes
 _INK, _GREY, _RULE, _FRAME = (32, 36, 44), (110, 116, 126), (222, 225, 230), (205, 209, 216)
@@ -73,7 +73,7 @@ class _Card:
 def sheet(rows: Sequence[Row], path: str | Path) -> None:
     """Writes a labelled sheet as an image file of the type that the path's ending names.
 
-    Rows of more than `LINE` cells are broken; short ones stand beside each other. Images may differ in size: small
+    Rows of more than `LINE` cells are broken; short ones are placed side by side. Images may differ in size: small
     ones are enlarged to `CELL` pixels, larger ones than twice that are reduced. Raises ValueError if there is nothing
     to draw or an image is not (h, w, 3) uint8.
     """
@@ -87,7 +87,7 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
-    """Writes several identities in one figure: a column each, with photograph, before, and after each method.
+    """Writes several identities in one figure: one column per person, with photograph, before, and after each method.
 
     columns: people beside each other; further ones go below. The photograph row is left out if nobody has one.
     Raises ValueError as `sheet`.

@@ -276,7 +276,7 @@ def _turned(given: Any) -> Any:
     """The same with the judges the other way round."""
 
     def turned(by_judge: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(reversed(by_judge.items()))
+        return dict(reversed(list(by_judge.items())))
 
     if isinstance(given, Evidence):
         return dataclasses.replace(given, sights=turned(given.sights))

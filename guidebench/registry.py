@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from guidebench import plugins
@@ -20,9 +21,11 @@ from guidebench.plugins import is_direct as is_direct
 from guidebench.plugins import is_file_spec as is_file_spec
 
 if TYPE_CHECKING:
-    from guidebench.metric import Metric
+    from guidebench.metric import Metric, TrialMetric
     from guidebench.testbed import Testbed
     from guidebench.unlearner import Unlearner
+
+_log = logging.getLogger(__name__)
 
 FLOORS = ("nothing", "scramble")
 CHECKPOINT = Entry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
@@ -83,6 +86,43 @@ def load_metric(spec: str) -> Metric:
     return METRIC.load(spec)
 
 
+def known_metrics() -> dict[str, Metric]:
+    """Every registered metric, loaded, by name: what tables know the direction and the title of.
+
+    A plug-in that cannot be loaded is logged and left out, because recorded values can be shown without it.
+    """
+    found: dict[str, Metric] = {}
+    for name in METRIC.entries():
+        try:
+            found[name] = load_metric(name)
+        except BadInput as error:
+            _log.warning("%s", error)
+    return found
+
+
+def trial_metrics(specs: Iterable[str]) -> tuple[TrialMetric, ...]:
+    """Further metrics that every trial of a run is scored by. Those that ship are left out: they are scored anyway.
+
+    specs: as `load_metric` takes them; one that is given twice counts once. Raises BadInput as `load_metric`, if two
+    share a name, and if one is a metric over several trials, of which no single trial has a score.
+    """
+    from guidebench.metric import TrialMetric
+    from guidebench.metrics import METRICS
+
+    found: dict[str, tuple[str, TrialMetric]] = {}
+    for spec in dict.fromkeys(specs):
+        metric = load_metric(spec)
+        if not isinstance(metric, TrialMetric):
+            raise BadInput(f"metric '{spec}' compares several trials, so that no trial has a score of it; leave it out")
+        if metric.name in found:
+            raise BadInput(
+                f"metrics '{found[metric.name][0]}' and '{spec}' are both called '{metric.name}'; rename one"
+            )
+        if metric.name not in METRICS:
+            found[metric.name] = (spec, metric)
+    return tuple(metric for _, metric in found.values())
+
+
 def testbed_class(spec: str) -> type[Testbed]:
     """The class of a testbed by registered name, ``path/to/file.py:Class`` or ``module:Class``.
 
@@ -126,9 +166,9 @@ def checked_method(target: Any, spec: str) -> Unlearner:
 
 
 def spec_of(kind: type) -> str:
-    """How the class of a method is named so that `load_method` finds it again: as registered, if it ships."""
+    """How the class of a method or testbed is named so that it is found again: as registered, if it ships."""
     spec = plugins.spec_of(kind)
-    return next((entry.name for entry in (*_METHODS, CHECKPOINT) if entry.target == spec), spec)
+    return next((entry.name for entry in (*_METHODS, CHECKPOINT, *_TESTBEDS) if entry.target == spec), spec)
 
 
 def _check_method(target: Any, spec: str) -> Unlearner:

@@ -12,6 +12,8 @@ import pytest
 
 from guidebench.chosen import ChosenMethod
 from guidebench.commands.check import check_method
+from guidebench.commands.check_metric import check_metric
+from guidebench.commands.check_testbed import check_testbed
 from guidebench.commands.main import main
 from guidebench.metric import Score
 from guidebench.metrics import METRICS
@@ -78,3 +80,15 @@ def test_methods_of_the_tutorial_are_well_behaved(place, tmp_path):
     file.write_text(source)
     name = re.findall(r"^class (\w+)\(Unlearner\)", source, re.MULTILINE)[0]
     assert [finding for finding in check_method(f"{file}:{name}") if not finding.ok] == []
+
+
+def test_the_metric_of_the_documentation_keeps_the_contract(tmp_path):
+    (source,) = blocks(ROOT / "docs/metrics.md", "python")
+    (tmp_path / "lost.py").write_text(source)
+    assert [finding for finding in check_metric(f"{tmp_path / 'lost.py'}:LOST_FEATURES") if not finding.ok] == []
+
+
+def test_the_testbed_of_the_documentation_keeps_the_contract(tmp_path):
+    (source,) = blocks(ROOT / "docs/testbeds.md", "python")
+    (tmp_path / "doodles.py").write_text(source)
+    assert [finding for finding in check_testbed(f"{tmp_path / 'doodles.py'}:DoodleTestbed") if not finding.ok] == []

@@ -202,6 +202,13 @@ def test_a_function_is_not_a_metric_and_the_message_says_what_is(file, says):
         registry.load_metric(f"{file(registry.METRIC)}:function")
 
 
+def test_tables_know_the_metrics_of_plug_ins_and_do_without_broken_ones(file, installed, caplog):
+    installed(registry.METRIC, own=f"{file(registry.METRIC).stem}:Mine", broken="nowhere_to_be_found:Mine")
+    known = registry.known_metrics()
+    assert known["own"].direction == "lower" and "id" in known and "broken" not in known
+    assert "'broken'" in caplog.text
+
+
 def test_a_testbed_says_what_it_does_not_define(tmp_path, says):
     (tmp_path / "t.py").write_text(
         "from guidebench.testbed import Testbed\n"

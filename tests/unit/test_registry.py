@@ -86,3 +86,26 @@ def test_summaries_in_lists_are_those_of_what_is_listed(kind):
 
 def test_a_class_that_ships_is_recorded_under_its_registered_name():
     assert registry.spec_of(type(registry.load_method("nothing"))) == "nothing"
+    assert registry.spec_of(registry.testbed_class("linear")) == "linear"
+
+
+METRICS = """
+from guidebench.metric import CrossMetric, TrialMetric
+WORDS = dict(title="Mine", latex="Mine", direction="lower", unit="cosine", summary="one of mine")
+FIRST = TrialMetric(name="first", compute=lambda evidence: [], **WORDS)
+SECOND = TrialMetric(name="second", compute=lambda evidence: [], **WORDS)
+AGAIN = TrialMetric(name="first", compute=lambda evidence: [], **WORDS)
+CROSS = CrossMetric(name="cross", compute=lambda everybody: [], **WORDS)
+"""
+
+
+def test_further_metrics_are_those_that_do_not_ship_each_once(tmp_path, says):
+    (tmp_path / "m.py").write_text(METRICS)
+    first, second, again, cross = (f"{tmp_path / 'm.py'}:{name}" for name in ("FIRST", "SECOND", "AGAIN", "CROSS"))
+    found = registry.trial_metrics([first, "id", second, first])
+    assert [metric.name for metric in found] == ["first", "second"]
+    with pytest.raises(BadInput, match=says("FIRST", "AGAIN", "'first'")):
+        registry.trial_metrics([first, again])
+    for spec in (cross, "target_similarity"):
+        with pytest.raises(BadInput, match=says(spec, "several trials")):
+            registry.trial_metrics([spec])

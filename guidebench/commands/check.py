@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from guidebench import chosen, digest, registry, seeds
-from guidebench.commands.check_supports import NAMED, supports
+from guidebench.commands.check_supports import NAMED, fewest_people, supports
 from guidebench.commands.finding import Finding, guarded
 from guidebench.engine import isolation, trial
 from guidebench.engine.bench import Bench
@@ -70,9 +70,10 @@ def _findings(spec: str) -> Iterator[Finding]:
         return
 
     bench = Bench(LinearTestbed())
-    asking = dataclasses.replace(_PROTOCOL, retain_named=NAMED if method.needs_retained else 0)
+    people, named = fewest_people(method), NAMED if method.needs_retained else 0
+    asking = dataclasses.replace(_PROTOCOL, identities=2 * people, forget=people, retain_named=named)
     (request,), (another,) = (bench.cast(asking, index).requests for index in (0, 1))
-    (item,) = request.forget
+    item = request.forget[0]
     source = bench.players.generator
     first = _attempt(bench, method, request, request)
     if first.error is None and isinstance(first.result, Generator):

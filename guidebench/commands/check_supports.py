@@ -22,7 +22,7 @@ def supports(method: Unlearner, bench: Bench) -> Finding:
     method: with settings that take seconds. bench: of the analytic testbed.
     """
     declared = method.supports
-    if isinstance(declared, str) or not declared or set(declared) - set(SETTINGS):
+    if not _is_declared(method):
         allowed = ", ".join(SETTINGS)
         return Finding("supports", False, f"supports = {declared!r} is not allowed; give a frozenset of {allowed}")
     for setting, (forget, requests) in SETTINGS.items():
@@ -33,6 +33,17 @@ def supports(method: Unlearner, bench: Bench) -> Finding:
                 return Finding("supports", False, f"{setting} is declared, but asked for {_asked(setting)}: {error}")
     named = f", with {NAMED} people named to keep" if method.needs_retained else ""
     return Finding("supports", True, f"{', '.join(setting for setting in SETTINGS if setting in declared)}{named}")
+
+
+def fewest_people(method: Unlearner) -> int:
+    """How many people the smallest request holds that the method declares to take."""
+    return 2 if _is_declared(method) and not {"single", "sequential"} & method.supports else 1
+
+
+def _is_declared(method: Unlearner) -> bool:
+    """Whether `supports` holds one or more of the settings, and nothing else."""
+    declared = method.supports
+    return isinstance(declared, (set, frozenset)) and bool(declared) and declared <= set(SETTINGS)
 
 
 def _asked(setting: str) -> str:

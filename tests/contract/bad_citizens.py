@@ -279,3 +279,14 @@ class NeedsRetained(Obedient):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         assert request.retain
         return super().unlearn(generator, request, context)
+
+
+@dataclass(frozen=True)
+class OnlyTogether(Obedient):
+    """A good one, which forgets several people at once and nothing else."""
+
+    supports = frozenset({"simultaneous"})
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        _, _, *_ = request.forget
+        return super().unlearn(generator, request, context)

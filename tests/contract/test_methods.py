@@ -124,6 +124,11 @@ def test_a_trial_of_a_method_that_breaks_the_contract_fails_and_the_next_one_is_
     assert paired_cosine(sight.before.vectors[0], sight.after.vectors[0, 0]).min() > 1 - 1e-6
 
 
+def test_a_method_that_forgets_several_people_only_is_asked_for_several() -> None:
+    findings = check_method(bad("OnlyTogether"))
+    assert wrong(findings) == {} and findings[-1].detail == "simultaneous"
+
+
 def test_a_method_that_needs_retained_people_is_given_some() -> None:
     findings = check_method(bad("NeedsRetained"))
     assert wrong(findings) == {}

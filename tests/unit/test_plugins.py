@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib import metadata
 from types import SimpleNamespace
@@ -111,6 +112,16 @@ def test_listing_imports_no_code_of_a_plug_in(kind, file, installed):
     module = file(kind).stem
     installed(kind, own=f"{module}:Mine")
     assert "own" in kind.entries() and module not in sys.modules
+
+
+def test_listing_imports_neither_torch_nor_any_plug_in_that_ships():
+    code = (
+        "import sys; from guidebench import registry; [kind.entries() for kind in registry.KINDS]; "
+        "print([name for name in sys.modules if name.startswith(('torch', 'scipy', 'guidebench.testbeds', "
+        "'guidebench.baselines'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @KINDS

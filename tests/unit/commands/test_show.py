@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from guidebench import protocol, registry, suites
+from guidebench import plugins, protocol, registry, suites
 from guidebench.commands.main import main
 
 KINDS = ("methods", "protocols", "suites", "testbeds", "metrics")
@@ -54,3 +56,26 @@ def test_an_unknown_name_gets_the_closest_of_all_kinds():
         result = guidebench("show", given)
         assert result.exit_code == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 1
         assert f"'{given}'" in result.stderr and f"'{close}'" in result.stderr and "guidebench list" in result.stderr
+
+
+@pytest.mark.parametrize("kind", registry.KINDS, ids=lambda kind: kind.name)
+def test_plug_ins_are_listed_with_where_they_come_from(kind, monkeypatch):
+    point = metadata.EntryPoint("theirs", "a.module:Thing", kind.group)
+    vars(point).update(dist=SimpleNamespace(name="their-package"))
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [point] if group == kind.group else [])
+    listed = CliRunner().invoke(main, ["list", f"{kind.name}s", "--json"])
+    assert json.loads(listed.stdout)["theirs"] == "from their-package"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"), [("id", ['direction = "lower"', "judged = true"]), ("fid_pre", ["judged = false"])]
+)
+def test_a_metric_is_shown_with_its_direction(name, lines):
+    shown = CliRunner().invoke(main, ["show", name]).stdout.splitlines()
+    assert shown[0].startswith(f"# metric {name}: ") and set(lines) <= set(shown)
+
+
+def test_new_metric_names_the_check(tmp_path):
+    done = CliRunner().invoke(main, ["new", "metric", "worst-view", "--folder", str(tmp_path)])
+    assert done.stdout.endswith(f"guidebench check {tmp_path / 'worst_view.py'}:WORST_VIEW\n")
+    assert CliRunner().invoke(main, ["new", "metric", "id"]).exit_code == 2

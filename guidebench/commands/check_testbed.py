@@ -6,7 +6,7 @@ testbed whose files are missing is told so and looked at no further.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import torch
@@ -89,30 +89,35 @@ def _findings(spec: str) -> Iterator[Finding]:
     yield Finding("files", not missing, "; ".join(missing) or "nothing is missing")
     if missing:
         return
-    built = _Built(testbed)
+    yield from _looks(_Built(testbed))
+
+
+def _looks(built: _Built) -> Iterator[Finding]:
+    """What is found by using a testbed."""
+
+    def look(name: str, good: str, complain: Callable[[_Built], str | None]) -> Finding:
+        return guarded(name, good, lambda: complain(built))
+
     for name, good, complain in (
         ("players", "generator, inverter, recogniser and perceptual distance, frozen", _players),
         ("judges", "recognisers and a feature extractor, frozen", _judges),
         ("faces", "people with photographs of the generator's size", _faces),
     ):
-        finding = guarded(name, good, lambda complain=complain: complain(built))  # type: ignore[misc]
-        yield finding
-        if not finding.ok:
-            return  # the others would fail for the same reason
-    for name, good, complain in (
-        ("manifest", "the photo sets have digests that stay", _manifest),
-        ("renders", "finite images of the right shape and range", _renders),
-        ("batches", "one code renders the same alone and among others", _batches),
-        ("noise", "constant noise repeats", _noise),
-        ("inverts", "a latent code of the generator's shape", _inverts),
-        ("trains", "the training recogniser and the perceptual distance have gradients", _trains),
-        ("sees", "unit vectors, and which faces were found", _sees),
-        ("features", "as many numbers per image as declared", _features),
-        ("apart", "no judge shares its weights with a player", _apart),
-        ("again", "built a second time, it renders the same and has the same digests", _again),
-    ):
-        yield guarded(name, good, lambda complain=complain: complain(built))  # type: ignore[misc]
-    yield guarded("trial", "the floor `nothing` is measured, and leaves everybody as they are", lambda: _trial(built))
+        group = look(name, good, complain)
+        yield group
+        if not group.ok:
+            return  # what follows would fail for the same reason
+    yield look("manifest", "the photo sets have digests that stay", _manifest)
+    yield look("renders", "finite images of the right shape and range", _renders)
+    yield look("batches", "one code renders the same alone and among others", _batches)
+    yield look("noise", "constant noise repeats", _noise)
+    yield look("inverts", "a latent code of the generator's shape", _inverts)
+    yield look("trains", "the training recogniser and the perceptual distance have gradients", _trains)
+    yield look("sees", "unit vectors, and which faces were found", _sees)
+    yield look("features", "as many numbers per image as declared", _features)
+    yield look("apart", "no judge shares its weights with a player", _apart)
+    yield look("again", "built a second time, it renders the same and has the same digests", _again)
+    yield look("trial", "the floor `nothing` is measured, and leaves everybody as they are", _trial)
 
 
 def _unfrozen(parts: dict[str, nn.Module]) -> str | None:
@@ -190,11 +195,11 @@ def _manifest(built: _Built) -> str | None:
 
 
 def _renders(built: _Built) -> str | None:
-    rendered, side = built.render(built.codes), built.players.generator.resolution
-    generator = built.players.generator
+    generator, side = built.players.generator, built.players.generator.resolution
     if tuple(built.codes.shape) != (_CODES, generator.num_ws, generator.w_dim):
         wanted = f"({_CODES}, {generator.num_ws}, {generator.w_dim})"
         return f"map() gives {tuple(built.codes.shape)}, not {wanted}"
+    rendered = built.render(built.codes)
     if rendered.dtype != torch.float32 or tuple(rendered.shape) != (_CODES, 3, side, side):
         kind = f"{tuple(rendered.shape)} {rendered.dtype}"
         return f"images are {kind}, not ({_CODES}, 3, {side}, {side}) torch.float32"

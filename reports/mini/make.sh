@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the results in this folder again: sh make.sh RUNS [OPTION …], options as of `guidebench reproduce`.
-# What RUNS holds already is not measured again. Pages that show a file of this folder are brought up to date, too.
+# Trials recorded in RUNS are skipped. Pages that show a file of this folder are brought up to date, too.
 set -eu
 runs=$1
 shift
@@ -40,8 +40,8 @@ columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.jpg"
 
-show README.md table-2.md
-show README.md orderings.md
+show README.md short.md
+show reports/mini/README.md orderings.md
 show docs/instrument.md instrument.md
 show docs/instrument.md sample-count.md
 show docs/presets.md presets.md

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -12,8 +14,7 @@ import pytest
 
 from guidebench.chosen import ChosenMethod
 from guidebench.commands.check import check_method
-from guidebench.commands.check_metric import check_metric
-from guidebench.commands.check_testbed import check_testbed
+from guidebench.commands.check_plugin import check_plugin
 from guidebench.commands.main import main
 from guidebench.metric import Score
 from guidebench.metrics import METRICS
@@ -82,13 +83,34 @@ def test_methods_of_the_tutorial_are_well_behaved(place, tmp_path):
     assert [finding for finding in check_method(f"{file}:{name}") if not finding.ok] == []
 
 
-def test_the_metric_of_the_documentation_keeps_the_contract(tmp_path):
-    (source,) = blocks(ROOT / "docs/metrics.md", "python")
-    (tmp_path / "lost.py").write_text(source)
-    assert [finding for finding in check_metric(f"{tmp_path / 'lost.py'}:LOST_FEATURES") if not finding.ok] == []
+def test_the_method_of_the_readme_is_well_behaved(tmp_path):
+    (source,) = [block for block in blocks(ROOT / "README.md", "python") if "(Unlearner)" in block]
+    file = tmp_path / source.splitlines()[0].removeprefix("# ")
+    file.write_text(source)
+    assert [finding for finding in check_plugin(f"{file}:MyIdea") if not finding.ok] == []
 
 
-def test_the_testbed_of_the_documentation_keeps_the_contract(tmp_path):
-    (source,) = blocks(ROOT / "docs/testbeds.md", "python")
-    (tmp_path / "doodles.py").write_text(source)
-    assert [finding for finding in check_testbed(f"{tmp_path / 'doodles.py'}:DoodleTestbed") if not finding.ok] == []
+def test_the_readme_is_short():
+    """A newcomer reads all of it; the rest is one click away."""
+    words = [word for word in (ROOT / "README.md").read_text().split() if re.search(r"\w", word)]
+    assert len(words) <= 720
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    """Its Python blocks in their order, in one namespace; a block that begins with ``# name.py`` is that file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    logger = logging.getLogger("guidebench")
+    level, modules = logger.level, set(sys.modules)
+    namespace: dict[str, object] = {"__name__": "tutorial"}
+    try:
+        for number, block in enumerate(blocks(ROOT / "docs/tutorial.md", "python"), start=1):
+            if file := re.match(r"# (\w+\.py)\n", block):
+                (tmp_path / file[1]).write_text(block)
+            else:
+                exec(compile(block, f"docs/tutorial.md, block {number}", "exec"), namespace)
+    finally:
+        logger.setLevel(level)
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]

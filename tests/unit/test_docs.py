@@ -90,6 +90,12 @@ def test_the_method_of_the_readme_is_well_behaved(tmp_path):
     assert [finding for finding in check_plugin(f"{file}:MyIdea") if not finding.ok] == []
 
 
+def test_the_testbed_of_its_page_is_well_behaved(tmp_path):
+    (source,) = blocks(ROOT / "docs/testbeds.md", "python")
+    (tmp_path / "my_testbed.py").write_text(source)
+    assert [finding for finding in check_plugin(f"{tmp_path / 'my_testbed.py'}:OneJudge") if not finding.ok] == []
+
+
 def test_the_readme_is_short():
     """A newcomer reads all of it; the rest is one click away."""
     words = [word for word in (ROOT / "README.md").read_text().split() if re.search(r"\w", word)]

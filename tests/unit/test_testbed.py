@@ -8,7 +8,7 @@ import torch
 
 from guidebench.evidence import Seen
 from guidebench.noise import Noise
-from guidebench.testbed import FeatureSource, Recognizer, default_cache
+from guidebench.testbed import FeatureSource, Recognizer
 from guidebench.testbeds.linear import LinearGenerator, LinearTestbed
 
 
@@ -69,11 +69,3 @@ def test_both_conventions_are_put_in_words():
     assert "constant" in corrected and "fresh" in published
     with pytest.raises(KeyError):
         LinearTestbed.switches("others")
-
-
-def test_what_is_made_once_lies_below_guidebench_home_if_there_is_one(monkeypatch, tmp_path):
-    monkeypatch.setenv("GUIDEBENCH_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "cache"
-    monkeypatch.delenv("GUIDEBENCH_HOME")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert default_cache().name == "guidebench" and default_cache() != tmp_path / "cache"

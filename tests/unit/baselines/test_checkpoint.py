@@ -125,7 +125,8 @@ def test_a_loader_is_given_the_file_and_a_copy_of_the_original(kept, tmp_path, l
     result = evaluate(pattern, "--loader", f"{loaders}:Class", out=tmp_path / "runs")
     assert result.exit_code == 0, result.output
     loaded, direct = records(tmp_path / "runs"), records(kept / "runs")
-    assert loaded[0]["scores"] != direct[0]["scores"] and set(loaded[0]["inputs"]) == {"checkpoint", "loader"}
+    assert loaded[0].outcome.scores != direct[0].outcome.scores
+    assert set(loaded[0].spec.inputs) == {"checkpoint", "loader"}
     loaders.write_text(loaders.read_text() + "# changed\n")
     again = evaluate(pattern, "--loader", f"{loaders}:Class", out=tmp_path / "runs")
     assert "2 measured" in again.stderr, "the loader's code is part of the key"

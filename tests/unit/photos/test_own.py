@@ -68,8 +68,8 @@ def test_a_folder_without_people_or_without_photographs_says_what_it_should_hold
     empty.mkdir()
     (bare / "carl").mkdir(parents=True)
     for path, words in (
-        (tmp_path / "nowhere", ["no folder"]),
-        (folder / "bert/1.png", ["no folder"]),
+        (tmp_path / "nowhere", ["folder"]),
+        (folder / "bert/1.png", ["folder"]),
         (empty, ["each person"]),
         (bare, ["carl", ".jpeg", ".png"]),
     ):

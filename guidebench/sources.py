@@ -12,6 +12,7 @@ from guidebench import digest
 from guidebench.errors import BadInput
 
 if TYPE_CHECKING:
+    from guidebench.testbed import Testbed
     from guidebench.unlearner import Unlearner
 
 
@@ -23,10 +24,23 @@ def source_digest(method: Unlearner) -> str:
     """
     from guidebench.unlearner import Unlearner
 
+    return _digest_of(type(method), Unlearner)
+
+
+def testbed_digest(testbed: type[Testbed]) -> str:
+    """SHA-256 of the code of a testbed that somebody brought, as `source_digest`; "" for those that ship."""
+    from guidebench.testbed import Testbed
+
+    ships = testbed.__module__.partition(".")[0] == "guidebench"
+    return "" if ships else _digest_of(testbed, Testbed)
+
+
+def _digest_of(plugin: type, interface: type) -> str:
+    """Of the files of a class and its base classes below an interface."""
     found: dict[Path, None] = {}
     typed: list[str] = []
-    for kind in type(method).__mro__:
-        if issubclass(kind, Unlearner) and kind is not Unlearner:
+    for kind in plugin.__mro__:
+        if issubclass(kind, interface) and kind is not interface:
             if file := _file_of(kind):
                 _add_sources(file, found)
             else:

@@ -48,7 +48,7 @@ def render_trial(
     if not (folder / "generator").is_dir():
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
     spec = record.spec
-    kind = registry.testbed_class(spec.testbed)
+    kind = registry.testbed_class(record.instrument.testbed)
     testbed = kind(device=resolve_device(device), conventions=spec.protocol.conventions)
     players = testbed.players()
     if players.digests["generator"] != spec.weights.get("generator"):

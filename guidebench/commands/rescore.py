@@ -11,10 +11,11 @@ import click
 
 from guidebench import files, registry
 from guidebench.commands import common
-from guidebench.metric import TrialMetric
-from guidebench.metrics import TRIAL_METRICS, score_all
+from guidebench.metric import Score, TrialMetric
+from guidebench.metrics import METRICS, score_all
 from guidebench.store.evidence_files import load_evidence
 from guidebench.store.folders import scan, storage_errors
+from guidebench.store.record import Record
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ _log = logging.getLogger(__name__)
 def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> tuple[int, int]:
     """Rewrites the scores of every measured record below ``directory``. Returns how many changed, of how many.
 
-    metrics: further ones, beside those that are registered. Evidence that cannot be read is logged and its record left
-    as it is. Raises BadInput if there are no records, StorageError if one cannot be written.
+    metrics: further ones, beside those that ship; recorded scores of others stay. Evidence that cannot be read is
+    logged and its record left as it is. Raises BadInput if there are no records, StorageError if one cannot be written.
     """
     stored, corrupt = scan(directory)
     for broken in corrupt:
@@ -34,7 +35,7 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
             continue
         try:
             evidence = load_evidence(item.path / "evidence.npz")
-            scores = tuple(score_all(evidence, (*TRIAL_METRICS.values(), *metrics)))
+            scores = (*(found := score_all(evidence, metrics)), *_others(item.record, found))
             outcome = dataclasses.replace(item.record.outcome, scores=scores)
             text = dataclasses.replace(item.record, outcome=outcome).to_json()
         except Exception as error:  # whatever a damaged file may lead to
@@ -48,6 +49,12 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
     return changed, scored
 
 
+def _others(record: Record, scores: Sequence[Score]) -> list[Score]:
+    """The recorded scores of metrics that are not computed here: those of files that this command was not given."""
+    computed = {score.metric for score in scores} | set(METRICS)
+    return [score for score in record.outcome.scores if score.metric not in computed]
+
+
 @click.command()
 @common.records
 @common.metrics
@@ -56,6 +63,5 @@ def rescore(directory: Path, metrics: tuple[str, ...]) -> None:
 
     They are computed from the evidence of every record below DIRECTORY.
     """
-    further = [metric for metric in map(registry.load_metric, metrics) if isinstance(metric, TrialMetric)]
-    changed, total = rescore_all(directory, further)
+    changed, total = rescore_all(directory, registry.trial_metrics(metrics))
     click.echo(f"{total} records scored from their evidence, {changed} changed")

@@ -152,7 +152,7 @@ def _recorded(
     from guidebench.engine.bench import Bench
     from guidebench.engine.plan import cases, describe
 
-    planned = cases(asked, entrants, describe(Bench(testbed), asked), testbed=testbed.name)
+    planned = cases(asked, entrants, describe(Bench(testbed), asked))
     return Counter((case.spec.protocol.name, case.spec.method.label) for case in planned if case.key in keys)
 
 

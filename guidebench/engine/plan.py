@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from guidebench import sources
 from guidebench.chosen import Entrant, check_fits
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput
@@ -18,6 +19,8 @@ FLOOR_TRIALS = 2  # how many groups of people the floors run on unless all are a
 class Description:
     """What the parent must know of a loaded testbed to plan a run."""
 
+    testbed: str  # its name
+    testbed_code: str  # see `TrialSpec.testbed_code`
     weights: Mapping[str, str]  # SHA-256 of every network, by name
     manifests: Mapping[str, str]  # protocol digest -> manifest
     groups: Mapping[str, Sequence[tuple[tuple[str, ...], ...]]]  # protocol digest -> who is forgotten, by request
@@ -43,6 +46,8 @@ def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
         if protocol.source != RANDOM:
             _check_source(bench, protocol)
     return Description(
+        testbed=bench.testbed.name,
+        testbed_code=sources.testbed_digest(type(bench.testbed)),
         weights=bench.digests,
         manifests={protocol.digest(): bench.manifest(protocol) for protocol in protocols},
         groups={
@@ -73,15 +78,13 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
         )
 
 
-def cases(
-    protocols: Sequence[Protocol], entrants: Sequence[Entrant], description: Description, *, testbed: str
-) -> list[Case]:
+def cases(protocols: Sequence[Protocol], entrants: Sequence[Entrant], description: Description) -> list[Case]:
     """All trials, protocol by protocol: methods by people and seed, floors last.
 
     Raises BadInput if two methods would have one name, or a method does not support what a protocol asks.
     """
     check_entrants(protocols, entrants)
-    return [case for protocol in protocols for case in _cases_of(protocol, entrants, description, testbed)]
+    return [case for protocol in protocols for case in _cases_of(protocol, entrants, description)]
 
 
 def check_entrants(protocols: Sequence[Protocol], entrants: Sequence[Entrant]) -> None:
@@ -100,10 +103,10 @@ def trials_of(entrant: Entrant, protocol: Protocol) -> int:
     return min(protocol.trials, FLOOR_TRIALS) if entrant.few else protocol.trials
 
 
-def _cases_of(protocol: Protocol, entrants: Sequence[Entrant], description: Description, testbed: str) -> list[Case]:
+def _cases_of(protocol: Protocol, entrants: Sequence[Entrant], description: Description) -> list[Case]:
     groups = description.groups[protocol.digest()]
     found = [
-        Case(_spec(protocol, entrant, description, testbed, groups[index], seed), index)
+        Case(_spec(protocol, entrant, description, groups[index], seed), index)
         for entrant in entrants
         for index in range(trials_of(entrant, protocol))
         for seed in protocol.seeds
@@ -117,14 +120,14 @@ def _spec(
     protocol: Protocol,
     entrant: Entrant,
     description: Description,
-    testbed: str,
     requests: tuple[tuple[str, ...], ...],
     seed: int,
 ) -> TrialSpec:
     spec = TrialSpec(
         protocol=protocol,
         method=entrant.chosen,
-        testbed=testbed,
+        testbed=description.testbed,
+        testbed_code=description.testbed_code,
         weights=description.weights,
         manifest=description.manifests[protocol.digest()],
         requests=requests,

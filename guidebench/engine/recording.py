@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from guidebench import environment, images
+from guidebench import environment, images, registry
 from guidebench.engine.bench import Bench
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.trial import Trial
 from guidebench.errors import MethodError
 from guidebench.evidence import Subject
 from guidebench.metric import TrialMetric
-from guidebench.metrics import TRIAL_METRICS, score_all
+from guidebench.metrics import score_all
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import FAILURES, Store, slug, unfinished_prefix
+from guidebench.store.folders import FAILURES, Store, person_folder, unfinished_prefix
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 from guidebench.unlearner import Unlearner
 
@@ -46,7 +46,7 @@ def write_measured(
 
     metrics: further ones, beside those that are registered.
     """
-    scores = tuple(score_all(trial.evidence, (*TRIAL_METRICS.values(), *metrics)))
+    scores = tuple(score_all(trial.evidence, metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
     record = Record(
         spec=spec,
@@ -89,6 +89,7 @@ def _instrument(bench: Bench, spec: TrialSpec) -> Instrument:
     judges, testbed = bench.judges, bench.testbed
     different_people = bench.different_people(spec.protocol)
     return Instrument(
+        testbed=registry.spec_of(type(testbed)),
         caption=testbed.caption,
         conventions=testbed.switches(spec.protocol.conventions),
         features=judges.features.description,
@@ -180,7 +181,7 @@ def _save_pictures(trial: Trial, folder: Path) -> None:
     for place, subject in enumerate(trial.cast.subjects):
         if subject.role != "forget":
             continue
-        own = folder / slug(subject.identity)
+        own = folder / person_folder(subject.identity)
         own.mkdir()
         before, after = trial.scene.before.pictures[place], trial.stages[-1].renders.pictures[place]
         images.save(before[len(before) // 2], own / "before.png")

@@ -255,8 +255,7 @@ def measure(
     started = time.perf_counter()
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants)
-    for spec in options.metrics:
-        registry.load_metric(spec)  # refuses a wrong one before anything starts
+    registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
     conventions = protocols.common_conventions(asked)
     sources = {protocol.source for protocol in asked}
@@ -275,7 +274,7 @@ def measure(
     workers = _workers(options.workers, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
-        planned = cases(asked, entrants, executor.description(), testbed=testbed.name)
+        planned = cases(asked, entrants, executor.description())
         refuse_absent(planned)
         todo = [case for case in planned if options.fresh or not is_measured(store, case.spec)]
         busy = min(executor.workers, max(1, len(todo)))

@@ -105,9 +105,8 @@ class Worker:
 
         from guidebench.engine.bench import Bench
         from guidebench.engine.isolation import exact_float32
-        from guidebench.metric import TrialMetric
         from guidebench.photos.own import FolderFaces
-        from guidebench.registry import load_metric, testbed_class
+        from guidebench.registry import testbed_class, trial_metrics
         from guidebench.store.folders import Store
 
         torch.set_num_threads(1)
@@ -117,8 +116,7 @@ class Worker:
         conventions = common_conventions(setup.protocols)
         testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
         self.bench = Bench(testbed)
-        metrics = [load_metric(spec) for spec in setup.metrics]
-        self.metrics = [metric for metric in metrics if isinstance(metric, TrialMetric)]
+        self.metrics = trial_metrics(setup.metrics)
         if setup.photos is not None:
             self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
 

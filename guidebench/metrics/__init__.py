@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from guidebench.errors import in_one_line
 from guidebench.evidence import Evidence
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
 from guidebench.metrics import collapse, frechet, identity, samples
@@ -15,6 +16,27 @@ CROSS_METRICS: dict[str, CrossMetric] = {metric.name: metric for metric in colla
 METRICS: dict[str, Metric] = {**TRIAL_METRICS, **CROSS_METRICS}  # every column of a table
 
 
-def score_all(evidence: Evidence, metrics: Iterable[TrialMetric] = tuple(TRIAL_METRICS.values())) -> list[Score]:
-    """Every metric's scores of one trial, in the order of the registry."""
-    return [score for metric in metrics for score in metric.compute(evidence)]
+def score_all(evidence: Evidence, further: Iterable[TrialMetric] = ()) -> list[Score]:
+    """Every metric's scores of one trial, in the order of the registry, then those of further metrics.
+
+    further: the user's own. One that raises gives a single score without a value, whose reason says what it raised.
+    """
+    scores = [score for metric in TRIAL_METRICS.values() for score in metric.compute(evidence)]
+    return scores + [score for metric in further for score in _guarded(metric, evidence)]
+
+
+def _guarded(metric: TrialMetric, evidence: Evidence) -> list[Score]:
+    try:
+        return list(metric.compute(evidence))
+    except Exception as error:  # any code may stand in somebody's file; what else was measured stays
+        return [
+            Score(
+                metric=metric.name,
+                judge=None,
+                identity=evidence.group,
+                role="samples",
+                after_request=len(evidence.after),
+                value=None,
+                reason=f"the metric raised {in_one_line(error)}",
+            )
+        ]

@@ -10,7 +10,7 @@ import numpy as np
 from guidebench.errors import BadInput
 from guidebench.reporting import selection
 from guidebench.reporting.figures import Person, contact_sheet
-from guidebench.store.folders import StoredRecord, scan, slug, storage_errors
+from guidebench.store.folders import StoredRecord, person_folder, scan, storage_errors
 
 
 def gallery(
@@ -54,7 +54,7 @@ def gallery(
 
 def _folders(item: StoredRecord) -> dict[str, Path]:
     """Person -> folder of pictures, for everybody whom a trial forgot and who was drawn."""
-    folders = {person: item.path / "pictures" / slug(person) for person in item.record.spec.people}
+    folders = {person: item.path / "pictures" / person_folder(person) for person in item.record.spec.people}
     return {person: folder for person, folder in folders.items() if (folder / "after.png").is_file()}
 
 

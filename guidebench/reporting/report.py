@@ -153,7 +153,7 @@ def _build(
     with_published: bool | None,
     metrics: Mapping[str, Metric] | None,
 ) -> Report:
-    from guidebench.metrics import METRICS
+    from guidebench import registry
 
     if choice.table:  # other protocols of the directory have no place in it
         names = choice.table.protocols
@@ -164,7 +164,7 @@ def _build(
     published = claims.load()
     report = build(
         kept,
-        METRICS if metrics is None else metrics,
+        registry.known_metrics() if metrics is None else metrics,
         choice=choice,
         against=against,
         claims=[] if with_published is False else [table for table in published if table.testbed == testbed],

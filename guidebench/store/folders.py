@@ -59,6 +59,12 @@ def slug(text: str) -> str:
     return name if len(name) <= 100 else f"{name[:87]}-{digest.of_data(text)[:12]}"
 
 
+def person_folder(identity: str) -> str:
+    """The folder of a person's pictures: a `slug` that no other person shares."""
+    name = slug(identity)
+    return name if name == identity else f"{name}-{digest.of_data(identity)[:8]}"
+
+
 def read(folder: str | Path) -> Record:
     """The record in one folder; raises ValueError or OSError."""
     return Record.from_json((Path(folder) / "record.json").read_bytes())

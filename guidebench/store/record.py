@@ -35,6 +35,7 @@ class TrialSpec:
     manifest: str  # digest of the photo set
     requests: tuple[tuple[str, ...], ...]  # the identities that are forgotten, request by request
     seed: int
+    testbed_code: str = ""  # SHA-256 of the files of a testbed that somebody brought; "" for those that ship
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method reads, by name
     precision: str = "float32"
     numerics: int = NUMERICS_VERSION
@@ -46,7 +47,7 @@ class TrialSpec:
             {
                 "protocol": self.protocol.measurement(),
                 "method": self.method.definition(),
-                "testbed": self.testbed,
+                "testbed": [self.testbed, self.testbed_code],
                 "weights": dict(self.weights),
                 "manifest": self.manifest,
                 "requests": [list(people) for people in self.requests],
@@ -86,6 +87,7 @@ class Judge:
 class Instrument:
     """What the testbed says of itself, for captions and footnotes."""
 
+    testbed: str  # where it comes from: registered name, path/to/file.py:Class or module:Class
     caption: str  # what every table made on this testbed must say
     conventions: str  # what the protocol's conventions come to on this testbed, in words
     features: str  # of FID: implementation, resize and layer

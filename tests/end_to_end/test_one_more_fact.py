@@ -19,7 +19,7 @@ CHANGES = {
     ),
     "reporting/scores.py": (
         '    "device": Column(',
-        '    "cores": Column("processors", "int", lambda record: record.environment.cores),\n    "device": Column(',
+        '    "cores": Column("processors", lambda at: at.record.environment.cores, "int"),\n    "device": Column(',
     ),
 }
 
@@ -39,14 +39,15 @@ def test_one_more_recorded_fact_touches_three_core_files(tmp_path):
         (package / file).write_text(text.replace(old, new), encoding="utf-8")
 
     def command(*words):
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "guidebench", *words],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
-            check=True,
-        ).stdout
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     command("run", "--protocol", "smoke", "--method", "nothing", "--testbed", "linear", "--floors", "none")
     lines = command("scores", "runs", "--columns", "cores,metric").splitlines()

@@ -47,7 +47,7 @@ def bench():
 
 def planned(bench, wanted, *entrants):
     wanted = [wanted] if isinstance(wanted, Protocol) else wanted
-    return cases(wanted, entrants, describe(bench, wanted), testbed="linear")
+    return cases(wanted, entrants, describe(bench, wanted))
 
 
 def entrant(spec, **options):

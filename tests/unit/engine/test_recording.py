@@ -62,7 +62,7 @@ def bench():
 
 def case_of(bench, protocol, method) -> Case:
     entrant = chosen.choose_object(method, "linear")
-    return cases([protocol], [entrant], describe(bench, [protocol]), testbed="linear")[0]
+    return cases([protocol], [entrant], describe(bench, [protocol]))[0]
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def method(name):
 def play(executor, *entrants, protocol=SMOKE):
     """Runs all cases; returns what happened."""
     try:
-        todo = cases([protocol], entrants, executor.description(), testbed="linear")
+        todo = cases([protocol], entrants, executor.description())
         return list(executor.run(todo))
     finally:
         executor.close()
@@ -191,7 +191,7 @@ def test_the_callers_main_module_is_as_it_was(setup):
 def test_a_method_whose_files_changed_since_the_plan_fails(setup, tmp_path):
     """The key was computed from other files than those that it would read."""
     executor = InProcess(setup)
-    (case, *_) = cases([SMOKE], [method("Shifts")], executor.description(), testbed="linear")
+    (case, *_) = cases([SMOKE], [method("Shifts")], executor.description())
     changed = dataclasses.replace(case, spec=dataclasses.replace(case.spec, inputs={"weights": "before"}))
     found = finished(executor.run([changed]))["celebahq-0000"]
     assert "changed" in found.reason and found.folder.is_dir()

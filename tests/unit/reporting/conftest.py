@@ -147,6 +147,7 @@ def build_record(
             numerics=numerics,
         ),
         instrument=Instrument(
+            testbed="mini",
             caption=caption,
             conventions="",
             features=features,

@@ -96,6 +96,7 @@ def _record(protocol: Protocol, method: str, person: str, seed: int) -> Record:
             seed=seed,
         ),
         instrument=Instrument(
+            testbed="mini",
             caption="Invented numbers: they measure nothing.",
             conventions="evaluation noise constant and shared before and after, encoder in eval mode",
             features="128 invented features at 64 x 64 (bilinear)",

@@ -30,7 +30,7 @@ def record(*, people="anna b/c", seed=0, **outcome):
             requests=((people,),),
             seed=seed,
         ),
-        instrument=Instrument(caption="", conventions="", features="", real="", judges=()),
+        instrument=Instrument(testbed="linear", caption="", conventions="", features="", real="", judges=()),
         environment=Environment(device="cpu", versions={}, commit=None, created="now"),
         outcome=Outcome(**{"status": "measured", **outcome}),
     )

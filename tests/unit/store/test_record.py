@@ -33,6 +33,7 @@ SCORE = Score(metric="id", judge="plain", identity="anna", role="forget", after_
 RECORD = Record(
     spec=SPEC,
     instrument=Instrument(
+        testbed="linear",
         caption="made up",
         conventions="as corrected",
         features="128 numbers",
@@ -92,6 +93,7 @@ def test_the_key_depends_on_everything_that_decides_the_numbers():
         "protocol": dataclasses.replace(SPEC.protocol, samples=7),
         "method": dataclasses.replace(METHOD, fields={**METHOD.fields, "lr": 0.2}),
         "testbed": "mini",
+        "testbed_code": "c",
         "weights": {"generator": "other", "judge": "j"},
         "manifest": "n",
         "requests": (("bert",),),

@@ -11,15 +11,13 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 import guidebench
 from guidebench import logs
-from guidebench.commands import common
-from guidebench.errors import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, GuidebenchError, unknown_name
+from guidebench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, GuidebenchError, unknown_name
 
 # Command: (module below guidebench.commands and attribute, the first sentence of its help).
 SECTIONS = {
@@ -37,11 +35,11 @@ SECTIONS = {
         "orderings": ("report:orderings", "Show each ordering that GUIDE's paper claims, as measured."),
         "instrument": ("report:instrument", "Show how far the scores themselves can be trusted."),
         "gallery": ("report:gallery", "Draw everyone before and after each method, in one picture."),
-        "render": ("main:render", "Render a person with an unlearned generator that was kept."),
+        "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
     "Write a method": {
         "new": ("new:new", "Write a file to start from."),
-        "check": ("main:check", "Check that a method, metric or testbed keeps its contract."),
+        "check": ("check:check", "Check that a method, metric or testbed keeps its contract."),
     },
     "Look up": {
         "list": ("show:list_command", "List methods, protocols, suites, testbeds and metrics."),
@@ -150,44 +148,3 @@ class Commands(click.Group):
 def main() -> None:
     """Run, judge and compare methods that make a face generator forget a person."""
     logs.show_on_stderr()
-
-
-# These two are here because the files that do their work load torch, and `guidebench check --help` should not.
-
-
-@click.command()
-@click.argument("spec")
-def check(spec: str) -> None:
-    """Check that a method, metric or testbed keeps its contract.
-
-    SPEC is a registered name, path/to/file.py:Name or module:Name. Methods run on the analytic testbed. Exit code 1 if
-    a check fails.
-    """
-    from guidebench.commands.check_plugin import check_plugin
-
-    findings = check_plugin(spec)
-    for finding in findings:
-        detail = f": {finding.detail}" if finding.detail else ""
-        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name}{detail}")
-    failed = sum(not finding.ok for finding in findings)
-    click.echo(f"{len(findings) - failed} of {len(findings)} checks passed")
-    if failed:
-        sys.exit(EXIT_FAILED_TRIALS)
-
-
-@click.command()
-@click.argument("trial", type=common.PATH)
-@click.option("--photo", type=common.PATH, help="A photo to invert (default: the forgotten latent).")
-@click.option("--yaw", "yaws", multiple=True, type=float, default=(0.0,), help="Degrees. Repeat for several views.")
-@click.option("--pitch", type=float, help="Radians (default: the protocol's).")
-@click.option("--out", type=common.PATH, default="render.png", show_default=True, help="The picture to write.")
-@common.device
-def render(trial: Path, **options: Any) -> None:
-    """Render a person with an unlearned generator that was kept.
-
-    The picture also shows the original generator's renders. TRIAL is a directory below OUT/records/ that
-    `guidebench run --keep-generators` wrote.
-    """
-    from guidebench.commands.render import render_trial
-
-    click.echo(f"wrote {render_trial(trial, **options)}")

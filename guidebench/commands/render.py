@@ -1,111 +1,28 @@
-"""Renders people with an unlearned generator that a trial kept: the command that users of such models ask for."""
+"""`guidebench render`."""
 
 from __future__ import annotations
 
-import copy
-import logging
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
-import numpy as np
-import torch
+import click
 
-from guidebench import images, registry, sources
-from guidebench.chosen import ChosenMethod
-from guidebench.engine.isolation import blame_the_method
-from guidebench.environment import resolve_device
-from guidebench.errors import BadInput, MethodError
-from guidebench.noise import Noise
-from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.store import folders
-from guidebench.testbed import Generator
-from guidebench.views import render_views
-
-_log = logging.getLogger(__name__)
+from guidebench.commands import common
 
 
-def render_trial(
-    trial: str | Path,
-    *,
-    photo: str | Path | None,
-    yaws: Sequence[float],
-    pitch: float | None,
-    out: str | Path,
-    device: str,
-) -> Path:
-    """Writes a sheet with the original's and the unlearned generator's renders of one person.
+@click.command()
+@click.argument("trial", type=common.PATH)
+@click.option("--photo", type=common.PATH, help="A photo to invert (default: the forgotten latent).")
+@click.option("--yaw", "yaws", multiple=True, type=float, default=(0.0,), help="Degrees. Repeat for several views.")
+@click.option("--pitch", type=float, help="Radians (default: the protocol's).")
+@click.option("--out", type=common.PATH, default="render.png", show_default=True, help="The picture to write.")
+@common.device
+def render(trial: Path, **options: Any) -> None:
+    """Render a person with an unlearned generator that was kept.
 
-    photo: a photograph to invert, None: the forgotten latent code. yaws: degrees. pitch: radians as in protocols, None:
-    the protocol's. Raises BadInput if the trial kept no generator or its weights are not the testbed's.
+    The picture also shows the original generator's renders. TRIAL is a directory below OUT/records/ that
+    `guidebench run --keep-generators` wrote.
     """
-    folder = Path(trial)
-    try:
-        record = folders.read(folder)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{folder} is not a record: {error}; give a folder below OUT/records/") from None
-    if not (folder / "generator").is_dir():
-        raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
-    spec = record.spec
-    kind = registry.testbed_class(record.instrument.testbed)
-    testbed = kind(device=resolve_device(device), conventions=spec.protocol.conventions)
-    players = testbed.players()
-    if players.digests["generator"] != spec.weights.get("generator"):
-        raise BadInput(f"{folder} was made with other weights of testbed {spec.testbed} than are installed")
-    _check_angles(yaws, pitch)
-    generator = _kept_generator(folder, spec.method, players.generator)
-    rig = players.generator.rig
-    pitch = spec.protocol.pitch if pitch is None else pitch
-    cameras = None
-    if rig is not None:
-        cameras = rig.look_at(torch.tensor([math.radians(yaw) for yaw in yaws]), pitch).to(testbed.device)
-    with torch.no_grad():
-        if photo is None:
-            code = _forgotten_code(folder).to(testbed.device)
-        else:
-            code = players.inverter.invert(images.load(photo, generator.resolution)[None].to(testbed.device))[0]
-        renders = [
-            render_views(model, code, cameras, Noise.constant(), batch=testbed.batch)
-            for model in (players.generator, generator)
-        ]
-    captions = [f"yaw {yaw:g}°" for yaw in yaws]
-    rows = []
-    if photo is not None:
-        picture = images.to_arrays(images.load(photo, generator.resolution)[None])[0]
-        rows.append(Row("photo", [Cell(picture, Path(photo).name)]))
-    for title, views in zip(("original", f"after {spec.method.label}"), renders, strict=True):
-        cells = [Cell(array, caption) for array, caption in zip(images.to_arrays(views), captions, strict=False)]
-        rows.append(Row(title, cells))
-    with folders.storage_errors(Path(out)):
-        sheet(rows, out)
-    return Path(out)
+    from guidebench.engine.kept_generators import render_trial
 
-
-def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
-    if not all(math.isfinite(yaw) and abs(yaw) <= 180 for yaw in yaws):
-        raise BadInput(f"--yaw {max(yaws, key=abs)}: give degrees between -180 and 180")
-    if pitch is not None and not abs(pitch) < 1.5:
-        raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
-
-
-def _kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> Generator:
-    try:
-        method = recorded.build()
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{folder}: the method has no such fields any more: {error}") from None
-    if sources.source_digest(method) != recorded.source_digest:
-        _log.warning("the code of %s has changed since %s was recorded", recorded.name, folder)
-    try:
-        with blame_the_method("its generator cannot be loaded"):
-            return method.load(copy.deepcopy(source), folder / "generator").eval().requires_grad_(False)
-    except MethodError as error:
-        raise BadInput(f"{folder}: {error}") from None
-
-
-def _forgotten_code(folder: Path) -> torch.Tensor:
-    try:
-        with np.load(folder / "latents.npz", allow_pickle=False) as arrays:
-            return torch.from_numpy(arrays["latents"][0])
-    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{folder}/latents.npz cannot be read: {error}; give a --photo instead") from None
+    click.echo(f"wrote {render_trial(trial, **options)}")

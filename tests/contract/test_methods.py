@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from guidebench import chosen, registry
+from guidebench.checks.finding import Finding
+from guidebench.checks.method import check_method
 from guidebench.commands import new
-from guidebench.commands.check import check_method
-from guidebench.commands.finding import Finding
 from guidebench.engine import trial
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, MethodError

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from guidebench import registry
+from guidebench.checks.finding import Finding
+from guidebench.checks.metric import check_metric
+from guidebench.checks.plugin import check_plugin
 from guidebench.commands import new
-from guidebench.commands.check_metric import check_metric
-from guidebench.commands.check_plugin import check_plugin
-from guidebench.commands.finding import Finding
 from guidebench.errors import BadInput
 from guidebench.metric import TrialMetric
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from guidebench import registry
-from guidebench.commands.check_testbed import check_testbed
-from guidebench.commands.finding import Finding
+from guidebench.checks.finding import Finding
+from guidebench.checks.testbed import check_testbed
 
 HERE = Path(__file__).parent
 CHECKS = (

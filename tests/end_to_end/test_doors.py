@@ -87,6 +87,64 @@ def test_all_three_come_from_files(files, instant):
     assert [score.value for score in record.outcome.scores if score.metric == "count"] == [40.0]
 
 
+def test_a_kept_generator_of_a_testbed_in_a_file_is_rendered(files):
+    (files / "testbed.py").write_text(TESTBED.replace("INSTANT", "True"))
+    testbed = f"{files / 'testbed.py'}:Own"
+    words = ("--protocol", str(files / "p.toml"), "--method", "mean-latent", "--testbed", testbed)
+    done = CliRunner().invoke(
+        main, ["run", *words, "--floors", "none", "--keep-generators", "--out", str(files / "runs")]
+    )
+    assert done.exit_code == 0, done.output
+    (stored,), _ = folders.scan(files / "runs")
+    assert stored.record.instrument.testbed == testbed and len(stored.record.spec.testbed_code) == 64
+    drawn = CliRunner().invoke(main, ["render", str(stored.path), "--out", str(files / "x.png")])
+    assert drawn.exit_code == 0 and (files / "x.png").is_file(), drawn.output
+
+
+def test_a_changed_testbed_file_makes_another_trial(files):
+    keys = []
+    for comment in ("", "# changed\n"):
+        (files / "testbed.py").write_text(TESTBED.replace("INSTANT", "False") + comment)
+        done = CliRunner().invoke(
+            main,
+            [
+                *("run", "--protocol", str(files / "p.toml"), "--method", "nothing", "--floors", "none"),
+                *("--testbed", f"{files / 'testbed.py'}:Own", "--workers", "1", "--out", str(files / "runs")),
+            ],
+        )
+        assert "1 measured" in done.stderr, done.output
+        keys.append({item.record.key for item in folders.scan(files / "runs")[0]})
+    assert len(keys[1]) == 2 and keys[0] < keys[1]
+
+
+def test_rescore_adds_a_metric_and_keeps_the_scores_of_one_that_it_is_not_given(files):
+    out, metric = files / "runs", f"{files / 'metric.py'}:COUNT"
+    guidebench.run("smoke", "nothing", "linear", floors="none", out=out)
+
+    def counted(*words):
+        done = CliRunner().invoke(main, ["rescore", str(out), *words])
+        assert done.exit_code == 0, done.output
+        (stored,), _ = folders.scan(out)
+        scores = stored.record.outcome.scores
+        assert len({(score.metric, score.judge) for score in scores}) == len(scores), "nothing stands twice"
+        return done.stdout, [score.value for score in scores if score.metric == "count"]
+
+    assert counted("--metric", metric)[1] == [100.0]
+    said, values = counted()
+    assert values == [100.0] and "0 changed" in said
+
+
+def test_a_metric_that_raises_costs_its_own_score_only(files):
+    (files / "broken.py").write_text(METRIC.replace("    return [", "    raise ValueError('no idea')\n    return ["))
+    result = guidebench.run(
+        "smoke", "nothing", "linear", floors="none", out=files / "runs", metrics=[f"{files / 'broken.py'}:COUNT"]
+    )
+    (stored,), _ = folders.scan(files / "runs")
+    (broken,) = [score for score in stored.record.outcome.scores if score.metric == "count"]
+    assert broken.value is None and "ValueError: no idea" in broken.reason and not result.failed
+    assert any(score.metric == "id" and score.value is not None for score in stored.record.outcome.scores)
+
+
 @pytest.mark.parametrize("name", ["method.py:Mine", "metric.py:COUNT", "testbed.py:Own"])
 def test_all_three_are_shown_and_checked_from_files(files, name):
     (files / "testbed.py").write_text(TESTBED.replace("INSTANT", "True"))

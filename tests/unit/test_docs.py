@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
+from guidebench.checks.method import check_method
+from guidebench.checks.plugin import check_plugin
 from guidebench.chosen import ChosenMethod
-from guidebench.commands.check import check_method
-from guidebench.commands.check_plugin import check_plugin
 from guidebench.commands.main import main
 from guidebench.metric import Score
 from guidebench.metrics import METRICS

@@ -176,3 +176,17 @@ def test_a_helper_that_is_loaded_from_elsewhere_under_the_same_name_is_refused(t
         sources.check_helpers(tmp_path / "mine.py")
     module.__file__ = str(tmp_path / f"{name}.py")
     sources.check_helpers(tmp_path / "mine.py")
+
+
+def test_a_testbed_that_ships_has_no_digest_and_one_in_a_file_that_of_its_files(tmp_path):
+    """Of those that ship, weights and the version of the numerics tell enough."""
+    (tmp_path / "own_testbed.py").write_text(
+        "from guidebench.testbeds.linear import LinearTestbed\nimport beside_own\n"
+        "class Own(LinearTestbed):\n    name = 'own'\n    summary = 'x'\n"
+    )
+    (tmp_path / "beside_own.py").write_text("")
+    own = registry.testbed_class(f"{tmp_path / 'own_testbed.py'}:Own")
+    first = sources.testbed_digest(own)
+    (tmp_path / "beside_own.py").write_text("# changed")
+    assert len(first) == 64 and sources.testbed_digest(own) != first
+    assert sources.testbed_digest(registry.testbed_class("linear")) == ""

@@ -53,6 +53,11 @@ def test_long_names_are_cut_and_stay_different():
     assert len(names) == 3 and max(map(len, names)) == 100
 
 
+def test_no_two_people_share_a_folder_of_pictures():
+    assert folders.person_folder("celebahq-0000") == "celebahq-0000"
+    assert len({folders.person_folder(name) for name in ("a b", "a_b", "a/b", "a?b")}) == 4
+
+
 def test_nothing_appears_if_the_writing_fails(tmp_path):
     target = tmp_path / "records" / "p" / "guide" / "one"
     with pytest.raises(RuntimeError), Store(tmp_path).building(target) as aside:

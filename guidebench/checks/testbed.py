@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from guidebench import registry, seeds
-from guidebench.commands.finding import Finding, guarded
+from guidebench.checks.finding import Finding, guarded
 from guidebench.errors import GuidebenchError, in_one_line
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol

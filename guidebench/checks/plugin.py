@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guidebench import plugins, registry
-from guidebench.commands.finding import Finding
+from guidebench.checks.finding import Finding
 from guidebench.errors import GuidebenchError, unknown_name
 from guidebench.plugins import Kind
 
@@ -31,14 +31,14 @@ def check_plugin(spec: str) -> list[Finding]:
 def _check_of(kind: Kind[Any]) -> Callable[[str], list[Finding]]:
     """The check of a kind; only its own imports are made."""
     if kind is registry.METRIC:
-        from guidebench.commands.check_metric import check_metric
+        from guidebench.checks.metric import check_metric
 
         return check_metric
     if kind is registry.TESTBED:
-        from guidebench.commands.check_testbed import check_testbed
+        from guidebench.checks.testbed import check_testbed
 
         return check_testbed
-    from guidebench.commands.check import check_method
+    from guidebench.checks.method import check_method
 
     return check_method
 

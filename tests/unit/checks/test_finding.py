@@ -2,7 +2,7 @@
 
 import pytest
 
-from guidebench.commands.finding import Finding, guarded
+from guidebench.checks.finding import Finding, guarded
 
 
 def test_no_complaint_is_good_and_a_complaint_is_not():

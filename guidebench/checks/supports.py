@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guidebench.commands.finding import Finding
+from guidebench.checks.finding import Finding
 from guidebench.errors import GuidebenchError
 from guidebench.protocol import Protocol
 from guidebench.unlearner import Unlearner

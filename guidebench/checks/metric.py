@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from guidebench import registry
-from guidebench.commands.finding import Finding, guarded
+from guidebench.checks.finding import Finding, guarded
 from guidebench.errors import GuidebenchError, in_one_line
 from guidebench.evidence import Afterwards, Evidence, Faces, FrechetStatistics, Role, Samples, Seen, Sight, Subject
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric

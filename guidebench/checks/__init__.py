@@ -1,0 +1,1 @@
+"""Whether methods, metrics and testbeds keep their contracts: what `guidebench check` runs."""

@@ -305,6 +305,7 @@ def typed(monkeypatch):
 
     Typed.__module__, Typed.__qualname__ = "__main__", "Typed"
     monkeypatch.setattr(sys.modules["__main__"], "Typed", Typed, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)  # where its text is found
     return Typed
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import numpy as np
+
 from guidebench import registry, sources
 from guidebench.errors import BadInput
 
@@ -42,7 +44,10 @@ class ChosenMethod:
 
     def build(self) -> Unlearner:
         """The method itself; raises BadInput if it cannot be loaded any more."""
-        return with_fields(registry.load_method(self.spec), self.fields)
+        method = registry.load_method(self.spec)
+        lists = {name for name, value in self.fields.items() if isinstance(value, list)}  # as JSON gives back a tuple
+        tuples = {name for name in lists if isinstance(getattr(method, name, None), tuple)}
+        return with_fields(method, {**self.fields, **{name: tuple(self.fields[name]) for name in tuples}})
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,23 @@ def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
     Raises BadInput as `choose`.
     """
     kind = given if inspect.isclass(given) else type(given)
+    sources.check_current(kind)
     spec = registry.spec_of(kind)
     usual, preset = with_preset(registry.checked_method(kind, spec), testbed)
     if inspect.isclass(given):
         return Entrant(usual, _described(usual, spec, usual.name, preset))
-    method = registry.checked_method(given, spec)
+    method = registry.checked_method(_in_plain_numbers(given), spec)
     changed = [name for name in field_names(method) if getattr(method, name) != getattr(usual, name)]
     return Entrant(method, _described(method, spec, labelled(method, changed), preset and not changed))
+
+
+def _in_plain_numbers(method: Any) -> Any:
+    """A method with numpy's scalars, as a sweep over an array gives them, as Python's numbers."""
+    if not dataclasses.is_dataclass(method) or isinstance(method, type):
+        return method
+    values = {item.name: getattr(method, item.name) for item in dataclasses.fields(method) if item.init}
+    plain = {name: value.item() for name, value in values.items() if isinstance(value, np.generic)}
+    return dataclasses.replace(method, **plain) if plain else method
 
 
 def labelled(method: Unlearner, changed: Iterable[str]) -> str:
@@ -95,10 +110,10 @@ def _described(method: Unlearner, spec: str, label: str, preset: bool) -> Chosen
         name=method.name,
         class_name=type(method).__qualname__,
         label=label,
-        fields=dataclasses.asdict(method),  # type: ignore[call-overload]
+        fields={field: getattr(method, field) for field in field_names(method)},
         source_digest=sources.source_digest(method),
         preset=preset,
-        floor=spec in registry.FLOORS,
+        floor=registry.spec_of(type(method)) in registry.FLOORS,
         training_seen=method.training_seen,
     )
 

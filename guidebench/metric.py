@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -28,8 +29,16 @@ class Score:
     lost_after: int = 0  # pairs in which a face was found before, none after
 
     def __post_init__(self) -> None:
-        """Raises ValueError if the value is not finite: what could not be measured is None with a reason."""
-        if self.value is not None and not math.isfinite(self.value):
+        """Turns numpy's numbers into Python's. Raises ValueError if the value is not finite.
+
+        What could not be measured is None with a reason.
+        """
+        for name in ("n", "lost_before", "lost_after", "after_request"):
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
+        if self.value is None:
+            return
+        object.__setattr__(self, "value", float(self.value))
+        if not math.isfinite(self.value):
             raise ValueError(f"{self.metric} of {self.identity} is {self.value}; give None and a reason instead")
 
 
@@ -49,7 +58,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialMetric(Metric):
-    """A metric of one trial: its scores stand in the record."""
+    """A metric of one trial: its scores are in the record."""
 
     compute: Callable[[Evidence], Sequence[Score]] = field(repr=False)
 

@@ -24,6 +24,7 @@ from guidebench.errors import BadInput, in_one_line, unknown_name
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a plug-in
 ALLOWED = "letters, digits, . _ + and -"  # the same in words
+_LOADED = "__guidebench_code__"  # digest of the files of a module when it was loaded
 FILE_MODULE = "guidebench_file_"  # how the names of modules begin that were loaded from a file
 _WRITES = ("method", "metric")  # what `guidebench new` writes
 
@@ -149,10 +150,16 @@ def from_file(spec: str, kind: str) -> Any:
 
 
 def _module_of(path: Path, what: str) -> ModuleType:
-    """The module of a file, imported once. what: the file in messages. Raises BadInput."""
+    """The module of a file, imported again if a file that it consists of has changed. Raises BadInput.
+
+    what: the file in messages.
+    """
     name = f"{FILE_MODULE}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    files, code = sources.files_of(path), sources.code_digest(path)
     if name in sys.modules:
-        return sys.modules[name]
+        if vars(sys.modules[name]).get(_LOADED) == code:
+            return sys.modules[name]
+        _forget(files)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -160,12 +167,21 @@ def _module_of(path: Path, what: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # for the files beside it, at load and later
     sys.modules[name] = module  # dataclasses look their module up by name
+    setattr(module, _LOADED, code)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the file may hold any code
         del sys.modules[name]
         raise BadInput(f"{what} cannot be imported: {in_one_line(error)}") from error
     return module
+
+
+def _forget(files: Sequence[Path]) -> None:
+    """Lets files be imported again, those beside a plug-in, too: a session may edit them between two runs."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).resolve() in files:
+            del sys.modules[name]
 
 
 def _attribute(found: Any, path: str) -> Any:

@@ -34,6 +34,9 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _LIST_COMMAND = "guidebench list protocols"
 
 
+_LATER = {"forget": 1, "requests": 1, "retain_named": 0}  # fields that came after the first records, and their defaults
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A resolved protocol: every number that decides what a trial computes.
@@ -64,7 +67,7 @@ class Protocol:
     def __post_init__(self) -> None:
         """Checks ranges; raises BadInput naming the protocol, the field and what is allowed."""
         for field, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, field) <= most:
+            if type(getattr(self, field)) is not int or not least <= getattr(self, field) <= most:
                 raise self._wrong(field, f"an integer from {least} to {most}")
         if not re.fullmatch(_NAME, self.name):
             raise self._wrong("name", "letters, digits, . _ + and -")
@@ -100,13 +103,6 @@ class Protocol:
         return self.identities // self.people
 
     @property
-    def setting(self) -> str:
-        """What a method must support (`Unlearner.supports`): single, simultaneous or sequential."""
-        if self.requests > 1:
-            return "sequential"
-        return "simultaneous" if self.forget > 1 else "single"
-
-    @property
     def photos(self) -> int:
         """Photographs needed of each forgotten person."""
         return 1 + self.probe_photos
@@ -116,8 +112,12 @@ class Protocol:
         return dataclasses.asdict(self) | {"seeds": list(self.seeds)}
 
     def measurement(self) -> dict[str, Any]:
-        """The fields that decide what one trial computes: neither how many trials there are nor prose."""
-        return {k: v for k, v in self.as_data().items() if k not in ("identities", "seeds", "summary", "title")}
+        """The fields that decide what one trial computes: neither how many trials there are nor prose.
+
+        A field that came later counts only where it differs from its default, so that older records keep their keys.
+        """
+        data = {k: v for k, v in self.as_data().items() if k not in ("identities", "seeds", "summary", "title")}
+        return {k: v for k, v in data.items() if k not in _LATER or v != _LATER[k]}
 
     def digest(self) -> str:
         """SHA-256 of `measurement`; rows of different digests never share a column."""

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
+
 from guidebench import plugins
 from guidebench.digest import of_data
 from guidebench.errors import BadInput, in_one_line
@@ -100,26 +102,27 @@ def known_metrics() -> dict[str, Metric]:
     return found
 
 
-def trial_metrics(specs: Iterable[str]) -> tuple[TrialMetric, ...]:
+def trial_metrics(given: Iterable[str | TrialMetric]) -> tuple[TrialMetric, ...]:
     """Further metrics that every trial of a run is scored by. Those that ship are left out: they are scored anyway.
 
-    specs: as `load_metric` takes them; one that is given twice counts once. Raises BadInput as `load_metric`, if two
-    share a name, and if one is a metric over several trials, of which no single trial has a score.
+    given: as `load_metric` takes them, or objects; one that is given twice counts once. Raises BadInput as
+    `load_metric`, if two share a name, and if one is a metric over several trials: no single trial has a score of it.
     """
     from guidebench.metric import TrialMetric
     from guidebench.metrics import METRICS
 
-    found: dict[str, tuple[str, TrialMetric]] = {}
-    for spec in dict.fromkeys(specs):
-        metric = load_metric(spec)
+    found: dict[str, tuple[object, TrialMetric]] = {}
+    for each in dict.fromkeys(given):
+        metric = load_metric(each) if isinstance(each, str) else each
         if not isinstance(metric, TrialMetric):
-            raise BadInput(f"metric '{spec}' compares several trials, so that no trial has a score of it; leave it out")
-        if metric.name in found:
-            raise BadInput(
-                f"metrics '{found[metric.name][0]}' and '{spec}' are both called '{metric.name}'; rename one"
-            )
+            raise BadInput(f"metric '{each}' compares several trials, so that no trial has a score of it; leave it out")
+        if metric.name in METRICS and metric is not METRICS[metric.name]:
+            raise BadInput(f"metric '{each}' is called '{metric.name}', as one that ships; give it another name")
+        other, known = found.get(metric.name, (each, metric))
+        if known is not metric:
+            raise BadInput(f"metrics '{other}' and '{each}' are both called '{metric.name}'; rename one")
         if metric.name not in METRICS:
-            found[metric.name] = (spec, metric)
+            found[metric.name] = (each, metric)
     return tuple(metric for _, metric in found.values())
 
 
@@ -190,7 +193,9 @@ def _check_method(target: Any, spec: str) -> Unlearner:
         raise BadInput(f"method '{spec}' is not a dataclass; decorate its class with @dataclass(frozen=True)")
     _check_name("method", target, spec)
     try:
-        of_data(dataclasses.asdict(target))
+        values = {item.name: getattr(target, item.name) for item in dataclasses.fields(target) if item.init}
+        if of_data(msgspec.json.decode(msgspec.json.encode(values))) != of_data(values):
+            raise TypeError("it would come back as something else")
     except (TypeError, ValueError) as error:
         raise BadInput(f"method '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
     return target

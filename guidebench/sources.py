@@ -1,12 +1,14 @@
-"""The code that a plug-in consists of: which files, their digest, and what must not stand beside them."""
+"""The code that a plug-in consists of: which files, their digest, and whether it is what was loaded."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 from guidebench import digest
 from guidebench.errors import BadInput
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
     from guidebench.unlearner import Unlearner
 
 
+_PLAIN = (bool, int, float, str, tuple, list, dict)  # values whose repr is what they are
+
+
 def source_digest(method: Unlearner) -> str:
     """SHA-256 of the code that a method consists of: part of a trial's key.
 
-    That is the files of its class and base classes, and the files beside them that these import. What lies elsewhere
+    That is the files of its class and base classes, and the files beside them that these import. Other code
     (installed packages, guidebench itself) is not followed: its versions are recorded.
     """
     from guidebench.unlearner import Unlearner
@@ -48,32 +53,97 @@ def _digest_of(plugin: type, interface: type) -> str:
     return digest.of_data([digest.of_file(path) for path in found] + [digest.of_data(text) for text in typed])
 
 
+def check_current(kind: type) -> None:
+    """Raises BadInput if the file of a class has changed since it was imported: its digest would be of other code."""
+    path = _file_of(kind)
+    if path is None:
+        return
+    try:
+        written = dict(_codes(compile(path.read_bytes(), str(path), "exec", dont_inherit=True)))
+    except (SyntaxError, ValueError):
+        written = {}
+    for function in _functions(kind):
+        if Path(function.__code__.co_filename).name == path.name and written.get(function.__qualname__) not in (
+            function.__code__,
+            None,
+        ):
+            raise BadInput(f"{path} has changed since {kind.__name__} was imported from it; start Python again")
+
+
+def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    """Every function of compiled code by qualified name."""
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield value.co_qualname, value
+            yield from _codes(value)
+
+
 def _file_of(kind: type) -> Path | None:
     """The file of a class; None if it was typed into a notebook or a prompt."""
     try:
         path = Path(inspect.getsourcefile(kind) or "")
-    except TypeError:
+    except (TypeError, OSError):
         return None
     return path if path.is_file() else None
 
 
 def _typed(kind: type) -> str:
-    """The text of a class of a notebook. Raises BadInput if nobody kept it."""
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        raise BadInput(f"the code of {kind.__name__} cannot be read; put it in a file, such as mine.py") from None
+    """The text of a class that was typed into a notebook, and of what its functions name that was typed beside it.
+
+    Raises BadInput if nobody kept the text.
+    """
+    texts: dict[str, str] = {}
+    _add_texts(kind, texts)
+    return "\n".join(f"{name}: {text}" for name, text in sorted(texts.items()))
+
+
+def _add_texts(typed: Any, texts: dict[str, str]) -> None:
+    name = f"{typed.__module__}:{typed.__qualname__}"
+    if name in texts:
+        return
+    values = {key: value for key, value in vars(typed).items() if key[0] != "_" and isinstance(value, _PLAIN)}
+    texts[name] = repr(sorted(values.items()))
+    for function in _functions(typed) if inspect.isclass(typed) else [typed]:
+        try:
+            texts[f"{name}:{function.__qualname__}"] = inspect.getsource(function)
+        except (OSError, TypeError):
+            raise BadInput(f"the code of {typed.__name__} cannot be read; put it in a file, such as mine.py") from None
+        for named in {
+            word for code in (function.__code__, *dict(_codes(function.__code__)).values()) for word in code.co_names
+        }:
+            value = function.__globals__.get(named)
+            if inspect.isfunction(value) or inspect.isclass(value):
+                if value.__module__ == typed.__module__:
+                    _add_texts(value, texts)
+            elif isinstance(value, _PLAIN):
+                texts[f"{typed.__module__}:{named}"] = repr(value)
+
+
+def _functions(kind: type) -> list[FunctionType]:
+    """What a class defines itself, without the functions that dataclasses write."""
+    found = {name: getattr(value, "__func__", value) for name, value in vars(kind).items()}
+    return [
+        function
+        for name, function in found.items()
+        if isinstance(function, FunctionType)
+        and not (name.startswith("__") and inspect.unwrap(function).__code__.co_filename == "<string>")
+    ]
 
 
 def code_digest(path: Path) -> str:
     """SHA-256 of a Python file and the files beside it that it imports."""
+    return digest.of_data([digest.of_file(source) for source in files_of(path)])
+
+
+def files_of(path: Path) -> list[Path]:
+    """A Python file and the files beside it that it imports."""
     found: dict[Path, None] = {}
     _add_sources(path, found)
-    return digest.of_data([digest.of_file(source) for source in found])
+    return list(found)
 
 
 def _add_sources(path: Path, found: dict[Path, None], first: Path | None = None) -> None:
-    """Adds a file and the files beside it that its import statements name, wherever they stand in it.
+    """Adds a file and the files beside it that its import statements name, anywhere in it.
 
     first: the folder of the file with which it began, where packages beside that file find each other by full name.
     """

@@ -124,15 +124,10 @@ def _people(metric: TrialMetric | CrossMetric, cases: Sequence[Case]) -> str | N
 
 
 def _records(metric: TrialMetric | CrossMetric, cases: Sequence[Case]) -> str | None:
-    kinds = {"value": (float, type(None)), "n": (int,), "lost_before": (int,), "lost_after": (int,)}
     for case in cases:
         for score in _scores(metric, case):
-            for field, allowed in kinds.items():
-                value = getattr(score, field)
-                if type(value) not in allowed:
-                    plain = allowed[0].__name__
-                    return f"{case.name}: {field} is a {type(value).__name__}; write {plain}(…) around it"
-                if field != "value" and value < 0:
+            for field in ("n", "lost_before", "lost_after"):
+                if (value := getattr(score, field)) < 0:
                     return f"{case.name}: {field} = {value} of {_of(score)} is below zero"
             json.dumps(dataclasses.asdict(score), allow_nan=False)
     return None

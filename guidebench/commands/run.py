@@ -153,6 +153,8 @@ def _settings(texts: tuple[str, ...]) -> dict[str, str]:
 
 def _table_of(result: Result) -> str:
     """Everything recorded of the run's protocol; if older records do not fit, only what this run asked for."""
+    if not result.measured + result.skipped and len(result.failed) == sum(not event.folder for event in result.failed):
+        return ""  # every worker died before it could record anything
     try:
         return result.brief(everything=True)
     except BadInput as error:
@@ -169,7 +171,8 @@ def _finish(result: Result, table: str) -> None:
     if result.failed:
         parts.append(f"{len(result.failed)} failed (run the same command to retry)")
     click.echo(f"{', '.join(parts)} in {result.seconds:.0f} s; records and pictures: {result.out}/records/", err=True)
-    click.echo(table)
+    if table:
+        click.echo(table)
     if result.failed:
         sys.exit(EXIT_FAILED_TRIALS)
 

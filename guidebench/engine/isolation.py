@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -170,13 +170,32 @@ def torch_settings_restored() -> Iterator[None]:
 
 def exact_float32() -> None:
     """Turns off what multiplies float32 less exactly, by torch's old names and its new: a trial's key says float32."""
-    for library in (torch.backends.cudnn, torch.backends.mkldnn):
-        for place in (library, library.conv, library.rnn):
-            place.fp32_precision = "none"  # type: ignore[union-attr]  # "none": as the place above it
-    torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
+    for place in _precision_places():
+        place.fp32_precision = "none"  # as the place above it
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+def _precision_places() -> list[Any]:
+    """Where torch keeps the precision of float32 products, by its new names; the last is above the others."""
+    libraries: list[Any] = [torch.backends.cudnn, torch.backends.mkldnn]
+    return [place for library in libraries for place in (library, library.conv, library.rnn)] + [torch.backends]
+
+
+@contextlib.contextmanager
+def precision_restored() -> Iterator[None]:
+    """Puts back what `exact_float32` sets, for a process that is not guidebench's own."""
+    product = torch.get_float32_matmul_precision()
+    old: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    allowed = [place.allow_tf32 for place in old]
+    try:
+        yield
+    finally:
+        exact_float32()
+        torch.set_float32_matmul_precision(product)
+        for place, value in zip(old, allowed, strict=True):
+            place.allow_tf32 = value
 
 
 def check_generator(result: object, source: Generator, item: ForgetItem, cameras: Tensor | None) -> Generator:
@@ -189,7 +208,7 @@ def check_generator(result: object, source: Generator, item: ForgetItem, cameras
     if not isinstance(result, Generator):
         kind = "None" if result is None else type(result).__name__
         raise MethodError(f"unlearn() must return a guidebench.testbed.Generator, it returned {kind}")
-    with blame_the_method("the returned generator is no torch module"):
+    with blame_the_method("the returned generator is not a torch module"):
         state = result.eval().requires_grad_(False).state_dict()
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from guidebench import sources
 from guidebench.chosen import Entrant, check_fits
 from guidebench.engine.bench import Bench
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, in_one_line
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.store.record import TrialSpec
 
@@ -28,7 +28,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Case:
-    """One trial to run: plain data, which reaches worker processes."""
+    """One trial to run: plain data, which reaches worker processes and comes back equal."""
 
     spec: TrialSpec
     index: int  # place of its people in the protocol's order
@@ -37,6 +37,10 @@ class Case:
     def key(self) -> str:
         """See `TrialSpec.key`."""
         return self.spec.key
+
+    def __hash__(self) -> int:
+        """Of the key and the row's label: two rows may be one trial."""
+        return hash((self.spec.key, self.spec.method.label))
 
 
 def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
@@ -61,7 +65,7 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
     sources = bench.faces.sources()
     if protocol.source not in sources:
         raise BadInput(
-            f"testbed {bench.testbed.name} has no faces '{protocol.source}' for protocol {protocol.name}; "
+            f"testbed {bench.testbed.name} has no photo set '{protocol.source}' for protocol {protocol.name}; "
             f"it has: {', '.join(sorted(sources))}, random"
         )
     most = sources[protocol.source]
@@ -75,6 +79,12 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
         raise BadInput(
             f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
             f"{most}; give --identities {fitting} or fewer"
+        )
+    kept = protocol.retain + protocol.retain_named
+    if most < protocol.people + kept:
+        raise BadInput(
+            f"protocol {protocol.name} forgets {protocol.people} and keeps {kept} people per trial, but "
+            f"'{protocol.source}' holds {most}; lower retain or retain_named in the protocol file"
         )
 
 
@@ -133,5 +143,9 @@ def _spec(
         requests=requests,
         seed=seed,
     )
-    inputs = entrant.method.for_trial(spec.group, seed).inputs()
+    try:
+        inputs = entrant.method.for_trial(spec.group, seed).inputs()
+    except (Exception, SystemExit) as error:  # a method may hold any code
+        label = entrant.chosen.label
+        raise BadInput(f"for_trial() or inputs() of method {label} fails: {in_one_line(error)}") from error
     return replace(spec, inputs=inputs) if inputs else spec

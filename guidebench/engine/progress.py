@@ -27,7 +27,7 @@ class Progress(Watcher):
         self._done = self._failed = 0
         self._waiting = [case.spec.method.label for case in todo]
         self._several_protocols = len({case.spec.protocol.name for case in todo}) > 1
-        self._running: dict[str, tuple[Case, float, int, dict[str, float]]] = {}
+        self._running: dict[Case, tuple[float, int, dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {}
         self._started = self._last = time.monotonic()
 
@@ -37,11 +37,11 @@ class Progress(Watcher):
         match event:
             case Started(case):
                 self._waiting.remove(case.spec.method.label)
-                self._running[case.key] = (case, now, 0, {})
+                self._running[case] = (now, 0, {})
             case Stepped(case, step, scalars):
-                self._running[case.key] = (case, self._running[case.key][1], step, scalars)
+                self._running[case] = (self._running[case][0], step, scalars)
             case Finished(case):
-                del self._running[case.key]
+                del self._running[case]
                 self._done += 1
                 self._failed += event.reason is not None
                 self._seconds.setdefault(case.spec.method.label, []).append(event.seconds)
@@ -75,7 +75,7 @@ class Progress(Watcher):
 
     def _status(self, now: float) -> str:
         parts = [f"{self._done}/{self._total} trials"]
-        for case, _, step, scalars in self._running.values():
+        for case, (_, step, scalars) in self._running.items():
             steps = case.spec.method.fields.get("steps")
             where = f" step {step}/{steps}" if steps and step else ""
             loss = f" loss {scalars['loss']:.3f}" if "loss" in scalars else ""
@@ -92,7 +92,7 @@ class Progress(Watcher):
         else:  # no trial is done: what the running ones will take if unlearning is all of it
             guesses = [
                 (now - since) * case.spec.method.fields["steps"] / step
-                for case, since, step, _ in self._running.values()
+                for case, (since, step, _) in self._running.items()
                 if step and case.spec.method.fields.get("steps")
             ]
             if not guesses:
@@ -102,6 +102,6 @@ class Progress(Watcher):
         waiting = sum(means.get(label, overall) for label in self._waiting)
         running = sum(
             max(0.0, means.get(case.spec.method.label, overall) - (now - since))
-            for case, since, _, _ in self._running.values()
+            for case, (since, _, _) in self._running.items()
         )
         return (waiting + running) / self._workers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import operator
 import re
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +23,7 @@ from guidebench.engine.recording import is_measured
 from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, MissingAsset, unknown_name
+from guidebench.metric import TrialMetric
 from guidebench.photos.own import SOURCE, list_people
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store.folders import Store
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
     from guidebench.testbed import Testbed
 
 _log = logging.getLogger(__name__)
+_MAIN = "__main__:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Where and how a run works; nothing here changes a number."""
+    """On what, where and how a run works."""
 
     testbed: str = registry.DEFAULT_TESTBED
     out: Path = Path("runs")
@@ -47,7 +50,7 @@ class Options:
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False
-    metrics: tuple[str, ...] = ()  # further ones, as path/to/file.py:METRIC
+    metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
 
 
 class Watcher(ABC):
@@ -164,8 +167,7 @@ def run(
     method that misbehaves fails its own trials only: see ``Result.failed``.
     """
     chosen_options = options_of(testbed, options)
-    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
-    resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
+    resolved = resolve_protocol(protocol, chosen_options, **sizes_of(identities, samples, seeds, conventions))
     entrants = with_floors(choose_methods(methods, settings or {}, chosen_options.testbed), floors, chosen_options)
     return measure((resolved,), entrants, chosen_options, watch)
 
@@ -191,8 +193,7 @@ def evaluate(
     the original generator; "": guidebench's own. name: of the row; None: after the files. Others as in `run`.
     """
     chosen_options = options_of(testbed, options)
-    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
-    resolved = resolve_protocol(protocol, chosen_options, seeds=None if seeds is None else tuple(seeds), **sizes)
+    resolved = resolve_protocol(protocol, chosen_options, **sizes_of(identities, samples, seeds, conventions))
     entrant = choose_checkpoint(checkpoint, loader, name, chosen_options.testbed)
     return measure((resolved,), with_floors([entrant], floors, chosen_options), chosen_options, watch)
 
@@ -215,10 +216,10 @@ def reproduce(
     methods: rows beside the suite's. Others as in `run`.
     """
     chosen_options = options_of(testbed, options)
-    sizes = {"identities": identities, "samples": samples, "conventions": conventions}
-    resolved = suites_.load(str(suite)).resolve(
-        chosen_options.testbed, seeds=None if seeds is None else tuple(seeds), **sizes
-    )
+    if chosen_options.photos is not None:
+        raise BadInput("a suite runs on the photo sets of the testbed; give photos to run() instead")
+    sizes = sizes_of(identities, samples, seeds, conventions)
+    resolved = suites_.load(str(suite)).resolve(chosen_options.testbed, **sizes)
     entrants = suite_entrants(resolved, methods, floors, chosen_options)
     return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
 
@@ -232,20 +233,44 @@ def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str
 
 
 def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
-    """`Options` from keyword arguments; raises BadInput for one that does not exist."""
+    """`Options` from keyword arguments; raises BadInput for one that does not exist or cannot be used."""
     names = [item.name for item in dataclasses.fields(Options)]
     for name in given:
         if name not in names:
             raise unknown_name("option", name, names, command="help(guidebench.run)")
-    paths = {name: Path(given[name]) for name in ("out", "photos") if given.get(name) is not None}
+    if not isinstance(testbed, str) and not inspect.isclass(testbed):
+        raise BadInput(f"testbed = {testbed!r:.80} is neither a name nor a class; give one of these")
+    workers, metrics = given.get("workers"), given.get("metrics", ())
+    if workers is not None and whole("workers", workers) < 0:
+        raise BadInput(f"workers = {workers}: give 0 (this process) or more")
     return Options(
         **{
             **given,
-            **paths,
-            "metrics": tuple(given.get("metrics", ())),
+            **{name: Path(given[name]) for name in ("out", "photos") if given.get(name) is not None},
+            "metrics": (metrics,) if isinstance(metrics, str | TrialMetric) else tuple(metrics),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
+
+
+def whole(name: str, value: Any) -> int:
+    """An argument as an integer, numpy's included; raises BadInput otherwise."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise BadInput(f"{name} = {value!r:.80} is not an integer") from None
+
+
+def sizes_of(
+    identities: int | None, samples: int | None, seeds: Iterable[int] | None, conventions: str | None
+) -> dict[str, Any]:
+    """What is asked for instead of a protocol's own sizes; None: not given."""
+    return {
+        "identities": None if identities is None else whole("identities", identities),
+        "samples": None if samples is None else whole("samples", samples),
+        "seeds": None if seeds is None else tuple(whole("seeds", seed) for seed in seeds),
+        "conventions": conventions,
+    }
 
 
 def measure(
@@ -271,7 +296,7 @@ def measure(
         keep_generators=options.keep_generators,
         metrics=options.metrics,
     )
-    workers = _workers(options.workers, entrants)
+    workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
         planned = cases(asked, entrants, executor.description())
@@ -299,15 +324,17 @@ def measure(
     )
 
 
-def _workers(asked: int | None, entrants: Sequence[Entrant]) -> int | None:
-    """In this process if a method is defined where no other process can import it: in a notebook or a script."""
-    typed = [entrant.chosen for entrant in entrants if entrant.chosen.spec.startswith("__main__:")]
-    if not typed:
-        return asked
-    if asked:
+def _workers(options: Options, entrants: Sequence[Entrant]) -> int | None:
+    """In this process if something is defined where no other process can import it: in a notebook or a script."""
+    specs = [*(entrant.chosen.spec for entrant in entrants), options.testbed]
+    here = [spec.removeprefix(_MAIN) for spec in specs if spec.startswith(_MAIN)]
+    here += [metric.name for metric in options.metrics if not isinstance(metric, str)]
+    if not here:
+        return options.workers
+    if options.workers:
         raise BadInput(
-            f"{typed[0].class_name} is defined in a notebook or script, where worker processes cannot find it; put it "
-            "in a file of its own and import it, or give workers=0"
+            f"{here[0]} is defined in a notebook or script, where worker processes cannot find it; put it in a file "
+            "and name it as path/to/file.py:NAME, or give workers=0"
         )
     return 0
 
@@ -370,7 +397,8 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
     probes = min(resolved.probe_photos, len(people[fewest]) - 1)
     if probes < resolved.probe_photos:
         _log.warning(
-            "%s holds %d of the %d photographs that %s uses, so everybody is probed with %d instead of %d; add some",
+            "%s holds %d of the %d photographs that %s uses, so only %d probe photographs per person are used instead "
+            "of %d; add some",
             *(photos / fewest, probes + 1, resolved.photos, resolved.name, probes, resolved.probe_photos),
         )
     whole = len(people) - len(people) % resolved.people
@@ -381,6 +409,7 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
         source=SOURCE,
         identities=identities or whole,
         retain=min(resolved.retain, len(people) - resolved.people),
+        retain_named=max(0, min(resolved.retain_named, len(people) - resolved.people - resolved.retain)),
         probe_photos=probes,
     )
 

@@ -20,12 +20,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guidebench import errors
 from guidebench.engine.plan import Case, Description, describe
-from guidebench.errors import GuidebenchError, MethodError
+from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.protocol import Protocol, common_conventions
+from guidebench.store.record import TrialSpec
+
+if TYPE_CHECKING:
+    from guidebench.metric import TrialMetric
+    from guidebench.unlearner import Unlearner
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
 _ALLOCATOR = {  # glibc gives large blocks back after each use by default; page faults then dominate small networks
@@ -46,7 +51,7 @@ class Setup:
     protocols: tuple[Protocol, ...]
     photos: Path | None = None  # folder of photographs that replaces the testbed's faces
     keep_generators: bool = False
-    metrics: tuple[str, ...] = ()  # further ones, as `guidebench.registry.load_metric` takes them
+    metrics: tuple[str | TrialMetric, ...] = ()  # further ones, see `guidebench.registry.trial_metrics`
 
 
 @dataclass(frozen=True)
@@ -137,9 +142,7 @@ class Worker:
 
         started, spec = time.perf_counter(), case.spec
         try:
-            method = spec.method.build().for_trial(spec.group, spec.seed)
-            if method.inputs() != spec.inputs:
-                raise MethodError("a file that it reads has changed since the run began; run the command again")
+            method = _as_planned(spec)
             trial = run_trial(self.bench, spec.protocol, method, case.index, spec.seed, report)
         except MethodError as error:
             folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
@@ -156,6 +159,26 @@ class Worker:
         return Finished(case, folder, time.perf_counter() - started, warning=warning)
 
 
+def _as_planned(spec: TrialSpec) -> Unlearner:
+    """The method of a trial; raises MethodError if its code, or a file that it reads, is not what was planned with."""
+    from guidebench import sources
+    from guidebench.engine.isolation import blame_the_method
+
+    try:
+        method = spec.method.build()
+        changed = sources.source_digest(method) != spec.method.source_digest
+    except BadInput as error:
+        raise MethodError(str(error)) from None
+    if changed:
+        raise MethodError("its code has changed since the run began; run the command again")
+    with blame_the_method("its for_trial() or inputs() fails"):
+        method = method.for_trial(spec.group, spec.seed)
+        inputs = method.inputs()
+    if inputs != spec.inputs:
+        raise MethodError("a file that it reads has changed since the run began; run the command again")
+    return method
+
+
 class InProcess(Executor):
     """Runs cases here, one after another: for testbeds on which a trial takes no time."""
 
@@ -164,7 +187,11 @@ class InProcess(Executor):
     def __init__(self, setup: Setup) -> None:
         import torch
 
-        self._threads = torch.get_num_threads()
+        from guidebench.engine.isolation import precision_restored
+
+        self._callers = contextlib.ExitStack()  # the caller's settings of torch
+        self._callers.enter_context(precision_restored())
+        self._callers.callback(torch.set_num_threads, torch.get_num_threads())
         try:
             self._worker = Worker(setup)
         except BaseException:
@@ -189,10 +216,8 @@ class InProcess(Executor):
             yield finished
 
     def close(self) -> None:
-        """Gives the caller's process its threads back."""
-        import torch
-
-        torch.set_num_threads(self._threads)
+        """Gives the caller's process its threads and precision back."""
+        self._callers.close()
 
 
 class Pool(Executor):

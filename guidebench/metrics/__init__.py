@@ -27,7 +27,11 @@ def score_all(evidence: Evidence, further: Iterable[TrialMetric] = ()) -> list[S
 
 def _guarded(metric: TrialMetric, evidence: Evidence) -> list[Score]:
     try:
-        return list(metric.compute(evidence))
+        scores = list(metric.compute(evidence))
+        wrong = [score for score in scores if not isinstance(score, Score) or score.metric != metric.name]
+        if wrong:
+            raise TypeError(f"compute() must return Scores of {metric.name}, it returned {wrong[0]!r:.80}")
+        return scores
     except Exception as error:  # any code may stand in somebody's file; what else was measured stays
         return [
             Score(

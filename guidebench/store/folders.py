@@ -81,7 +81,7 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         raise BadInput(f"{out} is a file; give the directory that holds records/, such as --out of a run")
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
-    stored: dict[str, StoredRecord] = {}
+    stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
     for path in _record_files(root, FAILURES) + _record_files(root, RECORDS):
         try:
@@ -89,7 +89,7 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         except (ValueError, OSError) as error:
             corrupt.append(Corrupt(path.parent, str(error).splitlines()[0]))
         else:
-            stored[record.key] = StoredRecord(record, path.parent)
+            stored[record.key, record.spec.method.label] = StoredRecord(record, path.parent)
     if not stored and not corrupt:
         for above in (root.absolute(), *root.absolute().parents):
             if above.name == RECORDS and any(above.glob("*/*/*/record.json")):

@@ -47,14 +47,15 @@ class TrialSpec:
             {
                 "protocol": self.protocol.measurement(),
                 "method": self.method.definition(),
-                "testbed": [self.testbed, self.testbed_code],
+                "testbed": self.testbed,
                 "weights": dict(self.weights),
                 "manifest": self.manifest,
                 "requests": [list(people) for people in self.requests],
                 "seed": self.seed,
-                "inputs": dict(self.inputs),
                 "precision": self.precision,
                 "numerics": self.numerics,
+                **({"inputs": dict(self.inputs)} if self.inputs else {}),
+                **({"testbed_code": self.testbed_code} if self.testbed_code else {}),
             }
         )
 
@@ -93,7 +94,7 @@ class Instrument:
     features: str  # of FID: implementation, resize and layer
     real: str  # which real images; "": none
     judges: tuple[Judge, ...]  # the first leads
-    weights_version: str | None = None  # of networks that come with the testbed; None: nobody numbers them
+    weights_version: str | None = None  # of networks that come with the testbed; None: they have no version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ class Cost:
     seconds_unlearn: float  # in the method
     seconds_evaluate: float  # of rendering and judging
     seconds_total: float
-    steps: int  # progress reports of the method
+    steps: int  # step number of the method's last report, summed over requests
     trainable: int  # parameters that the method left changed
     peak_memory_bytes: int | None  # most memory during unlearning; None: not known
     memory: str  # what that number is, or why there is none
@@ -176,7 +177,9 @@ class Record:
         except (msgspec.MsgspecError, GuidebenchError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(" ".join(str(error).split()) or "nested too deeply") from None
         if record.key != head.key:
-            raise ValueError(f"its key {head.key[:12]} is not that of what it says it measured, {record.key[:12]}")
+            raise ValueError(
+                f"its key {head.key[:12]} does not match its spec ({record.key[:12]}); was the file edited?"
+            )
         return record
 
 

@@ -6,8 +6,6 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 
-import numpy as np
-
 from guidebench.evidence import Evidence
 from guidebench.metric import Score, TrialMetric
 
@@ -56,8 +54,7 @@ OF_A_LATER_REQUEST = _metric(lambda evidence: _scores(evidence, after_request=3)
 OF_NO_JUDGE = _metric(lambda evidence: _scores(evidence, judge=None)[:1])
 OTHERWISE_CALLED = _metric(lambda evidence: [dataclasses.replace(one, metric="other") for one in _scores(evidence)])
 TWICE = _metric(lambda evidence: _scores(evidence) * 2)
-NUMPY_NUMBERS = _metric(lambda evidence: _scores(evidence, value=np.float32(0.5), reason=None))
-COUNTS_ARRAYS = _metric(lambda evidence: _scores(evidence, n=np.int64(3)))
+COUNTS_BELOW_ZERO = _metric(lambda evidence: _scores(evidence, n=-3))
 REMEMBERS = _metric(lambda evidence: _scores(evidence, value=float(next(_calls)), reason=None))
 ZERO_FOR_MISSING = _metric(
     lambda evidence: [dataclasses.replace(one, value=one.value or 0.0, reason=None) for one in _scores(evidence)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from guidebench.metric import CrossMetric, Score, TrialMetric
@@ -14,6 +15,13 @@ WORDS = {"name": "mine", "title": "Mine", "latex": "M", "direction": "lower", "u
 def test_a_score_that_is_not_finite_is_refused_and_the_cure_named(value):
     with pytest.raises(ValueError, match="id of anna.*None and a reason"):
         dataclasses.replace(SCORE, value=value)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    score = dataclasses.replace(SCORE, value=np.float32(0.5), n=np.int64(3))
+    assert type(score.value) is float and type(score.n) is int and (score.value, score.n) == (0.5, 3)
+    with pytest.raises(TypeError):
+        dataclasses.replace(SCORE, n=1.5)
 
 
 def test_a_missing_score_has_a_reason_and_zero_is_a_score():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import linecache
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -148,16 +150,37 @@ def typed(text):
     return namespace["Typed"]
 
 
-CELL = "@dataclass(frozen=True)\nclass Typed(Nothing):\n    name = 'typed'\n    size: float = {size}\n"
+CELL = """
+RATE = {rate}
+
+def helper(x):
+    return x + {more}
+
+@dataclass(frozen=True)
+class Typed(Nothing):
+    name = "typed"
+    size: float = {size}
+
+    def unlearn(self, generator, request, context):
+        return (lambda: helper(RATE) and generator)()
+"""
+VALUES = {"rate": 1.0, "more": 0, "size": 1.0}
 
 
-def test_a_class_of_a_notebook_is_digested_by_its_text():
-    one, same, other = (sources.source_digest(typed(CELL.format(size=size))()) for size in (1.0, 1.0, 2.0))
-    assert one == same != other
+def test_a_class_of_a_notebook_is_digested_by_its_text_and_what_its_functions_name():
+    first, same = (digest_of_typed(**VALUES) for _ in range(2))
+    others = {digest_of_typed(**{**VALUES, name: 2}) for name in VALUES}
+    assert first == same and len(others | {first}) == 4
+
+
+def digest_of_typed(**values):
+    """Without the name of the cell's module, which differs from cell to cell here."""
+    kind = typed(CELL.format(**values))
+    return sources._typed(kind).replace(kind.__module__, "cell")
 
 
 def test_a_class_whose_text_nobody_kept_is_refused(says):
-    kind = typed(CELL.format(size=1.0))
+    kind = typed(CELL.format(**VALUES))
     linecache.clearcache()
     del sys.modules[kind.__module__]
     with pytest.raises(BadInput, match=says("Typed", "mine.py")):
@@ -190,3 +213,60 @@ def test_a_testbed_that_ships_has_no_digest_and_one_in_a_file_that_of_its_files(
     (tmp_path / "beside_own.py").write_text("# changed")
     assert len(first) == 64 and sources.testbed_digest(own) != first
     assert sources.testbed_digest(registry.testbed_class("linear")) == ""
+
+
+SESSION = """
+from dataclasses import dataclass
+import guidebench
+
+@dataclass(frozen=True)
+class Typed(guidebench.Unlearner):
+    name = "typed"
+
+    def unlearn(self, generator, request, context):
+        return generator
+
+try:
+    result = guidebench.run("smoke", Typed, "linear", floors="none", out=OUT)
+    print("measured", result.measured)
+except guidebench.BadInput as error:
+    print("refused", error)
+"""
+
+
+def run_session(text, words):
+    return subprocess.run([sys.executable, "-c", words], input=text, capture_output=True, text=True, timeout=60)
+
+
+def test_a_method_of_a_notebook_cell_is_run(tmp_path):
+    """As IPython does: the cell is compiled under a name whose lines are kept, and __main__ has no file."""
+    cell = SESSION.replace("OUT", repr(str(tmp_path / "runs")))
+    kernel = (
+        "import linecache, sys\ntext = sys.stdin.read()\n"
+        "linecache.cache['<cell 1>'] = (len(text), None, text.splitlines(True), '<cell 1>')\n"
+        "exec(compile(text, '<cell 1>', 'exec'), vars(sys.modules['__main__']))"
+    )
+    done = run_session(cell, kernel)
+    assert done.stdout.strip() == "measured 1", done.stderr
+
+
+def test_a_method_typed_at_a_prompt_that_keeps_no_text_is_refused_in_one_line(tmp_path):
+    cell = SESSION.replace("OUT", repr(str(tmp_path / "runs")))
+    done = run_session(cell, "import sys; exec(sys.stdin.read(), vars(sys.modules['__main__']))")
+    assert done.stdout.startswith("refused ") and "mine.py" in done.stdout and not done.stderr
+
+
+def test_a_file_that_changed_since_its_class_was_imported_is_refused(tmp_path, monkeypatch, says):
+    body = (
+        "from dataclasses import dataclass\nfrom guidebench.unlearner import Unlearner\n\n\n"
+        "@dataclass(frozen=True)\nclass Imported(Unlearner):\n    name = 'imported'\n\n"
+        "    def unlearn(self, generator, request, context):\n        return generator\n"
+    )
+    path = tmp_path / f"module_{tmp_path.name}.py"
+    path.write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kind = importlib.import_module(path.stem).Imported
+    sources.check_current(kind)
+    path.write_text(body.replace("return generator", "return None"))
+    with pytest.raises(BadInput, match=says(str(path), "Imported")):
+        sources.check_current(kind)

@@ -8,10 +8,14 @@ from guidebench.engine import progress
 from guidebench.engine.workers import Finished, Started, Stepped
 
 
+class Named(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
 def case(group, label="guide", under="ffhq"):
     method = SimpleNamespace(label=label, fields={"steps": 50})
     spec = SimpleNamespace(protocol=SimpleNamespace(name=under), method=method, group=group, seed=0)
-    return SimpleNamespace(key=under + group + label, spec=spec)
+    return Named(spec=spec)
 
 
 def begun(cases, stream):

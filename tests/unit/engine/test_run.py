@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import logging
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,9 +19,11 @@ from guidebench import BadInput, protocol
 from guidebench.baselines.guide import Guide
 from guidebench.baselines.nothing import Nothing
 from guidebench.engine import run as engine
+from guidebench.engine.progress import Progress
 from guidebench.engine.run import Options, Watcher, choose_methods, options_of, resolve_protocol, with_floors
 from guidebench.engine.workers import Finished, Started, Stepped
 from guidebench.errors import MissingAsset
+from guidebench.metric import Score, TrialMetric
 from guidebench.store import folders
 from guidebench.testbeds.linear import LinearTestbed
 from guidebench.unlearner import Unlearner
@@ -421,3 +426,131 @@ def test_a_checkpoint_that_is_absent_fails_its_own_trial(tmp_path):
     (failed,) = result.failed
     assert result.measured == 1 and "celebahq-0001" in failed.reason
     assert {record.spec.method.training_seen for record in recorded(tmp_path / "out")} == {False}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"samples": 1e2}, ["samples", "100.0", "integer"]),
+        ({"identities": "2"}, ["identities", "'2'"]),
+        ({"seeds": [0, 0.5]}, ["seeds", "0.5"]),
+        ({"workers": -1}, ["workers = -1"]),
+        ({"testbed": 5}, ["testbed = 5"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_arguments_of_a_wrong_type_are_refused_by_name(run, options, words, says):
+    with pytest.raises(BadInput, match=says(*words)):
+        run(Nothing, **options)
+
+
+def test_numpys_numbers_are_numbers(run, tmp_path):
+    assert run(Shift(np.float64(0.25)), seeds=np.arange(2), samples=np.int64(30)).measured == 2
+    assert {record.spec.method.fields["size"] for record in recorded(tmp_path)} == {0.25}
+
+
+def test_a_metric_may_be_an_object_which_runs_in_this_process(run, tmp_path, monkeypatch, says):
+    def compute(evidence):
+        (person,) = evidence.forgotten
+        return [
+            Score(
+                metric="mine", judge=None, identity=person.identity, role="forget", after_request=1, value=np.float32(2)
+            )
+        ]
+
+    words = {"title": "Mine", "latex": "M", "direction": "none", "unit": "", "summary": "two", "judged": False}
+    metric = TrialMetric(name="mine", compute=compute, **words)
+    monkeypatch.setattr(LinearTestbed, "instant", False)
+    assert run(Nothing, metrics=metric).measured == 1
+    (record,) = recorded(tmp_path)
+    assert [score.value for score in record.outcome.scores if score.metric == "mine"] == [2.0]
+    with pytest.raises(BadInput, match=says("mine", "workers=0")):
+        run(Nothing, metrics=[metric], workers=2)
+
+
+def test_two_rows_may_be_one_trial_and_both_are_kept(run, tmp_path):
+    """Such as a suite's sweep, one of whose values is the default."""
+    entrants = choose_methods([Shift(), "nothing"], {}, "linear")
+    twin = dataclasses.replace(entrants[0], chosen=dataclasses.replace(entrants[0].chosen, label="shift again"))
+    options = Options(testbed="linear", out=tmp_path / "twins", workers=0)
+    smoke = resolve_protocol("smoke", options, samples=20)
+    heard = io.StringIO()
+    result = engine.measure((smoke,), [*entrants, twin], options, Progress(heard))
+    found = [stored.record for stored in folders.scan(tmp_path / "twins")[0]]
+    assert result.measured == 3 and len({record.key for record in found}) == 2
+    assert sorted(record.spec.method.label for record in found) == ["nothing", "shift again", "shift(size=0.5)"]
+    assert engine.measure((smoke,), [*entrants, twin], options).skipped == 3
+
+
+def test_a_method_whose_code_changes_during_a_run_fails_its_trial(tmp_path, says):
+    """The key is that of the code with which the run was planned."""
+    text = (
+        "from dataclasses import dataclass\nfrom guidebench.unlearner import Unlearner\n\n\n"
+        "@dataclass(frozen=True)\nclass Late(Unlearner):\n    name = 'late'\n\n"
+        "    def unlearn(self, generator, request, context):\n        return generator\n"
+    )
+    (tmp_path / "late.py").write_text(text)
+
+    class Edits(Listener):
+        def begin(self, todo, workers):
+            (tmp_path / "late.py").write_text(text + "# changed\n")
+
+    for workers in (0, 1):
+        (tmp_path / "late.py").write_text(text)
+        result = guidebench.run(
+            *("smoke", f"{tmp_path / 'late.py'}:Late", "linear"),
+            floors="none",
+            samples=20,
+            out=tmp_path / str(workers),
+            workers=workers,
+            watch=Edits(),
+        )
+        (failed,) = result.failed
+        assert re.search("code has changed", failed.reason)
+
+
+def test_an_edited_file_is_loaded_again_in_the_same_session(tmp_path):
+    """As in a notebook: edit, run, edit, run."""
+    path = tmp_path / "edited.py"
+    values = []
+    for by in (0.0, 3.0):
+        path.write_text(
+            "from dataclasses import dataclass\nimport torch\nfrom guidebench.unlearner import Unlearner\n\n\n"
+            "@dataclass(frozen=True)\nclass Edited(Unlearner):\n    name = 'edited'\n\n"
+            "    def unlearn(self, generator, request, context):\n"
+            "        with torch.no_grad():\n"
+            f"            next(generator.parts()['backbone'].parameters()).add_({by})\n"
+            "        return generator\n"
+        )
+        result = guidebench.run(
+            "smoke", f"{path}:Edited", "linear", floors="none", samples=20, out=tmp_path / "runs", workers=0
+        )
+        scores = result.scores
+        values.append(scores[(scores.metric == "id_retain") & (scores.judge == "plain")].value.item())
+    assert values[0] != values[1] and len(recorded(tmp_path / "runs")) == 2
+
+
+def test_a_method_whose_inputs_cannot_be_read_is_refused_before_anything_runs(run, monkeypatch, says):
+    monkeypatch.setattr(Shift, "inputs", lambda self: 1 / 0)
+    with pytest.raises(BadInput, match=says("shift", "ZeroDivisionError")):
+        run(Shift)
+
+
+def test_a_protocol_that_keeps_more_people_than_there_are_is_refused_before_anything_runs(run, says):
+    crowded = dataclasses.replace(resolve_protocol("smoke", Options(testbed="linear")), retain=39, retain_named=1)
+    with pytest.raises(BadInput, match=says("40", "retain_named")):
+        run(Nothing, crowded)
+
+
+def test_a_suite_takes_no_photographs(tmp_path, says):
+    with pytest.raises(BadInput, match=says("photo", "run()")):
+        guidebench.reproduce("table-2", testbed="linear", photos=tmp_path)
+
+
+def test_torch_has_its_precision_back(run):
+    torch.set_float32_matmul_precision("high")
+    try:
+        run(Nothing)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -174,3 +174,16 @@ def test_numbers_come_back_to_the_last_digit():
         RECORD, outcome=Outcome(status="measured", scores=(dataclasses.replace(SCORE, value=value),))
     )
     assert Record.from_json(record.to_json()).outcome.scores[0].value == value
+
+
+def test_fields_that_came_later_leave_the_keys_of_older_records_alone():
+    """A record that was written before there were groups, named people and testbeds in files."""
+    data = json.loads(RECORD.to_json())
+    for name in ("forget", "requests", "retain_named"):
+        del data["spec"]["protocol"][name]
+    for name in ("inputs", "testbed_code"):
+        del data["spec"][name]
+    assert Record.from_json(json.dumps(data)) == RECORD
+    for name, value in (("forget", 2), ("requests", 2), ("retain_named", 1)):
+        protocol = dataclasses.replace(SPEC.protocol, **{name: value})
+        assert dataclasses.replace(SPEC, protocol=protocol).key != SPEC.key

@@ -206,7 +206,7 @@ def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
             raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
         low, high = method.bounds.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high or abs(value) == math.inf:  # an integer may be longer than isfinite() takes
-            raise BadInput(f"{where}: must lie between {low:g} and {high:g}")
+            raise BadInput(f"{where}: must be between {low:g} and {high:g}")
         return value
     if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
         if text not in options:

@@ -39,7 +39,7 @@ class Seen(Generic[Array]):
         return Seen(np.stack([part.vectors for part in parts]), np.stack([part.found for part in parts]))
 
 
-Faces = Seen[np.ndarray]
+SeenFaces = Seen[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Subject:
 class Sight:
     """What one judge saw. S subjects, V views, R requests, F forgotten people, k neighbours each."""
 
-    before: Faces  # (S, V): the original generator's renders
-    after: Faces  # (R, S, V): the unlearned generator's, after each request
-    photo: Faces | None = None  # (S,): the photographs themselves; None under Random
-    neighbours: Faces | None = None  # (R, F, k): frontal renders of codes around each w_u, after; None: not asked for
+    before: SeenFaces  # (S, V): the original generator's renders
+    after: SeenFaces  # (R, S, V): the unlearned generator's, after each request
+    photo: SeenFaces | None = None  # (S,): the photographs themselves; None under Random
+    neighbours: SeenFaces | None = None  # (R, F, k): frontal renders of codes around each w_u, after; None: no such
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Afterwards:
     """What one forgotten person contributes to metrics over several trials: the renders after the last request."""
 
     identity: str
-    faces: dict[str, Faces]  # by judge, (V,)
+    faces: dict[str, SeenFaces]  # by judge, (V,)
     request: int = 1  # the last one
 
 

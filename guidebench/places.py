@@ -43,7 +43,7 @@ def assets_folder() -> Path:
 
 def _home() -> Path | None:
     home = os.environ.get(HOME)
-    return Path(home) if home else None
+    return Path(home).expanduser() if home else None
 
 
 def _data() -> Path:

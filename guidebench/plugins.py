@@ -92,7 +92,7 @@ class Kind(Generic[Found]):
                 f"{self.name} '{entry.name}' of {entry.origin} calls itself '{name}'; give both the same name"
             )
         if any(name == own.name and entry.target != own.target for own in (*self.ships(), *self.unlisted)):
-            raise BadInput(f"{self.name} '{spec}' is called '{name}', as one that ships; give it another name")
+            raise BadInput(f"{self.name} '{spec}' is called '{name}', which ships with guidebench; choose another name")
         return found
 
 

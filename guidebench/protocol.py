@@ -17,7 +17,7 @@ from guidebench import digest, registry
 from guidebench.errors import BadInput, unknown_name
 
 CONVENTIONS = ("corrected", "published")
-RANDOM = "random"  # the source that is no photo set: identities are sampled latent codes
+RANDOM = "random"  # the source that is not a photo set: identities are sampled latent codes
 _BOUNDS = {
     "version": (1, 1_000_000),
     "identities": (1, 100_000),
@@ -214,8 +214,8 @@ def check_overlays(overlays: Iterable[str], origin: str) -> None:
         close = difflib.get_close_matches(testbed, known, n=1, cutoff=0.75)
         if close and testbed not in known:
             raise BadInput(
-                f"{origin}: [on.{testbed}] names no testbed; did you mean [on.{close[0]}]? Call a testbed of your own "
-                "something less alike"
+                f"{origin}: [on.{testbed}] names no registered testbed; did you mean [on.{close[0]}]? If the testbed "
+                "is your own, give it a less similar name"
             )
 
 

@@ -117,7 +117,9 @@ def trial_metrics(given: Iterable[str | TrialMetric]) -> tuple[TrialMetric, ...]
         if not isinstance(metric, TrialMetric):
             raise BadInput(f"metric '{each}' compares several trials, so that no trial has a score of it; leave it out")
         if metric.name in METRICS and metric is not METRICS[metric.name]:
-            raise BadInput(f"metric '{each}' is called '{metric.name}', as one that ships; give it another name")
+            raise BadInput(
+                f"metric '{each}' is called '{metric.name}', which ships with guidebench; choose another name"
+            )
         other, known = found.get(metric.name, (each, metric))
         if known is not metric:
             raise BadInput(f"metrics '{other}' and '{each}' are both called '{metric.name}'; rename one")

@@ -18,7 +18,7 @@ import numpy as np
 from guidebench import registry
 from guidebench.checks.finding import Finding, guarded
 from guidebench.errors import GuidebenchError, in_one_line
-from guidebench.evidence import Afterwards, Evidence, Faces, FrechetStatistics, Role, Samples, Seen, Sight, Subject
+from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Role, Samples, Seen, SeenFaces, Sight, Subject
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
 
 JUDGES = ("first", "second")
@@ -35,7 +35,7 @@ class Case:
     identities: frozenset[str]
     requests: int
 
-    def changed(self, change: Callable[[Faces], Faces]) -> Case:
+    def changed(self, change: Callable[[SeenFaces], SeenFaces]) -> Case:
         """The same with other faces wherever there are faces."""
         return dataclasses.replace(self, given=_with_faces(self.given, change))
 
@@ -169,11 +169,11 @@ def _missing(metric: TrialMetric | CrossMetric, cases: Sequence[Case]) -> str | 
 def _unseen(metric: TrialMetric | CrossMetric, cases: Sequence[Case]) -> str | None:
     rng = np.random.default_rng(7)
 
-    def partly(faces: Faces) -> Faces:
+    def partly(faces: SeenFaces) -> SeenFaces:
         found = faces.found & (np.arange(faces.found.size).reshape(faces.found.shape) % 5 != 0)
         return Seen(faces.vectors, found)
 
-    def otherwise(faces: Faces) -> Faces:
+    def otherwise(faces: SeenFaces) -> SeenFaces:
         return Seen(np.where(faces.found[..., None], faces.vectors, _unit(rng, faces.found.shape)), faces.found)
 
     for case in cases:
@@ -239,7 +239,7 @@ def _everybody(count: int) -> Case:
     return Case(name, given, frozenset(people), requests=2)
 
 
-def _faces(rng: np.random.Generator, *shape: int) -> Faces:
+def _faces(rng: np.random.Generator, *shape: int) -> SeenFaces:
     return Seen(_unit(rng, shape), np.ones(shape, dtype=bool))
 
 
@@ -254,7 +254,7 @@ def _features(rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal((SAMPLES, FEATURES)).astype(np.float32)
 
 
-def _with_faces(given: Any, change: Callable[[Faces], Faces]) -> Any:
+def _with_faces(given: Any, change: Callable[[SeenFaces], SeenFaces]) -> Any:
     """Evidence, or what several trials contribute, with other faces."""
     if isinstance(given, Evidence):
         sights = {
@@ -278,14 +278,14 @@ def _turned(given: Any) -> Any:
     return [dataclasses.replace(one, faces=turned(one.faces)) for one in given]
 
 
-def _parts(sight: Sight) -> tuple[Faces | None, ...]:
+def _parts(sight: Sight) -> tuple[SeenFaces | None, ...]:
     return sight.before, sight.after, sight.photo, sight.neighbours
 
 
 def _arrays(given: Any) -> list[np.ndarray]:
     """Every array of evidence, or of what several trials contribute, in a fixed order."""
     if not isinstance(given, Evidence):
-        faces: list[Faces | None] = [faces for one in given for faces in one.faces.values()]
+        faces: list[SeenFaces | None] = [faces for one in given for faces in one.faces.values()]
         return [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]
     faces = [part for sight in given.sights.values() for part in _parts(sight)]
     found = [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]

@@ -71,5 +71,7 @@ def _unlearn(method: Unlearner, bench: Bench, protocol: Protocol) -> None:
     from guidebench.engine.trial import unlearn
 
     generator = bench.players.generator
-    for request in bench.cast(protocol, 0).requests:
-        generator = unlearn(bench, protocol, method, generator, request, 0, lambda step, scalars: None).generator
+    rows: list[dict[str, float]] = []
+    for number, request in enumerate(bench.cast(protocol, 0).requests, start=1):
+        answer = unlearn(bench, protocol, method, generator, request, number, 0, lambda step, scalars: None, rows)
+        generator = answer.generator

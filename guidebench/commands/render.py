@@ -13,6 +13,7 @@ from guidebench.commands import common
 @click.command()
 @click.argument("trial", type=common.PATH)
 @click.option("--photo", type=common.PATH, help="A photo to invert (default: the forgotten latent).")
+@click.option("--person", help="Whom of several people whom the trial forgot (default: the first).")
 @click.option("--yaw", "yaws", multiple=True, type=float, default=(0.0,), help="Degrees. Repeat for several views.")
 @click.option("--pitch", type=float, help="Radians (default: the protocol's).")
 @click.option("--out", type=common.PATH, default="render.png", show_default=True, help="The picture to write.")

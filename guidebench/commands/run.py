@@ -86,8 +86,8 @@ def run(settings: tuple[str, ...], **options: Any) -> None:
 
     Recorded trials are skipped: run the same command again to resume. Exit code 1 if a trial failed.
     """
+    from guidebench.commands.progress import Progress
     from guidebench.engine import run as engine
-    from guidebench.engine.progress import Progress
 
     result = engine.run(**options, settings=_settings(settings), watch=Progress())
     _finish(result, _table_of(result))
@@ -106,8 +106,8 @@ def evaluate(**options: Any) -> None:
     They are a row of the same table, marked 'training not seen'. {identity} and {seed} in PATTERN are replaced by the
     name of the forgotten person and the repetition.
     """
+    from guidebench.commands.progress import Progress
     from guidebench.engine import run as engine
-    from guidebench.engine.progress import Progress
 
     result = engine.evaluate(**options, watch=Progress())
     _finish(result, _table_of(result))
@@ -126,9 +126,9 @@ def reproduce(context: click.Context, name: str, style: str, dry_run: bool, **op
     Run the missing trials, then print the table in the paper's layout. NAME is a suite (`guidebench list suites`), or
     your own TOML file.
     """
+    from guidebench.commands.progress import Progress
     from guidebench.engine import dry_run as forecasts
     from guidebench.engine import run as engine
-    from guidebench.engine.progress import Progress
 
     if dry_run:
         found, titles = forecasts.of_suite(name, **options)

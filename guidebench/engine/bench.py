@@ -16,12 +16,11 @@ from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sample
 from guidebench.engine.different_people import measure_different_people
 from guidebench.engine.isolation import finite
 from guidebench.errors import BadInput
-from guidebench.evidence import DifferentPeople, Faces, Samples, Seen
+from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
 from guidebench.images import quantise
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.testbed import Faces as Photographs
-from guidebench.testbed import Generator, Judges, Players, Testbed
+from guidebench.testbed import Faces, Generator, Judges, Players, Testbed
 from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
 
 _REMEMBERED = 4  # groups of people whose renders before unlearning are kept in memory
@@ -32,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Renders:
     """What one generator shows of a cast, as far as it is kept."""
 
-    faces: Mapping[str, Faces]  # by judge, (S, V)
+    faces: Mapping[str, SeenFaces]  # by judge, (S, V)
     pictures: Tensor  # (S, P, 3, r, r): the views that picture sheets show
 
 
@@ -41,7 +40,7 @@ class Scene:
     """What all methods that forget the same people share."""
 
     cast: Cast
-    photos: Mapping[str, Faces]  # by judge, (S,): the photographs; empty under Random
+    photos: Mapping[str, SeenFaces]  # by judge, (S,): the photographs; empty under Random
     before: Renders
 
 
@@ -53,7 +52,7 @@ class Bench:
         self.testbed = testbed
         self.players: Players = testbed.players()
         self.judges: Judges = testbed.judges()
-        self.faces: Photographs = testbed.faces()  # may be replaced by the user's photographs
+        self.faces: Faces = testbed.faces()  # may be replaced by the user's photographs
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
         self._scenes: dict[tuple[str, int], Scene] = {}
@@ -126,7 +125,7 @@ class Bench:
         cameras = protocol_cameras(protocol, self.players.generator)
         shown = picture_views(protocol)
         pictures = []
-        seen: dict[str, list[Faces]] = {judge: [] for judge in self.judges.recognizers}
+        seen: dict[str, list[SeenFaces]] = {judge: [] for judge in self.judges.recognizers}
         for place, code in enumerate(cast.latents):
             noise = evaluation_noise(protocol, side, "views", [place])
             images = quantise(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
@@ -139,7 +138,7 @@ class Bench:
         )
 
     @torch.no_grad()
-    def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, Faces] | None:
+    def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, SeenFaces] | None:
         """By judge, (F, k): the neighbours' frontal renders; None if the protocol asks for none."""
         people, count = cast.neighbours.shape[:2]
         if count == 0:
@@ -186,13 +185,13 @@ class Bench:
             ]
 
     @torch.no_grad()
-    def _photos_of(self, cast: Cast) -> Mapping[str, Faces]:
+    def _photos_of(self, cast: Cast) -> Mapping[str, SeenFaces]:
         return {} if cast.photos is None else self._seen(quantise(cast.photos))
 
-    def _seen(self, images: Tensor) -> dict[str, Faces]:
+    def _seen(self, images: Tensor) -> dict[str, SeenFaces]:
         return {judge: recognizer.embed(images).numpy() for judge, recognizer in self.judges.recognizers.items()}
 
-    def _warn_of_no_face(self, cast: Cast, photos: Mapping[str, Faces]) -> None:
+    def _warn_of_no_face(self, cast: Cast, photos: Mapping[str, SeenFaces]) -> None:
         if not photos:
             return
         for number, subject in enumerate(cast.forgotten):

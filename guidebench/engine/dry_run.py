@@ -46,7 +46,7 @@ class Line:
     protocol: str
     label: str
     trials: int
-    recorded: int | None  # None: cannot be told before the testbed's missing files are there
+    recorded: int | None  # None: unknown until the testbed's missing files are there
     seconds: float | None  # of a trial, the median of what was measured; None: nothing was
     basis: str  # which trials the median is of
 
@@ -207,7 +207,7 @@ def typical_seconds(
 
 def lines_of(found: Forecast, titles: Mapping[str, str]) -> list[str]:
     """A forecast as aligned text. titles: label -> what its row is called; others are called by their label."""
-    header = ("protocol", "row", "trials", "recorded", "to run", "s a trial", "estimate", "median of")
+    header = ("protocol", "row", "trials", "recorded", "to run", "s per trial", "estimate", "median of")
     table = [header] + [
         (
             line.protocol,

@@ -1,4 +1,4 @@
-"""Runs a stranger's method so that whatever it does fails one trial and reaches no other.
+"""Runs anybody's method so that whatever it does fails one trial and reaches no other.
 
 It works on copies, its prints go to stderr, process-wide switches are put back, and what it returns is checked.
 """
@@ -238,7 +238,7 @@ def changed_parameters(result: Generator, source: Generator) -> int:
 
 
 def finite(images: Tensor) -> Tensor:
-    """The images; raises MethodError if one is not finite: as a PNG it would be a black picture, which is no result."""
+    """The images; raises MethodError if one is not finite: its PNG would be a black picture, which is not a result."""
     if not bool(torch.isfinite(images).all()):
         raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
     return images
@@ -246,7 +246,7 @@ def finite(images: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def blame_the_method(what: str) -> Iterator[None]:
-    """Whatever a stranger's code raises within the block fails the trial, as a MethodError that says what and where."""
+    """Whatever a user's code raises within the block fails the trial, as a MethodError that says what and where."""
     try:
         yield
     except (MethodError, KeyboardInterrupt):

@@ -30,6 +30,7 @@ def render_trial(
     trial: str | Path,
     *,
     photo: str | Path | None,
+    person: str | None,
     yaws: Sequence[float],
     pitch: float | None,
     out: str | Path,
@@ -37,8 +38,9 @@ def render_trial(
 ) -> Path:
     """Writes a sheet with the original's and the unlearned generator's renders of one person.
 
-    photo: a photograph to invert, None: the forgotten latent code. yaws: degrees. pitch: radians as in protocols, None:
-    the protocol's. Raises BadInput if the trial kept no generator or its weights are not the testbed's.
+    photo: a photograph to invert; None: the latent code of the forgotten person, or of ``person`` among several.
+    yaws: degrees. pitch: radians as in protocols, None: the protocol's. Raises BadInput if the trial kept no generator,
+    forgot nobody of that name, or has other weights than the testbed.
     """
     folder = Path(trial)
     try:
@@ -62,7 +64,7 @@ def render_trial(
         cameras = rig.look_at(torch.tensor([math.radians(yaw) for yaw in yaws]), pitch).to(testbed.device)
     with torch.no_grad():
         if photo is None:
-            code = _forgotten_code(folder).to(testbed.device)
+            code = _forgotten_code(folder, person or spec.people[0]).to(testbed.device)
         else:
             code = players.inverter.invert(images.load(photo, generator.resolution)[None].to(testbed.device))[0]
         renders = [
@@ -103,9 +105,13 @@ def _kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> 
         raise BadInput(f"{folder}: {error}") from None
 
 
-def _forgotten_code(folder: Path) -> torch.Tensor:
+def _forgotten_code(folder: Path, person: str) -> torch.Tensor:
     try:
         with np.load(folder / "latents.npz", allow_pickle=False) as arrays:
-            return torch.from_numpy(arrays["latents"][0])
+            forgotten = [str(name) for name in arrays["identity"][arrays["role"] == "forget"]]
+            codes = arrays["latents"][arrays["role"] == "forget"]
     except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile) as error:
         raise BadInput(f"{folder}/latents.npz cannot be read: {error}; give a --photo instead") from None
+    if person not in forgotten:
+        raise BadInput(f"{folder} forgot nobody called '{person}'; it forgot {', '.join(forgotten)}")
+    return torch.from_numpy(codes[forgotten.index(person)])

@@ -40,7 +40,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         return
     yield peak
     found = resident_peak()
-    peak.bytes, peak.note = found, CPU if found is not None else "not known: the system does not tell peak memory"
+    peak.bytes, peak.note = found, CPU if found is not None else "not known: the system does not report peak memory"
 
 
 def resident_peak() -> int | None:

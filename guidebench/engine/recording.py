@@ -59,7 +59,7 @@ def write_measured(
     with store.building(target) as folder:
         save_evidence(trial.evidence, folder / "evidence.npz", store.shared, aside=unfinished_prefix())
         _save_latents(trial, folder / "latents.npz")
-        _save_progress(_progress_of(trial), folder / "progress.csv")
+        _save_progress([row for stage in trial.stages for row in stage.unlearned.progress], folder / "progress.csv")
         _save_pictures(trial, folder / "pictures")
         if keep_generator:
             warning = _keep_generator(bench, method, trial, folder / "generator")
@@ -152,14 +152,6 @@ def _save_latents(trial: Trial, path: Path) -> None:
         latents=trial.cast.latents.cpu().numpy(),
         neighbours=trial.cast.neighbours.cpu().numpy(),
     )
-
-
-def _progress_of(trial: Trial) -> list[dict[str, float]]:
-    return [
-        {"request": request, **row}
-        for request, stage in enumerate(trial.stages, start=1)
-        for row in stage.unlearned.progress
-    ]
 
 
 def _save_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:

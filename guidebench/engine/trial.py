@@ -22,7 +22,7 @@ from guidebench.engine.cast import Cast
 from guidebench.engine.isolation import blame_the_method, call_method, changed_parameters, check_generator, frozen
 from guidebench.engine.peak_memory import Peak, peak_memory
 from guidebench.errors import MethodError
-from guidebench.evidence import Evidence, Faces, Samples, Seen, Sight
+from guidebench.evidence import Evidence, Samples, Seen, SeenFaces, Sight
 from guidebench.protocol import Protocol
 from guidebench.seeds import Streams
 from guidebench.testbed import Generator
@@ -37,7 +37,7 @@ class Unlearned:
     """A method's answer to one request, checked."""
 
     generator: Generator
-    progress: list[dict[str, float]]  # one row per progress report: step and the method's scalars
+    progress: list[dict[str, float]]  # one row per progress report: request, step and the method's scalars
     seconds: float
     trainable: int  # parameters that differ from the original's
     memory: Peak
@@ -49,7 +49,7 @@ class Stage:
 
     unlearned: Unlearned
     renders: Renders
-    neighbours: Mapping[str, Faces] | None  # by judge, (F, k)
+    neighbours: Mapping[str, SeenFaces] | None  # by judge, (F, k)
     samples: Samples
     seconds: float  # of rendering and judging
 
@@ -75,16 +75,28 @@ class Trial:
         return self.stages[-1].unlearned.generator
 
 
-def run_trial(bench: Bench, protocol: Protocol, method: Unlearner, index: int, seed: int, report: Report) -> Trial:
-    """Measures one method on the people of trial ``index``. Raises MethodError if the method misbehaves."""
+def run_trial(
+    bench: Bench,
+    protocol: Protocol,
+    method: Unlearner,
+    index: int,
+    seed: int,
+    report: Report,
+    progress: list[dict[str, float]] | None = None,
+) -> Trial:
+    """Measures one method on the people of trial ``index``. Raises MethodError if the method misbehaves.
+
+    progress: gets a row for every progress report, also if the method misbehaves later.
+    """
     started = time.perf_counter()
     bench.check_conventions(protocol)
     scene = bench.scene(protocol, index)
-    bench.source_samples(protocol)  # before any stranger's code runs
+    bench.source_samples(protocol)  # before anybody else's code runs
     stages: list[Stage] = []
     generator = bench.players.generator
-    for request in scene.cast.requests:
-        unlearned = unlearn(bench, protocol, method, generator, request, seed, report)
+    rows = [] if progress is None else progress
+    for number, request in enumerate(scene.cast.requests, start=1):
+        unlearned = unlearn(bench, protocol, method, generator, request, number, seed, report, rows)
         stages.append(evaluate(bench, protocol, scene.cast, unlearned))
         generator = unlearned.generator
     with blame_the_method("the method's target() fails"):
@@ -99,17 +111,22 @@ def unlearn(
     method: Unlearner,
     current: Generator,
     request: ForgetRequest,
+    number: int,
     seed: int,
     report: Report,
+    rows: list[dict[str, float]],
 ) -> Unlearned:
-    """Runs a method on a private copy of the current generator and checks what it returns. Raises MethodError."""
-    rows: list[dict[str, float]] = []
+    """Runs a method on a private copy of the current generator and checks what it returns. Raises MethodError.
+
+    number: of the request, from 1. rows: gets one for every progress report.
+    """
+    first = len(rows)
 
     def progress(step: int, **scalars: float) -> None:
         values = {name: float(value) for name, value in scalars.items()}
         if not 0 <= int(step) < 2**53:
             raise MethodError(f"progress() was given step {step}; count steps from 1")
-        rows.append({"step": int(step), **values})
+        rows.append({"request": number, "step": int(step)} | values | {"request": number, "step": int(step)})
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
             raise MethodError(
@@ -128,7 +145,7 @@ def unlearn(
             f"the method changed the {', '.join(changed)}; change only the generator that is passed to unlearn()"
         )
     generator = check_generator(result, source, request.forget[0], protocol_cameras(protocol, source))
-    return Unlearned(generator, rows, elapsed, changed_parameters(generator, source), memory)
+    return Unlearned(generator, rows[first:], elapsed, changed_parameters(generator, source), memory)
 
 
 def make_context(

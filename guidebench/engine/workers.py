@@ -137,13 +137,12 @@ class Worker:
         progress: list[dict[str, float]] = []
 
         def report(number: int, scalars: Any) -> None:
-            progress.append({"step": number, **scalars})
             step(number, dict(scalars))
 
         started, spec = time.perf_counter(), case.spec
         try:
             method = _as_planned(spec)
-            trial = run_trial(self.bench, spec.protocol, method, case.index, spec.seed, report)
+            trial = run_trial(self.bench, spec.protocol, method, case.index, spec.seed, report, progress)
         except MethodError as error:
             folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
             return Finished(case, folder, time.perf_counter() - started, str(error))

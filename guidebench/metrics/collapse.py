@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from guidebench.evidence import Afterwards, Faces, Seen
+from guidebench.evidence import Afterwards, Seen, SeenFaces
 from guidebench.metric import CrossMetric, Score
 from guidebench.metrics.identity import similarity
 
@@ -36,7 +36,7 @@ def _score(one: Afterwards, judge: str, everybody: Sequence[Afterwards]) -> Scor
     return _scored(one, judge, found.value, found.reason, found.n, found.lost_after)
 
 
-def _everywhere(faces: Faces, like: Faces) -> Faces:
+def _everywhere(faces: SeenFaces, like: SeenFaces) -> SeenFaces:
     """The faces against each of several others; what they lack is counted on the other side."""
     return Seen(np.broadcast_to(faces.vectors, like.vectors.shape), np.ones_like(like.found))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guidebench.evidence import Evidence, Faces, Role, Seen, Sight, Subject
+from guidebench.evidence import Evidence, Role, Seen, SeenFaces, Sight, Subject
 from guidebench.metric import Score, TrialMetric
 
 COVERAGE = 0.5  # smallest share of pairs with both faces found for which a mean is given
@@ -47,7 +47,7 @@ class Similarity:
     lost_after: int  # pairs with a face on the first side and none on the second
 
 
-def similarity(first: Faces, second: Faces, reduce: Reduce = np.mean) -> Similarity:
+def similarity(first: SeenFaces, second: SeenFaces, reduce: Reduce = np.mean) -> Similarity:
     """The similarity of paired faces, one entry per pair. reduce: the mean, or the worst case."""
     counted = first.found & second.found
     total, n = counted.size, int(counted.sum())
@@ -60,7 +60,7 @@ def similarity(first: Faces, second: Faces, reduce: Reduce = np.mean) -> Similar
     return Similarity(float(reduce(cosines)), None, n, lost_before, lost_after)
 
 
-Pairs = tuple[Faces, Faces]  # of equal shape: what is compared with what
+Pairs = tuple[SeenFaces, SeenFaces]  # of equal shape: what is compared with what
 
 
 def _score(
@@ -137,8 +137,8 @@ def _survivors(metric: str, role: Role) -> Callable[[Evidence], list[Score]]:
     return compute
 
 
-def _repeated(faces: Faces, shape: tuple[int, ...]) -> Faces:
-    """Faces of leading axes (n,) as pairs for others of leading axes (n, …)."""
+def _repeated(faces: SeenFaces, shape: tuple[int, ...]) -> SeenFaces:
+    """SeenFaces of leading axes (n,) as pairs for others of leading axes (n, …)."""
     vectors = faces.vectors.reshape(*faces.found.shape, *(1 for _ in shape[faces.found.ndim :]), -1)
     found = faces.found.reshape(*faces.found.shape, *(1 for _ in shape[faces.found.ndim :]))
     return Seen(np.broadcast_to(vectors, (*shape, vectors.shape[-1])), np.broadcast_to(found, shape))

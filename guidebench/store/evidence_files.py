@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from guidebench import digest
-from guidebench.evidence import Afterwards, Evidence, Faces, FrechetStatistics, Samples, Seen, Sight, Subject
+from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Samples, Seen, SeenFaces, Sight, Subject
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
@@ -45,7 +45,7 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
     }
     for judge, sight in evidence.sights.items():
         for name in _OF_SIGHT:
-            faces: Faces | None = getattr(sight, name)
+            faces: SeenFaces | None = getattr(sight, name)
             if faces is not None:
                 arrays[f"{judge}/{name}"] = faces.vectors.astype(np.float32)
                 arrays[f"{judge}/{name}/found"] = faces.found
@@ -111,7 +111,7 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     except FileNotFoundError:
         raise UnreadableEvidence(f"{path.name} does not exist") from None
     except KeyError as error:
-        raise UnreadableEvidence(f"{path.name} lacks what was written: {error.args[0]}") from None
+        raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
     except Exception as error:  # whatever a damaged file may lead to
         words = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableEvidence(f"{path.name} is damaged: {words}") from None
@@ -132,7 +132,7 @@ def _sight(arrays: Mapping[str, np.ndarray], judge: str) -> Sight:
     return Sight(before, after, photo, neighbours)
 
 
-def _faces(arrays: Mapping[str, np.ndarray], name: str) -> Faces | None:
+def _faces(arrays: Mapping[str, np.ndarray], name: str) -> SeenFaces | None:
     return Seen(arrays[name], arrays[f"{name}/found"]) if name in arrays else None
 
 

@@ -134,7 +134,7 @@ class Store:
 
     @property
     def shared(self) -> Path:
-        """Where evidence lies that trials have in common."""
+        """Where the evidence that trials share is kept."""
         return self.root / SHARED
 
     def path(self, spec: TrialSpec, *, kind: str = RECORDS) -> Path:

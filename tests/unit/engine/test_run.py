@@ -18,8 +18,8 @@ import guidebench
 from guidebench import BadInput, protocol
 from guidebench.baselines.guide import Guide
 from guidebench.baselines.nothing import Nothing
+from guidebench.commands.progress import Progress
 from guidebench.engine import run as engine
-from guidebench.engine.progress import Progress
 from guidebench.engine.run import Options, Watcher, choose_methods, options_of, resolve_protocol, with_floors
 from guidebench.engine.workers import Finished, Started, Stepped
 from guidebench.errors import MissingAsset

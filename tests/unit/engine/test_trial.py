@@ -170,7 +170,9 @@ def test_each_request_continues_the_generator_of_the_one_before(bench):
             if not torch.equal(moved[name], original[name])
         }
         assert shifts and all(shift == pytest.approx(total, rel=1e-3) for shift in shifts)
-    assert [stage.unlearned.progress for stage in found.stages] == [[{"step": 5, "loss": 1.0}]] * 2
+    assert [stage.unlearned.progress for stage in found.stages] == [
+        [{"request": request, "step": 5, "loss": 1.0}] for request in (1, 2)
+    ]
 
 
 def test_a_group_is_scored_after_each_request_person_by_person(bench):

@@ -4,7 +4,7 @@ import io
 import re
 from types import SimpleNamespace
 
-from guidebench.engine import progress
+from guidebench.commands import progress
 from guidebench.engine.workers import Finished, Started, Stepped
 
 

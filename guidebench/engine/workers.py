@@ -392,8 +392,10 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     except GuidebenchError as error:
         pipe.send(("fatal", type(error).__name__, str(error)))
     except Exception as error:  # a defect of guidebench itself: say where, once
-        traceback.print_exc()
-        pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; please report it"))
+        if "GUIDEBENCH_DEBUG" in os.environ:
+            logging.getLogger(__name__).error("%s", traceback.format_exc())
+        hint = "please report it with the traceback that GUIDEBENCH_DEBUG=1 shows"
+        pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; {hint}"))
 
 
 class _Forwarded(logging.Handler):

@@ -190,10 +190,14 @@ def wilcoxon(differences: Sequence[float]) -> SignFlip | None:
 
 
 def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:
-    """The scores of one metric under one judge (None: the metric has none), after the last request of each trial."""
+    """The scores of one metric under one judge (None: the metric has none), each person's last one of each trial.
+
+    Most metrics look at everybody after every request; what is looked at once only, such as the inversion, has one
+    score after the request that named the person.
+    """
     of_judge = frame["judge"].isna() if judge is None else frame["judge"] == judge
     scores = frame[(frame["metric"] == metric) & of_judge]
-    last = scores.groupby("key")["after_request"].transform("max")
+    last = scores.groupby(["key", "identity"])["after_request"].transform("max")
     return scores[scores["after_request"] == last]
 
 

@@ -63,12 +63,16 @@ def test_one_identity_has_no_spread_and_none_has_no_mean(make_record, make_score
     assert _summary([_record(make_record, make_score, "guide", "a", 0.4)], metric="id_others") is None
 
 
-def test_select_takes_the_scores_after_the_last_request_of_each_trial(make_record, make_score):
-    """Nobody is counted with what was seen before the last request, be it their own request or not."""
+def test_select_takes_each_persons_last_score_of_a_trial(make_record, make_score):
+    """A metric that looks at everybody after every request counts once; one that looks once, at whom it looks."""
     scores = [make_score("id", value, after_request=place) for place, value in enumerate((0.9, 0.1), start=1)]
     assert _summary([make_record("guide", "a", scores=scores)]).mean == pytest.approx(0.1)
-    scores = [make_score("id", 0.9, after_request=1), make_score("id", 0.1, identity="b", after_request=2)]
-    assert _summary([make_record("guide", requests=[["a"], ["b"]], scores=scores)]).mean == pytest.approx(0.1)
+    scores = [
+        make_score("inversion", value, identity=who, after_request=place)
+        for who, value, place in (("a", 0.9, 1), ("b", 0.1, 2))
+    ]
+    found = _summary([make_record("guide", requests=[["a"], ["b"]], scores=scores)], metric="inversion")
+    assert found.mean == pytest.approx(0.5) and found.scores == 2
 
 
 def _together(make_record, make_score, method, people, values, seed=0):

@@ -13,8 +13,8 @@ from guidebench.commands import common
 from guidebench.errors import BadInput
 
 _SCORE_COLUMNS = (
-    "testbed,protocol,conventions,label,identity,seed,metric,judge,value,reason,n,lost_before,lost_after,"
-    "seconds_unlearn,seconds_total,numerics,weights_version,weights_digest,key"
+    "testbed,protocol,conventions,label,group,identity,seed,after_request,metric,judge,role,value,reason,n,"
+    "lost_before,lost_after,seconds_unlearn,seconds_total,numerics,weights_version,weights_digest,key"
 )
 _testbed = click.option("--testbed", help="Only records of this testbed.")
 _conventions = click.option("--conventions", help="Only records of these conventions.")
@@ -99,6 +99,8 @@ def scores(directory: Path, columns: str) -> None:
 
 @click.command()
 @common.records
+@_testbed
+@_conventions
 @_one_protocol
 @_weights
 def orderings(directory: Path, **chosen: str | None) -> None:
@@ -129,9 +131,11 @@ def instrument(directory: Path, **options: Any) -> None:
 
 @click.command()
 @common.records
+@_testbed
+@_conventions
 @_one_protocol
 @click.option("--method", "methods", multiple=True, help="Methods in the order of their rows (default: all).")
-@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N identities.")
+@click.option("--first", type=click.IntRange(min=1), metavar="N", help="Only the first N people.")
 @_weights
 @click.option("--out", type=common.PATH, default="gallery.png", show_default=True, help="The picture to write.")
 def gallery(directory: Path, **options: Any) -> None:

@@ -19,18 +19,20 @@ def gallery(
     *,
     protocol: str | None,
     methods: Sequence[str] = (),
+    testbed: str | None = None,
+    conventions: str | None = None,
     weights: str | None = None,
     first: int | None = None,
 ) -> Path:
     """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot, without floors.
 
-    Of several seeds the lowest is shown. protocol, weights: which, if the records hold several. methods: labels in the
-    order of their rows; none: all, as recorded. first: only that many people, by name. Raises BadInput if there is
-    nothing to show or a choice is missing, StorageError if ``out`` cannot be written.
+    Of several seeds the lowest is shown. protocol, testbed, conventions, weights: which, if the records hold several.
+    methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name. Raises
+    BadInput if there is nothing to show or records do not belong together, StorageError if ``out`` cannot be written.
     """
-    stored = selection.Filter(weights=weights).apply(scan(directory)[0], directory)
+    chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
+    stored = chosen.apply(scan(directory)[0], directory)
     stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
-    stored = [item for item in stored if protocol in (None, item.record.spec.protocol.name)]
     known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
     shown = [item for item in stored if item.record.spec.method.label in wanted and _folders(item)]
@@ -38,10 +40,7 @@ def gallery(
         raise BadInput(
             f"{directory} holds no pictures of {', '.join(wanted) or 'any method'}; it has: {', '.join(known)}"
         )
-    variants = sorted({f"{item.record.spec.protocol.name} on {item.record.spec.testbed}" for item in shown})
-    if len(variants) > 1:
-        raise BadInput(f"{directory} holds {', '.join(variants)}; choose one with --protocol, or another directory")
-    selection.check_one_set_of_weights([item.record for item in shown])
+    shown = selection.of_one_protocol(shown, selection.Filter(), directory)
     record = shown[0].record
     numbered = record.instrument.weights_version
     version = f", weights version {numbered}" if numbered else ""

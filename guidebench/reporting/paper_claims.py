@@ -69,12 +69,20 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def orderings(directory: str | Path, protocol: str | None = None, weights: str | None = None) -> str:
+def orderings(
+    directory: str | Path,
+    *,
+    testbed: str | None = None,
+    conventions: str | None = None,
+    protocol: str | None = None,
+    weights: str | None = None,
+) -> str:
     """A Markdown table of the paper's orderings as found in the records below ``directory``.
 
-    protocol, weights: which, if the records hold several. Raises BadInput if there is nothing to compare.
+    testbed, conventions, protocol, weights: which, if the records hold several. Raises BadInput if there is
+    nothing to compare.
     """
-    chosen = selection.Filter(protocol=protocol, weights=weights)
+    chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
     frame = frames.from_records(selection.of_one_protocol(frames.read(directory).records, chosen, directory))
     found = findings(frame)
     if not found:

@@ -92,7 +92,7 @@ def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[Stor
 
 def brief(
     directory: str | Path,
-    protocol_digest: str,
+    protocol_digest: str | Sequence[str],
     *,
     testbed: str,
     keys: Collection[str] | None = None,
@@ -100,19 +100,26 @@ def brief(
 ) -> str:
     """What a run prints last: one table of one protocol in 80 columns, and the command that prints everything.
 
-    testbed, keys: take only records of this testbed, or with these trial keys; other records of the directory with the
-    same protocol join the table. metrics: titles and directions, None for the registered ones. Raises BadInput as
-    `report`.
+    protocol_digest: of several protocols, one table after another; the directory is read once. testbed, keys: take only
+    records of this testbed, or with these trial keys; other records of the directory with the same protocol join the
+    table. metrics: titles and directions, None for the registered ones. Raises BadInput as `report`.
     """
     found = _load(directory, selection.Filter(), keys)
+    digests = [protocol_digest] if isinstance(protocol_digest, str) else protocol_digest
+    return "\n\n".join(_brief(found, directory, digest, testbed, metrics) for digest in digests)
+
+
+def _brief(
+    found: scores.Loaded, directory: str | Path, digest: str, testbed: str, metrics: Mapping[str, Metric] | None
+) -> str:
     records = [
         stored
         for stored in found.records
-        if stored.record.spec.protocol.digest() == protocol_digest and stored.record.spec.testbed == testbed
+        if stored.record.spec.protocol.digest() == digest and stored.record.spec.testbed == testbed
     ]
     if not records:
         raise BadInput(
-            f"no records of protocol {protocol_digest[:12]} in {directory}; `guidebench report {directory}` shows all"
+            f"no records of protocol {digest[:12]} in {directory}; `guidebench report {directory}` shows all"
         )
     choice = resolve("brief", records)
     table = render(_build(replace(found, records=records), directory, choice, None, False, metrics), "terminal")
@@ -159,7 +166,7 @@ def _build(
         names = choice.table.protocols
         found = replace(found, records=[s for s in found.records if s.record.spec.protocol.name in names])
     kept, superseded = selection.without_superseded(found.records)
-    selection.check_unmixed(kept, directory)
+    selection.check_unmixed(kept)
     testbed = kept[0].record.spec.testbed
     published = claims.load()
     report = build(

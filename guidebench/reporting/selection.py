@@ -170,22 +170,23 @@ def _place(record: Record) -> tuple[object, ...]:
 # Refusals --------------------------------------------------------------------------------------------------------
 
 
-def check_unmixed(records: Sequence[StoredRecord], directory: object) -> None:
+def check_unmixed(records: Sequence[StoredRecord]) -> None:
     """Raises BadInput if rows of these records would share a column although they measured different things.
 
     One table holds one testbed, one set of conventions, one version of the numerics, one set of weights and real
     images, and per protocol one digest and one photo set. The message names what is mixed and how to separate it.
     """
     plain = [stored.record for stored in records]
-    _one(plain, "testbeds", lambda record: record.spec.testbed, _choice(directory, "--testbed"))
-    _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice(directory, "--conventions"))
+    _one(plain, "testbeds", lambda record: record.spec.testbed, _choice("--testbed"))
+    _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice("--conventions"))
     _one(plain, "versions of the numerics", lambda record: str(record.spec.numerics), _apart)
-    check_one_set_of_weights(plain)
+    for name in sorted({name for record in plain for name in record.spec.weights}):
+        _one_set_of_weights(name, [record for record in plain if name in record.spec.weights])
     _one([record for record in plain if record.instrument.features], "FID features", _features, _apart)
     _one([record for record in plain if record.instrument.real], "real images", _real_images, _apart)
     for protocol in sorted({record.spec.protocol.name for record in plain}):
         having = [record for record in plain if record.spec.protocol.name == protocol]
-        _one_protocol(having, protocol, directory)
+        _one_protocol(having, protocol)
         _one(having, f"photo sets of {protocol}", lambda record: record.spec.manifest[:_SHORT], _apart)
 
 
@@ -195,12 +196,6 @@ def _features(record: Record) -> str:
 
 def _real_images(record: Record) -> str:
     return record.instrument.real
-
-
-def check_one_set_of_weights(records: Sequence[Record]) -> None:
-    """Raises BadInput if a network has other weights in one record than in another, naming it and its digests."""
-    for name in sorted({name for record in records for name in record.spec.weights}):
-        _one_set_of_weights(name, [record for record in records if name in record.spec.weights])
 
 
 def _one_set_of_weights(name: str, records: Sequence[Record]) -> None:
@@ -213,7 +208,7 @@ def _one_set_of_weights(name: str, records: Sequence[Record]) -> None:
     def advice(_: list[str]) -> str:
         by_version = all(versions.values()) and len({*versions.values()}) == len(versions)
         chosen = sorted(versions.values() if by_version else versions)
-        return f"choose one: {' or '.join(f'--weights {text}' for text in chosen)}"
+        return _choice("--weights")(chosen)
 
     _one(records, f"weights of {name}", shown, advice)
 
@@ -224,7 +219,7 @@ def of_one_protocol(records: Sequence[StoredRecord], chosen: Filter, directory: 
     Raises BadInput if they are not, with the option or the step that separates them.
     """
     kept, _ = without_superseded(chosen.apply(records, directory))
-    check_unmixed(kept, directory)
+    check_unmixed(kept)
     names = sorted({stored.record.spec.protocol.name for stored in kept})
     if len(names) > 1:
         raise BadInput(f"{directory} holds several protocols ({', '.join(names)}); choose one with --protocol")
@@ -237,10 +232,9 @@ def of_one_protocol(records: Sequence[StoredRecord], chosen: Filter, directory: 
 Advice = Callable[[list[str]], str]
 
 
-def _choice(directory: object, option: str) -> Advice:
+def _choice(option: str) -> Advice:
     def advice(values: list[str]) -> str:
-        commands = " or ".join(f"`guidebench report {directory} {option} {value}`" for value in values)
-        return f"choose one: {commands}"
+        return f"choose one: {' or '.join(f'`{option} {value}`' for value in values)}"
 
     return advice
 
@@ -257,7 +251,7 @@ def _one(records: Iterable[Record], what: str, of: Callable[[Record], str], advi
         raise BadInput(f"the records mix {what}: {listed}; such rows never share a column; {advice(values)}")
 
 
-def _one_protocol(records: Sequence[Record], protocol: str, directory: object) -> None:
+def _one_protocol(records: Sequence[Record], protocol: str) -> None:
     """Refuses several variants of one protocol, naming the fields in which they differ."""
     variants = {record.spec.protocol.digest(): record.spec.protocol for record in records}
     if len(variants) < 2:
@@ -270,5 +264,5 @@ def _one_protocol(records: Sequence[Record], protocol: str, directory: object) -
     names = [f"{protocol}@{digest[:_SHORT]}" for digest in sorted(variants)]
     raise BadInput(
         f"the records mix {len(variants)} variants of protocol {protocol} ({'; '.join(differing)}); such rows never "
-        f"share a column; {_choice(directory, '--protocol')(names)}"
+        f"share a column; {_choice('--protocol')(names)}"
     )

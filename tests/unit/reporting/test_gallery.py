@@ -7,9 +7,20 @@ import pytest
 from PIL import Image
 
 from guidebench.errors import BadInput
+from guidebench.protocol import Protocol
 from guidebench.reporting.figures import CELL
 from guidebench.reporting.gallery import gallery
 
+FEWER_VIEWS = Protocol(
+    name="celebahq-multi",
+    version=1,
+    title="CelebAHQ",
+    source="celebahq",
+    identities=3,
+    probe_photos=4,
+    views=7,
+    samples=400,
+)
 COLOURS = {"photo": (200, 30, 30), "before": (30, 200, 30), "after": (30, 30, 200)}
 
 
@@ -44,6 +55,31 @@ def test_the_lowest_seed_is_drawn_and_floors_are_not(draw, tmp_path):
     draw("nothing", [["a"]], after=other)
     path = gallery(draw("guide", [["a"]]), tmp_path / "g.png", protocol=None)
     assert (_count(path, COLOURS["after"]), _count(path, other)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("mixed", "words"),
+    [
+        ({"protocol": FEWER_VIEWS}, ["views", "7", "11", "--protocol"]),
+        ({"source_digest": "f" * 64}, ["'guide'", "versions of its code"]),
+        ({"conventions": "published"}, ["--conventions"]),
+        ({"testbed": "other"}, ["--testbed"]),
+        ({"manifest": "e" * 64}, ["photo sets"]),
+    ],
+)
+def test_what_was_not_measured_alike_is_not_drawn_in_one_picture(draw, tmp_path, says, mixed, words):
+    draw("guide", [["a"]])
+    with pytest.raises(BadInput, match=says(*words)):
+        gallery(draw("guide", [["b"]], **mixed), tmp_path / "g.png", protocol=None)
+    assert not (tmp_path / "g.png").exists()
+
+
+def test_one_of_two_variants_of_a_protocol_is_drawn_by_its_digest(draw, tmp_path):
+    other = FEWER_VIEWS
+    draw("guide", [["a"], ["b"]])
+    runs = draw("guide", [["c"]], protocol=other)
+    path = gallery(runs, tmp_path / "g.png", protocol=f"celebahq-multi@{other.digest()[:12]}")
+    assert _count(path, COLOURS["after"]) == 1
 
 
 def test_records_without_pictures_are_answered_in_one_line(runs, tmp_path, says):

@@ -61,7 +61,7 @@ def test_two_versions_are_refused_by_name_and_either_can_be_chosen(mixed, tmp_pa
     assert "arcface" in refused.stderr
     for version, weights in VERSIONS.items():
         assert re.search(rf"\b{weights['arcface'][:12]}\b.* version {version} \(6 trials\)", refused.stderr)
-    assert "--weights 1 or --weights 2" in refused.stderr
+    assert "`--weights 1` or `--weights 2`" in refused.stderr
     for weights in ("1", "2", FIRST["generator"][:8]):
         assert run(command, mixed, *arguments, "--weights", weights).exit_code == 0
 

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from guidebench import files, registry
 from guidebench.commands import common
+from guidebench.errors import BadInput, in_one_line
+from guidebench.evidence import Evidence
 from guidebench.metric import Score, TrialMetric
 from guidebench.metrics import METRICS, score_all
-from guidebench.store.evidence_files import load_evidence
-from guidebench.store.folders import scan, storage_errors
-from guidebench.store.record import Record
+from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
+from guidebench.store.folders import StoredRecord, storage_errors
 
 _log = logging.getLogger(__name__)
 
@@ -23,36 +25,63 @@ _log = logging.getLogger(__name__)
 def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> tuple[int, int]:
     """Rewrites the scores of every measured record below ``directory``. Returns how many changed, of how many.
 
-    metrics: further ones, beside those that ship; recorded scores of others stay. Evidence that cannot be read is
-    logged and its record left as it is. Raises BadInput if there are no records, StorageError if one cannot be written.
+    metrics: further ones, beside those that ship; recorded scores of others stay. What cannot be computed is logged and
+    its recorded scores stay. Raises BadInput if nothing can be scored, StorageError if a record cannot be written.
     """
-    stored, corrupt = scan(directory)
-    for broken in corrupt:
-        _log.warning("%s cannot be read and is left out: %s", broken.path, broken.reason)
+    from guidebench.reporting.scores import read
+
     changed = scored = 0
-    for item in stored:
-        if not item.record.is_measured:
-            continue
-        try:
-            evidence = load_evidence(item.path / "evidence.npz")
-            scores = (*(found := score_all(evidence, metrics)), *_others(item.record, found))
-            outcome = dataclasses.replace(item.record.outcome, scores=scores)
-            text = dataclasses.replace(item.record, outcome=outcome).to_json()
-        except Exception as error:  # whatever a damaged file may lead to
-            _log.warning("%s/evidence.npz cannot be read, its scores stay: %s", item.path, error)
+    measured = [item for item in read(directory).records if item.record.is_measured]
+    for item in measured:
+        scores = _scores(item, metrics)
+        if scores is None:
             continue
         scored += 1
+        outcome = dataclasses.replace(item.record.outcome, scores=tuple(scores))
         if outcome != item.record.outcome:
             changed += 1
+            text = dataclasses.replace(item.record, outcome=outcome).to_json()
             with storage_errors(item.path):
                 files.write_text(text, item.path / "record.json")
+    if not scored:
+        raise BadInput(
+            f"none of the {len(measured)} measured trials in {directory} can be scored; `guidebench run --fresh` with "
+            "the same options measures them again"
+        )
     return changed, scored
 
 
-def _others(record: Record, scores: Sequence[Score]) -> list[Score]:
-    """The recorded scores of metrics that are not computed here: those of files that this command was not given."""
-    computed = {score.metric for score in scores} | set(METRICS)
-    return [score for score in record.outcome.scores if score.metric not in computed]
+def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] | None:
+    """The scores of a record: recomputed, and as recorded where that is not possible; None: none can be recomputed."""
+    try:
+        evidence = load_evidence(item.path / "evidence.npz")
+    except UnreadableEvidence as error:
+        _log.warning("%s/evidence.npz cannot be read, its scores stay: %s", item.path, error)
+        return None
+    try:
+        found = score_all(evidence)
+    except Exception as error:  # whatever odd evidence may lead to
+        _log.warning("%s cannot be scored, its scores stay: %s", item.path, in_one_line(error))
+        return None
+    computed = set(METRICS)
+    for metric in metrics:
+        try:
+            found += _of_user(metric, evidence)
+            computed.add(metric.name)
+        except Exception as error:  # any code may be in somebody's file
+            raised = in_one_line(error)
+            _log.warning("%s: metric '%s' raised %s; what was recorded stays", item.path, metric.name, raised)
+    return [*found, *(score for score in item.record.outcome.scores if score.metric not in computed)]
+
+
+def _of_user(metric: TrialMetric, evidence: Evidence) -> list[Score]:
+    """The scores of a metric that did not come with guidebench; raises what it raises, ValueError on other things."""
+    scores = list(metric.compute(evidence))
+    for score in scores:
+        if not isinstance(score, Score) or score.metric != metric.name:
+            raise ValueError(f"{score!r:.80} is not a score of {metric.name}")
+        msgspec.json.encode(score)  # what cannot be recorded is noticed here, and costs this metric only
+    return scores
 
 
 @click.command()

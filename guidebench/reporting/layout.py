@@ -92,7 +92,7 @@ def build(
     if choice.kind == "compare":
         records = _shared(records, reference)
         plain = [stored.record for stored in records]
-    grid = Grid(plain, from_records(records), choice.table, reference)
+    grid = Grid(plain, from_records(records, metrics), choice.table, reference)
     sketches = [_paper(plain, grid, metrics, choice)] if choice.table else _full(plain, grid, metrics)
     decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")
     if choice.kind == "compare" and not decided.families:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from guidebench.errors import BadInput
-from guidebench.metric import Score
+from guidebench.errors import BadInput, in_one_line
+from guidebench.metric import CrossMetric, Metric, Score
 from guidebench.store.record import SCHEMA, Record
 
 if TYPE_CHECKING:
     from guidebench.evidence import Afterwards
-    from guidebench.metric import CrossMetric
     from guidebench.store.folders import Corrupt, StoredRecord
 
 _log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ COLUMNS: Mapping[str, Column] = {
     "manifest": Column("digest of the photo set", lambda at: at.record.spec.manifest),
     "numerics": Column("version of guidebench's numerics, as text", lambda at: str(at.record.spec.numerics)),
     "weights_version": Column(
-        "of the networks that came with the testbed, as text; missing where nobody numbers them",
+        "of the networks that came with the testbed, as text; missing where they have no version",
         lambda at: at.record.instrument.weights_version,
     ),
     "weights_digest": Column(
@@ -144,7 +143,11 @@ COLUMNS: Mapping[str, Column] = {
     "seconds_total": Column(
         "seconds of the trial", lambda at: at.record.cost and at.record.cost.seconds_total, "Float64"
     ),
-    "steps": Column("progress reports of the method", lambda at: at.record.cost and at.record.cost.steps, "Int64"),
+    "steps": Column(
+        "step of the method's last progress report, summed over requests",
+        lambda at: at.record.cost and at.record.cost.steps,
+        "Int64",
+    ),
     "trainable": Column(
         "parameters that the method left changed", lambda at: at.record.cost and at.record.cost.trainable, "Int64"
     ),
@@ -167,7 +170,6 @@ _OF_SCORES = {name: column.of_score for name, column in COLUMNS.items() if colum
 class Loaded:
     """What was found in a directory."""
 
-    frame: pd.DataFrame  # one row per score, columns as in COLUMNS
     records: list[StoredRecord]
     corrupt: list[Corrupt]  # left out, with a warning
 
@@ -178,11 +180,11 @@ def load(directory: str | Path) -> pd.DataFrame:
     Values are nullable floats: pandas' `mean` leaves missing ones out. Records that cannot be read are left out with a
     warning. Raises BadInput if there is no readable record.
     """
-    return read(directory).frame
+    return from_records(read(directory).records)
 
 
 def read(directory: str | Path) -> Loaded:
-    """Scores, records, and the record folders that cannot be read: one warning each, one for all of an older schema.
+    """Records, and the record folders that cannot be read: one warning each, one for all of an older schema.
 
     Raises BadInput if there is no readable record.
     """
@@ -193,7 +195,7 @@ def read(directory: str | Path) -> Loaded:
         raise BadInput(_nothing_readable(directory, corrupt))
     for line in left_out(corrupt):
         _log.warning("left out, cannot be read: %s", line)
-    return Loaded(from_records(records), records, corrupt)
+    return Loaded(records, corrupt)
 
 
 def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) -> list[str]:
@@ -244,13 +246,17 @@ def _nothing_readable(directory: str | Path, corrupt: Sequence[Corrupt]) -> str:
     )
 
 
-def from_records(records: Iterable[StoredRecord]) -> pd.DataFrame:
+def from_records(records: Iterable[StoredRecord], metrics: Mapping[str, Metric] | None = None) -> pd.DataFrame:
     """One row per score of these records; a record without scores is one row without a metric.
 
     Scores over several trials (`guidebench.metric.CrossMetric`) are computed here, from the evidence of these records.
+    metrics: those whose scores over several trials are wanted, by name; None: every registered one.
     """
+    from guidebench import registry
+
     records = list(records)
-    across = cross_scores(records)
+    known = registry.known_metrics() if metrics is None else metrics
+    across = cross_scores(records, [metric for metric in known.values() if isinstance(metric, CrossMetric)])
     rows = [row for stored, scores in zip(records, across, strict=True) for row in _rows(stored, scores)]
     kinds = {name: column.kind for name, column in COLUMNS.items() if column.kind}
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(kinds)
@@ -267,26 +273,38 @@ def _rows(stored: StoredRecord, across: Sequence[Score]) -> list[dict[str, Any]]
 # Scores over several trials --------------------------------------------------------------------------------------
 
 
-def cross_scores(records: Sequence[StoredRecord]) -> list[list[Score]]:
+def cross_scores(records: Sequence[StoredRecord], metrics: Sequence[CrossMetric]) -> list[list[Score]]:
     """For each record its scores over all people whom the same method forgot under the same seed.
 
     A record whose evidence cannot be read gets scores without a value, with the reason, and the others are compared
-    without it: their n is smaller. Where a protocol forgets one person only there is nothing to compare and no score.
+    without it: their n is smaller. A metric that raises gives nobody a value, with what it raised as the reason.
+    Where a protocol forgets one person only there is nothing to compare and no score.
     """
-    from guidebench.metrics import CROSS_METRICS
-
     found: list[list[Score]] = [[] for _ in records]
     for company in _companies(records):
         everybody, unreadable = _faces_after([records[place] for place in company])
         trial_of = {person: place for place in company for person in records[place].record.spec.people}
-        for metric in CROSS_METRICS.values():
-            scores = list(metric.compute(everybody))
-            for person, reason in unreadable.items():
+        for metric in metrics:
+            scores, raised = _compared(metric, everybody)
+            for person, reason in {**raised, **unreadable}.items():
                 scores += _without_value(metric, records[trial_of[person]].record, person, reason)
             for score in scores:
                 place = trial_of[score.identity]
                 found[place].append(replace(score, after_request=len(records[place].record.spec.requests)))
     return found
+
+
+def _compared(metric: CrossMetric, everybody: Sequence[Afterwards]) -> tuple[list[Score], dict[str, str]]:
+    """A metric's scores of everybody, or why nobody has one: a metric of the user's may raise, or give other things."""
+    people = {one.identity for one in everybody}
+    try:
+        scores = list(metric.compute(everybody))
+        for score in scores:
+            if not isinstance(score, Score) or score.metric != metric.name or score.identity not in people:
+                raise ValueError(f"{score!r:.80} is not a score of {metric.name} for one of these people")
+    except Exception as error:  # any code may be in somebody's file; what else was measured stays
+        return [], dict.fromkeys(sorted(people), f"the metric raised {in_one_line(error)}")
+    return scores, {}
 
 
 def _faces_after(trials: Sequence[StoredRecord]) -> tuple[list[Afterwards], dict[str, str]]:

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from guidebench import registry
 from guidebench.errors import BadInput
+from guidebench.metric import CrossMetric, Score
+from guidebench.metrics import METRICS
 from guidebench.reporting import report, scores
+from guidebench.store import evidence_files
 from guidebench.store.record import SCHEMA
 
 
@@ -206,3 +210,50 @@ def test_everybody_of_a_trial_without_evidence_has_the_reason(tmp_path, make_rec
 def test_a_failed_trial_has_no_cost(runs):
     failed = scores.load(runs).query("status == 'failed'")
     assert failed[["seconds_unlearn", "seconds_total", "steps", "trainable"]].isna().all(axis=None)
+
+
+def counting(name, compute):
+    return CrossMetric(
+        name=name,
+        title=name,
+        latex=name,
+        direction="none",
+        unit="",
+        summary="a test's own",
+        judged=False,
+        compute=compute,
+    )
+
+
+def test_a_metric_over_several_trials_that_is_registered_is_computed_and_shown(runs, monkeypatch):
+    def company(everybody):
+        own = {"judge": None, "role": "forget", "after_request": 1}
+        return [Score(metric="company", identity=one.identity, value=float(len(everybody)), **own) for one in everybody]
+
+    monkeypatch.setattr(registry, "known_metrics", lambda: {**METRICS, "company": counting("company", company)})
+    found = scores.load(runs).query("metric == 'company' and protocol == 'ffhq'")
+    assert dict(zip(found.label, found.value, strict=False))["guide"] == 3 and len(found) == 2 + 2 + 3 + 3 + 2
+    assert "company" in report.report(runs, layout="full", protocol="ffhq")
+
+
+@pytest.mark.parametrize("given", [None, "nobody", "a number"])
+def test_a_metric_over_several_trials_that_raises_gives_a_reason_per_person(runs, monkeypatch, given):
+    def broken(everybody):
+        if given is None:
+            raise RuntimeError("no idea")
+        own = {"judge": None, "role": "forget", "after_request": 1}
+        return [1.0] if given == "a number" else [Score(metric="broken", identity=given, value=1.0, **own)]
+
+    monkeypatch.setattr(registry, "known_metrics", lambda: {**METRICS, "broken": counting("broken", broken)})
+    loaded = scores.load(runs)
+    found = loaded.query("metric == 'broken' and protocol == 'ffhq' and label == 'guide'")
+    assert list(found.identity) == ["a", "b", "c"] and found.value.isna().all()
+    assert found.reason.str.contains("no idea" if given is None else "is not a score of broken").all()
+    assert (loaded.metric == "target_similarity").any(), "other metrics stay"
+
+
+def test_a_report_reads_every_evidence_once(runs, monkeypatch):
+    read, load = [], evidence_files.load_faces_after
+    monkeypatch.setattr(evidence_files, "load_faces_after", lambda path: read.append(path) or load(path))
+    report.report(runs, layout="full")
+    assert read and len(read) == len(set(read))

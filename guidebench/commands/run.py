@@ -50,7 +50,7 @@ _photos = click.option("--photos", type=common.PATH, help="Directory of your own
 _measuring = _options(  # of every command that measures
     click.option("--testbed", default="mini", show_default=True, help="See `guidebench list testbeds`."),
     common.out,
-    click.option("--identities", type=int, help="How many people to forget, one trial each."),
+    click.option("--identities", type=int, help="How many people to forget, in all trials together."),
     click.option("--samples", type=int, help="Random samples for FID_pre and ΔFID_real."),
     click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Repetitions of every trial."),
     click.option(
@@ -63,7 +63,7 @@ _measuring = _options(  # of every command that measures
         type=click.Choice(["few", "all", "none"]),
         default="few",
         show_default=True,
-        help="Measure floor and ceiling on 2 identities, on all, or on none.",
+        help="Measure floor and ceiling on 2 people (or groups), on all, or on none.",
     ),
     common.device,
     click.option(
@@ -96,15 +96,15 @@ def run(settings: tuple[str, ...], **options: Any) -> None:
 @click.command()
 @click.option("--checkpoint", required=True, metavar="PATTERN", help="Files, such as 'ckpt/{identity}.pkl'.")
 @_protocol
-@click.option("--loader", default="", metavar="FILE.py:CLASS", help="Called with (path, original generator).")
+@click.option("--loader", default="", metavar="FILE.py:NAME", help="Called with (path, original generator).")
 @click.option("--name", help="The name of the row (default: from the files).")
 @_photos
 @_measuring
 def evaluate(**options: Any) -> None:
     """Score generators that other code has unlearned.
 
-    They are a row of the same table, marked 'training not seen'. {identity} and {seed} in PATTERN are replaced by the
-    name of the forgotten person and the repetition.
+    They become a row of the same table, marked 'training not seen'. {identity} and {seed} in PATTERN are replaced by
+    the name of the forgotten person and the repetition.
     """
     from guidebench.commands.progress import Progress
     from guidebench.engine import run as engine

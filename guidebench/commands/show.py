@@ -82,9 +82,10 @@ def _show_suite(suite: Suite) -> None:
     if suite.citation:
         click.echo(f"# {suite.citation}")
     for protocol in suite.protocols:
-        trials = len(suite.rows) * protocol.identities * len(protocol.seeds)
+        trials = len(suite.rows) * protocol.trials * len(protocol.seeds)
+        people = f"{protocol.identities} people" + (f" in groups of {protocol.people}" if protocol.people > 1 else "")
         seeds = ", ".join(map(str, protocol.seeds))
-        click.echo(f"# {protocol.name}: {protocol.identities} identities, seeds {seeds}, {trials} trials and floors")
+        click.echo(f"# {protocol.name}: {people}, seeds {seeds}, {trials} trials and floors")
     click.echo(f"metrics = {json.dumps(suite.metrics)}")
     if suite.against:
         click.echo(f"against = {json.dumps(suite.against, ensure_ascii=False)}")

@@ -79,3 +79,12 @@ def test_new_metric_names_the_check(tmp_path):
     done = CliRunner().invoke(main, ["new", "metric", "worst-view", "--folder", str(tmp_path)])
     assert done.stdout.endswith(f"guidebench check {tmp_path / 'worst_view.py'}:WORST_VIEW\n")
     assert CliRunner().invoke(main, ["new", "metric", "id"]).exit_code == 2
+
+
+def test_a_suite_counts_trials_not_people(tmp_path):
+    """6 people in groups of 3 make 2 trials per row and seed: 2 rows, 1 seed, 4 trials."""
+    (tmp_path / "three.toml").write_text('source = "random"\nidentities = 6\nforget = 3\n')
+    rows = ", ".join(f'{{ title = "{name}", method = "{name}" }}' for name in ("guide", "mean-latent"))
+    (tmp_path / "s.toml").write_text(f'protocols = ["three.toml"]\nmetrics = ["id"]\nseeds = [0]\nrows = [{rows}]')
+    shown = guidebench("show", str(tmp_path / "s.toml")).stdout
+    assert "three: 6 people in groups of 3, seeds 0, 4 trials" in shown

@@ -37,6 +37,12 @@ def test_footnote_names_the_package_that_computes_kid_precision_and_recall(build
     assert any("torch 2.13.0, torch-fidelity 0.4.0" in note for note in report.footnotes)
 
 
+def test_everybody_who_must_survive_is_counted(build, make_record):
+    protocol = replace(make_record().spec.protocol, retain=10, retain_named=5)
+    (note,) = [note for note in build([make_record(protocol=protocol)]).footnotes if note.startswith("Protocol ")]
+    assert "15 others to survive (5 of them named to the method)" in note
+
+
 def test_a_report_of_groups_says_so(tmp_path, make_record, make_score, write_record):
     protocol = replace(make_record().spec.protocol, identities=6, forget=2, requests=1)
     for people in ("ab", "cd", "ef"):

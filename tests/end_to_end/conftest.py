@@ -1,0 +1,56 @@
+"""What tests of the command line share: the command in this process, the folders of records, a method in a file."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from guidebench.commands.main import main
+from guidebench.store.folders import read
+
+
+@pytest.fixture
+def guidebench_run():
+    return _guidebench_run
+
+
+@pytest.fixture
+def records():
+    return _records
+
+
+@pytest.fixture
+def on_other_weights():
+    return _on_other_weights
+
+
+@pytest.fixture
+def write_method():
+    return _write_method
+
+
+def _guidebench_run(*arguments, out, **options):
+    """The command in this process; returns click's result."""
+    return CliRunner().invoke(main, [*arguments, "--out", str(out)], **options)
+
+
+def _records(out, kind="records"):
+    return sorted(path.parent for path in Path(out).glob(f"{kind}/**/record.json") if ".building" not in str(path))
+
+
+def _on_other_weights(folder):
+    """Rewrites a record as if it had been made on other weights, which makes it another trial."""
+    record = read(folder)
+    spec = dataclasses.replace(record.spec, weights={**record.spec.weights, "plain": "0" * 64})
+    (folder / "record.json").write_text(dataclasses.replace(record, spec=spec).to_json())
+
+
+def _write_method(folder, name, body):
+    path = folder / f"{name}.py"
+    path.write_text(
+        "from dataclasses import dataclass\nimport time, torch\nfrom guidebench.unlearner import Unlearner\n"
+        f"@dataclass(frozen=True)\nclass Mine(Unlearner):\n    name = '{name}'\n    steps: int = 3\n"
+        f"    def unlearn(self, generator, request, context):\n        {body}\n        return generator\n"
+    )
+    return f"{path}:Mine"

@@ -1,0 +1,115 @@
+"""Runs that end early: killed, interrupted, with a dead worker, with a failed trial."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from click.testing import CliRunner
+
+from guidebench.commands.main import main
+from guidebench.store.folders import read
+
+SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
+
+
+def test_a_failed_trial_is_tried_again_and_its_attempts_are_kept(tmp_path, guidebench_run, records, write_method):
+    flag = tmp_path / "fixed"
+    method = write_method(
+        tmp_path,
+        "later",
+        f"import pathlib\n        if not pathlib.Path({str(flag)!r}).exists(): raise ValueError('soon')",
+    )
+    for _ in range(2):
+        assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 1
+    flag.touch()
+    assert guidebench_run(*SMOKE, "--method", method, "--floors", "none", out=tmp_path / "out").exit_code == 0
+    (folder,) = records(tmp_path / "out")
+    attempts = read(folder).outcome.attempts
+    assert ["soon" in item.reason for item in attempts] == [True, True]
+    status = CliRunner().invoke(main, ["status", str(tmp_path / "out"), "--json"])
+    assert json.loads(status.stdout)["rows"][0]["measured"] == 1 and json.loads(status.stdout)["failures"] == []
+
+
+def slow_run(tmp_path, write_method):
+    method = write_method(tmp_path, "slow", "time.sleep(0.5)")
+    return [
+        sys.executable,
+        "-m",
+        "guidebench",
+        *SMOKE,
+        "--method",
+        method,
+        "--identities",
+        "6",
+        "--floors",
+        "none",
+        "--workers",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+
+
+def wait_for_records(records, out, count, seconds=90):
+    deadline = time.monotonic() + seconds
+    while len(records(out)) < count:
+        assert time.monotonic() < deadline, "no records appeared"
+        time.sleep(0.02)
+
+
+def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path, records, write_method):
+    command = slow_run(tmp_path, write_method)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_records(records, tmp_path / "out", 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = len(records(tmp_path / "out"))
+    assert kept >= 2
+    for folder in records(tmp_path / "out"):
+        assert read(folder).is_measured
+    time.sleep(2)  # workers notice that their parent is gone after the trial in flight
+    kept = len(records(tmp_path / "out"))
+    assert kept <= 4
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert again.returncode == 0, again.stderr
+    assert re.search(rf"\b{6 - kept} measured.*\b{kept}\b.*recorded", again.stderr)
+    assert not list((tmp_path / "out").rglob(".building-*"))
+
+
+def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_method):
+    process = subprocess.Popen(
+        slow_run(tmp_path, write_method),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
+    )
+    wait_for_records(records, tmp_path / "out", 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.match(r"guidebench: .*interrupt", error.strip().splitlines()[-1])
+    assert "Traceback" not in error
+    assert records(tmp_path / "out")
+
+
+def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path, guidebench_run, records, write_method):
+    flag = tmp_path / "once"
+    method = write_method(
+        tmp_path,
+        "killer",
+        "import os\n"
+        f"        try: os.close(os.open({str(flag)!r}, os.O_CREAT | os.O_EXCL))  # one worker alone gets there first\n"
+        "        except FileExistsError: return generator\n"
+        "        os.kill(os.getpid(), 9)",
+    )
+    result = guidebench_run(
+        *SMOKE, "--method", method, "--identities", "3", "--workers", "2", "--floors", "none", out=tmp_path / "out"
+    )
+    assert result.exit_code == 1 and "signal 9" in result.stderr
+    assert len(records(tmp_path / "out")) == 2

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from guidebench.testbed import PerceptualDistance
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block
-from guidebench.testbeds.mini.renderer import VISIBLE_PARAMETERS
+from guidebench.testbeds.mini.parameters import VISIBLE_PARAMETERS
 
 REGRESSED = VISIBLE_PARAMETERS + 2  # and yaw, elevation
 FID_DIM = 128

@@ -24,14 +24,12 @@ from torch.nn import functional
 from guidebench.cameras import CameraRig
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
+from guidebench.testbeds.mini.parameters import LATENT_DIM, MIXING, VISIBLE_PARAMETERS
 from guidebench.testbeds.mini.renderer import (
     CAMERA_RADIUS,
     FOCAL,
-    LATENT_DIM,
-    MIXING,
     PRINCIPAL_POINT,
     RESOLUTION,
-    VISIBLE_PARAMETERS,
     pixel_centres,
     rays_from_labels,
 )

@@ -11,16 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from guidebench.testbeds.mini.renderer import (
+from guidebench.testbeds.mini.parameters import (
     IDENTITY_PARAMETERS,
     LATENT_DIM,
     NUISANCE_PARAMETERS,
     VISIBLE_PARAMETERS,
-    camera_labels,
     latent_from_parameters,
-    render,
-    sample_angles,
 )
+from guidebench.testbeds.mini.renderer import camera_labels, render, sample_angles
 
 Style = Literal["in_domain", "shifted"]
 

@@ -17,8 +17,9 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.seeds import stream
 from guidebench.store.folders import storage_errors
 from guidebench.testbed import Generator, Players
+from guidebench.testbeds.mini.parameters import face_from_parameters
 from guidebench.testbeds.mini.people import Photographs, Style, gather, photograph
-from guidebench.testbeds.mini.renderer import camera_labels, face_from_parameters, render
+from guidebench.testbeds.mini.renderer import camera_labels, render
 from guidebench.testbeds.mini.testbed import MiniTestbed
 from guidebench.testbeds.mini.training.data import HELD_OUT
 from guidebench.testbeds.mini.training.generated import render_codes

@@ -8,7 +8,8 @@ from guidebench.images import to_uint8
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.testbeds.mini.generator import MiniGenerator
-from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
+from guidebench.testbeds.mini.parameters import LATENT_DIM
+from guidebench.testbeds.mini.renderer import camera_labels, sample_angles
 from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for
 
 COUNT = 4_000

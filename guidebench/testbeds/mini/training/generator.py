@@ -17,7 +17,8 @@ from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.testbeds.mini.features import PerceptualNetwork
 from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, TRUNCATION, MiniGenerator, ModulatedConv
-from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, rays_from_labels
+from guidebench.testbeds.mini.parameters import LATENT_DIM
+from guidebench.testbeds.mini.renderer import RESOLUTION, rays_from_labels
 from guidebench.testbeds.mini.training.data import TRAINING_SETS, PointBatches, load_held_out
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
 

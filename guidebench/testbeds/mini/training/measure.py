@@ -21,7 +21,8 @@ from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.noise import Noise
 from guidebench.testbed import Generator, Judges, Players, Recognizer
-from guidebench.testbeds.mini.renderer import LATENT_DIM, camera_labels, sample_angles
+from guidebench.testbeds.mini.parameters import LATENT_DIM
+from guidebench.testbeds.mini.renderer import camera_labels, sample_angles
 from guidebench.testbeds.mini.testbed import MiniTestbed
 from guidebench.testbeds.mini.training.data import load_held_out
 from guidebench.testbeds.mini.training.export import weights_folder

@@ -16,8 +16,9 @@ from torch.nn import functional
 from guidebench.images import from_uint8, to_uint8
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
+from guidebench.testbeds.mini.parameters import LATENT_DIM
 from guidebench.testbeds.mini.recognizers import ArcFaceNetwork, CurricularFaceNetwork, JudgeNetwork, judge_input
-from guidebench.testbeds.mini.renderer import LATENT_DIM, RESOLUTION, camera_labels, sample_angles
+from guidebench.testbeds.mini.renderer import RESOLUTION, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images
 from guidebench.testbeds.mini.training.generated import load_generated, load_generator, render_codes
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build

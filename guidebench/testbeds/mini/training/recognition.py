@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8
+from guidebench.testbeds.mini.parameters import IDENTITY_PARAMETERS
 from guidebench.testbeds.mini.recognizers import (
     EMBEDDING_DIM,
     JUDGE_SIZE,
@@ -16,7 +17,6 @@ from guidebench.testbeds.mini.recognizers import (
     JudgeNetwork,
     TrainingRecognizer,
 )
-from guidebench.testbeds.mini.renderer import IDENTITY_PARAMETERS
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, seeded_build
 

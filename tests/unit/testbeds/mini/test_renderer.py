@@ -7,6 +7,7 @@ import math
 import torch
 
 from guidebench.testbeds.mini.generator import RIG
+from guidebench.testbeds.mini.parameters import face_from_parameters, latent_from_parameters, parameters_from_latent
 from guidebench.testbeds.mini.people import SEEDS, gather, photograph
 from guidebench.testbeds.mini.renderer import (
     CAMERA_RADIUS,
@@ -15,9 +16,6 @@ from guidebench.testbeds.mini.renderer import (
     VERTICAL_SHIFT,
     _Solids,
     camera_labels,
-    face_from_parameters,
-    latent_from_parameters,
-    parameters_from_latent,
     pixel_centres,
     rays_from_labels,
     render,

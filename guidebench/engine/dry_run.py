@@ -20,7 +20,7 @@ from guidebench.text import aligned, in_words
 
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
-    from guidebench.engine.run import Options
+    from guidebench.engine.asked import Options
     from guidebench.protocol import Protocol
     from guidebench.testbed import Testbed
 
@@ -125,12 +125,12 @@ def of_suite(
 ) -> tuple[Forecast, Mapping[str, str]]:
     """What `guidebench.engine.run.reproduce` would do with the same arguments; and label -> what its row is called."""
     from guidebench import suites
-    from guidebench.engine import run
+    from guidebench.engine import asked
 
     sizes = {size: given.pop(size, None) for size in ("identities", "samples", "seeds", "conventions")}
-    options = run.options_of(testbed, given)
+    options = asked.options_of(testbed, given)
     suite = suites.load(name).resolve(testbed, **sizes)
-    entrants = run.suite_entrants(suite, methods, floors, options)
+    entrants = asked.suite_entrants(suite, methods, floors, options)
     return forecast(suite.protocols, entrants, options), {label: title for title, label in suite.labels.items()}
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import logging
-import operator
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,21 +11,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidebench import chosen, registry
 from guidebench import protocol as protocols
+from guidebench import registry
 from guidebench import suites as suites_
 from guidebench.chosen import Entrant
+from guidebench.engine.asked import (
+    Method,
+    Options,
+    choose_checkpoint,
+    choose_methods,
+    options_of,
+    resolve_protocol,
+    sizes_of,
+    suite_entrants,
+    with_floors,
+)
 from guidebench.engine.plan import Case, cases, check_entrants
 from guidebench.engine.recording import is_measured
 from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
 from guidebench.environment import resolve_device
-from guidebench.errors import BadInput, MissingAsset, unknown_name
-from guidebench.metric import TrialMetric
-from guidebench.photos.own import SOURCE, list_people
+from guidebench.errors import BadInput, MissingAsset
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store.folders import Store
 from guidebench.suites import Suite
-from guidebench.unlearner import ABSENT, Unlearner
+from guidebench.unlearner import ABSENT
 
 if TYPE_CHECKING:
     import pandas
@@ -37,20 +43,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAIN = "__main__:"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """On what, where and how a run works."""
-
-    testbed: str = registry.DEFAULT_TESTBED
-    out: Path = Path("runs")
-    device: str = "auto"
-    workers: int | None = None  # processes; 0: this one; None: see `guidebench.engine.workers`
-    fresh: bool = False  # measure again what is recorded
-    photos: Path | None = None  # the user's photographs: one sub-directory per person
-    keep_generators: bool = False
-    metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
 
 
 class Watcher(ABC):
@@ -138,9 +130,6 @@ class Result:
         return self.table()
 
 
-Method = str | Unlearner | type[Unlearner]
-
-
 def run(
     protocol: str | Path | Protocol | ProtocolFile,
     methods: Method | Iterable[Method],
@@ -222,55 +211,6 @@ def reproduce(
     resolved = suites_.load(str(suite)).resolve(chosen_options.testbed, **sizes)
     entrants = suite_entrants(resolved, methods, floors, chosen_options)
     return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
-
-
-def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options) -> list[Entrant]:
-    """A suite's rows, methods beside them, and floors; a method that is a row of the suite is not repeated."""
-    rows = list(suite.entrants)
-    known = [entrant.chosen for entrant in rows]
-    own = [entrant for entrant in choose_methods(methods, {}, options.testbed) if entrant.chosen not in known]
-    return with_floors([*rows, *own], floors, options)
-
-
-def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
-    """`Options` from keyword arguments; raises BadInput for one that does not exist or cannot be used."""
-    names = [item.name for item in dataclasses.fields(Options)]
-    for name in given:
-        if name not in names:
-            raise unknown_name("option", name, names, command="help(guidebench.run)")
-    if not isinstance(testbed, str) and not inspect.isclass(testbed):
-        raise BadInput(f"testbed = {testbed!r:.80} is neither a name nor a class; give one of these")
-    workers, metrics = given.get("workers"), given.get("metrics", ())
-    if workers is not None and whole("workers", workers) < 0:
-        raise BadInput(f"workers = {workers}: give 0 (this process) or more")
-    return Options(
-        **{
-            **given,
-            **{name: Path(given[name]) for name in ("out", "photos") if given.get(name) is not None},
-            "metrics": (metrics,) if isinstance(metrics, str | TrialMetric) else tuple(metrics),
-            "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
-        }
-    )
-
-
-def whole(name: str, value: Any) -> int:
-    """An argument as an integer, numpy's included; raises BadInput otherwise."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise BadInput(f"{name} = {value!r:.80} is not an integer") from None
-
-
-def sizes_of(
-    identities: int | None, samples: int | None, seeds: Iterable[int] | None, conventions: str | None
-) -> dict[str, Any]:
-    """What is asked for instead of a protocol's own sizes; None: not given."""
-    return {
-        "identities": None if identities is None else whole("identities", identities),
-        "samples": None if samples is None else whole("samples", samples),
-        "seeds": None if seeds is None else tuple(whole("seeds", seed) for seed in seeds),
-        "conventions": conventions,
-    }
 
 
 def measure(
@@ -367,110 +307,3 @@ def _execute(executor: Executor, todo: Sequence[Case], busy: int, watch: Watcher
     finally:
         watch.close()
     return finished
-
-
-def resolve_protocol(protocol: str | Path | Protocol | ProtocolFile, options: Options, **overrides: Any) -> Protocol:
-    """The protocol with the testbed's overlay and overrides (None: not given); the user's photographs are its source.
-
-    Raises BadInput naming what is wrong and what is allowed.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if isinstance(protocol, Protocol):
-        resolved = dataclasses.replace(protocol, **given)
-    else:
-        file = protocol if isinstance(protocol, ProtocolFile) else protocols.load(str(protocol))
-        testbed = registry.testbed_class(options.testbed).name
-        resolved = file.resolve(testbed, **given)
-    return resolved if options.photos is None else _of_photos(resolved, options.photos, given.get("identities"))
-
-
-def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Protocol:
-    """The protocol on a directory of the user's photographs."""
-    people = list_people(photos)
-    if resolved.source == protocols.RANDOM:
-        raise BadInput(f"--photos needs a protocol of photographs; {resolved.name} samples its identities")
-    if len(people) < resolved.people:
-        raise BadInput(
-            f"--photos {photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial"
-        )
-    fewest = min(people, key=lambda name: len(people[name]))
-    probes = min(resolved.probe_photos, len(people[fewest]) - 1)
-    if probes < resolved.probe_photos:
-        _log.warning(
-            "%s holds %d of the %d photographs that %s uses, so only %d probe photographs per person are used instead "
-            "of %d; add some",
-            *(photos / fewest, probes + 1, resolved.photos, resolved.name, probes, resolved.probe_photos),
-        )
-    whole = len(people) - len(people) % resolved.people
-    return dataclasses.replace(
-        resolved,
-        name=f"{resolved.name}-photos",
-        title=f"{resolved.title}, own photographs",
-        source=SOURCE,
-        identities=identities or whole,
-        retain=min(resolved.retain, len(people) - resolved.people),
-        retain_named=max(0, min(resolved.retain_named, len(people) - resolved.people - resolved.retain)),
-        probe_photos=probes,
-    )
-
-
-def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, object], testbed: str) -> list[Entrant]:
-    """The methods, resolved, with the settings that concern them: a setting applies to every one that has the field.
-
-    Raises BadInput if no method has the field, or the value does not fit.
-    """
-    wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)
-    name = registry.testbed_class(testbed).name
-    texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
-    known: dict[str, list[str]] = {}
-    entrants = []
-    for place, method in enumerate(wanted):
-        if method in wanted[:place]:  # compared, because a method need not be hashable
-            continue
-        if not isinstance(method, str):
-            entrants.append(chosen.choose_object(method, name))
-            continue
-        known[method] = chosen.field_names(registry.load_method(method))
-        own = {key: text for key, text in texts.items() if key in known[method]}
-        entrants.append(chosen.choose(method, name, own))
-    fields = {key for names in known.values() for key in names}
-    for key in texts:
-        if key not in fields:
-            raise unknown_name("field", key, fields, command=f"guidebench show {next(iter(known), 'METHOD')}")
-    return entrants
-
-
-def choose_checkpoint(path: str, loader: str, name: str | None, testbed: str) -> Entrant:
-    """Generators that other code unlearned, as a method. name: of their row; None: after their files.
-
-    Raises BadInput if the name cannot be used; `measure` looks at the rest.
-    """
-    name = _name_of_files(path) if name is None else name
-    if not re.fullmatch(registry.NAME, name):
-        raise BadInput(f"--name {name}: use letters, digits, . _ + and -, starting with a letter or digit")
-    if name in registry.methods():
-        raise BadInput(f"the row would be called '{name}', as a method that is run here; give another --name")
-    settings = {"path": path, "loader": loader}
-    return chosen.choose(registry.CHECKPOINT.name, registry.testbed_class(testbed).name, settings, name=name)
-
-
-def _name_of_files(pattern: str) -> str:
-    """The name of a pattern's file, or else of its folder, without placeholders and ending."""
-    path = Path(pattern)
-    for part in (path.stem, *(folder.name for folder in path.parents)):
-        words = re.findall(r"[A-Za-z0-9][A-Za-z0-9._+]*", re.sub(r"\{[^{}]*\}", " ", part))
-        if words:
-            return "-".join(words)
-    return registry.CHECKPOINT.name
-
-
-def with_floors(entrants: Sequence[Entrant], floors: str, options: Options) -> list[Entrant]:
-    """The methods and the floors that are not among them: on few groups of people, on all, or none."""
-    if floors not in ("few", "all", "none"):
-        raise BadInput(f"floors = {floors!r} is not known; give few, all or none")
-    if floors == "none":
-        return list(entrants)
-    named = {entrant.chosen.name for entrant in entrants}
-    testbed = registry.testbed_class(options.testbed).name
-    added = [floor for floor in registry.FLOORS if floor not in named]
-    return [*entrants, *(chosen.choose(floor, testbed, few=floors == "few") for floor in added)]

@@ -15,7 +15,7 @@ import guidebench
 from guidebench import registry
 from guidebench.baselines.checkpoint import Checkpoint, load
 from guidebench.commands.main import main
-from guidebench.engine import run
+from guidebench.engine import asked
 from guidebench.errors import BadInput
 from guidebench.store.folders import read
 from guidebench.testbeds.linear import LinearGenerator
@@ -171,7 +171,7 @@ def test_rows_are_called_after_their_files():
         "{identity}/last.pkl": "last",
         "{identity}.pkl": "checkpoint",
     }
-    found = {path: run.choose_checkpoint(path, "", None, "linear").chosen.label for path in names}
+    found = {path: asked.choose_checkpoint(path, "", None, "linear").chosen.label for path in names}
     assert found == names
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from guidebench.commands import run as commands
 from guidebench.engine import run as engine
+from guidebench.engine.asked import Options
 from guidebench.errors import BadInput
 
 
@@ -43,7 +44,7 @@ def test_other_seeds_are_refused_with_what_was_given(text):
 def test_a_command_is_a_coat_over_the_function_of_its_name(command, function, own):
     """Options are arguments of the function, with the same defaults; what is not given is None there, too."""
     arguments = {name: item.default for name, item in inspect.signature(function).parameters.items()}
-    arguments |= {field.name: field.default for field in dataclasses.fields(engine.Options)}
+    arguments |= {field.name: field.default for field in dataclasses.fields(Options)}
     for option in command.params:
         name = {"name": "suite"}.get(option.name, option.name) if command is commands.reproduce else option.name
         if name in own:

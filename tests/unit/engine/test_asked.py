@@ -1,0 +1,98 @@
+"""What was asked becomes options, a protocol and methods, or one clear line."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from guidebench import BadInput, protocol
+from guidebench.baselines.guide import Guide
+from guidebench.engine import asked
+from guidebench.engine.asked import Options, choose_methods, options_of, resolve_protocol, with_floors
+from guidebench.testbeds.linear import LinearTestbed
+
+
+def test_settings_apply_to_every_named_method_that_has_the_field():
+    found = choose_methods(["guide", "nothing", Guide], {"steps": 3, "target_kind": "mean"}, "linear")
+    assert [entrant.chosen.label for entrant in found] == ["guide(steps=3,target_kind=mean)", "nothing", "guide"]
+    assert found[0].method.steps == 3 and found[2].method.steps == 30  # the preset's
+
+
+def test_a_python_bool_is_a_setting_as_on_the_command_line():
+    (found,) = choose_methods("guide", {"global_loss": False}, "linear")
+    assert found.method.global_loss is False
+
+
+def test_floors_have_no_label_of_their_own_if_they_are_given_with_settings():
+    options = Options(testbed="linear")
+    given = choose_methods("scramble", {"strength": 2}, "linear")
+    assert [entrant.chosen.label for entrant in with_floors(given, "few", options)] == [
+        "scramble(strength=2.0)",
+        "nothing",
+    ]
+
+
+def test_options_become_paths_and_unknown_ones_are_refused(tmp_path):
+    options = options_of(LinearTestbed, {"out": str(tmp_path), "metrics": ["a"], "photos": None})
+    assert options == Options(testbed="linear", out=tmp_path, metrics=("a",), photos=None)
+    assert options_of("linear", {"photos": "p"}).photos == Path("p")
+
+
+def test_a_protocol_is_resolved_by_the_testbeds_overlay_and_overrides_win():
+    options = Options(testbed="linear")
+    assert resolve_protocol("smoke", options).samples == 100  # [on.linear] of protocols/smoke.toml
+    assert resolve_protocol("smoke", options, samples=7, identities=None).samples == 7
+    assert resolve_protocol(protocol.load("smoke"), options) == resolve_protocol("smoke", options)
+
+
+def photographs(folder, **people):
+    from guidebench import images
+
+    for name, count in people.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            images.save(torch.zeros(3, 32, 32), folder / name / f"{number}.png")
+    return folder
+
+
+def test_own_photographs_are_the_source_and_limit_what_is_asked(tmp_path, caplog):
+    """Three people: one is forgotten at a time, so two can be kept; the fewest photographs limit the probes."""
+    options = Options(testbed="linear", photos=photographs(tmp_path, anna=1, bert=3, carl=3))
+    with caplog.at_level(logging.WARNING, logger="guidebench"):
+        found = resolve_protocol("smoke", options)
+    assert (found.name, found.source, found.identities, found.retain, found.probe_photos) == (
+        *("smoke-photos", "photos", 3),
+        *(1, 0),
+    )
+    (record,) = caplog.records
+    assert str(tmp_path / "anna") in record.getMessage()
+    assert resolve_protocol("smoke", options, identities=2).identities == 2
+
+
+def test_own_photographs_need_a_protocol_of_photographs_and_enough_people(tmp_path, says):
+    options = Options(testbed="linear", photos=photographs(tmp_path, anna=1, bert=1))
+    with pytest.raises(BadInput, match=says("--photos", "random")):
+        resolve_protocol("random", options)
+    groups = dataclasses.replace(protocol.load("smoke").resolve("linear"), identities=3, forget=3)
+    with pytest.raises(BadInput, match=says(str(tmp_path), "2 people", "3 per trial")):
+        resolve_protocol(groups, options)
+
+
+def test_a_checkpoints_row_is_called_after_its_files():
+    for pattern, name in (
+        ("ckpt/{identity}.pkl", "ckpt"),
+        ("out/guide-v2/{identity}/last.pkl", "last"),
+        ("a/my run/{identity}-s{seed}.pkl", "s"),
+        ("{identity}", "checkpoint"),
+    ):
+        assert asked._name_of_files(pattern) == name
+
+
+def test_a_checkpoints_row_cannot_take_a_methods_name(says):
+    for name, words in (("guide", ["'guide'", "--name"]), ("a b", ["--name a b"])):
+        with pytest.raises(BadInput, match=says(*words)):
+            asked.choose_checkpoint("x/{identity}.pkl", "", name, "linear")

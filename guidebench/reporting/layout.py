@@ -18,11 +18,12 @@ from guidebench.reporting.model import (
     Contrast,
     Family,
     Group,
+    PublishedTable,
     Report,
     Row,
     Table,
 )
-from guidebench.reporting.published import PublishedTable, claimed_tables
+from guidebench.reporting.published import claimed_tables
 from guidebench.reporting.scores import from_records
 from guidebench.reporting.selection import Variant, groups_of, judges_of
 from guidebench.reporting.significance import Place, contrasts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from guidebench.evidence import DifferentPeople
-from guidebench.reporting.published import ClaimedTable
 from guidebench.reporting.statistics import ALPHA, Paired, Summary
 
 Kind = Literal["paper", "full", "compare", "brief", "short"]  # brief ends a run, short is for a README
@@ -134,6 +133,51 @@ class Family:
     def size(self) -> int:
         """Methods times metric columns."""
         return len(self.metrics) * len(self.labels)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One published number."""
+
+    mean: float
+    std: float | None
+    printed: str  # with the digits of the publication
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a published table under one protocol."""
+
+    row: str  # as the publication names it
+    method: str  # the guidebench method that it corresponds to
+    protocol: str
+    source: str  # photo set of the protocol
+    claims: Mapping[str, Claim]  # by metric
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A published table."""
+
+    name: str
+    title: str
+    citation: str
+    testbed: str  # the testbed that holds the networks it was made with
+    judge: str
+    layouts: tuple[str, ...]  # beside which layouts it is shown
+    different: str  # what was different from what guidebench measures by default
+    rows: tuple[PublishedRow, ...]
+
+
+@dataclass(frozen=True)
+class ClaimedTable:
+    """A published table, cut to the protocols and metrics of a report."""
+
+    source: PublishedTable
+    columns: tuple[tuple[str, str], ...]  # protocol and metric
+    titles: tuple[str, ...]
+    latex: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
 
 
 @dataclass(frozen=True)

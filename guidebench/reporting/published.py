@@ -5,68 +5,23 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guidebench import suites
 from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
+from guidebench.reporting.model import Claim, ClaimedTable, PublishedRow, PublishedTable
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric
     from guidebench.store.record import Record
 
-METRICS = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
-LAYOUTS = ("table-1", "table-2", "table-3", "table-4", "full")
 _NUMBER = r"-?\d+\.\d+"
 _CELL = re.compile(rf"({_NUMBER})(?: ± (\d+\.\d+))?")
 _TABLE_KEYS = ("title", "citation", "testbed", "judge", "layouts", "different", "rows")
 _ROW_KEYS = ("row", "method", "protocol", "source")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One published number."""
-
-    mean: float
-    std: float | None
-    printed: str  # with the digits of the publication
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A row of a published table under one protocol."""
-
-    row: str  # as the publication names it
-    method: str  # the guidebench method that it corresponds to
-    protocol: str
-    source: str  # photo set of the protocol
-    claims: Mapping[str, Claim]  # by metric
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A published table."""
-
-    name: str
-    title: str
-    citation: str
-    testbed: str  # the testbed that holds the networks it was made with
-    judge: str
-    layouts: tuple[str, ...]  # beside which layouts it is shown
-    different: str  # what was different from what guidebench measures by default
-    rows: tuple[PublishedRow, ...]
-
-
-@dataclass(frozen=True)
-class ClaimedTable:
-    """A published table, cut to the protocols and metrics of a report."""
-
-    source: PublishedTable
-    columns: tuple[tuple[str, str], ...]  # protocol and metric
-    titles: tuple[str, ...]
-    latex: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Claim | None, ...]], ...]
 
 
 def load(path: str | Path | None = None) -> list[PublishedTable]:
@@ -85,15 +40,16 @@ def load(path: str | Path | None = None) -> list[PublishedTable]:
 
 def _table(name: str, data: Mapping[str, Any], where: str) -> PublishedTable:
     _check_keys(data, where, required=_TABLE_KEYS, allowed=_TABLE_KEYS)
-    wrong = [layout for layout in data["layouts"] if layout not in LAYOUTS]
+    layouts = [*suites.names(), "full"]
+    wrong = [layout for layout in data["layouts"] if layout not in layouts]
     if wrong:
-        raise BadInput(f"{where}: unknown layout '{wrong[0]}'; allowed: {', '.join(LAYOUTS)}")
+        raise BadInput(f"{where}: unknown layout '{wrong[0]}'; allowed: {', '.join(layouts)}")
     rows = tuple(_row(row, f"{where}, row {place}") for place, row in enumerate(data["rows"], start=1))
     return PublishedTable(name, **{**data, "layouts": tuple(data["layouts"]), "rows": rows})
 
 
 def _row(data: Mapping[str, Any], where: str) -> PublishedRow:
-    _check_keys(data, where, required=_ROW_KEYS, allowed=_ROW_KEYS + METRICS)
+    _check_keys(data, where, required=_ROW_KEYS, allowed=(*_ROW_KEYS, *METRICS))
     claims = {metric: _claim(data[metric], f"{where}: {metric}") for metric in METRICS if metric in data}
     if not claims:
         raise BadInput(f"{where} holds no number; give at least one of {', '.join(METRICS)}")

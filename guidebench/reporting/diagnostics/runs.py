@@ -10,11 +10,12 @@ import pandas as pd
 
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import published, statistics
 from guidebench.reporting import scores as frames
+from guidebench.reporting import statistics
+from guidebench.reporting.choice import BRIEF
 from guidebench.reporting.differences import NONE, TextTable, number
 from guidebench.reporting.formats import markdown
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import ClaimedTable
 from guidebench.reporting.selection import Variant, judges_of, row_order
 from guidebench.reporting.statistics import Summary
 from guidebench.store.folders import StoredRecord
@@ -88,8 +89,8 @@ class Runs:
         plain = {variant.method for variant in self.variants if variant.label == variant.method}
         return [one.label for one in self.variants if one.label == one.method or one.method not in plain]
 
-    def quantities(self, metrics: Sequence[str] = published.METRICS) -> list[Quantity]:
-        """Those of these metrics that were measured, a judge after the other; by default what papers publish."""
+    def quantities(self, metrics: Sequence[str] = BRIEF) -> list[Quantity]:
+        """Those of these metrics that were measured, a judge after the other; by default those that a run prints."""
         there = set(self.frame["metric"].dropna())
         return [
             Quantity(name, judge)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from guidebench.metrics import METRICS
-from guidebench.reporting import published, statistics
+from guidebench.reporting import statistics
+from guidebench.reporting.choice import BRIEF
 from guidebench.reporting.diagnostics import reliability
 from guidebench.reporting.diagnostics.runs import (
     BRACKETS,
@@ -162,7 +163,7 @@ def _resolved_in_short(quantity: Quantity, stds: Sequence[float]) -> str:
 def judges_section(runs: Runs) -> Section:
     """The first judge beside each further one."""
     rows, findings = [], []
-    for name in (name for name in published.METRICS if METRICS[name].judged):
+    for name in (name for name in BRIEF if METRICS[name].judged):
         for judge in runs.judges[1:]:
             found = reliability.agreement(
                 *(_of_methods(runs, Quantity(name, one)) for one in (runs.judges[0], judge)),
@@ -246,7 +247,7 @@ def samples_section(runs: Runs) -> Section:
 
 
 def _fid_by_count(runs: Runs, counts: Sequence[int]) -> pd.DataFrame:
-    """One row a trial and count: label, path, count, value or NaN with the reason."""
+    """One row per trial and count: label, path, count, value or NaN with the reason."""
     rows: list[dict[str, Any]] = []
     for label in runs.methods:
         for stored in runs.trials(label):

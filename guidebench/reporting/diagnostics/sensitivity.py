@@ -14,7 +14,7 @@ from guidebench.metrics import METRICS
 from guidebench.reporting import published, statistics
 from guidebench.reporting.diagnostics.runs import Quantity, Runs, Section, shown_mean
 from guidebench.reporting.differences import NONE, TextTable, interval
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import ClaimedTable
 from guidebench.reporting.selection import Variant
 from guidebench.reporting.statistics import Summary
 

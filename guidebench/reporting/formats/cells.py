@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from guidebench.reporting.differences import TextTable, bca, comparison, differences, interval, number
-from guidebench.reporting.model import Cell, Column, Report, Row, Table
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 
 DIFFERENT_PEOPLE = "different people"  # the label of their row

@@ -7,8 +7,7 @@ import io
 from typing import Any
 
 from guidebench.reporting.formats.cells import exact
-from guidebench.reporting.model import Cell, Column, Report, Row, Table
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 
 COLUMNS = (

@@ -7,8 +7,7 @@ import json
 from typing import Any
 
 from guidebench.reporting.formats.cells import exact
-from guidebench.reporting.model import Cell, Contrast, Report, Table
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import Cell, ClaimedTable, Contrast, Report, Table
 
 
 def as_json(report: Report) -> str:

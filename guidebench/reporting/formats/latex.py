@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from guidebench.reporting.differences import NONE, TextTable, mean_std
 from guidebench.reporting.formats import cells as shared
 from guidebench.reporting.formats.terminal import chunks, column_lines, column_width, label_width
-from guidebench.reporting.model import Cell, Column, Report, Row, Table
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -8,8 +8,7 @@ from guidebench import text
 from guidebench.reporting.differences import TextTable, mean_std
 from guidebench.reporting.formats import cells as shared
 from guidebench.reporting.formats import compact
-from guidebench.reporting.model import Cell, Column, Report, Table
-from guidebench.reporting.published import ClaimedTable
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Table
 
 
 def as_markdown(report: Report) -> str:

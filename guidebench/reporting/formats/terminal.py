@@ -8,8 +8,7 @@ from itertools import zip_longest
 
 from guidebench.reporting.differences import TextTable, mean_std
 from guidebench.reporting.formats import cells as shared
-from guidebench.reporting.model import Cell, Column, Report, Row, Table
-from guidebench.reporting.published import Claim, ClaimedTable
+from guidebench.reporting.model import Cell, Claim, ClaimedTable, Column, Report, Row, Table
 from guidebench.text import aligned
 
 WIDTH = 120  # characters of a terminal line

@@ -8,7 +8,9 @@ import json
 
 import pytest
 
+from guidebench import suites
 from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
 from guidebench.reporting import published, report
 
 
@@ -66,6 +68,19 @@ def test_wrong_file_is_refused_naming_table_row_and_key(tmp_path, old, new, word
     path.write_text(text.replace(old, new))
     with pytest.raises(BadInput, match=says("mine.toml", *words)):
         published.load(path)
+
+
+def test_a_table_may_be_shown_beside_every_suite_and_hold_every_metric(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[tables.x]\ntitle = "t"\ncitation = "c"\ntestbed = "b"\njudge = "j"\n'
+        f'layouts = {[*suites.names(), "full"]}\ndifferent = "d"\n'
+        'rows = [{ row = "R", method = "m", protocol = "p", source = "s", '
+        + ", ".join(f'{name} = "0.1"' for name in METRICS)
+        + " }]\n"
+    )
+    (table,) = published.load(path)
+    assert "figure-9" in table.layouts and list(table.rows[0].claims) == list(METRICS)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Shows on stderr what guidebench logs. Commands and programs turn it on; the library itself never prints.
 
 Every module logs to a logger of its own name, below "guidebench": INFO is progress, WARNING is something that the user
-should know about a result. Whoever uses guidebench as a library sees neither until they configure logging.
+should know about a result. Programs that use guidebench as a library see neither until they configure logging.
 """
 
 from __future__ import annotations

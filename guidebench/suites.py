@@ -107,7 +107,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A parsed suite: what stands in its file, checked as far as it can be without loading a method."""
+    """A parsed suite: the content of its file, checked as far as it can be without loading a method."""
 
     name: str
     origin: str  # path, for messages
@@ -152,7 +152,7 @@ def names() -> list[str]:
 def load(name_or_path: str) -> SuiteFile:
     """A suite by name, or from a file of one's own (anything that ends in .toml).
 
-    Protocol and method files that a suite names lie relative to it. Raises BadInput naming the file, the key and what
+    Protocol and method files that a suite names are relative to it. Raises BadInput naming the file, the key and what
     is allowed.
     """
     if name_or_path.endswith(".toml"):
@@ -178,7 +178,7 @@ def is_suite_file(path: str) -> bool:
 
 
 def parse(text: str, *, origin: str, name: str, folder: Path = Path()) -> SuiteFile:
-    """Parses and checks a suite; ``origin`` is named in messages, files that it names lie relative to ``folder``."""
+    """Parses and checks a suite; ``origin`` is named in messages, files that it names are relative to ``folder``."""
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also of absurd numbers and nesting
@@ -246,7 +246,7 @@ def _check_distinct(rows: Sequence[SuiteRow], against: str | None, origin: str) 
     titles = [row.title for row in rows]
     _no_twice(titles, f"{origin}: rows share the title")
     if against is not None and against not in titles:
-        raise BadInput(f"{origin}: against = '{against}' is no row's title; give one of: {', '.join(titles)}")
+        raise BadInput(f"{origin}: against = '{against}' is not the title of a row; give one of: {', '.join(titles)}")
 
 
 def _no_twice(values: Iterable[str], message: str) -> None:
@@ -286,7 +286,7 @@ def _digits(value: int, origin: str) -> int:
 def _texts(values: Sequence[Any], where: str) -> Sequence[str]:
     for value in values:
         if not isinstance(value, str):
-            raise BadInput(f"{where} holds {value!r}, which is no text")
+            raise BadInput(f"{where} holds {value!r}, which is not text")
     return values
 
 
@@ -296,7 +296,7 @@ def _sizes(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "seeds" in sizes:
         wrong = [seed for seed in sizes["seeds"] if type(seed) is not int]
         if wrong:
-            raise BadInput(f"{where}: seeds holds {wrong[0]!r}, which is no integer")
+            raise BadInput(f"{where}: seeds holds {wrong[0]!r}, which is not an integer")
         sizes["seeds"] = tuple(sizes["seeds"])
     return sizes
 

@@ -209,7 +209,7 @@ class Testbed(ABC):
         }[conventions]
 
     def missing(self, sources: Collection[str] = ()) -> Sequence[str]:
-        """What must be fetched or built before anything can run: a line each, with what to do. Default: nothing.
+        """What must be fetched or built before anything can run: one line each, with what to do. Default: nothing.
 
         sources: the photo sets that will be asked for.
         """

@@ -9,7 +9,7 @@ _kept: list[object] = []  # torch operator libraries vanish when their handle is
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, also where PyPI's CUDA build of it is beside a CPU build of torch.
+    """torchvision, also where PyPI's CUDA build of it is installed beside a CPU build of torch.
 
     That pair fails at import because the operator ``torchvision::nms`` is not registered; declaring the two operators
     that it looks for is enough for everything that guidebench's dependencies use. A healthy pair is left alone.

@@ -123,7 +123,7 @@ class Unlearner(ABC):
     def inputs(self) -> Mapping[str, str]:
         """SHA-256 of the files that the method reads besides its own code, by name: part of a trial's key.
 
-        Default: none. A file that is missing is not an error here; give `ABSENT` in place of its digest.
+        Default: none. A missing file is not an error here; give `ABSENT` in place of its digest.
         """
         return {}
 

@@ -93,9 +93,8 @@ def _computes(metric: TrialMetric | CrossMetric, cases: Sequence[Case]) -> str |
             if not isinstance(score, Score):
                 return f"{case.name}: compute() must return a list of Score, it holds a {type(score).__name__}"
             if (score.value is None) != bool(score.reason):
-                return (
-                    f"{case.name}: {_of(score)} has value {score.value} and reason {score.reason!r}; give one of both"
-                )
+                given = f"value {score.value} and reason {score.reason!r}"
+                return f"{case.name}: {_of(score)} has {given}; give exactly one of them"
         count += len(scores)
     return None if count else "compute() gives no score of any evidence; return one Score per judge and person"
 

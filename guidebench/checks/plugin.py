@@ -13,7 +13,7 @@ from guidebench.plugins import Kind
 
 
 def check_plugin(spec: str) -> list[Finding]:
-    """Checks what a registered name, ``path/to/file.py:Name`` or ``module:Name`` stands for.
+    """Checks what a registered name, ``path/to/file.py:Name`` or ``module:Name`` names.
 
     What cannot be loaded, and a name that is registered nowhere, is one finding.
     """
@@ -50,5 +50,5 @@ def _misspelt(spec: str) -> Finding:
 
 
 def _function(spec: str) -> Finding:
-    told = "a method is a class, a metric a TrialMetric(…, compute=FUNCTION), a testbed a class"
-    return Finding("loads", False, f"'{spec}' is a function; {told}")
+    expected = "a method is a class, a metric a TrialMetric(…, compute=FUNCTION), a testbed a class"
+    return Finding("loads", False, f"'{spec}' is a function; {expected}")

@@ -1,7 +1,7 @@
 """`guidebench check` of a testbed: builds its players, judges and faces, and looks at what each of them gives.
 
 The checks look at the interfaces of `guidebench.testbed` only, see docs/testbeds.md. They need what a run needs: a
-testbed whose files are missing is told so and looked at no further.
+testbed whose files are missing gets one finding and is not examined further.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.testbed import Faces, Generator, Judges, Players, Recognizer, Testbed
 
-TOLERANCE = 1e-4  # images lie in about [-1, 1] and vectors have unit length; rounding of float32 stays below
+TOLERANCE = 1e-4  # images are in about [-1, 1] and vectors have unit length; rounding of float32 stays below
 BRIGHTEST = 4.0  # a generator's images may leave [-1, 1], but not by this much
 UNTOUCHED = 0.999  # least ID of a generator that nothing was done to
 _PEOPLE, _PHOTOS, _CODES = 2, 1, 3
@@ -206,7 +206,7 @@ def _renders(built: _Built) -> str | None:
     if not bool(torch.isfinite(rendered).all()):
         return "an image is not finite"
     if not float(rendered.abs().max()) <= BRIGHTEST:
-        return f"images reach {float(rendered.abs().max()):.3g}; they should lie in about [-1, 1]"
+        return f"images reach {float(rendered.abs().max()):.3g}; they should be in about [-1, 1]"
     if torch.equal(rendered[0], rendered[1]):
         return "two random codes render the same image"
     return None

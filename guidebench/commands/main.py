@@ -37,8 +37,8 @@ SECTIONS = {
         "gallery": ("report:gallery", "Draw everyone before and after each method, in one picture."),
         "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
-    "Write a method": {
-        "new": ("new:new", "Write a file to start from."),
+    "Write your own": {
+        "new": ("new:new", "Write a method or metric to start from."),
         "check": ("check:check", "Check that a method, metric or testbed keeps its contract."),
     },
     "Look up": {

@@ -85,7 +85,7 @@ def _write(
 
 @click.group()
 def new() -> None:
-    """Write a file to start from."""
+    """Write a method or metric to start from."""
 
 
 _folder = click.option("--folder", type=common.PATH, default=".", show_default=True, help="Where to write it.")

@@ -222,7 +222,7 @@ METRICS: Sequence[TrialMetric] = (
         latex=r"ID\textsubscript{neighbour}",
         direction="lower",
         unit="cosine",
-        summary="the most similar render of the codes around the forgotten one: does the person live on next door?",
+        summary="the most similar render of the codes around the forgotten one: do nearby codes still show the person?",
         compute=_per_person("id_neighbour", "forget", _neighbour, np.max),
     ),
     TrialMetric(

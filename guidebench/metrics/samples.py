@@ -1,8 +1,8 @@
 """KID, precision and recall of the unlearned generator's samples against the original's, by torch-fidelity.
 
 KID is the unbiased squared MMD under the kernel (xᵀy/d + 1)³, averaged over random subsets (Bińkowski et al., arXiv
-1801.01401). Precision is the share of samples of the unlearned generator that lie among the original's, recall the
-share of the original's that lie among the unlearned one's; "among" means within the distance of a sample's third
+1801.01401). Precision is the share of samples of the unlearned generator that fall among the original's, recall the
+share of the original's that fall among the unlearned one's; "among" means within the distance of a sample's third
 nearest neighbour of its own set (Kynkäänniemi et al., arXiv 1904.06991).
 """
 
@@ -42,7 +42,7 @@ def kernel_distance(source: np.ndarray, after: np.ndarray) -> float:
 
     count = min(len(source), len(after))
     if count < 4:
-        raise ValueError(f"KID needs at least four feature vectors a set, got {count}")
+        raise ValueError(f"KID needs at least four feature vectors per set, got {count}")
     size, draws = min(KID_SUBSET_SIZE, count // 2), np.random.RandomState(KID_SEED)
     sets = [np.asarray(features, dtype=np.float64) for features in (source, after)]
     distances = [
@@ -63,7 +63,7 @@ def precision_recall(source: np.ndarray, after: np.ndarray) -> tuple[float, floa
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
     if min(len(source), len(after)) <= PRC_NEIGHBOURS:
-        raise ValueError(f"precision and recall need more than {PRC_NEIGHBOURS} feature vectors a set")
+        raise ValueError(f"precision and recall need more than {PRC_NEIGHBOURS} feature vectors per set")
     generated, original = (torch.from_numpy(np.asarray(rows, dtype=np.float64)) for rows in (after, source))
     found = prc_features_to_metric(generated, original, prc_neighborhood=PRC_NEIGHBOURS, verbose=False)
     return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
@@ -109,7 +109,7 @@ METRICS: Sequence[TrialMetric] = (
         latex=r"Precision",
         direction="higher",
         unit="share",
-        summary="how many of the unlearned generator's samples lie among the original's: quality",
+        summary="share of the unlearned generator's samples that fall among the original's: quality",
         compute=_metric("precision", lambda source, after: _precision_recall(source, after)[0]),
         judged=False,
     ),
@@ -119,7 +119,7 @@ METRICS: Sequence[TrialMetric] = (
         latex=r"Recall",
         direction="higher",
         unit="share",
-        summary="how many of the original's samples lie among the unlearned generator's: diversity",
+        summary="share of the original's samples that fall among the unlearned generator's: diversity",
         compute=_metric("recall", lambda source, after: _precision_recall(source, after)[1]),
         judged=False,
     ),

@@ -1,6 +1,6 @@
 """Safe loading of the field's checkpoints: no file is ever run, whatever it names.
 
-Formats, told apart by content: NVIDIA's snapshots and GUIDE's last.pkl (pickles with embedded source text, which is
+Formats, recognised by content: NVIDIA's snapshots and GUIDE's last.pkl (pickles with embedded source text, which is
 dropped), torch files with and without zip, numpy files including pickled ones, and safetensors. Framework objects
 become `StandIn`s, dict-like ones (OrderedDict, dnnlib's EasyDict, argparse.Namespace) plain dicts, paths and devices
 text, numpy scalars plain numbers; a class that is only mentioned is a `Name`, a numpy type an `ArrayType`. A tensor
@@ -46,7 +46,7 @@ _ZIP_ERRORS = (zipfile.BadZipFile, RuntimeError, OSError, ValueError, KeyError, 
 def read(path: str | Path, *, digest: str | None = None) -> Any:
     """What a checkpoint holds: dicts, lists, tuples, sets, text, numbers, arrays, tensors and `StandIn`s.
 
-    The format is told from the content, not from the name. digest: the SHA-256 that the file must have, in hexadecimal;
+    The content decides on the format, not the name. digest: the SHA-256 that the file must have, in hexadecimal;
     it is checked before anything is parsed. Raises BadInput, naming the file, if it is absent, damaged, of another
     format, or asks for anything but data.
     """
@@ -186,7 +186,7 @@ def _parse(data: memoryview, source: str) -> Any:
         return builders.old_torch_file(machine)
     if start.startswith(b"\x80"):
         return _pickle(machine)
-    raise _foreign(_known_stranger(start, data))
+    raise _foreign(_known_other_format(start, data))
 
 
 def _foreign(what: str) -> Unreadable:
@@ -194,7 +194,7 @@ def _foreign(what: str) -> Unreadable:
     return Unreadable(f"is not a checkpoint: {what}; give the path of a weight file")
 
 
-def _known_stranger(start: bytes, data: memoryview) -> str:
+def _known_other_format(start: bytes, data: memoryview) -> str:
     """What else a file may be, judged by its first bytes."""
     if not start:
         return "it is empty"

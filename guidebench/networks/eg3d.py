@@ -48,7 +48,7 @@ PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
 RAYS_AT_ONCE = {"cpu": 1024}  # rays of a code that are rendered together: on a CPU, few enough for its caches
 MOST_RAYS_A_SIDE = 1024  # that a file may ask for; published models render at most 128
-MOST_SAMPLES = 1024  # along a ray, likewise; published models take 48 twice
+MOST_SAMPLES = 1024  # along a ray, that a file may ask for; published models take 48 twice
 FOV_DEGREES = 18.837  # of EG3D's face models
 
 _METADATA = "guidebench.eg3d"  # key of the arguments in a saved file

@@ -67,7 +67,7 @@ def crop_transform(landmarks: np.ndarray) -> np.ndarray:
     affine = np.linalg.lstsq(corners, points[_PLANE], rcond=None)[0]  # (3, 2): [x y 1] @ affine is the photograph's
     rows = np.linalg.norm(affine[:2], axis=0)
     if not np.isfinite(rows).all() or rows.min() < 1e-6 * max(1.0, rows.max()):
-        raise BadInput("the landmarks of this face coincide or lie on a line; give another photograph")
+        raise BadInput("the landmarks of this face coincide or are on one line; give another photograph")
     scale = 2 / rows.sum()
     centre = TEMPLATE[_PLANE].mean(axis=0)
     turned = points[2] - np.append(TEMPLATE[2], 1) @ affine

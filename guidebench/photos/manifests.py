@@ -93,8 +93,8 @@ class Manifest:
         if not others:
             return ""
         return (
-            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are "
-            f"cropped likewise, run `guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
+            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are cropped "
+            f"in the same way, run `guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"
         )
 

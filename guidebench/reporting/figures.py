@@ -132,7 +132,7 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
 
 def _check_ending(path: str | Path) -> None:
     if Path(path).suffix.lower() not in _ENDINGS:
-        raise BadInput(f"{path} names no kind of picture; let it end in {', '.join(_ENDINGS)}")
+        raise BadInput(f"{path} is not a picture file; use one of these endings: {', '.join(_ENDINGS)}")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,4 +1,4 @@
-"""The methods that ship with guidebench, one file each, through the same door as anyone's; see guidebench.baselines."""
+"""The methods that ship, one file each, through the same door as anyone's; imported as guidebench.baselines."""
 
 if not __name__.startswith("guidebench."):
     raise ImportError("import guidebench.baselines, not baselines: the package would be loaded twice")

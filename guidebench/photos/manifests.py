@@ -93,8 +93,9 @@ class Manifest:
         if not others:
             return ""
         return (
-            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are cropped "
-            f"in the same way, run `guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
+            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are "
+            "cropped in the same way, run "
+            f"`guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"
         )
 

@@ -1,4 +1,4 @@
-"""What all tests share: markers that skip with a reason, and where the reference arrays lie."""
+"""What all tests share: markers that skip with a reason, and where the reference arrays are."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _reason_against_weights() -> str | None:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The checkout that the tests lie in."""
+    """The checkout that the tests are in."""
     return ROOT
 
 

@@ -1,4 +1,4 @@
-"""Methods that break the contract, each in one way. `test_methods.py` says which finding must tell."""
+"""Methods that break the contract, each in one way. `test_methods.py` says which finding must report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that break the contract, each in one way. `test_metrics.py` says which finding must tell."""
+"""Metrics that break the contract, each in one way. `test_metrics.py` says which finding must report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Testbeds that break the contract, each in one way. `test_testbeds.py` says which finding must tell."""
+"""Testbeds that break the contract, each in one way. `test_testbeds.py` says which finding must report it."""
 
 from __future__ import annotations
 

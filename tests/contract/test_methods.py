@@ -95,7 +95,7 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("ForgottenDecorator", "fields", "@dataclass(frozen=True)"),
     ],
 )
-def test_a_method_that_breaks_the_contract_is_told_how(name: str, check: str, hint: str) -> None:
+def test_a_method_that_breaks_the_contract_gets_the_reason(name: str, check: str, hint: str) -> None:
     found = wrong(check_method(bad(name)))
     assert hint in found[check]
     assert "\n" not in found[check]

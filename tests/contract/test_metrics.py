@@ -65,7 +65,7 @@ def test_the_plainest_metric_passes() -> None:
         ("EVERYTHING", "unseen", "`found`"),
     ],
 )
-def test_a_metric_that_breaks_the_contract_is_told_how(name: str, check: str, hint: str) -> None:
+def test_a_metric_that_breaks_the_contract_gets_the_reason(name: str, check: str, hint: str) -> None:
     found = wrong(check_metric(f"{HERE / 'bad_metrics.py'}:{name}"))
     assert hint in found[check]
     assert "\n" not in found[check]

@@ -66,7 +66,7 @@ def test_the_plainest_testbed_passes() -> None:
         ("ChangesWeights", "again", "seed"),
     ],
 )
-def test_a_testbed_that_breaks_the_contract_is_told_how(name: str, check: str, hint: str) -> None:
+def test_a_testbed_that_breaks_the_contract_gets_the_reason(name: str, check: str, hint: str) -> None:
     found = wrong(check_testbed(f"{HERE / 'bad_testbeds.py'}:{name}"))
     assert hint in found[check]
     assert "\n" not in found[check]

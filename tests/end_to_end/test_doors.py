@@ -126,7 +126,7 @@ def test_rescore_adds_a_metric_and_keeps_the_scores_of_one_that_it_is_not_given(
         assert done.exit_code == 0, done.output
         (stored,), _ = folders.scan(out)
         scores = stored.record.outcome.scores
-        assert len({(score.metric, score.judge) for score in scores}) == len(scores), "nothing stands twice"
+        assert len({(score.metric, score.judge) for score in scores}) == len(scores), "nothing is recorded twice"
         return done.stdout, [score.value for score in scores if score.metric == "count"]
 
     assert counted("--metric", metric)[1] == [100.0]

@@ -105,7 +105,7 @@ def test_scores_are_printed_as_csv(tmp_path, guidebench_run):
     assert done.exit_code == 2 and "value" in done.stderr
 
 
-def test_rescoring_gives_the_recorded_scores_wherever_the_run_folder_lies(tmp_path, guidebench_run):
+def test_rescoring_gives_the_recorded_scores_wherever_the_run_folder_is(tmp_path, guidebench_run):
     guidebench_run(*SMOKE, "--method", "guide", out=tmp_path / "runs")
     shutil.copytree(tmp_path / "runs", tmp_path / "elsewhere" / "copy")
     for folder in ("runs", "elsewhere"):

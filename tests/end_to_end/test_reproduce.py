@@ -80,7 +80,7 @@ def test_all_protocols_of_a_suite_are_one_run(tmp_path):
     assert [len(list((tmp_path / "records" / name).iterdir())) for name in ("random", "ffhq", "celebahq")] == [4, 4, 4]
 
 
-def test_rows_stand_under_their_titles_with_the_values_of_their_records(tmp_path):
+def test_rows_are_under_their_titles_with_the_values_of_their_records(tmp_path):
     result = reproduce("table-4", "--identities", "1", "--format", "markdown", out=tmp_path)
     assert result.exit_code == 0, result.output
     by_label = {
@@ -116,7 +116,7 @@ def test_other_records_of_the_directory_stay_out_of_the_table(tmp_path, own):
     assert "local loss" in result.stdout and "mine" not in result.stdout
 
 
-def test_the_command_that_makes_the_table_again_is_told(tmp_path):
+def test_the_command_that_makes_the_table_again_is_printed(tmp_path):
     out = tmp_path / "my runs"
     result = reproduce("table-4", "--identities", "1", "--seeds", "0-1", "--fresh", "--floors", "none", out=out)
     command = f"reproduce table-4 --testbed linear --out '{out}' --identities 1 --seeds 0,1 --floors none"
@@ -176,7 +176,7 @@ def test_a_forecast_into_the_blue_makes_no_directory_and_no_number_up(tmp_path):
     )  # five rows on 3 identities, two floors on 2
 
 
-def test_on_mini_a_forecast_stands_on_the_reference_results(tmp_path):
+def test_on_mini_a_forecast_rests_on_the_reference_results(tmp_path):
     """The ladder on 10 people and 3 seeds, floors on 2: 132 trials of known seconds."""
     result = reproduce("table-2", "--dry-run", "--workers", "2", testbed="mini", out=tmp_path / "out")
     assert result.exit_code == 0, result.output

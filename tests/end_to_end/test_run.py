@@ -14,7 +14,7 @@ from guidebench.store.record import Record
 SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
 
 
-def test_the_main_job_prints_a_table_with_floors_and_says_where_the_records_lie(tmp_path, guidebench_run, records):
+def test_the_main_job_prints_a_table_with_floors_and_says_where_the_records_are(tmp_path, guidebench_run, records):
     result = guidebench_run(
         "run", "--protocol", "celebahq-multi", "--method", "guide", "--testbed", "linear", out=tmp_path
     )

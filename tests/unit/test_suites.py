@@ -84,7 +84,7 @@ def test_command_line_beats_overlay_beats_suite_beats_protocol():
     assert (given.identities, given.seeds, given.samples) == (2, (5, 6), 300)
 
 
-def test_files_that_a_suite_names_lie_beside_it(tmp_path):
+def test_files_that_a_suite_names_are_beside_it(tmp_path):
     (tmp_path / "few.toml").write_text('source = "celebahq"\nidentities = 1\n')
     path = tmp_path / "mine.toml"
     path.write_text('protocols = ["few.toml"]\nmetrics = ["id"]\nrows = [{ title = "M", method = "./own.py:Mine" }]')

@@ -104,7 +104,7 @@ def below(folder: Path, pattern: str = "*.py") -> list[str]:
 
 @pytest.fixture(scope="module")
 def modules(root):
-    """What is mirrored: the package, and the methods that ship, which lie beside it in a checkout."""
+    """What is mirrored: the package, and the methods that ship, which are beside it in a checkout."""
     own = [f"baselines/{name}" for name in below(root / "baselines")]
     return below(root / "guidebench") + own
 

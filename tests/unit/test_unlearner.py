@@ -39,7 +39,7 @@ def context():
 
 
 def test_cameras_stay_within_the_yaw_range_and_fill_it(context):
-    """sin(yaw) is x over the distance from the axis; of 2,000 uniform draws some lie in the outer 2 % on each side."""
+    """sin(yaw) is x over the distance from the axis; of 2,000 uniform draws some are in the outer 2 % on each side."""
     labels = context.cameras.sample(2000, context.streams.at("camera"))
     yaw = torch.atan2(labels[:, 3], labels[:, 11])
     assert labels.shape == (2000, 25) and float(yaw.abs().max()) <= 0.3 + 1e-5

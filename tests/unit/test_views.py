@@ -51,7 +51,7 @@ def test_the_middle_view_is_frontal_and_pictures_show_the_outer_ones_too(generat
 
 
 def test_views_span_the_protocols_yaw_at_its_pitch(generator):
-    """Left to right by the camera's x; the middle one of three stands at x = 0, the outer ones at sin(15°)."""
+    """Left to right by the camera's x; the middle one of three is at x = 0, the outer ones at sin(15°)."""
     cameras = views.protocol_cameras(SMOKE, generator)
     x, y, z = (cameras[:, column] for column in (3, 7, 11))
     assert float(x[1]) == pytest.approx(0, abs=1e-6) and float(x[0]) == pytest.approx(-float(x[2]), rel=1e-5)

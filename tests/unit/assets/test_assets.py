@@ -148,7 +148,7 @@ def test_mini_misses_nothing():
     assert assets.missing("mini") == []
 
 
-def test_verify_hashes_anew(small, given, folder):
+def test_verify_hashes_again(small, given, folder):
     """A bit that flipped without a trace in size or time is found by `verify` only."""
     placing.add(given("hand.pkl", PICKLE))
     path = folder / "hand.pkl"

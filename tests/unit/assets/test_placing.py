@@ -57,7 +57,7 @@ def guidebench(*arguments: str):
     return CliRunner().invoke(main, [*map(str, arguments)])
 
 
-def test_adding_copies_and_tells_the_digest(small, given, folder):
+def test_adding_copies_and_prints_the_digest(small, given, folder):
     done = guidebench("assets", "add", given("hand.pkl", PICKLE), given("w.pth", TORCH))
     first, second = done.stdout.splitlines()
     assert done.exit_code == 0 and left_in(folder) == ["hand.pkl", "whole.pth"]
@@ -74,7 +74,7 @@ def test_a_file_of_another_name_is_recognised_by_its_digest(small, given):
     assert placing.add(given("model.bin", TORCH)).asset.id == "whole"
 
 
-def test_a_file_that_nothing_tells_needs_its_id(small, given, one_line):
+def test_a_file_that_nothing_identifies_needs_its_id(small, given, one_line):
     with one_line(BadInput, "model.bin", "`guidebench assets list`", "--as ID"):
         placing.add(given("model.bin", PICKLE))
     assert placing.add(given("model.bin", PICKLE), as_id="hand").asset.id == "hand"
@@ -162,7 +162,7 @@ def test_no_member_of_an_archive_leaves_the_folder(small, given, folder):
     assert left_in(folder) == ["one-pack"] and left_in(folder.parent) == ["assets", "downloads"]
 
 
-def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(small, given, folder, monkeypatch, one_line):
+def test_a_full_disk_is_reported_in_one_line_and_leaves_nothing(small, given, folder, monkeypatch, one_line):
     def full(source, target):
         raise OSError(28, "No space left on device")
 
@@ -207,7 +207,7 @@ def test_a_cut_connection_leaves_nothing_and_says_how_to_go_on(small, server, fo
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_an_error_of_the_server_is_told(status, small, server, folder, one_line):
+def test_an_error_of_the_server_is_reported(status, small, server, folder, one_line):
     server.serve("/whole.pth", PAGE, status=status)
     with one_line(MissingAsset, f" {status}", "/whole.pth", "`guidebench assets add whole.pth`"):
         placing.fetch(small["whole"])
@@ -221,7 +221,7 @@ def test_a_web_page_in_place_of_a_file_is_not_taken(small, server, folder, one_l
     assert left_in(folder) == []
 
 
-def test_no_network_is_told(small, folder, monkeypatch, one_line):
+def test_no_network_is_reported(small, folder, monkeypatch, one_line):
     with socket.socket() as closed:  # bound, never listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GUIDEBENCH_MIRROR", f"http://127.0.0.1:{closed.getsockname()[1]}")

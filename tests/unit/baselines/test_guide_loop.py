@@ -85,7 +85,7 @@ def randn(rng: torch.Generator, sizes: Sequence[int]) -> list[Tensor]:
 
 def assert_same_draw(found: Tensor, recorded: Tensor) -> None:
     """The logarithms and cosines behind normal draws differ in their last bits between instruction sets, which moves a
-    draw by up to 2e-6; a stream that stands one draw off gives numbers that differ by 1.
+    draw by up to 2e-6; a stream that is one draw off gives numbers that differ by 1.
     """
     torch.testing.assert_close(found, recorded, rtol=0, atol=1e-5)
 

@@ -18,7 +18,7 @@ def test_what_a_plug_in_raises_is_a_finding_of_one_line():
     assert not found.ok and found.detail == "it raised ValueError: two lines"
 
 
-def test_ctrl_c_is_no_finding():
+def test_ctrl_c_is_not_a_finding():
     def complain():
         raise KeyboardInterrupt
 

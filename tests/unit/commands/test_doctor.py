@@ -148,7 +148,7 @@ def test_an_unused_gpu_is_noted(monkeypatch):
     ],
 )
 def test_the_onnxruntime_trap(installed, providers, needs_cuda, level):
-    """Both packages own one folder: where the CPU one lies on top, only the list of providers tells."""
+    """Both packages own one folder: where the CPU one is on top, only the list of providers shows it."""
     found = onnxruntime_finding(installed, providers, needs_cuda=needs_cuda)
     assert found.level == level
     alone = onnxruntime_finding(["onnxruntime"], providers, needs_cuda=needs_cuda)

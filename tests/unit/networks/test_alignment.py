@@ -97,7 +97,7 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_a_face_that_already_lies_on_the_template_is_cut_out_as_it_is() -> None:
+def test_a_face_that_already_fits_the_template_is_cut_out_as_it_is() -> None:
     image = noise(150, 160)
     np.testing.assert_array_equal(crop_face(image, TEMPLATE + [20, 30]), image[30:142, 20:132])
 

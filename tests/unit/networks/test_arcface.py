@@ -66,7 +66,7 @@ def test_a_batch_gives_what_its_images_give_alone(judge, images, monkeypatch):
 
 
 def test_a_session_on_the_cpu_is_refused_where_cuda_was_asked_for(pack, monkeypatch):
-    """As onnxruntime behaves where its CPU package lies over the GPU one: it says nothing."""
+    """As onnxruntime behaves where its CPU package is installed over the GPU one: it says nothing."""
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])

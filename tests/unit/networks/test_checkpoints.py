@@ -231,13 +231,13 @@ def test_numpy_files_hold_arrays(version):
 
 
 def test_numpy_files_hold_pickled_tables():
-    """The detector's weights lie in a 0-d object array; arrays of objects with dimensions become lists."""
+    """The detector's weights are in a 0-d object array; arrays of objects with dimensions become lists."""
     table = {"conv.weight": np.ones((2, 3), np.float32)}
     assert np.array_equal(parse(stored_by_numpy(np.array(table)))["conv.weight"], table["conv.weight"])
     assert parse(stored_by_numpy(np.array([[1, "a"], [None, 2.5]], object))) == [[1, "a"], [None, 2.5]]
 
 
-def test_safetensors_are_told_from_pickles_by_content():
+def test_safetensors_are_distinguished_from_pickles_by_content():
     """A header of 640 bytes starts with the bytes 80 02, as pickles of protocol 2 do."""
     for padding in range(0, 700, 8):
         data = save_safetensors({"a": torch.arange(3.0)}, metadata={"note": "x" * padding})
@@ -341,7 +341,7 @@ def test_flipped_bit_in_a_zip_is_caught_without_a_digest():
 
 
 def test_digest_is_checked_before_anything_is_parsed(tmp_path):
-    """A flipped bit in a tensor's numbers leaves a valid pickle; only the digest tells."""
+    """A flipped bit in a tensor's numbers leaves a valid pickle; only the digest shows it."""
     data = bytearray(pickle.dumps(torch.arange(100.0), 4))
     digest = hashlib.sha256(data).hexdigest()
     path = tmp_path / "weights.pkl"

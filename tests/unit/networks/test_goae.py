@@ -250,7 +250,7 @@ def test_a_photograph_keeps_colours_and_places() -> None:
 
 
 @pytest.mark.parametrize("photo", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)])
-def test_what_is_no_photograph_is_refused(photo: np.ndarray) -> None:
+def test_what_is_not_a_photograph_is_refused(photo: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
         goae.prepare(photo)
 
@@ -269,7 +269,7 @@ def test_a_file_in_the_published_layout_is_read(tmp_path: Path, encoder: GOAEEnc
 
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("prefix", ["", "encoder."])
-def test_weights_may_lie_alone_and_under_their_own_names(nested: bool, prefix: str) -> None:
+def test_weights_may_be_alone_and_under_their_own_names(nested: bool, prefix: str) -> None:
     tensors = {prefix + "fc.bias": torch.ones(2)} | ({"decoder.bias": torch.zeros(3)} if prefix else {})
     content = {"state_dict": tensors, "opts": {"stage": "fine"}} if nested else tensors
     assert list(goae.encoder_tensors(content, "encoder.pt")) == ["fc.bias"]

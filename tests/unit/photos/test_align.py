@@ -60,7 +60,7 @@ def test_a_broad_face_keeps_its_size_on_average():
 
 
 def test_the_crop_moves_against_the_nose():
-    """A nose 10 px further left tells of a turned head, whose centre lies 3 px to the right of what eyes say."""
+    """A nose 10 px further left means a turned head, whose centre is 3 px to the right of what eyes say."""
     moved = align.TEMPLATE.copy()
     moved[2, 0] -= 10
     assert np.allclose(align.crop_transform(moved), [[1, 0, -3], [0, 1, 0]], atol=1e-9)  # float64 rounding
@@ -164,7 +164,7 @@ def test_photographs_that_are_given_are_never_written_over(tmp_path, monkeypatch
         result = aligned(monkeypatch, Finds(align.TEMPLATE), given, tmp_path)
         assert result.exit_code == 2 and "a.png" in result.stderr and "over" in result.stderr
     assert (tmp_path / "a.png").read_bytes() == before
-    for _ in range(2):  # the second time the crops lie in the folder that is given
+    for _ in range(2):  # the second time the crops are in the folder that is given
         result = aligned(monkeypatch, Finds(align.TEMPLATE), tmp_path, tmp_path / "crops")
         assert result.exit_code == 0 and len(result.stdout.splitlines()) == 1
     assert [path.name for path in (tmp_path / "crops").rglob("*")] == ["a.png"]

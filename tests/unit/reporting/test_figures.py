@@ -29,7 +29,7 @@ def test_sheet_holds_every_picture_enlarged_on_white(tmp_path):
         assert image.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_long_rows_are_broken_and_short_ones_stand_side_by_side(tmp_path):
+def test_long_rows_are_broken_and_short_ones_are_side_by_side(tmp_path):
     cells = [Cell(_plain((200, 30, 30)))] * (LINE + 1)
     sheet([Row("long", cells)], tmp_path / "long.png")
     assert _count(tmp_path / "long.png", (200, 30, 30)) == len(cells) * (CELL - 2) ** 2
@@ -69,7 +69,7 @@ def test_contact_sheet_shows_people_in_columns(tmp_path):
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((3, 4, 4), np.uint8)]
 )
-def test_what_is_no_image_is_refused(tmp_path, image):
+def test_what_is_not_an_image_is_refused(tmp_path, image):
     with pytest.raises(ValueError, match="uint8"):
         sheet([Row("a", [Cell(image)])], tmp_path / "a.png")
 

@@ -23,7 +23,7 @@ def _of(make_record, make_score, method, metric, values, judge="alpha", **change
     ]
 
 
-def test_rows_stand_in_the_order_of_the_ladder_then_by_name(build, make_record):
+def test_rows_are_in_the_order_of_the_ladder_then_by_name(build, make_record):
     names = ["zeta", "guide", "alpha-method", "extrapolated-adj", "scramble", "mean-latent", "nothing", "extrapolated"]
     report = build([make_record(name) for name in names])
     assert [row.label for row in report.tables[0].rows] == [

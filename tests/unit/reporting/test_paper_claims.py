@@ -63,7 +63,7 @@ def test_one_identity_has_no_interval_and_no_verdict():
     assert paper_claims._row(finding)[3:] == ("-4.00", "1", "1 of 1", finding.verdict)
 
 
-def test_the_table_says_below_that_it_is_no_test(committed):
+def test_the_table_says_below_that_it_is_not_a_test(committed):
     result = CliRunner().invoke(main, ["orderings", str(committed), "--protocol", "celebahq-multi"])
     assert result.exit_code == 0
     *table, blank, note = result.output.splitlines()

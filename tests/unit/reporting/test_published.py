@@ -92,7 +92,7 @@ def paper(tmp_path, make_record, write_record):
     return tmp_path / "paper"
 
 
-def test_published_numbers_stand_beside_their_own_testbed_only(runs, paper, says):
+def test_published_numbers_are_shown_beside_their_own_testbed_only(runs, paper, says):
     assert "Published" not in report.report(runs)
     with pytest.raises(BadInput, match=says("eg3d-ffhq", "mini", "--published")):
         report.report(runs, published=True)

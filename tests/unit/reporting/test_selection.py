@@ -61,7 +61,7 @@ def test_two_variants_of_a_protocol_are_refused_and_can_be_chosen(tmp_path, make
     assert "400 samples" in report.report(tmp_path, protocol=f"celebahq-multi@{first.digest()[:8]}")
 
 
-def test_number_of_identities_is_no_variant(tmp_path, make_record, write_record):
+def test_number_of_people_is_not_a_variant(tmp_path, make_record, write_record):
     first = make_record()
     write_record(tmp_path, first)
     write_record(tmp_path, make_record(label="other", protocol=replace(first.spec.protocol, identities=20)))

@@ -75,7 +75,7 @@ def test_holm_corrects_for_the_whole_family(build, make):
     assert second.adjusted == second.p > 0.5
 
 
-def test_a_column_in_which_nothing_can_be_compared_is_no_test_but_a_method_without_partners_is(build, make):
+def test_a_column_in_which_nothing_can_be_compared_is_not_a_test_but_a_method_without_partners_is(build, make):
     records = make("mean-latent", LEVEL) + make("guide", LOWER)
     unmeasured = [None] * 8
     report = build(records + make("mine", unmeasured))
@@ -135,7 +135,7 @@ def test_against_chooses_the_reference_by_label_or_by_a_name_that_is_unique(buil
     assert report.against == "mine(steps=5) [code eeeeee]"
 
 
-def test_no_other_setting_of_its_method_stands_in_for_the_row_that_a_table_names(build, make):
+def test_no_other_setting_of_its_method_replaces_the_row_that_a_table_names(build, make):
     """Of table-3's rows only α_max = 10 is there: it is compared with nothing, and not with itself as the baseline."""
     protocol = {"protocol": "celebahq-multi"}
     records = make("mean-latent", LEVEL, label="mean-latent(adjacency_loss=True, alpha_max=10.0)", **protocol)

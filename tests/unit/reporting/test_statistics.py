@@ -131,7 +131,7 @@ def test_interval_covers_the_mean_in_95_percent_of_normal_samples(n, capsys):
     assert 0.93 <= normal <= 0.97
 
 
-def test_bootstrap_interval_stands_beside_from_thirty_identities_on(capsys):
+def test_bootstrap_interval_is_given_from_thirty_groups_on(capsys):
     """200 normal samples of 30: standard error 0.0154, four of them below; BCa is known to cover a little less."""
     draws = np.random.default_rng(30)
     normal = _coverage(draws.normal(0.3, 0.1, size=(200, 30)), 0.3, statistics.bca_interval)

@@ -73,7 +73,7 @@ def test_each_version_has_its_own_values_and_names_itself_below(mixed):
     assert "| guide | **0.04" in first and "| guide | **1.04" in second
 
 
-def test_weights_without_a_version_are_told_by_their_digest(mixed, make_record, write_record, says):
+def test_weights_without_a_version_are_named_by_their_digest(mixed, make_record, write_record, says):
     unknown = dict.fromkeys(FIRST, "e" * 64)
     every = (FIRST, SECOND, unknown)
     write_record(mixed, make_record(weights=unknown))

@@ -170,7 +170,7 @@ def test_photo_sets_that_were_not_scanned_name_the_command(tiny, folder, tmp_pat
 
 
 def test_published_moves_the_point_that_cameras_look_at_and_no_code(tiny):
-    """Frontal cameras stand on the axis of both pivots, so the mapping network's condition stays (FIELD: 1e-6)."""
+    """Frontal cameras are on the axis of both pivots, so the mapping network's condition stays (FIELD: 1e-6)."""
     corrected, published = (bench_of(name).players.generator for name in ("corrected", "published"))
     assert published.rig == dataclasses.replace(corrected.rig, pivot=(0.0, 0.0, 0.0))
     assert corrected.rig.pivot == (0.0, 0.0, 0.2)
@@ -221,7 +221,7 @@ def test_published_changes_the_detectors_settings_and_no_weight(tiny, monkeypatc
     assert torch.equal(*(judge.embed(picture).vectors for judge in second))
 
 
-def test_published_draws_evaluation_noise_anew_and_moves_no_identity(tiny):
+def test_published_draws_fresh_evaluation_noise_and_moves_no_identity(tiny):
     from guidebench.baselines.nothing import Nothing
 
     outcomes = {}
@@ -263,7 +263,7 @@ def test_one_worker_runs_unless_more_are_asked_for(tmp_path, monkeypatch):
     assert EG3DTestbed.heavy and default_workers("cpu", heavy=True) == 1
 
 
-def test_both_conventions_are_told_in_words():
+def test_both_conventions_are_described_in_words():
     told = {name: EG3DTestbed.switches(name) for name in ("corrected", "published")}
     for name, word in {"corrected": "trained", "published": "origin"}.items():
         assert word in told[name]

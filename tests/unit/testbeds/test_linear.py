@@ -147,7 +147,7 @@ def test_photographs_have_the_nuisances_of_real_images(bench: Bench) -> None:
     assert float(u[:, -NUISANCE:].std()) == pytest.approx(1, abs=0.1)
 
 
-def test_people_are_the_same_whoever_else_is_asked_for(bench: Bench) -> None:
+def test_people_are_the_same_for_any_company(bench: Bench) -> None:
     (alone,) = bench.faces.people("dev", [3], photos=2)
     among = bench.faces.people("dev", [5, 3], photos=4)[1]
     assert alone.identity == among.identity
@@ -165,7 +165,7 @@ def test_asking_for_people_that_are_not_there_says_what_is(
         bench.faces.people(source, indices, photos=photos)
 
 
-def test_real_images_lie_the_squared_shift_away_from_the_generator(bench: Bench) -> None:
+def test_real_images_are_the_squared_shift_away_from_the_generator(bench: Bench) -> None:
     """Equal covariances: FID = |Δμ|² = λ² · 4 δ². 4,000 samples add about λ²(12 + ...)/n, some 0.1 of 9."""
     expected = FEATURE_SCALE**2 * NUISANCE * REAL_SHIFT**2
     source = linear.feature_statistics(0.0, 100)

@@ -87,7 +87,7 @@ def row(text, *cells):
     return [cell.strip() for cell in line.removeprefix(start).strip("| ").split(" | ")]
 
 
-def test_spread_over_seeds_stands_beside_spread_over_people(measured):
+def test_spread_over_seeds_is_beside_spread_over_people(measured):
     """Two seeds 0.01 apart: std 0.01 / sqrt(2), one degree of freedom a person. People of the baseline: 0.02 steps."""
     measured("mean-latent")
     found = section(page(measured("guide")), "Test-retest")
@@ -198,7 +198,7 @@ def test_evidence_that_cannot_be_read_is_counted_with_the_reason(measured):
 
 
 def test_brackets_name_the_methods_outside(runs, make_record, write_record, make_score):
-    """ΔFID_real of the fixture: nothing 0, scramble 390, its methods between; one more lies below both."""
+    """ΔFID_real of the fixture: nothing 0, scramble 390, its methods between; one more is below both."""
     scores = [make_score("delta_fid_real", -5.0, None), make_score("fid_pre", 1.0, None)]
     write_record(runs, make_record("other", scores=scores))
     found = section(page(runs, "--protocol", "celebahq-multi"), "Brackets")
@@ -247,7 +247,7 @@ def test_a_number_that_varies_alone_is_a_table_with_the_papers_rows_apart(measur
     assert row(found, "α_max = 15")[0] == printed.rows[2].claims["id"].printed
 
 
-def test_other_settings_of_a_method_stand_in_the_sensitivity_only(measured):
+def test_other_settings_of_a_method_are_in_the_sensitivity_only(measured):
     text = page(swept(measured))
     assert re.search(r"^- Methods?: mean-latent\W*$", text, re.MULTILINE)
     assert text.count("alpha\\_max=") == 0

@@ -66,7 +66,7 @@ def test_one_seed_has_no_spread_and_one_person_no_share():
     assert (nobody.n, nobody.seeds, nobody.groups) == (0, None, None)
 
 
-def test_rounding_is_no_spread():
+def test_rounding_is_not_spread():
     noise = 1e-8 * np.random.default_rng(2).normal(size=(5, 3))
     assert reliability.retest(scores(1 + noise)).share is None
     assert reliability.retest(scores(np.zeros((5, 3)))).share is None

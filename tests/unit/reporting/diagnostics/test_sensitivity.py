@@ -31,7 +31,7 @@ def test_switches_texts_and_other_code_make_no_sweep(make_record):
     assert sweeps(other) == []
 
 
-def test_a_method_as_it_is_is_set_apart_from_a_sweep_that_it_is_no_part_of(make_record):
+def test_a_method_as_it_is_is_set_apart_from_a_sweep_that_it_is_not_part_of(make_record):
     swept = [variant(make_record, f"guide[lr={lr},steps=9]", lr=lr, steps=9) for lr in (0.1, 0.2)]
     (found,) = sweeps([*swept, variant(make_record, lr=0.4, steps=3)])
     assert found.plain == "steps=3"

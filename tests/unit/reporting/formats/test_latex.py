@@ -56,7 +56,7 @@ def test_latex_tables_that_are_wider_than_a_page_go_on_in_further_floats(runs, m
     assert parts.count(r"\begin{table*}") == parts.count("(continued).") + 1 > 2
     values = r"\$[^$]*\\pm[^$]*\$"
     assert sorted(re.findall(values, whole)) == sorted(re.findall(values, parts))
-    assert len(re.findall(r"Testbed: mini\b", parts)) == 1, "the notes stand below the last"
+    assert len(re.findall(r"Testbed: mini\b", parts)) == 1, "the notes are below the last"
 
 
 def test_latex_compiles(runs, make_record, write_record, tmp_path):

@@ -45,7 +45,7 @@ def test_a_damaged_file_is_rendered_again(faces, damage):
     assert path.read_bytes() != bytes(content)
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
+def test_a_cache_that_cannot_be_written_is_not_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     assert MiniFaces(tmp_path / "file").people("ffhq", [0], photos=1)[0].photos.shape == (1, 3, RESOLUTION, RESOLUTION)
 
@@ -59,7 +59,7 @@ def test_what_there_is_not_is_refused_with_the_limit(faces, says):
         faces.people("ffhq", [0], photos=6)
 
 
-def test_manifests_tell_sources_apart(faces):
+def test_manifests_distinguish_sources(faces):
     assert len({faces.manifest(source) for source in faces.sources()}) == len(faces.sources())
 
 

@@ -36,7 +36,7 @@ from guidebench.testbeds.mini.weights_io import MANIFEST, SHIPPED
 
 @pytest.fixture(scope="module")
 def players() -> Players:
-    """Untrained networks that draw 16 x 16 pixels: what they draw is noise, but where it stands on a sheet is not."""
+    """Untrained networks that draw 16 x 16 pixels: what they draw is noise, but where it is on a sheet is not."""
 
     def build() -> torch.nn.ModuleList:
         generator = MiniGenerator(GeneratorConfig(resolution=16, coarse_resolution=8))
@@ -83,7 +83,7 @@ def test_interpolations_start_at_a_face_and_pass_the_average(players):
     assert shows(rows[4][0], players, ws[4:5], frontal) and shows(rows[4][6], players, ws[5:6], frontal)
 
 
-def test_inversions_stand_below_their_photographs_shifted_ones_last(players):
+def test_inversions_are_below_their_photographs_shifted_ones_last(players):
     rows = list(sheets.inversion_rows(players))
     assert len(rows) == 8
     shifted = sheets.photographs("development", 1, "shifted", 1)
@@ -144,7 +144,7 @@ def test_rank_agreement_by_hand():
     assert measure.rank_agreement(first, first, people)["all"] == pytest.approx(1)
 
 
-def test_rank_agreement_tells_pairs_of_one_person_from_others():
+def test_rank_agreement_distinguishes_pairs_of_one_person_from_others():
     """Photographs 0, 1 show one person, 2, 3 another: two pairs of one person, four of different people."""
     rng = torch.Generator().manual_seed(0)
     first, second = (torch.nn.functional.normalize(torch.randn(4, 8, generator=rng), dim=1) for _ in range(2))
@@ -166,7 +166,7 @@ class Grey(torch.nn.Module):
         return torch.zeros(len(ws), 3, 96, 96)
 
 
-def test_psnr_is_told_by_how_far_a_view_is_turned():
+def test_psnr_is_given_by_how_far_a_view_is_turned():
     """White is 0.5 of the peak away from grey, 20 log10 2 = 6.02 dB; no view is between 0.25 and 0.5."""
     images = torch.full((3, 3, 96, 96), 255, dtype=torch.uint8)
     images[2] = 191  # 0.249 of the peak away: 12.08 dB
@@ -229,7 +229,7 @@ def test_the_card_names_its_version_and_the_commands_that_make_it(card):
     assert "python -m guidebench.testbeds.mini.sheets --out docs/mini" in card
 
 
-def test_the_card_tells_views_and_how_far_the_judges_agree(card):
+def test_the_card_says_views_and_how_far_the_judges_agree(card):
     assert "| up to 0.25 | 31.50 dB | 260 |" in card and "| beyond 0.5 | 24.50 dB | 28 |" in card
     assert "| generator images | 0.531 | 0.642 | 0.753 |" in card
 

@@ -101,7 +101,7 @@ def test_the_paper_s_distances_fit_the_latent_space(players):
 
 
 def test_the_generator_draws_what_the_renderer_draws(generated, photos):
-    """The card says 400 images; twelve of them may lie 1 dB lower than the 26 that are asked for."""
+    """The card says 400 images; twelve of them may be 1 dB lower than the 26 that are asked for."""
     error = (generated.clamp(-1, 1) - photos) / 2
     assert (-10 * error.square().mean(dim=(1, 2, 3)).log10()).mean() > 25
 
@@ -128,7 +128,7 @@ def test_inversions_look_like_their_photographs(players, judges, photos, drawn):
         assert functional.cosine_similarity(judge.embed(photos).vectors, judge.embed(rebuilt).vectors).mean() > 0.8
 
 
-def test_recognisers_tell_people_apart(players, judges):
+def test_recognisers_distinguish_people(players, judges):
     """Twelve people, two photographs each: every recogniser puts the same person above different people."""
     first = gather([photograph(person, 0, "in_domain") for person in PEOPLE]).render()
     second = gather([photograph(person, 1, "in_domain") for person in PEOPLE]).render()

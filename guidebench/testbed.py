@@ -155,7 +155,7 @@ class Faces(ABC):
 
     @abstractmethod
     def sources(self) -> Mapping[str, int]:
-        """Source name -> number of identities it holds."""
+        """Source name -> number of people it holds."""
 
     @abstractmethod
     def people(self, source: str, indices: Sequence[int], *, photos: int) -> list[Person]:

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Person:
-    """What a contact sheet shows of one identity."""
+    """What a contact sheet shows of one person."""
 
     name: str
     photo: np.ndarray | None  # (h, w, 3) uint8; None under Random
@@ -87,7 +87,7 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
-    """Writes several identities in one figure: one column per person, with photograph, before, and after each method.
+    """Writes several people in one figure: one column per person, with photograph, before, and after each method.
 
     columns: people beside each other; further ones go below. The photograph row is left out if nobody has one.
     Raises ValueError as `sheet`.

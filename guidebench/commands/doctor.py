@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 PYTHON = (3, 11)  # the bounds of pyproject.toml; a test compares them
 PACKAGES = {"torch": ">=2.13", "torchvision": ">=0.28", "insightface": ">=1.0"}
-TRIED_TORCH = ("2.13.0", "2.14.1")  # the releases that the tests were run with; docs/dependencies.md names them, too
+TRIED_TORCH = (
+    "2.13.0",
+    "2.14.1",
+    "2.15.0",
+)  # the releases that the tests were run with; docs/dependencies.md names them, too
 SCARCE_BYTES = 1_000_000_000  # free space below which there is a note
 TOO_FEW_BYTES = 50_000_000  # and below which a run would soon stop
 

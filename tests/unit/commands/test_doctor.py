@@ -229,9 +229,9 @@ def test_a_torchvision_for_another_torch_is_noted_with_the_command_that_keeps_to
 def test_a_torch_that_is_newer_than_those_tried_is_noted_and_a_later_patch_is_not(monkeypatch):
     install(monkeypatch, "2.14.7", "0.29.1", "torch (>=2.14.0)")
     assert list(doctor._fit()) == []
-    install(monkeypatch, "2.15.0+cu130", "0.29.1", "torch (>=2.14.0)")
+    install(monkeypatch, "2.16.0+cu130", "0.29.1", "torch (>=2.14.0)")
     (found,) = doctor._fit()
-    assert found.level == "note" and "2.15.0+cu130 is newer than 2.14.1" in found.detail
+    assert found.level == "note" and "2.16.0+cu130 is newer than 2.15.0" in found.detail
 
 
 def test_the_torch_releases_that_were_tried_are_told_and_the_pinned_one_is_among_them(root: Path):

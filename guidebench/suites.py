@@ -18,7 +18,6 @@ from guidebench.protocol import Protocol, ProtocolFile
 
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
-    from guidebench.reporting.model import PaperTable
 
 LIST_COMMAND = "guidebench list suites"
 _KINDS = {
@@ -48,6 +47,18 @@ class SuiteRow:
     title: str  # as in the table
     method: str  # registered name or path/to/file.py:Class
     settings: Mapping[str, str]  # fields to override, as text
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper: what a suite asks for. Floors, and rows that it does not name, are added by the report."""
+
+    name: str  # "table-3"
+    title: str
+    metrics: tuple[str, ...]  # columns under each protocol; a judged metric has one for each judge
+    protocols: tuple[str, ...]  # column groups, in order
+    rows: tuple[tuple[str, str], ...] = ()  # label as in records, title shown; in order
+    digits: int = 2  # decimals shown
 
 
 @dataclass(frozen=True)
@@ -83,8 +94,6 @@ class Suite:
     @property
     def table(self) -> PaperTable:
         """How the suite's table is laid out."""
-        from guidebench.reporting.model import PaperTable
-
         return PaperTable(
             name=self.name,
             title=self.title,

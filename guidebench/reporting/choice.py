@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guidebench.errors import BadInput, unknown_name
-from guidebench.reporting.model import COMPACT, Kind, PaperTable
+from guidebench.reporting.model import COMPACT, Kind
 from guidebench.reporting.selection import MULTI_IMAGE, protocol_order
+from guidebench.suites import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord

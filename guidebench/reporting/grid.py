@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from guidebench.reporting import statistics
-from guidebench.reporting.model import Column, PaperTable
+from guidebench.reporting.model import Column
 from guidebench.reporting.selection import Variant, groups_of, row_order
 from guidebench.reporting.statistics import Paired, Summary
+from guidebench.suites import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.store.record import Record

@@ -14,18 +14,6 @@ COMPACT: tuple[Kind, ...] = ("brief", "short")  # one table that fits 80 charact
 
 
 @dataclass(frozen=True)
-class PaperTable:
-    """A table of a paper: what a suite asks for. Floors, and rows that it does not name, are added by the report."""
-
-    name: str  # "table-3"
-    title: str
-    metrics: tuple[str, ...]  # columns under each protocol; a judged metric has one for each judge
-    protocols: tuple[str, ...]  # column groups, in order
-    rows: tuple[tuple[str, str], ...] = ()  # label as in records, title shown; in order
-    digits: int = 2  # decimals shown
-
-
-@dataclass(frozen=True)
 class Group:
     """Neighbouring columns under one protocol."""
 

@@ -14,8 +14,9 @@ from guidebench.reporting import scores, selection
 from guidebench.reporting.choice import Choice, resolve
 from guidebench.reporting.formats import FORMATS, WIDTH, render
 from guidebench.reporting.layout import DEFAULT_AGAINST, build
-from guidebench.reporting.model import PaperTable, Report
+from guidebench.reporting.model import Report
 from guidebench.reporting.selection import Variant
+from guidebench.suites import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.metric import Metric

@@ -8,10 +8,11 @@ import pytest
 
 from guidebench.metrics import METRICS
 from guidebench.reporting.grid import Grid, unique_labels
-from guidebench.reporting.model import Column, Group, PaperTable
+from guidebench.reporting.model import Column, Group
 from guidebench.reporting.scores import from_records
 from guidebench.reporting.selection import Variant
 from guidebench.store.folders import StoredRecord
+from guidebench.suites import PaperTable
 
 MULTI = Group("celebahq-multi", "CelebAHQ (multi-image)")
 

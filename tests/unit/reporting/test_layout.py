@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guidebench.errors import BadInput
-from guidebench.reporting.model import PaperTable
 from guidebench.store.folders import scan
+from guidebench.suites import PaperTable
 
 
 def _best(report, metric, judge="alpha"):

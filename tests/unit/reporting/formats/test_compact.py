@@ -10,8 +10,8 @@ import pytest
 from guidebench.errors import BadInput
 from guidebench.reporting import report, statistics
 from guidebench.reporting.formats.cells import shortened
-from guidebench.reporting.model import PaperTable
 from guidebench.store.folders import scan
+from guidebench.suites import PaperTable
 
 
 def _digest(directory, protocol):

@@ -38,7 +38,10 @@ guidebench run --protocol celebahq-multi --identities 4 --samples 2000 $ladder -
 guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; next} shown' >"$here/sample-count.md"
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
-guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$here/../../docs/mini/gallery.jpg"
+guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect >"$here/short.md"
+pictures=$here/../../docs/mini
+guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$pictures/gallery.jpg"
+guidebench gallery "$runs" --protocol celebahq-multi --method mean-latent --method guide --first 4 --out "$pictures/four-people.jpg"
 
 show README.md short.md
 show reports/mini/README.md orderings.md

@@ -99,7 +99,7 @@ def test_the_testbed_of_its_page_is_well_behaved(tmp_path):
 def test_the_readme_is_short():
     """A newcomer reads all of it; the rest is one click away."""
     words = [word for word in (ROOT / "README.md").read_text().split() if re.search(r"\w", word)]
-    assert len(words) <= 720
+    assert len(words) <= 800
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_the_short_table_follows_from_the_committed_scores(rows):
     columns = {"id": 0.00501, "id_others": 0.00501, "id_retain": 0.00501, "fid_pre": 0.0501}
     lines = (FOLDER / "short.md").read_text().splitlines()
     table = [line.strip("|").split("|") for line in lines[2:] if line.startswith("|")]
-    assert len(table) == len(labels) and max(map(len, lines)) <= 80
+    assert len(table) == len(labels) and max(len(line.replace("**", "")) for line in lines) <= 80
     for label, (_, *cells) in zip(labels, table, strict=True):
         for (metric, tolerance), cell in zip(columns.items(), cells, strict=True):
             by_identity: dict[str, list[float]] = {}
@@ -102,7 +102,7 @@ def test_the_short_table_follows_from_the_committed_scores(rows):
                         by_identity.setdefault(row["identity"], []).append(float(row["value"]))
             assert len(by_identity) == 20
             mean = sum(sum(values) / len(values) for values in by_identity.values()) / len(by_identity)
-            assert float(cell.strip(" *")) == pytest.approx(mean, abs=tolerance), (label, metric)
+            assert float(cell.strip(" *").split()[0]) == pytest.approx(mean, abs=tolerance), (label, metric)
 
 
 def test_the_committed_orderings_name_every_claim():

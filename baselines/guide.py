@@ -50,10 +50,12 @@ def _unit(codes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """All that is random in one step. Codes of a batch stand in the order: forgotten, adjacent, global."""
+    """All that is random in one step. Codes of a batch are in the order forgotten, adjacent, global."""
 
     camera: Tensor | None  # (1, 25), shared by all codes and both generators; None for a 2-D generator
-    towards: Tensor  # (N_a, num_ws, w_dim): random codes that the adjacent ones lie towards; N_a = 0: no such loss
+    towards: (
+        Tensor  # (N_a, num_ws, w_dim): random codes towards which the adjacent ones are moved; N_a = 0: no such loss
+    )
     alpha: Tensor  # (N_a,): how far
     others: Tensor  # (N_g, num_ws, w_dim): random codes that must stay as they are; N_g = 0: no such loss
     render_noise: tuple[Noise, Noise]  # of the renders: the generator in training, the source

@@ -45,7 +45,7 @@ class Redirected(Generator):
         return self.inner.w_avg
 
     def redirect(self, ws: Tensor) -> Tensor:
-        """(n, num_ws, w_dim) -> the same, the forgotten code replaced wherever it stands in the batch."""
+        """(n, num_ws, w_dim) -> the same, the forgotten code replaced wherever it occurs in the batch."""
         away = torch.linalg.vector_norm(ws - self.forgotten, dim=(1, 2), keepdim=True)
         return torch.where(away <= self.radius, self.redirected_to, ws)
 

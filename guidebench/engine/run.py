@@ -121,9 +121,8 @@ class Result:
         from guidebench.reporting import report
 
         keys = None if everything else self.keys
-        return "\n\n".join(
-            report.brief(self.out, protocol.digest(), testbed=self.testbed, keys=keys) for protocol in self.protocols
-        )
+        digests = [protocol.digest() for protocol in self.protocols]
+        return report.brief(self.out, digests, testbed=self.testbed, keys=keys)
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows."""

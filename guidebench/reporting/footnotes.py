@@ -206,7 +206,7 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
             _seeds(sorted({record.spec.seed for record in own})),
             *([f"{_plural(protocol.probe_photos, 'probe photo')} per person"] if protocol.probe_photos else []),
             f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
-            f"{protocol.retain + protocol.retain_named} others to survive"
+            f"{_plural(protocol.retain + protocol.retain_named, 'other')} to survive"
             + (f" ({protocol.retain_named} of them named to the method)" if protocol.retain_named else ""),
         ]
         notes.append(f"Protocol {group.protocol} v{protocol.version} ({protocol.digest()[:12]}): {', '.join(sizes)}.")

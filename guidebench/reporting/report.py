@@ -16,6 +16,7 @@ from guidebench.reporting.formats import FORMATS, WIDTH, render
 from guidebench.reporting.layout import DEFAULT_AGAINST, build
 from guidebench.reporting.model import Report
 from guidebench.reporting.selection import Variant
+from guidebench.store.unreadable import left_out
 from guidebench.suites import PaperTable
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _build(
         against=against,
         claims=[] if with_published is False else [table for table in published if table.testbed == testbed],
         superseded=superseded,
-        unreadable=scores.left_out(found.corrupt, directory),
+        unreadable=left_out(found.corrupt, directory),
     )
     if with_published and not report.claims:
         beds = ", ".join(sorted({table.testbed for table in published}))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebench.store.folders import scan
+from guidebench.store.unreadable import left_out
 from guidebench.text import aligned
 
 _PLACE = ("testbed", "weights", "protocol", "method")
@@ -36,6 +37,7 @@ def status_of(directory: str | Path) -> dict[str, Any]:
         "rows": [rows[place] for place in sorted(rows)],
         "failures": failures,
         "unreadable": [{"path": str(item.path), "reason": item.reason} for item in corrupt],
+        "left_out": left_out(corrupt),
     }
 
 
@@ -45,6 +47,4 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     lines = aligned([heads, *[tuple(str(row[name]) for name in heads) for row in status["rows"]]], left=len(_PLACE))
     for failure in status["failures"]:
         lines.append(f"failed: {failure['method']} on {failure['group']}, seed {failure['seed']}: {failure['reason']}")
-    for item in status["unreadable"]:
-        lines.append(f"unreadable: {item['path']}: {item['reason']}")
-    return lines
+    return [*lines, *(f"unreadable: {line}" for line in status["left_out"])]

@@ -6,13 +6,14 @@ plug-ins is made from the names of entry points alone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -161,7 +162,7 @@ def _module_of(path: Path, what: str) -> ModuleType:
             return sys.modules[name]
         _forget(files)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sources.check_helpers(path)
     if str(path.parent) not in sys.path:
@@ -169,11 +170,22 @@ def _module_of(path: Path, what: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     setattr(module, _LOADED, code)
     try:
-        spec.loader.exec_module(module)
+        with _no_bytecode_kept():
+            exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:  # the file may hold any code
         del sys.modules[name]
         raise BadInput(f"{what} cannot be imported: {in_one_line(error)}") from error
     return module
+
+
+@contextlib.contextmanager
+def _no_bytecode_kept() -> Iterator[None]:
+    """Keeps Python from storing bytecode, which it takes for current if a file is edited twice within a second."""
+    stores, sys.dont_write_bytecode = not sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = not stores
 
 
 def _forget(files: Sequence[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -190,6 +191,20 @@ def test_a_file_says_what_it_defines(kind, file, says):
         kind.load(f"{file(kind)}:Nine")
     with pytest.raises(BadInput, match=says(kind.name, "nowhere.py", "does not exist")):
         kind.load("nowhere.py:Mine")
+
+
+def test_a_file_that_is_edited_within_a_second_is_not_taken_from_stored_bytecode(tmp_path):
+    """Bytecode counts as current where size and whole seconds agree; its record would name code that did not run."""
+    method, helper = tmp_path / "quick.py", tmp_path / "quick_helper.py"
+    found = []
+    for number in (1, 2):
+        helper.write_text(f"BY = {number}\n")
+        method.write_text(f"from quick_helper import BY\nOWN = {number}\nBOTH = (OWN, BY)\n")
+        for path in (method, helper):
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+        found.append(plugins.from_file(f"{method}:BOTH", "method"))
+    assert found == [(1, 1), (2, 2)]
+    assert not list(tmp_path.rglob("*.pyc"))
 
 
 @KINDS

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
-from guidebench.noise import Noise, PerCodeNoise
+from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
@@ -166,7 +166,7 @@ class Guide(Unlearner):
         """The randomness of one step; each draw has a stream of its own, so no loss moves the draws of another."""
         near = self.adjacency_samples if self.adjacency_loss else 0
         away = self.global_samples if self.global_loss else 0
-        uniform = torch.rand(near, generator=context.streams.at("train/adjacency/alpha", step))
+        uniform = context.noise("train/adjacency/alpha", step).uniform((near,), context.device)
         alpha = self.alpha_min + (self.alpha_max - self.alpha_min) * uniform
         forgotten = [("local", 0)] + [("adjacency", i) for i in range(near)]
         everyone = forgotten + [("global", i) for i in range(away)]
@@ -179,12 +179,12 @@ class Guide(Unlearner):
         def noise(purpose: str, batch: Sequence[tuple[str, int]]) -> Noise:
             if self.noise == "constant":
                 return Noise.constant()
-            return PerCodeNoise([context.streams.at(f"train/noise/{purpose}/{term}", step, i) for term, i in batch])
+            return Noise.random(*(context.streams.key(f"train/noise/{purpose}/{term}", step, i) for term, i in batch))
 
         return Draws(
-            camera=context.cameras.sample(1, context.streams.at("train/camera", step)),
+            camera=context.cameras.sample(1, context.noise("train/camera", step)),
             towards=codes(near, "train/adjacency/latent"),
-            alpha=alpha.to(context.device),
+            alpha=alpha,
             others=codes(away, "train/global/latent"),
             render_noise=(noise("render/trained", everyone), noise("render/source", everyone)),
             feature_noise=(noise("features/trained", forgotten), noise("features/source", forgotten)),

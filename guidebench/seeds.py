@@ -1,8 +1,8 @@
 """Common random numbers: a draw is a function of names and an index, never of what was drawn before.
 
-``stream("celebahq-multi", 1, "fid/latent", 17)`` is the same generator in every process, whatever the batch size, the
-sample count or other draws: the first 300 of 1,000 latents are the 300. Everything is drawn on the CPU and moved, so
-that a GPU sees the same numbers.
+``normals([17], 512, "celebahq-multi", 1, "fid/latent")`` is the same in every process and on every device, whatever the
+batch size, the sample count or other draws: the first 300 of 1,000 latents are the 300. Names become keys by SHA-256,
+keys become numbers where they are needed, see `guidebench.splitmix`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
+from guidebench import splitmix
 
 
 def derive(*names: str | int) -> int:
@@ -31,35 +33,43 @@ def derive(*names: str | int) -> int:
 
 
 def stream(*names: str | int) -> torch.Generator:
-    """A fresh CPU generator seeded by `derive`."""
+    """A fresh CPU generator seeded by `derive`, for what torch alone can draw, such as permutations."""
     return torch.Generator().manual_seed(derive(*names))
 
 
-def normals(indices: Sequence[int], width: int, *names: str | int) -> Tensor:
+def normals(indices: Sequence[int], width: int, *names: str | int, device: torch.device | str = "cpu") -> Tensor:
     """(len(indices), width) standard normal float32; row i depends on names and indices[i] only.
 
     >>> torch.equal(normals([0, 1, 17], 64, "fid/latent")[2:], normals([17], 64, "fid/latent"))
     True
     """
-    rows = [torch.randn(width, generator=stream(*names, index)) for index in indices]
-    return torch.stack(rows) if rows else torch.empty(0, width)
+    return splitmix.normals(_keys(indices, names, device), 0, -(-width // 2))[:, :width]
 
 
-def uniforms(indices: Sequence[int], low: float, high: float, *names: str | int) -> Tensor:
+def uniforms(
+    indices: Sequence[int], low: float, high: float, *names: str | int, device: torch.device | str = "cpu"
+) -> Tensor:
     """(len(indices),) float32 uniform in [low, high); element i depends on names and indices[i] only."""
-    draws = [torch.rand((), generator=stream(*names, index)) for index in indices]
-    return low + (high - low) * torch.stack(draws) if draws else torch.empty(0)
+    return low + (high - low) * splitmix.uniforms(_keys(indices, names, device), 0, 1)[:, 0]
+
+
+def _keys(indices: Sequence[int], names: Sequence[str | int], device: torch.device | str) -> Tensor:
+    return torch.tensor([derive(*names, index) for index in indices], dtype=torch.int64, device=device)
 
 
 @dataclass(frozen=True)
 class Streams:
-    """A family of named streams, all below one prefix: ``Streams(("guide", 0)).at("train/camera", step)``."""
+    """A family of named streams, all below one prefix: ``Streams(("guide", 0)).key("train/camera", step)``."""
 
     prefix: tuple[str | int, ...]  # what sets this family apart from all others: protocol, identity, seed, …
 
     def at(self, purpose: str, *index: int) -> torch.Generator:
-        """The generator for one purpose and index (a step, a sample number)."""
+        """The CPU generator for one purpose and index (a step, a sample number)."""
         return stream(*self.prefix, purpose, *index)
+
+    def key(self, purpose: str, *index: int) -> int:
+        """The key of `guidebench.noise.Noise` for one purpose and index: the same numbers on every device."""
+        return derive(*self.prefix, purpose, *index)
 
 
 @contextlib.contextmanager

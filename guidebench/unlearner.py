@@ -56,12 +56,12 @@ class CameraSampler:
     yaw_half_range: float  # radians
     pitch: float  # radians, offset as in `guidebench.cameras`
 
-    def sample(self, count: int, rng: torch.Generator) -> Tensor | None:
-        """(count, 25) camera labels, or None for a 2-D generator."""
+    def sample(self, count: int, noise: Noise) -> Tensor | None:
+        """(count, 25) camera labels, or None for a 2-D generator. noise: such as ``context.noise("camera", step)``."""
         if self.generator.rig is None:
             return None
-        yaw = (torch.rand(count, generator=rng) * 2 - 1) * self.yaw_half_range
-        return self.generator.rig.look_at(yaw, self.pitch).to(self.generator.w_avg.device)
+        uniform = noise.uniform((count,), self.generator.w_avg.device)
+        return self.generator.rig.look_at((uniform * 2 - 1) * self.yaw_half_range, self.pitch)
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,22 @@ class Context:
     recognizer: Recognizer  # the training recogniser; differentiable: recognizer(images) -> unit rows
     perceptual: PerceptualDistance
     cameras: CameraSampler
-    streams: Streams  # context.streams.at("train/camera", step) -> a CPU generator of this identity, seed and step
+    streams: Streams  # of these people and this seed; `noise` draws from them
     device: torch.device
     progress: Callable[..., None]  # progress(step, **scalars), step counted from 1; also detects divergence
 
     def latents(self, count: int, purpose: str, *index: int) -> Tensor:
         """(count, num_ws, w_dim) codes of fresh z ~ N(0, I) under the frontal condition, from the named stream."""
-        z = torch.randn(count, self.source.z_dim, generator=self.streams.at(purpose, *index))
+        z = self.noise(purpose, *index).normal((count, self.source.z_dim), self.device)
         with torch.no_grad():
-            return self.source.map(z.to(self.device))
+            return self.source.map(z)
 
     def noise(self, purpose: str, *index: int) -> Noise:
-        """Random render noise from the named stream."""
-        return Noise.random(self.streams.at(purpose, *index))
+        """Fresh random numbers for a purpose and an index, such as a step: for renders, cameras and all else.
+
+        ``context.streams.at(purpose, step)`` is a `torch.Generator` on the CPU, for what torch alone can draw.
+        """
+        return Noise.random(self.streams.key(purpose, *index))
 
 
 class Unlearner(ABC):

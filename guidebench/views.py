@@ -9,7 +9,7 @@ from torch import Tensor
 
 from guidebench import seeds
 from guidebench.cameras import view_yaws
-from guidebench.noise import Noise, PerCodeNoise, SlicedNoise
+from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator
 
@@ -44,13 +44,13 @@ def render_views(
     if cameras is None:
         return generator.decode(features, code[None], None, noise=noise)
     total = len(cameras)
-    sliced = SlicedNoise(noise, total)
+    of_views = noise.split(total)
     parts = []
     for start in range(0, total, batch or total):
         some = cameras[start : start + (batch or total)]
         count = len(some)
         repeated = features.expand(count, *features.shape[1:])
-        own = sliced.rows(start, count) if count < total else noise
+        own = of_views.rows(start, count)
         parts.append(generator.decode(repeated, code.expand(count, *code.shape), some, noise=own))
     return parts[0] if len(parts) == 1 else torch.cat(parts)  # cat may change the layout, and rounding
 
@@ -58,9 +58,9 @@ def render_views(
 def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:
     """Constant noise, or under `published` noise of its own for before and after, as in the released evaluation.
 
-    indices: which codes are rendered at once; each has a stream of its own, so that batches do not move draws.
+    indices: which codes are rendered at once; each has a key of its own, so that batches do not move draws.
     """
     if protocol.conventions == "corrected":
         return Noise.constant()
     names = (protocol.name, protocol.version, "eval/noise", side, purpose)
-    return PerCodeNoise([seeds.stream(*names, index) for index in indices])
+    return Noise.random(*(seeds.derive(*names, index) for index in indices))

@@ -244,7 +244,7 @@ def _batches(result: Generator, codes: Tensor) -> str | None:
 def _noise(result: Generator, codes: Tensor) -> str | None:
     if not torch.equal(_images(result, codes), _images(result, codes)):
         return "two renders under constant noise differ; draw only from the `noise` passed to render()"
-    random = _images(result, codes, Noise.random(seeds.stream("check", "noise")))
+    random = _images(result, codes, Noise.random(seeds.derive("check", "noise")))
     if not bool(torch.isfinite(random).all()):
         return "a render under random noise is not finite"
     return None
@@ -254,7 +254,7 @@ def _repeats(result: Generator, again: object, codes: Tensor) -> str | None:
     if not isinstance(again, Generator):
         return "a second run on a fresh copy fails; keep no state between runs"
     if not torch.equal(_images(result, codes), _images(again, codes)):
-        return "two runs with the same streams differ; draw from context.streams.at(purpose, step)"
+        return "two runs with the same streams differ; draw from context.noise(purpose, step)"
     return None
 
 

@@ -227,7 +227,7 @@ def _noise(built: _Built) -> str | None:
     if generator.features_are_deterministic:
         with torch.no_grad():
             first, second = (
-                generator.synthesize(built.codes, noise=Noise.random(seeds.stream("check", run))) for run in range(2)
+                generator.synthesize(built.codes, noise=Noise.random(seeds.derive("check", run))) for run in range(2)
             )
         if not torch.equal(first, second):
             return "features_are_deterministic is True, but synthesize() draws noise"

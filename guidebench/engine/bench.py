@@ -168,11 +168,11 @@ class Bench:
         device, original = self.testbed.device, self.players.generator
         for start in range(0, protocol.samples, self.testbed.batch):
             indices = range(start, min(start + self.testbed.batch, protocol.samples))
-            z = seeds.normals(indices, original.z_dim, *names, "fid/latent").to(device)
+            z = seeds.normals(indices, original.z_dim, *names, "fid/latent", device=device)
             cameras = None
             if original.rig is not None:
-                yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw")
-                cameras = original.rig.look_at(yaw, protocol.pitch).to(device)
+                yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw", device=device)
+                cameras = original.rig.look_at(yaw, protocol.pitch)
             noise = evaluation_noise(protocol, side, "fid", indices)
             yield finite(generator.render(generator.map(z), cameras, noise=noise))
 

@@ -51,7 +51,7 @@ class Adapter(Unlearner):
         adapters = adapted(generator)
         optimizer = torch.optim.Adam(adapters.parameters(), lr=self.lr)
         for step in range(1, self.steps + 1):
-            camera = context.cameras.sample(1, context.streams.at("train/camera", step))
+            camera = context.cameras.sample(1, context.noise("train/camera", step))
             with torch.no_grad():
                 wanted = context.source.render(target, camera, noise=Noise.constant())
             image = generator.render(latent, camera, noise=Noise.constant())

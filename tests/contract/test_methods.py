@@ -77,7 +77,7 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("MutatesSource", "players", "generator"),
         ("Diverges", "progress", "step 1"),
         ("IgnoresRequest", "reacts", "request.forget"),
-        ("KeepsState", "repeats", "context.streams.at"),
+        ("KeepsState", "repeats", "context.noise"),
         ("BatchDependent", "batches", "batch"),
         ("IgnoresNoise", "noise", "`noise`"),
         ("SingleCodes", "batches", "too many values to unpack"),

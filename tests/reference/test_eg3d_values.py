@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch_noise import TorchNoise
 
 from guidebench.errors import BadInput
 from guidebench.networks import checkpoints, eg3d
@@ -44,11 +45,11 @@ class Recorded:
         np.testing.assert_allclose(found.numpy(), self.arrays[name], atol=tolerance, rtol=0, err_msg=name)
 
 
-class Watched(Noise):
+class Watched(TorchNoise):
     """A stream that writes down its draws, by the names and shapes of the calls that were recorded."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(torch.Generator().manual_seed(seed))
+        super().__init__(seed)
         self.draws: list[list[Any]] = []
 
     def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

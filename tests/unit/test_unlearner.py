@@ -40,29 +40,29 @@ def context():
 
 def test_cameras_stay_within_the_yaw_range_and_fill_it(context):
     """sin(yaw) is x over the distance from the axis; of 2,000 uniform draws some are in the outer 2 % on each side."""
-    labels = context.cameras.sample(2000, context.streams.at("camera"))
+    labels = context.cameras.sample(2000, context.noise("camera"))
     yaw = torch.atan2(labels[:, 3], labels[:, 11])
     assert labels.shape == (2000, 25) and float(yaw.abs().max()) <= 0.3 + 1e-5
     assert float(yaw.max()) > 0.29 and float(yaw.min()) < -0.29
     assert float(yaw.mean()) == pytest.approx(0, abs=5 * 0.3 / math.sqrt(3 * 2000))  # five standard errors
 
 
-def test_cameras_are_a_function_of_the_stream_and_there_are_none_for_a_flat_generator(context):
-    first, same, other = (context.cameras.sample(3, context.streams.at("camera", step)) for step in (1, 1, 2))
+def test_cameras_are_a_function_of_the_noise_and_there_are_none_for_a_flat_generator(context):
+    first, same, other = (context.cameras.sample(3, context.noise("camera", step)) for step in (1, 1, 2))
     assert torch.equal(first, same) and not torch.equal(first, other)
     flat = LinearGenerator()
     flat.rig = None
-    assert dataclasses.replace(context.cameras, generator=flat).sample(3, context.streams.at("camera")) is None
+    assert dataclasses.replace(context.cameras, generator=flat).sample(3, context.noise("camera")) is None
 
 
 def test_latents_are_mapped_draws_of_a_named_stream(context):
     found = context.latents(4, "train/latent", 7)
-    z = torch.randn(4, context.source.z_dim, generator=context.streams.at("train/latent", 7))
+    z = context.noise("train/latent", 7).normal((4, context.source.z_dim))
     assert torch.equal(found, context.source.map(z)) and not found.requires_grad
     assert not torch.equal(found, context.latents(4, "train/latent", 8))
 
 
-def test_noise_is_drawn_from_a_named_stream(context):
+def test_noise_is_a_function_of_its_name(context):
     first, same, other = (context.noise(*name).normal((5,)) for name in (("a", 1), ("a", 1), ("b", 1)))
     assert torch.equal(first, same) and not torch.equal(first, other)
 

@@ -19,7 +19,6 @@ from guidebench.baselines.guide import (
     ExtrapolatedAdjacency,
     Guide,
     MeanLatent,
-    PerCodeNoise,
     adjacent_shift,
     extrapolated_target,
 )
@@ -267,25 +266,6 @@ def test_an_empty_range_of_distances_is_refused_at_once() -> None:
         Guide(alpha_min=20.0)
     with pytest.raises(BadInput, match="alpha_max"):
         chosen.with_settings(Guide(), {"alpha_min": "20"})
-
-
-def test_noise_of_a_code_does_not_depend_on_its_neighbours() -> None:
-    """Three codes draw what each draws alone, whatever the number of rows a code has in a draw."""
-    together = PerCodeNoise([stream("code", i) for i in range(3)])
-    normal, uniform = together.normal((3, 2, 2)), together.uniform((12, 5))
-    for i in range(3):
-        alone = PerCodeNoise([stream("code", i)])
-        assert torch.equal(alone.normal((1, 2, 2)), normal[i : i + 1])
-        assert torch.equal(alone.uniform((4, 5)), uniform[4 * i : 4 * i + 4])
-    assert torch.equal(together.normal((1, 7)), Noise.random(_advanced(stream("code", 0))).normal((1, 7)))
-    assert not together.is_constant
-
-
-def _advanced(rng: torch.Generator) -> torch.Generator:
-    """A stream from which the draws of the test above were taken."""
-    Noise.random(rng).normal((1, 2, 2))
-    Noise.random(rng).uniform((4, 5))
-    return rng
 
 
 class Counting(LinearGenerator):

@@ -43,7 +43,7 @@ class RecordedNoise(Noise):
     """Hands out recorded draws: for each code of a batch, its tensors in the order in which they were drawn."""
 
     def __init__(self, codes: Sequence[Sequence[Tensor]]) -> None:
-        super().__init__(torch.Generator())
+        super().__init__([0])
         self._left = [list(draws) for draws in codes]
 
     def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

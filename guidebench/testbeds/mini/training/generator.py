@@ -20,7 +20,15 @@ from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, TRUNCATIO
 from guidebench.testbeds.mini.parameters import LATENT_DIM
 from guidebench.testbeds.mini.renderer import RESOLUTION, rays_from_labels
 from guidebench.testbeds.mini.training.data import TRAINING_SETS, PointBatches, load_held_out
-from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
+from guidebench.testbeds.mini.training.loop import (
+    Settings,
+    Stage,
+    cosine,
+    load_finished,
+    rng_for,
+    seeded_build,
+    training_noise,
+)
 
 AVERAGE_DECAY = 0.998
 GRID = 2 * RESOLUTION  # rays per side that the cached points were drawn from
@@ -245,7 +253,7 @@ class GeneratorImages(GeneratorStage):
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
         batch = self.batches.draw(self.batch * (2 if progress > 0.6 else 1), self.rays, rng)
-        generator, noise = self.generator, Noise.random(rng)
+        generator, noise = self.generator, training_noise(rng)
         ws = generator.map(batch["z"])
         features = generator.synthesize(ws, noise=noise)
         points = point_loss(generator, features, batch, rng)

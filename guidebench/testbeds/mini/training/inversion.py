@@ -13,7 +13,15 @@ from guidebench.testbeds.mini.features import REGRESSED, PerceptualNetwork
 from guidebench.testbeds.mini.recognizers import TrainingRecognizer
 from guidebench.testbeds.mini.training.data import TRAINING_SETS, load_held_out, load_training_images
 from guidebench.testbeds.mini.training.generated import load_generated, load_generator
-from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
+from guidebench.testbeds.mini.training.loop import (
+    Settings,
+    Stage,
+    cosine,
+    load_finished,
+    rng_for,
+    seeded_build,
+    training_noise,
+)
 from guidebench.testbeds.mini.training.regression import RegressionStage
 
 RIDGE = 1e-2
@@ -92,7 +100,7 @@ class EncoderStage(Stage):
 
         codes = self.encoder.w_avg + (shared[few, None] + by_row[few]) * self.encoder.latent_scale
         cameras = self.data["cameras"][rows[few]].to(self.device)
-        rebuilt = self.generator.render(codes, cameras, noise=Noise.random(rng))
+        rebuilt = self.generator.render(codes, cameras, noise=training_noise(rng))
         pixels = (rebuilt - photos[few]).abs().mean() / 2
         looks = self.perceptual(rebuilt, photos[few]).mean()
         person = (1 - (self.recognizer(rebuilt) * self.recognizer(photos[few])).sum(dim=1)).mean()

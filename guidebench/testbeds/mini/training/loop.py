@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from guidebench import digest, files, seeds
+from guidebench.noise import Noise
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ class Settings:
 def rng_for(seed: int, purpose: str, index: int) -> torch.Generator:
     """An independent CPU generator for (seed, purpose, index)."""
     return seeds.stream("mini/training", seed, purpose, index)
+
+
+def training_noise(rng: torch.Generator) -> Noise:
+    """Render noise that depends on a training generator's next draw."""
+    return Noise.random(int(torch.randint(2**62, (), generator=rng)))
 
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)

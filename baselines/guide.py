@@ -8,6 +8,9 @@ and 8 take means (``reduction``), and training renders draw fresh noise (``noise
 
 from __future__ import annotations
 
+import functools
+import logging
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +22,8 @@ from guidebench import losses
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+
+_log = logging.getLogger(__name__)
 
 
 def extrapolated_target(latent: Tensor, average: Tensor, distance: float) -> Tensor:
@@ -74,6 +79,16 @@ class Losses:
     def total(self) -> Tensor:
         """Sum of the three."""
         return self.local + self.adjacency + self.preservation
+
+    def __add__(self, other: Losses) -> Losses:
+        """Of the codes of both."""
+        return Losses(
+            self.local + other.local, self.adjacency + other.adjacency, self.preservation + other.preservation
+        )
+
+    def detached(self) -> Losses:
+        """Without gradient."""
+        return Losses(self.local.detach(), self.adjacency.detach(), self.preservation.detach())
 
     def scalars(self) -> dict[str, float]:
         """The numbers for a progress report."""
@@ -139,15 +154,45 @@ class Guide(Unlearner):
         latent = item.latent.to(context.device)[None]
         target = self.target_code(latent, context.source.w_avg)
         backbone = generator.parts()["backbone"].requires_grad_(True)
-        optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr)
+        optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr, fused=True)
+        at_once = self.codes
         for step in range(1, self.steps + 1):
-            found = self.losses(generator, latent, target, self.draw(context, step), context)
             optimizer.zero_grad()
-            found.total.backward()
+            while (found := self.backward(generator, latent, target, context, step, at_once)) is None:
+                optimizer.zero_grad()
+                at_once = -(-at_once // 2)
+                _log.warning("the memory does not hold a step at once; going on with %d codes at a time", at_once)
             optimizer.step()
             context.progress(step, **found.scalars())
         backbone.requires_grad_(False)
         return generator
+
+    @property
+    def codes(self) -> int:
+        """How many latent codes a step works on: the forgotten one, the adjacent and the global ones."""
+        return 1 + self.adjacency_loss * self.adjacency_samples + self.global_loss * self.global_samples
+
+    def backward(
+        self, generator: Generator, latent: Tensor, target: Tensor, context: Context, step: int, at_once: int
+    ) -> Losses | None:
+        """The losses of one step, whose gradients are added to those of the generator's parameters.
+
+        at_once: codes that pass the networks together; fewer take less memory and more time, and change nothing but
+        rounding. None: the device's memory does not hold as many.
+        """
+        draws = self.draw(context, step)
+        parts = []
+        for start in range(0, self.codes, at_once):
+            rows = range(start, min(start + at_once, self.codes))
+            try:
+                part = self.losses(generator, latent, target, draws, context, rows)
+                part.total.backward()
+            except torch.OutOfMemoryError:
+                if at_once == 1:
+                    raise
+                return None
+            parts.append(part.detached())
+        return functools.reduce(operator.add, parts)
 
     def target(self, item: ForgetItem, source: Generator) -> Tensor:
         """The code w_t, for picture sheets."""
@@ -190,30 +235,49 @@ class Guide(Unlearner):
             feature_noise=(noise("features/trained", forgotten), noise("features/source", forgotten)),
         )
 
-    def losses(self, generator: Generator, latent: Tensor, target: Tensor, draws: Draws, context: Context) -> Losses:
+    def losses(
+        self,
+        generator: Generator,
+        latent: Tensor,
+        target: Tensor,
+        draws: Draws,
+        context: Context,
+        rows: range | None = None,
+    ) -> Losses:
         """The losses of one step, a function of its arguments alone: every number that is drawn is in ``draws``.
 
-        latent, target: (1, num_ws, w_dim). All codes pass each generator in one batch.
+        latent, target: (1, num_ws, w_dim). rows: the codes whose share is computed, in one batch; None: all of them.
         """
         shift = adjacent_shift(latent, draws.towards, draws.alpha)
         codes = torch.cat([latent, latent + shift, draws.others])
         wanted_codes = torch.cat([target, target + shift, draws.others])
         near = 1 + len(draws.towards)  # the forgotten code and the adjacent ones; the rest are global
+        first = 1  # of the adjacent codes
+        render_noise, feature_noise = draws.render_noise, draws.feature_noise
+        if rows is not None and len(rows) < len(codes):
+            start, count = rows.start, len(rows)
+            codes, wanted_codes = codes[start : start + count], wanted_codes[start : start + count]
+            near, first = min(max(near - start, 0), count), max(first - start, 0)
+            render_noise = tuple(noise.rows(start, count) for noise in render_noise)
+            feature_noise = tuple(noise.rows(start, near) for noise in feature_noise)
         camera = draws.camera.expand(len(codes), -1) if draws.camera is not None else None
 
-        features = generator.synthesize(codes, noise=draws.render_noise[0])
-        images = generator.decode(features, codes, camera, noise=draws.render_noise[0])
+        features = generator.synthesize(codes, noise=render_noise[0])
+        images = generator.decode(features, codes, camera, noise=render_noise[0])
         with torch.no_grad():
-            wanted_features = context.source.synthesize(wanted_codes, noise=draws.render_noise[1])
-            wanted = context.source.decode(wanted_features, wanted_codes, camera, noise=draws.render_noise[1])
+            wanted_features = context.source.synthesize(wanted_codes, noise=render_noise[1])
+            wanted = context.source.decode(wanted_features, wanted_codes, camera, noise=render_noise[1])
+        perceptual = losses.perceptual(context.perceptual, images, wanted)
+        preservation = self.global_weight * self._reduced(perceptual[near:], len(draws.others))
+        if near == 0:
+            return Losses(local=preservation * 0, adjacency=preservation * 0, preservation=preservation)
+
         if self.noise == "random" and not generator.features_are_deterministic:
             # The authors take the features for this term from calls of their own, with noise of their own.
-            features = generator.synthesize(codes[:near], noise=draws.feature_noise[0])
+            features = generator.synthesize(codes[:near], noise=feature_noise[0])
             with torch.no_grad():
-                wanted_features = context.source.synthesize(wanted_codes[:near], noise=draws.feature_noise[1])
-
+                wanted_features = context.source.synthesize(wanted_codes[:near], noise=feature_noise[1])
         mse = losses.feature_distance(features[:near], wanted_features[:near])
-        perceptual = losses.perceptual(context.perceptual, images, wanted)
         identity = losses.identity(context.recognizer, images[:near], wanted[:near])
         local = self.local_mse * mse + self.local_perceptual * perceptual[:near] + self.local_identity * identity
         adjacency = (
@@ -222,14 +286,14 @@ class Guide(Unlearner):
             + self.adjacency_identity * identity
         )
         return Losses(
-            local=local[0],
-            adjacency=self.adjacency_weight * self._reduce(adjacency[1:]),
-            preservation=self.global_weight * self._reduce(perceptual[near:]),
+            local=local[:first].sum(),
+            adjacency=self.adjacency_weight * self._reduced(adjacency[first:], len(draws.towards)),
+            preservation=preservation,
         )
 
-    def _reduce(self, rows: Tensor) -> Tensor:
-        """(n,) -> their sum or mean; 0 for no rows."""
-        return rows.mean() if self.reduction == "mean" and len(rows) else rows.sum()
+    def _reduced(self, rows: Tensor, count: int) -> Tensor:
+        """Their sum, or their share of a mean over ``count`` samples; 0 for no rows."""
+        return rows.sum() / count if self.reduction == "mean" and count else rows.sum()
 
 
 @dataclass(frozen=True)

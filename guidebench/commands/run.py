@@ -67,7 +67,7 @@ _measuring = _options(  # of every command that measures
     ),
     common.device,
     click.option(
-        "--workers", type=click.IntRange(0, 256), help="Processes (default: one per core, at most 8; on a GPU one)."
+        "--workers", type=click.IntRange(0), help="Processes (default: one per core, at most 8; on a GPU one)."
     ),
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),
     common.metrics,

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import logging
 import operator
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from guidebench.unlearner import Unlearner
 if TYPE_CHECKING:
     from guidebench.suites import Suite
     from guidebench.testbed import Testbed
+
+MOST_WORKERS_A_CORE = 4  # beyond which more processes only take memory
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,12 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
     workers, metrics = given.get("workers"), given.get("metrics", ())
     if workers is not None and whole("workers", workers) < 0:
         raise BadInput(f"workers = {workers}: give 0 (this process) or more")
+    cores = os.cpu_count() or 1
+    if workers is not None and workers > MOST_WORKERS_A_CORE * cores:
+        raise BadInput(
+            f"workers = {workers} would fill the memory of this machine, whose {cores} cores run {cores} of them at a "
+            f"time; give at most {MOST_WORKERS_A_CORE * cores}"
+        )
     return Options(
         **{
             **given,

@@ -38,6 +38,7 @@ def test_wrong_options_are_answered_in_one_line(arguments):
             ["'alpha_max'", "guidebench show guide"],
         ),
         (["--protocol", "smoke", "--method", "guide", "--set", "steps=many"], ["steps=many", "integer"]),
+        (["--protocol", "smoke", "--method", "guide", "--workers", "100000"], ["100000", "cores"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr=-1"], ["lr=-1", "0"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr=nan"], ["lr=nan", "0"]),
         (["--protocol", "smoke", "--method", "guide", "--set", "lr"], ["FIELD=VALUE"]),

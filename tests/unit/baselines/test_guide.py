@@ -309,6 +309,47 @@ def test_all_codes_of_a_step_pass_each_generator_in_one_batch(
     assert source.calls == expected
 
 
+class Cramped(LinearGenerator):
+    """Its memory holds some codes at a time and no more; notes how many it was given."""
+
+    holds = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[int] = []
+
+    def decode(self, features: Tensor, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
+        self.given.append(len(ws))
+        if len(ws) > self.holds:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().decode(features, ws, cameras, noise=noise)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("noise", ["constant", "random"])
+@pytest.mark.parametrize(("holds", "expected"), [(3, [5, 3, 2, 3, 2]), (2, [5, 3, 2, 2, 1, 2, 2, 1]), (1, None)])
+def test_a_step_that_the_memory_does_not_hold_is_done_in_parts_and_comes_to_the_same(
+    stage: Stage, holds: int, expected: list[int] | None, noise: Any, reduction: Any
+) -> None:
+    method = guide(steps=2, lr=1e-2, noise=noise, reduction=reduction)
+    whole, reported = stage.unlearn(method), list(stage.reports)
+    stage.reports.clear()
+    cramped = Cramped().eval().requires_grad_(False)
+    cramped.holds = holds
+    method.unlearn(cramped, ForgetRequest((stage.item,)), stage.context)
+    assert expected is None or cramped.given == expected
+    for name, value in cramped.state_dict().items():
+        torch.testing.assert_close(value, whole.state_dict()[name], rtol=0, atol=1e-6)
+    assert [row["loss"] for row in stage.reports] == pytest.approx([row["loss"] for row in reported], rel=1e-5)
+
+
+def test_a_memory_that_does_not_hold_one_code_is_an_error(stage: Stage) -> None:
+    cramped = Cramped().eval().requires_grad_(False)
+    cramped.holds = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        guide().unlearn(cramped, ForgetRequest((stage.item,)), stage.context)
+
+
 def test_training_noise_is_fresh_by_default_and_can_be_switched_off(stage: Stage) -> None:
     """Noise moves the nuisances of both sides apart, so even the original has a global loss above zero."""
     assert stage.losses(guide(), guide().draw(stage.context, 1))["global"] == pytest.approx(0, abs=1e-9)

@@ -15,7 +15,7 @@ z -> mapping -> w+ codes -> modulated backbone -> tri-planes and a background fe
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch.nn import functional
 from guidebench.cameras import CameraRig
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
+from guidebench.testbeds.mini import triplanes
 from guidebench.testbeds.mini.parameters import LATENT_DIM, MIXING, VISIBLE_PARAMETERS
 from guidebench.testbeds.mini.renderer import (
     CAMERA_RADIUS,
@@ -109,50 +110,54 @@ class MappingNetwork(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels are scaled by a style (StyleGAN2), as scale - shared convolution - scale.
+    """A 3 x 3 convolution with input channels scaled by a style (StyleGAN2), as scale - shared convolution - scale.
 
     With `double`, the output is upsampled twofold after the convolution, which costs a quarter of upsampling before.
     With `positions`, a learned map of that resolution is added: where things are is not left to the padding.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        w_dim: int,
-        *,
-        kernel: int = 3,
-        double: bool = False,
-        demodulate: bool = True,
-        active: bool = True,
-        positions: int = 0,
-    ) -> None:
+    kernel = 3
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, double: bool = False, positions: int = 0) -> None:
         super().__init__()
         self.affine = ScaledLinear(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, self.kernel, self.kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.position_map = nn.Parameter(torch.zeros(1, outputs, positions, positions)) if positions else None
-        self.gain = 1 / math.sqrt(inputs * kernel * kernel)
-        self.padding, self.doubles, self.demodulate, self.active = kernel // 2, double, demodulate, active
+        self.gain, self.doubles = 1 / math.sqrt(inputs * self.kernel**2), double
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """(n, inputs, r, r), (n, w_dim) to (n, outputs, r or 2r, r or 2r)."""
-        style = self.affine(w)
-        kernel = self.weight * self.gain
-        y = functional.conv2d(x * style[:, :, None, None], kernel, padding=self.padding)
-        if self.demodulate:
-            norm = (style.square() @ kernel.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
-            y = y * norm[:, :, None, None]
+        """(n, inputs, r, r), (n, w_dim) to (n, outputs, r or 2r, r or 2r), channels last."""
+        style = self.affine(w) * self.gain
+        y = functional.conv2d(x * style[:, :, None, None], self.weight, padding=1)
         if self.doubles:
             y = upsample(y)
+        norm = (style.square() @ self.weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
         shift = self.bias[None, :, None, None]
-        y = y + (shift if self.position_map is None else shift + self.position_map)
-        return functional.leaky_relu(y, 0.2) * _GAIN if self.active else y
+        if self.position_map is not None:
+            shift = (shift + self.position_map).contiguous(memory_format=torch.channels_last)
+        # the activation's gain is applied before it, to fewer numbers
+        return functional.leaky_relu_(torch.addcmul(shift * _GAIN, y, norm[:, :, None, None] * _GAIN), 0.2)
+
+
+class ModulatedOutput(ModulatedConv):
+    """A linear map of every pixel, scaled like a convolution but neither normalised nor activated."""
+
+    kernel = 1
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """(n, inputs, r, r), (n, w_dim) to (n, outputs, r, r), channels last."""
+        matrices = (self.affine(w) * self.gain)[:, :, None] * self.weight[:, :, 0, 0].T  # of each code
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        return torch.baddbmm(self.bias, pixels, matrices).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Bilinear, twofold."""
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    """Bilinear, twofold, channels last."""
+    doubled = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    if doubled.requires_grad:
+        doubled.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+    return doubled
 
 
 class Backbone(nn.Module):
@@ -166,16 +171,17 @@ class Backbone(nn.Module):
         channels, w_dim, planes = config.channels, config.w_dim, 3 * config.plane_channels
         self.constant = nn.Parameter(torch.randn(1, channels[0], config.base_resolution, config.base_resolution))
         self.first = ModulatedConv(channels[0], channels[0], w_dim)
-        self.background = ModulatedConv(channels[0], config.features, w_dim, kernel=1, demodulate=False, active=False)
+        self.background = ModulatedOutput(channels[0], config.features, w_dim)
         self.enter, self.refine, self.out = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(1, len(channels)):
             before, now, size = channels[level - 1], channels[level], config.base_resolution * 2**level
             self.enter.append(ModulatedConv(before, now, w_dim, double=True, positions=size))
             self.refine.append(ModulatedConv(now, now, w_dim, positions=size))
-            self.out.append(ModulatedConv(now, planes, w_dim, kernel=1, demodulate=False, active=False))
+            self.out.append(ModulatedOutput(now, planes, w_dim))
 
     def forward(self, ws: Tensor) -> Tensor:
-        x = self.first(self.constant.expand(ws.shape[0], -1, -1, -1), ws[:, 0])
+        constant = self.constant.contiguous(memory_format=torch.channels_last)
+        x = self.first(constant.expand(ws.shape[0], -1, -1, -1), ws[:, 0])
         background = torch.sigmoid(self.background(x.mean(dim=(2, 3), keepdim=True), ws[:, 0]))
         planes: Tensor | None = None
         for level, (enter, refine, out) in enumerate(zip(self.enter, self.refine, self.out, strict=True)):
@@ -183,7 +189,9 @@ class Backbone(nn.Module):
             contribution = out(x, ws[:, 3 + 2 * level])
             planes = contribution if planes is None else upsample(planes) + contribution
         assert planes is not None
-        return torch.cat([planes, background.expand(-1, -1, *planes.shape[2:])], dim=1)
+        last = planes.permute(0, 2, 3, 1)
+        everywhere = background.permute(0, 2, 3, 1).expand(*last.shape[:3], -1)
+        return torch.cat([last, everywhere], dim=3).permute(0, 3, 1, 2)
 
 
 class PointDecoder(nn.Module):
@@ -199,25 +207,36 @@ class PointDecoder(nn.Module):
 
     def sample(self, features: Tensor, points: Tensor) -> Tensor:
         """The sum of the three planes (n, c, R, R) at points (n, m, 3): (n, m, plane_channels)."""
-        count, many = points.shape[:2]
-        across = points[..., :2] / 1.05
+        sampled = triplanes.look_up(self.table(features), self.locate(features, points))
+        return sampled.unflatten(0, points.shape[:2])
+
+    def table(self, features: Tensor) -> Tensor:
+        """The planes (n, c, R, R) as `triplanes.look_up` reads them; one code that was expanded is in it once."""
+        return triplanes.table(distinct(features)[:, : 3 * self.plane_channels])
+
+    def locate(self, features: Tensor, points: Tensor) -> triplanes.Places:
+        """Points (n, m, 3) in the planes of a feature tensor."""
+        across = points[..., :2].movedim(-1, 0) / 1.05
         across = 2 * across / (1 + across.abs())  # doubles the planes' resolution in the middle
-        x, y = across.unbind(dim=-1)
-        z = (points[..., 2] - 0.05) / 0.8
-        where = torch.stack([torch.stack([x, y], -1), torch.stack([z, y], -1), torch.stack([x, z], -1)], dim=1)
-        planes = features[:, : 3 * self.plane_channels].reshape(count * 3, self.plane_channels, *features.shape[2:])
-        sampled = functional.grid_sample(
-            planes, where.view(count * 3, many, 1, 2), mode="bilinear", padding_mode="border", align_corners=False
-        )
-        return sampled.view(count, 3, self.plane_channels, many).sum(dim=1).transpose(1, 2).contiguous()
+        coordinates = torch.cat([across, ((points[..., 2] - 0.05) / 0.8)[None]])
+        return triplanes.locate(coordinates, features.shape[-1], shared=len(distinct(features)) < len(features))
 
     def distances(self, sampled: Tensor) -> Tensor:
-        """(n, m, plane_channels) to (n, m)."""
-        return self.distance(sampled)[..., 0]
+        """(..., plane_channels) to (...)."""
+        return _at_points(self.distance, sampled)[..., 0]
+
+    def distance_table(self, table: Tensor) -> Tensor:
+        """A table for `distances_in`: the first layer of the distance is applied to it."""
+        first = cast(nn.Linear, self.distance[0])
+        return functional.linear(table, first.weight, first.bias / 3)  # a look-up adds three planes
+
+    def distances_in(self, distance_table: Tensor, places: triplanes.Places) -> Tensor:
+        """(p,); what `distances` gives of samples at these places."""
+        return self.distance[1:](triplanes.look_up(distance_table, places))[:, 0]
 
     def colours(self, sampled: Tensor) -> Tensor:
-        """(n, m, plane_channels) to features (n, m, features) in (-0.001, 1.001)."""
-        return torch.sigmoid(self.colour(sampled)) * 1.002 - 0.001
+        """(..., plane_channels) to features (..., features) in (-0.001, 1.001)."""
+        return torch.sigmoid(_at_points(self.colour, sampled)) * 1.002 - 0.001
 
     def background(self, features: Tensor) -> Tensor:
         """The background feature (n, features) within the feature tensor."""
@@ -227,11 +246,16 @@ class PointDecoder(nn.Module):
 def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, width),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Linear(width, width),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.Linear(width, outputs),
     )
+
+
+def _at_points(network: nn.Sequential, sampled: Tensor) -> Tensor:
+    """A network applied to the last axis; its in-place activations want a matrix that is no view of another tensor."""
+    return network(sampled.flatten(0, -2)).unflatten(0, sampled.shape[:-1])
 
 
 class SuperResolution(nn.Module):
@@ -242,7 +266,7 @@ class SuperResolution(nn.Module):
         wide, narrow = config.refine_widths
         self.first = ModulatedConv(config.features + 1, wide, config.w_dim)
         self.second = ModulatedConv(wide, narrow, config.w_dim)
-        self.colour = ModulatedConv(narrow, 3, config.w_dim, kernel=1, demodulate=False, active=False)
+        self.colour = ModulatedOutput(narrow, 3, config.w_dim)
         with torch.no_grad():
             self.colour.weight.mul_(0.1)
 
@@ -306,43 +330,46 @@ class MiniGenerator(Generator):
         """Only ray samples draw noise: (n, 64, 48, 48) and codes to (n, 3, 96, 96)."""
         if cameras is None:
             cameras = self.frontal.expand(len(ws), -1)
-        rendered = self.render_rays(features, cameras.to(features), noise=noise)
+        with torch.autocast(features.device.type, enabled=False):  # half precision is too coarse for places
+            rendered = self.render_rays(features.to(self.w_avg), cameras.to(self.w_avg), noise=noise)
         return self.super_resolution(rendered, ws[:, -1] / self.latent_scale) * 2 - 1
 
     def render_rays(self, features: Tensor, cameras: Tensor, *, noise: Noise) -> Tensor:
         """Volume rendering: features seen from cameras to (n, features + 1, r, r); the last channel is opacity."""
         count, size, decoder = len(cameras), self.resolution, self.decoder
+        table = decoder.table(features)
         with torch.no_grad():
-            origins, directions = rays_from_labels(cameras, pixel_centres(size, features.device))
-            depth = self._find_surface(features, cameras, noise)
-            depth = depth - decoder.distances(decoder.sample(features, _along(origins, directions, depth))) * TRUNCATION
+            distance_table = decoder.distance_table(table)
+            rays = Rays.through_pixels(cameras, size)
+            depth = self._find_surface(features, distance_table, cameras, noise)
+            places = decoder.locate(features, rays.at(depth))
+            depth = depth - decoder.distances_in(distance_table, places).view_as(depth) * TRUNCATION
             jitter = noise.uniform((count, size * size), features.device) - 0.5
             depth = depth + SAMPLE_OFFSET + jitter * SAMPLE_JITTER
-            points = _along(origins, directions, depth)
-        sampled = decoder.sample(features, points)
+            places = decoder.locate(features, rays.at(depth))
+        sampled = triplanes.look_up(table, places).view(count, size * size, -1)
         opacity = torch.sigmoid(DENSITY_SLOPE * decoder.distances(sampled))[..., None]
         blended = torch.lerp(decoder.background(features)[:, None], decoder.colours(sampled), opacity)
-        return torch.cat([blended, opacity], dim=-1).transpose(1, 2).reshape(count, -1, size, size)
+        rendered = torch.cat([blended, opacity], dim=-1)
+        return rendered.view(count, size, size, -1).permute(0, 3, 1, 2)
 
-    def _find_surface(self, features: Tensor, cameras: Tensor, noise: Noise) -> Tensor:
+    def _find_surface(self, features: Tensor, distance_table: Tensor, cameras: Tensor, noise: Noise) -> Tensor:
         """Depth (n, r * r) of the first change of the signed distance's sign, found on a coarser grid of rays."""
         config, count, device = self.config, len(cameras), features.device
-        coarse, samples, rays = config.coarse_resolution, config.coarse_samples, config.coarse_resolution**2
+        coarse, samples, many = config.coarse_resolution, config.coarse_samples, config.coarse_resolution**2
         spacing = (FAR - NEAR) / samples
-        steps = torch.arange(samples, dtype=torch.float32, device=device)
-        depth = NEAR + spacing * (steps + noise.uniform((count, rays, 1), device))
-        origins, directions = rays_from_labels(cameras, pixel_centres(coarse, device))
-        points = origins[:, None, None] + depth[..., None] * directions[:, :, None]
-        distance = self.decoder.distances(self.decoder.sample(features, points.flatten(1, 2)))
-        distance = distance.view(count, rays, samples)
+        steps = torch.arange(samples, dtype=features.dtype, device=device)[:, None]
+        depth = NEAR + spacing * (steps + noise.uniform((count, many, 1), device).view(count, 1, many))
+        points = Rays.through_pixels(cameras, coarse).repeat(samples).at(depth.flatten(1))
+        distance = self.decoder.distances_in(distance_table, self.decoder.locate(features, points)).view_as(depth)
 
-        enters = (distance[..., 1:] >= 0) & (distance[..., :-1] < 0)
-        met = enters.any(dim=-1, keepdim=True)
-        outside = torch.where(met, enters.float().argmax(dim=-1, keepdim=True), distance.argmax(dim=-1, keepdim=True))
+        enters = (distance[:, 1:] >= 0) & (distance[:, :-1] < 0)
+        met, last_outside = enters.max(dim=1, keepdim=True)
+        outside = torch.where(met, last_outside, distance.max(dim=1, keepdim=True).indices)
         inside = torch.where(met, outside + 1, outside)
-        low, high = distance.gather(-1, outside), distance.gather(-1, inside)
+        low, high = distance.gather(1, outside), distance.gather(1, inside)
         share = torch.where(met, -low / (high - low).clamp_min(1e-4), torch.zeros_like(low)).clamp(0, 1)
-        found = (depth.gather(-1, outside) + share * spacing).view(count, 1, coarse, coarse)
+        found = (depth.gather(1, outside) + share * spacing).view(count, 1, coarse, coarse)
 
         size = (self.resolution, self.resolution)
         nearest = functional.interpolate(found, size=size)
@@ -350,6 +377,27 @@ class MiniGenerator(Generator):
         return torch.where((linear - nearest).abs() < 0.08, linear, nearest).flatten(1)
 
 
-def _along(origins: Tensor, directions: Tensor, depth: Tensor) -> Tensor:
-    """Points (n, m, 3) at depth (n, m) of rays from origins (n, 3) in directions (n, m, 3)."""
-    return origins[:, None] + depth[..., None] * directions
+class Rays(NamedTuple):
+    """Rays of a batch of cameras, or of one that all codes share. Coordinates come first, as arithmetic is fast so."""
+
+    origins: Tensor  # (3, n or 1, 1)
+    directions: Tensor  # (3, n or 1, m), unit vectors
+
+    @classmethod
+    def through_pixels(cls, cameras: Tensor, resolution: int) -> "Rays":
+        """Through the centres of all pixels, row by row."""
+        origins, directions = rays_from_labels(distinct(cameras), pixel_centres(resolution, cameras.device))
+        return cls(origins.T[..., None].contiguous(), directions.movedim(-1, 0).contiguous())
+
+    def repeat(self, times: int) -> "Rays":
+        """All rays, then all of them again, and so on."""
+        return Rays(self.origins, self.directions.repeat(1, 1, times))
+
+    def at(self, depth: Tensor) -> Tensor:
+        """Points (n, m, 3) at depth (n, m)."""
+        return (self.origins + depth * self.directions).movedim(0, -1)
+
+
+def distinct(rows: Tensor) -> Tensor:
+    """The rows of a batch; one of them where it is a single row that was expanded."""
+    return rows[:1] if rows.stride(0) == 0 else rows

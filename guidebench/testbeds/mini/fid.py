@@ -1,4 +1,4 @@
-"""FID on mini: its feature network as a torch-fidelity extractor named `guidebench-mini`."""
+"""FID on mini: its feature network, and the same as a torch-fidelity extractor named `guidebench-mini`."""
 
 from typing import Any
 
@@ -22,8 +22,21 @@ def extract(network: FeatureNetwork, images: Tensor) -> Tensor:
     return network(from_uint8(images))
 
 
+class Extractor(nn.Module):
+    """What a testbed's features come from; it needs nothing of torch-fidelity, which takes long to import."""
+
+    def __init__(self, weights: WeightsFolder) -> None:
+        super().__init__()
+        self.network = weights.load_into(FeatureNetwork(), "fid")
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """uint8 (n, 3, h, w) -> ((n, 128),) float32."""
+        return (extract(self.network, images),)
+
+
 def register() -> type[nn.Module]:
-    """Make `feature_extractor="guidebench-mini"` known to torch-fidelity; returns the extractor's class."""
+    """Make `feature_extractor="guidebench-mini"` known to torch-fidelity; returns that extractor's class."""
     if _registered:
         return _registered[0]
     import_torch_fidelity()
@@ -37,7 +50,7 @@ def register() -> type[nn.Module]:
             self, name: str = NAME, features_list: Any = (str(FID_DIM),), weights: WeightsFolder | None = None, **_: Any
         ) -> None:
             super().__init__(name, features_list)
-            self.network = (weights or WeightsFolder()).load_into(FeatureNetwork(), "fid")
+            self.extractor = Extractor(weights or WeightsFolder())
 
         @staticmethod
         def get_provided_features_list() -> tuple[str, ...]:
@@ -55,10 +68,10 @@ def register() -> type[nn.Module]:
         def get_dummy_input_for_compile() -> Tensor:
             return torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
 
-        @torch.no_grad()
         def forward(self, images: Tensor) -> tuple[Tensor]:
-            """uint8 (n, 3, h, w) -> ((n, 128),)."""
-            return (extract(self.network, images),)
+            """uint8 (n, 3, h, w) -> ((n, 128),) float32."""
+            features: tuple[Tensor] = self.extractor(images)
+            return features
 
     register_feature_extractor(NAME, MiniFeatureExtractor)
     _registered.append(MiniFeatureExtractor)

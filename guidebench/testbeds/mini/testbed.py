@@ -77,7 +77,7 @@ class MiniTestbed(Testbed):
             "curricularface": CurricularFaceJudge(curricular).to(self.device).eval(),
             "arcface": ArcFaceJudge(self.weights.checked(ARCFACE_FILE), device=self.device).eval(),
         }
-        extractor = fid.register()(weights=self.weights).to(self.device).eval()
+        extractor = fid.Extractor(self.weights).to(self.device).eval()
         real = self.weights.real_statistics()
         manifest = self.weights.manifest
         return Judges(

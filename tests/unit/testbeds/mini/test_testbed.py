@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -174,16 +176,26 @@ def test_training_losses_have_gradients(players, photos):
 def test_torch_fidelity_computes_the_same_distance_with_the_registered_extractor(judges, photos, generated):
     """Below twice the feature dimension a distance means nothing, but both must compute the same one."""
     import_torch_fidelity()
+    fid.register()
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-    assert fid.NAME in FEATURE_EXTRACTORS_REGISTRY
+    assert FEATURE_EXTRACTORS_REGISTRY[fid.NAME] is fid.register()
     extractor = FEATURE_EXTRACTORS_REGISTRY[fid.NAME](fid.NAME, [str(fid.FID_DIM)]).eval()
     features = [extractor(to_uint8(images))[0] for images in (photos, generated)]
     ours = frechet_distance(*(fit([judges.features.features(images)]) for images in (photos, generated)))
     theirs = fid_statistics_to_metric(*(fid_features_to_statistics(one) for one in features), verbose=False)
     value = theirs["frechet_inception_distance"] if isinstance(theirs, dict) else theirs
     assert ours == pytest.approx(float(value), rel=1e-3)  # square roots of singular covariances
+
+
+def test_loading_the_testbed_does_not_import_torchvision():
+    """Half of a worker's start was torchvision, and torch._dynamo by it, of which nothing is used."""
+    code = (
+        "import sys; from guidebench.testbeds.mini import MiniTestbed; testbed = MiniTestbed(); "
+        "testbed.players(); testbed.judges(); print({'torchvision', 'torch._dynamo'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"set()\n"
 
 
 def test_real_statistics_are_those_of_thousands_of_photographs(judges):

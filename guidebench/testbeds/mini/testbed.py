@@ -48,7 +48,7 @@ class MiniTestbed(Testbed):
         super().__init__(device=device, cache=cache, conventions=conventions)
         self.weights = WeightsFolder(weights)
         if self.device.type == "cpu":
-            self.batch = 4  # what the allocator keeps; at 16, fresh pages take a quarter of the time
+            self.batch = 12  # all views of a code; larger batches gain little and need more memory
 
     def players(self) -> Players:
         """Generator, encoder, training recogniser and perceptual distance."""

@@ -109,7 +109,9 @@ class Protocol:
 
     def as_data(self) -> dict[str, Any]:
         """The fields as JSON-like data."""
-        return dataclasses.asdict(self) | {"seeds": list(self.seeds)}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
+            "seeds": list(self.seeds)
+        }
 
     def measurement(self) -> dict[str, Any]:
         """The fields that decide what one trial computes: neither how many trials there are nor prose.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from guidebench.reporting import statistics
 from guidebench.reporting.model import Column
-from guidebench.reporting.selection import Variant, groups_of, row_order
+from guidebench.reporting.selection import Variant, by_variant, groups_of, row_order
 from guidebench.reporting.statistics import Paired, Summary
 from guidebench.suites import PaperTable
 
@@ -49,10 +49,7 @@ class Grid:
     ) -> None:
         """frame: the scores of ``records``. table: names and orders rows. reference: the row to compare with."""
         self._titles = dict(table.rows) if table else {}
-        self.records = {
-            variant: [record for record in records if Variant.of(record) == variant]
-            for variant in map(Variant.of, records)
-        }
+        self.records = by_variant(records)
         self.variants = sorted(self.records, key=self._order)
         self.labels = unique_labels(self.variants)
         self.reference = reference

@@ -25,7 +25,7 @@ from guidebench.reporting.model import (
 )
 from guidebench.reporting.published import claimed_tables
 from guidebench.reporting.scores import from_records
-from guidebench.reporting.selection import Variant, groups_of, judges_of
+from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of
 from guidebench.reporting.significance import Place, contrasts
 from guidebench.reporting.statistics import Paired, Summary
 
@@ -93,7 +93,9 @@ def build(
     if choice.kind == "compare":
         records = _shared(records, reference)
         plain = [stored.record for stored in records]
-    grid = Grid(plain, from_records(records, metrics), choice.table, reference)
+    shown = choice.table.metrics if choice.table else [*metrics]  # evidence is read for no other
+    frame = from_records(records, {name: metrics[name] for name in shown if name in metrics})
+    grid = Grid(plain, frame, choice.table, reference)
     sketches = [_paper(plain, grid, metrics, choice)] if choice.table else _full(plain, grid, metrics)
     decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")
     if choice.kind == "compare" and not decided.families:
@@ -128,7 +130,7 @@ def _reference(records: Sequence[Record], against: str | None, of_table: str | N
 
     of_table: the label of the row that the table itself names; no other setting of that method replaces it.
     """
-    variants = {Variant.of(record): None for record in records}
+    variants = by_variant(records)
     wanted = against or of_table or DEFAULT_AGAINST
     found = [variant for variant in variants if wanted in variant.names]
     if not found and wanted != of_table:
@@ -148,17 +150,19 @@ def _reference(records: Sequence[Record], against: str | None, of_table: str | N
 
 def _shared(records: Sequence[StoredRecord], reference: Variant | None) -> list[StoredRecord]:
     """The records of the protocols that the reference and the one method beside it were both run under."""
-    others = {Variant.of(item.record) for item in records} - {reference}
+    rows = by_variant(item.record for item in records)
+    others = rows.keys() - {reference}
     if len(others) != 1:
         labels = ", ".join(sorted(unique_labels(list(others)).values()))
         raise BadInput(
             f"a comparison needs one method beside the reference, got {len(others)} ({labels}); name its label"
         )
-    if all(item.record.spec.method.floor for item in records if Variant.of(item.record) in others):
-        raise BadInput(f"'{others.pop().label}' is a floor or ceiling, which is not tested; name a method first")
+    other = others.pop()
+    if all(record.spec.method.floor for record in rows[other]):
+        raise BadInput(f"'{other.label}' is a floor or ceiling, which is not tested; name a method first")
     names = [
-        {item.record.spec.protocol.name for item in records if Variant.of(item.record) == one}
-        for one in (reference, *others)
+        {record.spec.protocol.name for variant, own in rows.items() if variant == one for record in own}
+        for one in (reference, other)
     ]
     if not names[0] & names[1]:
         said = " and ".join(", ".join(sorted(own)) for own in names)
@@ -209,6 +213,7 @@ def _best(
 def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group]) -> Table:
     """marked: the protocols under which cells show marks instead of intervals."""
     groups = list(dict.fromkeys(column.group for column in sketch.columns))
+    notes = _row_notes(sketch.records, groups)
     rows = tuple(
         Row(
             label=grid.labels[variant],
@@ -216,7 +221,7 @@ def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group])
             method=variant.method,
             mark=FLOOR_MARKS.get(variant.method, "floor") if grid.is_floor(variant) else "",
             section=grid.section(variant),
-            notes=_row_notes([r for r in sketch.records if Variant.of(r) == variant], sketch.records, groups),
+            notes=notes[variant],
             cells=tuple(_cell(variant, grid.labels[variant], column, decided) for column in sketch.columns),
         )
         for variant in sketch.variants
@@ -307,23 +312,35 @@ def _column(
     )
 
 
-def _row_notes(own: Sequence[Record], records: Sequence[Record], groups: Sequence[Group]) -> tuple[str, ...]:
-    """Failed trials, fewer people than other rows, class defaults where others have a preset, unseen training."""
+def _row_notes(records: Sequence[Record], groups: Sequence[Group]) -> dict[Variant, tuple[str, ...]]:
+    """What is said beside each row of these records."""
+    everybody: dict[Group, set[str]] = {
+        group: {record.spec.group for record in records if record.spec.protocol.name == group.protocol}
+        for group in groups
+    }
+    presets = any(record.spec.method.preset for record in records)
+    return {variant: _notes(own, everybody, presets) for variant, own in by_variant(records).items()}
+
+
+def _notes(own: Sequence[Record], everybody: Mapping[Group, set[str]], presets: bool) -> tuple[str, ...]:
+    """Failed trials, fewer people than other rows, class defaults where others have a preset, unseen training.
+
+    own: a row's records. everybody: whom any row forgets under a protocol. presets: whether any row has a preset.
+    """
     said: dict[str, list[str]] = {}
-    for group in groups:
+    for group, people in everybody.items():
         here = [record for record in own if record.spec.protocol.name == group.protocol]
         failed = sum(not record.is_measured for record in here)
         if failed:
             said.setdefault(f"{failed} of {len(here)} failed", []).append(group.title)
         run = {record.spec.group for record in here}
-        everybody = {record.spec.group for record in records if record.spec.protocol.name == group.protocol}
-        if here and len(run) < len(everybody):
+        if here and len(run) < len(people):
             unit = footnotes.unit_of(here)
-            said.setdefault(f"{len(run)} of {len(everybody)} {unit}", []).append(group.title)
-    notes = [text if len(where) == len(groups) else f"{', '.join(where)}: {text}" for text, where in said.items()]
+            said.setdefault(f"{len(run)} of {len(people)} {unit}", []).append(group.title)
+    notes = [text if len(where) == len(everybody) else f"{', '.join(where)}: {text}" for text, where in said.items()]
     method = own[0].spec.method
     trained = not method.floor and method.training_seen and footnotes.rates_of(own[0])
-    if trained and not method.preset and any(record.spec.method.preset for record in records):
+    if trained and presets and not method.preset:
         notes.append(f"no preset for {own[0].spec.testbed}: class defaults")
     if not method.training_seen:
         notes.append("training not seen")

@@ -234,7 +234,7 @@ def cross_scores(records: Sequence[StoredRecord], metrics: Sequence[CrossMetric]
     Where a protocol forgets one person only there is nothing to compare and no score.
     """
     found: list[list[Score]] = [[] for _ in records]
-    for company in _companies(records):
+    for company in _companies(records) if metrics else []:  # evidence is read for a metric only
         everybody, unreadable = _faces_after([records[place] for place in company])
         trial_of = {person: place for place in company for person in records[place].record.spec.people}
         for metric in metrics:

@@ -50,6 +50,14 @@ class Variant:
         return cls(method.label, method.name, method.source_digest, fields, method.training_seen)
 
 
+def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
+    """The records of each row, in the order given."""
+    found: dict[Variant, list[Record]] = {}
+    for record in records:
+        found.setdefault(Variant.of(record), []).append(record)
+    return found
+
+
 def row_order(variant: Variant) -> tuple[int, str, str, str]:
     """Sorts rows: the ladder first, then by name."""
     place = METHOD_ORDER.index(variant.method) if variant.method in METHOD_ORDER else len(METHOD_ORDER)

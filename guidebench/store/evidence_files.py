@@ -91,10 +91,11 @@ def load_faces_after(path: str | Path) -> list[Afterwards]:
     """
     with _opened(Path(path)) as arrays:
         judges = [str(judge) for judge in arrays["judges"]]
-        after = {judge: _faces(arrays, f"{judge}/after") for judge in judges}
-        requests = len(arrays["after/features"])
+        seen = {judge: _faces(arrays, f"{judge}/after") for judge in judges}
+        after = {judge: faces for judge, faces in seen.items() if faces}
+        requests = max((len(faces.found) for faces in after.values()), default=1)
         return [
-            Afterwards(subject.identity, {judge: faces[-1, place] for judge, faces in after.items() if faces}, requests)
+            Afterwards(subject.identity, {judge: faces[-1, place] for judge, faces in after.items()}, requests)
             for place, subject in enumerate(_subjects(arrays))
             if subject.role == "forget"
         ]

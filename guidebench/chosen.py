@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import numpy as np
-
 from guidebench import registry, sources
 from guidebench.errors import BadInput
 
@@ -93,6 +91,8 @@ def _in_plain_numbers(method: Any) -> Any:
     """A method with numpy's scalars, as a sweep over an array gives them, as Python's numbers."""
     if not dataclasses.is_dataclass(method) or isinstance(method, type):
         return method
+    import numpy as np
+
     values = {item.name: getattr(method, item.name) for item in dataclasses.fields(method) if item.init}
     plain = {name: value.item() for name, value in values.items() if isinstance(value, np.generic)}
     return dataclasses.replace(method, **plain) if plain else method

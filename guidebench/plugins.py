@@ -57,6 +57,10 @@ class Kind(Generic[Found]):
         """The command that lists all of them."""
         return f"guidebench list {self.name}s"
 
+    def has(self, name: str) -> bool:
+        """Whether a name is registered. Distributions are looked through only for what does not ship."""
+        return any(entry.name == name for entry in self.ships()) or name in self.entries()
+
     def entries(self) -> dict[str, Entry]:
         """All that are registered, by name. What ships comes first and keeps its names."""
         found = {entry.name: entry for entry in self.ships()}
@@ -74,11 +78,13 @@ class Kind(Generic[Found]):
         """
         if is_direct(spec):
             return Entry(spec, spec, "", origin="")
-        known = self.entries()
-        for entry in (*known.values(), *self.unlisted):
+        for entry in (*self.ships(), *self.unlisted):
             if entry.name == spec:
                 return entry
-        raise unknown_name(self.name, spec, known, command=self.list_command)
+        known = self.entries()
+        if spec not in known:
+            raise unknown_name(self.name, spec, known, command=self.list_command)
+        return known[spec]
 
     def load(self, spec: str) -> Found:
         """The plug-in itself. Raises BadInput, in one line, if it is unknown, cannot be imported or is not one."""

@@ -211,10 +211,11 @@ def check_overlays(overlays: Iterable[str], origin: str) -> None:
 
     Any other name is allowed: it may be that of a testbed in a file, or of a plug-in that is installed elsewhere.
     """
-    known = registry.testbeds()
     for testbed in overlays:
-        close = difflib.get_close_matches(testbed, known, n=1, cutoff=0.75)
-        if close and testbed not in known:
+        if registry.TESTBED.has(testbed):
+            continue
+        close = difflib.get_close_matches(testbed, registry.testbeds(), n=1, cutoff=0.75)
+        if close:
             raise BadInput(
                 f"{origin}: [on.{testbed}] names no registered testbed; did you mean [on.{close[0]}]? If the testbed "
                 "is your own, give it a less similar name"

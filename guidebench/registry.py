@@ -152,7 +152,7 @@ def kind_of(spec: str) -> Kind[Any] | None:
     should be a method. Raises BadInput if it cannot be imported.
     """
     if not is_direct(spec):
-        return next((kind for kind in KINDS if spec in kind.entries()), None)
+        return next((kind for kind in KINDS if kind.has(spec)), None)
     from guidebench.metric import Metric
 
     found = plugins.load_target(METHOD.entry(spec), "plug-in")

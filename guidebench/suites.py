@@ -236,7 +236,7 @@ def _row(data: Any, where: str, folder: Path) -> SuiteRow:
     method = data["method"]
     if registry.is_file_spec(method):
         method = str(folder / method)
-    elif not registry.is_direct(method) and method not in registry.methods():
+    elif not registry.is_direct(method) and not registry.METHOD.has(method):
         raise BadInput(
             f"{where}: {unknown_name('method', method, registry.methods(), command='guidebench list methods')}"
         )
@@ -278,9 +278,9 @@ def _protocols(specs: Sequence[Any], origin: str, folder: Path) -> tuple[Protoco
 
 
 def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
-    known = registry.metrics()
     for name in _texts(values, f"{origin}: metrics"):
-        if name not in known:
+        if not registry.METRIC.has(name):
+            known = registry.metrics()
             raise BadInput(f"{origin}: {unknown_name('metric', name, known, command='guidebench list metrics')}")
     _no_twice(values, f"{origin}: metrics name")
     return tuple(values)

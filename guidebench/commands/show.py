@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 @common.as_json
 def list_command(kind: str | None, as_json: bool) -> None:
     """List methods, protocols, suites, testbeds and metrics."""
-    listed = _summaries()
-    if kind is not None:
-        listed = {kind: listed[kind]}
+    listed = {each: summaries() for each, summaries in _summaries().items() if kind in (None, each)}
     if as_json:
         click.echo(json.dumps(listed if kind is None else listed[kind], indent=1, ensure_ascii=False))
         return
@@ -34,16 +33,16 @@ def list_command(kind: str | None, as_json: bool) -> None:
             click.echo(f"  {name:{width}}  {summary}")
 
 
-def _summaries() -> dict[str, dict[str, str]]:
-    """Everything that has a name, by kind, each with one line."""
+def _summaries() -> dict[str, Callable[[], dict[str, str]]]:
+    """Everything that has a name, by kind, each with one line; made when it is asked for."""
     from guidebench import protocol, registry, suites
 
     return {
-        "methods": {name: entry.summary for name, entry in registry.methods().items()},
-        "protocols": {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
-        "suites": {name: suites.load(name).summary for name in suites.names()},
-        "testbeds": {name: entry.summary for name, entry in registry.testbeds().items()},
-        "metrics": {name: entry.summary for name, entry in registry.metrics().items()},
+        "methods": lambda: {name: entry.summary for name, entry in registry.methods().items()},
+        "protocols": lambda: {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
+        "suites": lambda: {name: suites.load(name).summary for name in suites.names()},
+        "testbeds": lambda: {name: entry.summary for name, entry in registry.testbeds().items()},
+        "metrics": lambda: {name: entry.summary for name, entry in registry.metrics().items()},
     }
 
 

@@ -62,7 +62,7 @@ class Grid:
             for variant, own in self.records.items()
             for group in groups_of(own)
         }
-        self._scores: dict[tuple[Variant, Column], pd.DataFrame] = {}
+        self._scores = {place: statistics.select_each(own) for place, own in self._frames.items()}
 
     def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
         place = list(self._titles).index(variant.label) if variant.label in self._titles else 0
@@ -103,14 +103,10 @@ class Grid:
 
     def scores(self, variant: Variant, column: Column) -> pd.DataFrame:
         """What `statistics.select` gives; of a cost, one score per trial."""
-        if (variant, column) not in self._scores:
-            own = self._frames.get((variant, column.group.protocol), self.frame[:0])
-            self._scores[variant, column] = (
-                _costs(own, column.metric)
-                if column.metric in COSTS
-                else statistics.select(own, column.metric, column.judge)
-            )
-        return self._scores[variant, column]
+        place, none = (variant, column.group.protocol), self.frame[:0]
+        if column.metric in COSTS:
+            return _costs(self._frames.get(place, none), column.metric)
+        return self._scores.get(place, {}).get((column.metric, column.judge), none)
 
 
 def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -196,9 +196,18 @@ def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:
     score after the request that named the person.
     """
     of_judge = frame["judge"].isna() if judge is None else frame["judge"] == judge
-    scores = frame[(frame["metric"] == metric) & of_judge]
-    last = scores.groupby(["key", "identity"])["after_request"].transform("max")
-    return scores[scores["after_request"] == last]
+    return _last(frame[(frame["metric"] == metric) & of_judge])
+
+
+def select_each(frame: pd.DataFrame) -> dict[tuple[str, str | None], pd.DataFrame]:
+    """What `select` gives for every metric and judge of a frame, looked through once."""
+    columns = _last(frame).groupby(["metric", "judge"], sort=False, dropna=False)
+    return {(metric, None if pd.isna(judge) else judge): scores for (metric, judge), scores in columns}
+
+
+def _last(frame: pd.DataFrame) -> pd.DataFrame:
+    people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False)
+    return frame[frame["after_request"] == people["after_request"].transform("max")]
 
 
 def summarise(scores: pd.DataFrame) -> Summary | None:
@@ -255,10 +264,10 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
 
 def _by_trial(scores: pd.DataFrame) -> dict[tuple[str, int], float]:
     """(group, seed) -> mean over the people of the trial who have a value; trials without any are left out."""
-    valued = scores[scores["value"].notna()]
     values: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for group, seed, value in zip(valued["group"], valued["seed"], valued["value"], strict=True):
-        values[str(group), int(seed)].append(float(value))
+    for group, seed, value in zip(scores["group"], scores["seed"], scores["value"], strict=True):
+        if not pd.isna(value):
+            values[str(group), int(seed)].append(float(value))
     return {unit: float(np.mean(own)) for unit, own in values.items()}
 
 
@@ -270,7 +279,8 @@ def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str,
     """
     if not by_trial:
         return {}
-    means = pd.Series(by_trial, dtype=kind).groupby(level=0).mean()
+    groups = [group for group, _ in by_trial]
+    means = pd.Series(list(by_trial.values()), dtype=kind).groupby(groups).mean()
     return {str(group): float(value) for group, value in means.items()}
 
 

@@ -115,6 +115,16 @@ def test_listing_imports_no_code_of_a_plug_in(kind, file, installed):
     assert "own" in kind.entries() and module not in sys.modules
 
 
+@KINDS
+def test_distributions_are_looked_through_only_for_what_does_not_ship(kind, file, installed, monkeypatch):
+    installed(kind, own=f"{file(kind).stem}:Mine")
+    assert kind.has("own") and not kind.has("nowhere")
+    assert not any(kind.has(entry.name) for entry in kind.unlisted)
+    monkeypatch.setattr(plugins.metadata, "entry_points", None)
+    for entry in kind.ships():
+        assert kind.has(entry.name) and kind.entry(entry.name) == entry
+
+
 def test_listing_imports_neither_torch_nor_any_plug_in_that_ships():
     code = (
         "import sys; from guidebench import registry; [kind.entries() for kind in registry.KINDS]; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -15,6 +16,7 @@ from guidebench.commands import report
 from guidebench.commands.main import SECTIONS, main
 from guidebench.errors import BadInput, MethodError, MissingAsset, StorageError
 
+RECORDS = Path(__file__).parents[1] / "reporting" / "records"
 NAMES = [name for section in SECTIONS.values() for name in section]
 HEAVY = {"torch", "pandas", "numpy", "matplotlib", "onnxruntime"}
 
@@ -79,8 +81,13 @@ def test_the_help_of_every_command_loads_neither_torch_nor_pandas():
     assert not {"torch", "pandas", "matplotlib"} & loaded_by(*([name, "--help"] for name in NAMES))
 
 
-def test_looking_up_loads_neither_torch_nor_pandas(tmp_path):
-    assert not {"torch", "pandas"} & loaded_by(["list"], ["show", "celebahq-multi"], ["show", "table-2"])
+def test_looking_up_loads_neither_torch_nor_pandas():
+    calls = (["list"], ["show", "celebahq-multi"], ["show", "table-2"], ["show", "id"], ["status", str(RECORDS)])
+    assert not {"torch", "pandas", "scipy", "matplotlib"} & loaded_by(*calls)
+
+
+def test_methods_and_protocols_are_looked_up_without_numpy():
+    assert not HEAVY & loaded_by(["list", "methods"], ["list", "protocols"], ["show", "celebahq-multi"])
 
 
 @pytest.mark.parametrize(

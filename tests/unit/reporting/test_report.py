@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 
 import pytest
 
 from guidebench.errors import BadInput
-from guidebench.reporting import report
+from guidebench.reporting import report, selection
 from guidebench.store.folders import scan
 
 
@@ -32,6 +33,25 @@ def test_a_comparison_takes_the_method_itself_before_its_other_settings(runs, ma
     assert "guide[lr=1]" not in alone.replace("\\", "")
     other = report.report(runs, layout="compare", method="guide[lr=1]", protocol="celebahq-multi")
     assert "guide[lr=1]" in other.replace("\\", "")
+
+
+@pytest.mark.parametrize("layout", ["auto", "full", "compare"])
+def test_a_report_looks_at_each_record_a_few_times(committed, monkeypatch, layout):
+    """As often as it has tables, not once per row or other record: thousands of records take seconds."""
+    asked, of = [], selection.Variant.of
+    monkeypatch.setattr(selection.Variant, "of", lambda record: asked.append(record.key) or of(record))
+    report.report(committed, layout=layout, method=["guide"] if layout == "compare" else None)
+    assert 1 <= max(Counter(asked).values()) < 20 < len({*asked})
+
+
+def test_evidence_is_read_only_for_a_column_that_needs_it(runs):
+    """A paper's table has no target similarity: it is the same without the files that this is computed from."""
+    table, everything = report.report(runs), report.report(runs, layout="full")
+    for path in runs.rglob("evidence.npz"):
+        path.unlink()
+    assert report.report(runs) == table
+    assert "its evidence cannot be read" in report.report(runs, layout="full")
+    assert "its evidence cannot be read" not in everything
 
 
 def test_brief_is_one_table_per_protocol_and_reads_the_directory_once(runs, monkeypatch):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from guidebench.errors import BadInput
-from guidebench.reporting import report
+from guidebench.reporting import report, selection
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,14 @@ def test_two_variants_of_a_protocol_are_refused_and_can_be_chosen(tmp_path, make
     for chosen in (f"celebahq-multi@{second.digest()[:4]}", second.digest()[:6]):
         assert "5,000 samples" in report.report(tmp_path, protocol=chosen)
     assert "400 samples" in report.report(tmp_path, protocol=f"celebahq-multi@{first.digest()[:8]}")
+
+
+def test_records_are_grouped_by_row_in_the_order_given(make_record):
+    first, second = make_record("guide", "a"), make_record("guide", "b")
+    other, changed = make_record("mine", "a"), make_record("guide", "a", source_digest="e" * 64)
+    rows = selection.by_variant([first, other, changed, second])
+    assert list(rows.values()) == [[first, second], [other], [changed]]
+    assert list(rows) == [selection.Variant.of(record) for record in (first, other, changed)]
 
 
 def test_number_of_people_is_not_a_variant(tmp_path, make_record, write_record):

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -160,6 +161,20 @@ def test_summary_and_difference_hold_the_bootstrap_interval(make_record, make_sc
     summary = statistics.summarise(statistics.select(_frame(records[:30]), "id", "alpha"))
     assert summary.bca == statistics.paired(_frame(records), "id", "alpha", "guide", "mine").bca
     assert summary.bca[0] < summary.mean < summary.bca[1]
+
+
+def test_each_metric_is_selected_as_if_alone(make_record, make_score):
+    """Two requests, of which the last score counts; another judge, a metric without one, a value lost, a failure."""
+    scored = [make_score("id", value, after_request=request) for request, value in ((1, 0.1), (2, None))]
+    scored += [make_score("id", 0.2, judge="beta"), make_score("fid_pre", 9.0, judge=None)]
+    records = [make_record("guide", who, seed=seed, scores=scored) for who in "ab" for seed in (0, 1)]
+    frame = _frame([*records, make_record("guide", "c", failed="the loss is not finite")])
+    found = statistics.select_each(frame)
+    for metric, judge in (("id", "alpha"), ("id", "beta"), ("fid_pre", None), ("target_similarity", "alpha")):
+        selected = found[metric, judge]
+        pd.testing.assert_frame_equal(selected, statistics.select(frame, metric, judge))
+        assert len(selected) == 4
+    assert set(found["id", "alpha"]["after_request"]) == {2}
 
 
 # The sign-flip test -----------------------------------------------------------------------------------------------

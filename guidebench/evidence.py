@@ -38,6 +38,11 @@ class Seen(Generic[Array]):
         """Equal shapes (...) -> (len(parts), ...)."""
         return Seen(np.stack([part.vectors for part in parts]), np.stack([part.found for part in parts]))
 
+    @classmethod
+    def cat(cls, parts: Sequence[Seen[np.ndarray]]) -> Seen[np.ndarray]:
+        """Shapes (k, ...) -> (sum of all k, ...)."""
+        return Seen(np.concatenate([part.vectors for part in parts]), np.concatenate([part.found for part in parts]))
+
 
 SeenFaces = Seen[np.ndarray]
 

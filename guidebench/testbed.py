@@ -109,12 +109,16 @@ class FeatureSource:
     description: str  # implementation, resize and layer for the footnote of a table
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> np.ndarray:
-        """(n, 3, h, w) float in about [-1, 1] -> (n, d) float64 features of the images as PNGs would hold them."""
+    def rows(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) float in about [-1, 1] -> (n, d) features, on the device, of images as PNGs would hold them."""
         from guidebench.images import to_uint8
 
         (features,) = self.extractor(to_uint8(images))
-        return features.detach().cpu().to(torch.float64).numpy()
+        return features.detach()
+
+    def features(self, images: Tensor) -> np.ndarray:
+        """`rows` as float64 numpy."""
+        return self.rows(images).cpu().to(torch.float64).numpy()
 
 
 @dataclass(frozen=True)

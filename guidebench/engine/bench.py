@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,16 +16,17 @@ from torch import Tensor
 from guidebench import digest, seeds
 from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sampled_name
 from guidebench.engine.different_people import measure_different_people
-from guidebench.engine.isolation import finite
-from guidebench.errors import BadInput
+from guidebench.engine.isolation import finite, require_finite
+from guidebench.engine.remembered import Remembered
+from guidebench.errors import BadInput, MethodError
 from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
-from guidebench.images import quantise
+from guidebench.images import from_uint8, quantise, to_uint8
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.testbed import Faces, Generator, Judges, Players, Testbed
 from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
 
-_REMEMBERED = 4  # groups of people whose renders before unlearning are kept in memory
+_UNCHECKED = 16  # batches of samples between two looks at whether they are finite, for which a GPU must be waited
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,14 @@ class Renders:
 
     faces: Mapping[str, SeenFaces]  # by judge, (S, V)
     pictures: Tensor  # (S, P, 3, r, r): the views that picture sheets show
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one generator shows of one latent code, as far as it is kept."""
+
+    faces: Mapping[str, SeenFaces]  # by judge, (V,)
+    pictures: Tensor  # (P, 3, r, r) uint8 on the CPU: the views that picture sheets show
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Bench:
         self.faces: Faces = testbed.faces()  # may be replaced by the user's photographs
         check_player_is_not_judge(self.players.digests, self.judges.digests)
         self.digests = {**self.players.digests, **self.judges.digests}
-        self._scenes: dict[tuple[str, int], Scene] = {}
+        self._remembered = Remembered()
         self._source_samples: dict[str, Samples] = {}
         self._different_people: dict[str, Mapping[str, DifferentPeople]] = {}
         self._faceless: set[str] = set()  # people in whose photograph no face is found, and of whom that was said
@@ -88,20 +99,25 @@ class Bench:
 
     def cast(self, protocol: Protocol, index: int) -> Cast:
         """Everybody in trial ``index``; see `guidebench.engine.cast.make_cast`."""
-        return make_cast(self.players, self.faces, protocol, index, self.testbed.device)
+        return make_cast(self.players, self.faces, protocol, index, self.testbed.device, self._codes_of)
+
+    def _codes_of(self, photos: Tensor) -> Tensor:
+        """Latent codes (k, num_ws, w_dim) of one person's photographs; remembered, since people are in many casts."""
+        inverter, batch = self.players.inverter, self.testbed.batch
+        return self._remembered.recall(
+            ("codes", digest.of_tensors({"photos": photos})),
+            lambda: torch.cat([inverter.invert(part) for part in photos.split(batch)]),
+        )
 
     def scene(self, protocol: Protocol, index: int) -> Scene:
-        """What all methods share that forget the people of trial ``index``; remembered for a few of them."""
-        key = (protocol.digest(), index)
-        if key not in self._scenes:
-            while len(self._scenes) >= _REMEMBERED:
-                self._scenes.pop(next(iter(self._scenes)))
-            cast = self.cast(protocol, index)
-            photos = self._photos_of(cast)
-            self._warn_of_no_face(cast, photos)
-            before = self.renders(protocol, self.players.generator, cast, "before")
-            self._scenes[key] = Scene(cast, photos, before)
-        return self._scenes[key]
+        """What all methods share that forget the people of trial ``index``; remembered."""
+        return self._remembered.recall(("scene", protocol.digest(), index), lambda: self._make_scene(protocol, index))
+
+    def _make_scene(self, protocol: Protocol, index: int) -> Scene:
+        cast = self.cast(protocol, index)
+        photos = self._photos_of(cast)
+        self._warn_of_no_face(cast, photos)
+        return Scene(cast, photos, self.renders(protocol, self.players.generator, cast, "before"))
 
     def different_people(self, protocol: Protocol) -> Mapping[str, DifferentPeople]:
         """How alike each judge finds different people: what the testbed knows, or measured on the photo set, once."""
@@ -113,29 +129,50 @@ class Bench:
         return self._different_people[protocol.source]
 
     def source_samples(self, protocol: Protocol) -> Samples:
-        """The original generator's samples; remembered."""
+        """The original generator's samples; computed once, here or by several workers (`share_source_samples`)."""
         key = protocol.digest()
         if key not in self._source_samples:
-            self._source_samples[key] = self.samples(protocol, self.players.generator, "before")
+            whole = self.source_features(protocol, range(protocol.samples))
+            self.share_source_samples(protocol, whole)
         return self._source_samples[key]
+
+    def source_features(self, protocol: Protocol, indices: range) -> np.ndarray:
+        """Features (len(indices), d) of some of the original generator's samples.
+
+        indices: from a multiple of the testbed's batch, so that batches are those of the whole. Raises BadInput if a
+        sample is not finite.
+        """
+        try:
+            return self._features(protocol, self.players.generator, "before", indices)
+        except MethodError:
+            raise BadInput(f"the generator of testbed {self.testbed.name} renders values that are not finite") from None
+
+    def share_source_samples(self, protocol: Protocol, features: np.ndarray) -> None:
+        """Takes the features of all of the original generator's samples, (n, d), in order."""
+        self._source_samples[protocol.digest()] = Samples(features)
 
     @torch.no_grad()
     def renders(self, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
         """Renders everybody from all views, as every judge sees them."""
-        cameras = protocol_cameras(protocol, self.players.generator)
-        shown = picture_views(protocol)
-        pictures = []
-        seen: dict[str, list[SeenFaces]] = {judge: [] for judge in self.judges.recognizers}
-        for place, code in enumerate(cast.latents):
-            noise = evaluation_noise(protocol, side, "views", [place])
-            images = quantise(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
-            pictures.append(images[shown] if len(images) > 1 else images)
-            for judge, faces in self._seen(images).items():
-                seen[judge].append(faces)
+        looks = [self._look(protocol, generator, code, place, side) for place, code in enumerate(cast.latents)]
         return Renders(
-            {judge: Seen.stack(faces) for judge, faces in seen.items()},
-            torch.stack(pictures).cpu(),
+            {judge: Seen.stack([look.faces[judge] for look in looks]) for judge in self.judges.recognizers},
+            from_uint8(torch.stack([look.pictures for look in looks])),
         )
+
+    def _look(self, protocol: Protocol, generator: Generator, code: Tensor, place: int, side: str) -> Look:
+        """One code (num_ws, w_dim) from all views; the original's look is remembered: people are in many casts."""
+        make = partial(self._make_look, protocol, generator, code, place, side)
+        if side != "before" or generator is not self.players.generator:
+            return make()
+        noise = None if protocol.conventions == "corrected" else place  # constant noise is the same at all places
+        return self._remembered.recall(("look", protocol.digest(), noise, digest.of_tensors({"code": code})), make)
+
+    def _make_look(self, protocol: Protocol, generator: Generator, code: Tensor, place: int, side: str) -> Look:
+        cameras, shown = protocol_cameras(protocol, self.players.generator), picture_views(protocol)
+        noise = evaluation_noise(protocol, side, "views", [place])
+        images = to_uint8(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
+        return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
 
     @torch.no_grad()
     def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, SeenFaces] | None:
@@ -144,11 +181,12 @@ class Bench:
         if count == 0:
             return None
         view = frontal_camera(protocol, self.players.generator)
-        renders = []
-        for place, code in enumerate(cast.neighbours.flatten(0, 1)):
-            noise = evaluation_noise(protocol, "after", "neighbours", [place])
-            renders.append(quantise(finite(render_views(generator, code, view, noise))))
-        seen = self._seen(torch.cat(renders))
+        codes, renders = cast.neighbours.flatten(0, 1), []
+        for places in torch.arange(len(codes)).split(self.testbed.batch):
+            noise = evaluation_noise(protocol, "after", "neighbours", places.tolist())
+            cameras = None if view is None else view.expand(len(places), -1)
+            renders.append(generator.render(codes[places], cameras, noise=noise))
+        seen = self._seen(quantise(finite(torch.cat(renders))))
         return {
             judge: Seen(faces.vectors.reshape(people, count, -1), faces.found.reshape(people, count))
             for judge, faces in seen.items()
@@ -160,21 +198,33 @@ class Bench:
 
         Yaw is uniform. (The methods of the field leave the mapping as it is, so that the latent codes are the same.)
         """
-        batches = (self.judges.features.features(images) for images in self._sampled(protocol, generator, side))
-        return Samples(np.concatenate(list(batches)).astype(np.float32))
+        return Samples(self._features(protocol, generator, side, range(protocol.samples)))
 
-    def _sampled(self, protocol: Protocol, generator: Generator, side: str) -> Iterator[Tensor]:
+    @torch.no_grad()
+    def _features(self, protocol: Protocol, generator: Generator, side: str, samples: range) -> np.ndarray:
+        """Features (len(samples), d) float32, kept on the device until all are there."""
+        rows, sound = [], []
+        for images in self._sampled(protocol, generator, side, samples):
+            rows.append(self.judges.features.rows(images))
+            sound.append(torch.isfinite(images).all())
+            if len(sound) == _UNCHECKED:
+                require_finite(sound)
+                sound = []
+        require_finite(sound)
+        return torch.cat(rows).to(torch.float32).cpu().numpy()
+
+    def _sampled(self, protocol: Protocol, generator: Generator, side: str, samples: range) -> Iterator[Tensor]:
         names = (protocol.name, protocol.version)
         device, original = self.testbed.device, self.players.generator
-        for start in range(0, protocol.samples, self.testbed.batch):
-            indices = range(start, min(start + self.testbed.batch, protocol.samples))
+        for start in samples[:: self.testbed.batch]:
+            indices = range(start, min(start + self.testbed.batch, samples.stop))
             z = seeds.normals(indices, original.z_dim, *names, "fid/latent", device=device)
             cameras = None
             if original.rig is not None:
                 yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw", device=device)
                 cameras = original.rig.look_at(yaw, protocol.pitch)
             noise = evaluation_noise(protocol, side, "fid", indices)
-            yield finite(generator.render(generator.map(z), cameras, noise=noise))
+            yield generator.render(generator.map(z), cameras, noise=noise)
 
     def frontal(self, protocol: Protocol, codes: Sequence[Tensor]) -> list[Tensor]:
         """The original generator's frontal renders of codes (num_ws, w_dim), each (3, r, r) on the CPU."""
@@ -186,7 +236,17 @@ class Bench:
 
     @torch.no_grad()
     def _photos_of(self, cast: Cast) -> Mapping[str, SeenFaces]:
-        return {} if cast.photos is None else self._seen(quantise(cast.photos))
+        if cast.photos is None:
+            return {}
+        identities = [subject.identity for subject in cast.subjects]
+        counts = [len(list(own)) for _, own in itertools.groupby(identities)]
+        people = [self._photographed(photos) for photos in cast.photos.split(counts)]
+        return {judge: Seen.cat([person[judge] for person in people]) for judge in self.judges.recognizers}
+
+    def _photographed(self, photos: Tensor) -> Mapping[str, SeenFaces]:
+        """What judges say about one person's photographs (k, 3, r, r); remembered."""
+        key = ("photographed", digest.of_tensors({"photos": photos}))
+        return self._remembered.recall(key, lambda: self._seen(quantise(photos)))
 
     def _seen(self, images: Tensor) -> dict[str, SeenFaces]:
         return {judge: recognizer.embed(images).numpy() for judge, recognizer in self.judges.recognizers.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,9 +58,17 @@ def request_of(protocol: Protocol, place: int) -> int:
     return place % protocol.people // protocol.forget + 1
 
 
-def make_cast(players: Players, faces: Faces, protocol: Protocol, index: int, device: torch.device) -> Cast:
+def make_cast(
+    players: Players,
+    faces: Faces,
+    protocol: Protocol,
+    index: int,
+    device: torch.device,
+    codes_of: Callable[[Tensor], Tensor],
+) -> Cast:
     """The people of trial ``index`` with their latent codes.
 
+    codes_of: inverts one person's photographs (k, 3, r, r); not called under `published`, where the inverter may draw.
     People to keep are the last ones of the source's fixed order without the forgotten ones, so that they do not depend
     on how many are forgotten; those that are named to the method come before the unseen ones. Raises BadInput if the
     source holds too few people or photographs.
@@ -77,12 +85,15 @@ def make_cast(players: Players, faces: Faces, protocol: Protocol, index: int, de
     ]
     subjects += [Subject(person.identity, "named", 0) for person in named]
     subjects += [Subject(person.identity, "retain", 0) for person in unseen]
-    photos = torch.cat([person.photos for person in (*forgotten, *named, *unseen)]).to(device)
-    rng = None
-    if protocol.conventions == "published":
-        rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
+    people = [person.photos.to(device) for person in (*forgotten, *named, *unseen)]
+    photos = torch.cat(people)
     with torch.no_grad():
-        latents = torch.cat([players.inverter.invert(photo[None], rng=rng) for photo in photos])
+        if protocol.conventions == "published":
+            rng = seeds.stream(protocol.name, protocol.version, "eval/inversion", index)
+            codes = [players.inverter.invert(photo[None], rng=rng) for photo in photos]
+        else:
+            codes = [codes_of(own) for own in people]
+    latents = torch.cat(codes)
     files = tuple(person.files[0] for person in forgotten if person.files)
     return _complete(players, protocol, subjects, latents, photos, files)
 

@@ -239,9 +239,14 @@ def changed_parameters(result: Generator, source: Generator) -> int:
 
 def finite(images: Tensor) -> Tensor:
     """The images; raises MethodError if one is not finite: its PNG would be a black picture, which is not a result."""
-    if not bool(torch.isfinite(images).all()):
-        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+    require_finite([torch.isfinite(images).all()])
     return images
+
+
+def require_finite(batches: Sequence[Tensor]) -> None:
+    """Raises MethodError unless all batches of images are finite, each given as one bool (); waits for a GPU once."""
+    if batches and not bool(torch.stack(list(batches)).all()):
+        raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
 
 
 @contextlib.contextmanager

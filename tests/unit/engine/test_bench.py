@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,16 +26,16 @@ def test_the_sample_count_does_not_move_the_first_samples(bench):
     few, many = (dataclasses.replace(SMOKE, samples=count) for count in (37, 80))
     rows = []
     for protocol in (few, many):
-        images = torch.cat(list(bench._sampled(protocol, bench.players.generator, "before")))
+        images = torch.cat(list(bench._sampled(protocol, bench.players.generator, "before", range(protocol.samples))))
         rows.append(images)
     assert (rows[0] - rows[1][:37]).abs().max() < 1e-6  # the last batch is smaller, and sums may round differently
 
 
 def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
     published = dataclasses.replace(SMOKE, conventions="published", samples=20)
-    whole = torch.cat(list(bench._sampled(published, bench.players.generator, "after")))
+    whole = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20))))
     monkeypatch.setattr(bench.testbed, "batch", 3)
-    parts = torch.cat(list(bench._sampled(published, bench.players.generator, "after")))
+    parts = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20))))
     assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
 
 
@@ -43,13 +44,96 @@ def test_a_judge_with_a_players_weights_is_refused(says):
         check_player_is_not_judge({"recognizer": "abc"}, {"other": "x", "plain": "abc"})
 
 
-def test_a_scene_is_made_once_for_all_methods_and_only_a_few_are_remembered(bench):
+def test_a_scene_is_made_once_for_all_methods(bench):
     wide = dataclasses.replace(SMOKE, identities=6)
     first = bench.scene(wide, 0)
-    assert bench.scene(wide, 0) is first
-    for index in range(1, 5):
-        bench.scene(wide, index)
-    assert bench.scene(wide, 0) is not first
+    assert bench.scene(wide, 1) is not first and bench.scene(wide, 0) is first
+
+
+class Counting(LinearTestbed):
+    """Counts how many images are inverted, rendered from the original's features, and looked at by a judge."""
+
+    def players(self):
+        players = super().players()
+        self.inverted = counted(players.inverter, "invert")
+        self.rendered = counted(players.generator, "decode")
+        return players
+
+    def judges(self):
+        judges = super().judges()
+        self.judged = counted(judges.recognizers["plain"], "embed")
+        return judges
+
+
+def counted(module, name):
+    """A list that grows by the images of each call."""
+    sizes, original = [], getattr(module, name)
+
+    def counting(images, *given, **named):
+        sizes.append(len(images))
+        return original(images, *given, **named)
+
+    object.__setattr__(module, name, counting)
+    return sizes
+
+
+def test_whoever_is_in_several_scenes_is_inverted_rendered_and_judged_once():
+    """Two scenes of one forgotten person with two photographs and three retained people, who are the same."""
+    testbed = Counting()
+    found, wide = Bench(testbed), dataclasses.replace(SMOKE, identities=2, retain=3)
+    scenes = [found.scene(wide, index) for index in range(2)]
+    assert testbed.inverted == [2, 1, 1, 1, 2]
+    assert testbed.rendered == [3] * 7
+    assert sorted(testbed.judged) == [1] * 3 + [2] * 2 + [3] * 7
+    for scene, index in zip(scenes, range(2), strict=True):
+        alone = Bench(LinearTestbed()).scene(wide, index)
+        assert torch.equal(scene.cast.latents, alone.cast.latents)
+        assert torch.equal(scene.before.pictures, alone.before.pictures)
+        for judge, faces in alone.before.faces.items():
+            assert (scene.before.faces[judge].vectors == faces.vectors).all()
+            assert (scene.photos[judge].vectors == alone.photos[judge].vectors).all()
+
+
+def test_noise_that_depends_on_the_place_is_not_shared_between_places():
+    """Under `published` the codes of a person differ from trial to trial, and places have noise of their own."""
+    published = dataclasses.replace(SMOKE, conventions="published")
+    found = Bench(LinearTestbed(conventions="published"))
+    cast = found.cast(published, 0)
+    twice = dataclasses.replace(cast, latents=cast.latents[:1].expand(2, -1, -1))
+    first, second = found.renders(published, found.players.generator, twice, "before").pictures
+    assert not torch.equal(first, second)
+    again = found.renders(published, found.players.generator, twice, "before").pictures
+    assert torch.equal(again[0], first) and torch.equal(again[1], second)
+    shared = Bench(LinearTestbed())
+    first, second = shared.renders(SMOKE, shared.players.generator, twice, "before").pictures
+    assert torch.equal(first, second)
+
+
+def test_an_unlearned_generator_is_rendered_each_time(bench):
+    cast, other = bench.cast(SMOKE, 0), LinearTestbed().players().generator
+    rendered = counted(other, "decode")
+    for _ in range(2):
+        bench.renders(SMOKE, other, cast, "after")
+        bench.renders(SMOKE, other, cast, "before")
+    assert len(rendered) == 4 * len(cast.subjects)
+
+
+def test_parts_of_the_originals_samples_are_those_of_the_whole(bench, monkeypatch):
+    monkeypatch.setattr(bench.testbed, "batch", 8)
+    parts = [bench.source_features(SMOKE, range(start, min(start + 40, 100))) for start in (0, 40, 80)]
+    fresh, other = Bench(bench.testbed), dataclasses.replace(SMOKE, title="shared")
+    assert (np.concatenate(parts) == fresh.source_samples(SMOKE).features).all()
+    given = Bench(bench.testbed)
+    given.share_source_samples(other, parts[0])
+    assert given.source_samples(SMOKE).features is parts[0], "what was shared is not computed again"
+
+
+def test_samples_of_the_original_that_are_not_finite_are_the_testbeds_fault(says):
+    broken = Bench(LinearTestbed())
+    with torch.no_grad():
+        broken.players.generator.backbone.fine.bias.fill_(float("inf"))
+    with pytest.raises(BadInput, match=says("linear", "finite")):
+        broken.source_samples(SMOKE)
 
 
 def test_the_originals_samples_are_made_once_for_each_protocol(bench):

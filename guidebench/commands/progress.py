@@ -9,7 +9,7 @@ from typing import TextIO
 
 from guidebench.engine.plan import Case
 from guidebench.engine.run import Watcher
-from guidebench.engine.workers import Event, Finished, Started, Stepped
+from guidebench.engine.workers import Event, Finished, Sampled, Started, Stepped
 
 _PLAIN_SECONDS = 15.0  # how often a plain status line is written at most
 
@@ -25,6 +25,7 @@ class Progress(Watcher):
         """See `Watcher.begin`."""
         self._total, self._workers = len(todo), workers
         self._done = self._failed = 0
+        self._sampled = ""
         self._waiting = [case.spec.method.label for case in todo]
         self._several_protocols = len({case.spec.protocol.name for case in todo}) > 1
         self._running: dict[Case, tuple[float, int, dict[str, float]]] = {}
@@ -38,6 +39,8 @@ class Progress(Watcher):
             case Started(case):
                 self._waiting.remove(case.spec.method.label)
                 self._running[case] = (now, 0, {})
+            case Sampled(done, total):
+                self._sampled = f"samples of the original generator {done}/{total}" if done < total else ""
             case Stepped(case, step, scalars):
                 self._running[case] = (self._running[case][0], step, scalars)
             case Finished(case):
@@ -51,7 +54,7 @@ class Progress(Watcher):
         if self._live:
             self._stream.write("\r\x1b[2K" + self._status(now)[:118])
             self._stream.flush()
-        elif isinstance(event, Stepped) and now - self._last > _PLAIN_SECONDS:
+        elif isinstance(event, Stepped | Sampled) and now - self._last > _PLAIN_SECONDS:
             self._last = now
             self._say(self._status(now))
 
@@ -75,6 +78,8 @@ class Progress(Watcher):
 
     def _status(self, now: float) -> str:
         parts = [f"{self._done}/{self._total} trials"]
+        if self._sampled:
+            parts.append(self._sampled)
         for case, (_, step, scalars) in self._running.items():
             steps = case.spec.method.fields.get("steps")
             where = f" step {step}/{steps}" if steps and step else ""

@@ -24,6 +24,7 @@ class Description:
     weights: Mapping[str, str]  # SHA-256 of every network, by name
     manifests: Mapping[str, str]  # protocol digest -> manifest
     groups: Mapping[str, Sequence[tuple[tuple[str, ...], ...]]]  # protocol digest -> who is forgotten, by request
+    batch: int  # see `guidebench.testbed.Testbed.batch`
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
             protocol.digest(): [bench.group(protocol, index) for index in range(protocol.trials)]
             for protocol in protocols
         },
+        batch=bench.testbed.batch,
     )
 
 

@@ -1,7 +1,8 @@
-"""Where trials run: in this process, or in worker processes of one thread each that share nothing.
+"""Where trials run: in this process, or in worker processes of one thread each.
 
-A worker loads the testbed, describes it, then runs one case after another and writes the records itself. It ends when
-its pipe does, so that nothing outlives a killed parent for longer than the trial in flight.
+A worker loads the testbed, describes it, computes its part of the samples that all workers need, then runs one case
+after another and writes the records itself; `guidebench.engine.work` decides who does what. It ends when its pipe does,
+so that nothing outlives a killed parent for longer than the trial in flight.
 """
 
 from __future__ import annotations
@@ -10,35 +11,31 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guidebench import errors
+from guidebench.allocator import pages_kept
 from guidebench.engine.plan import Case, Description, describe
+from guidebench.engine.spawning import ignore_interrupts, spawn
+from guidebench.engine.work import Block, SourceSamples, Work, blocks_of
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.protocol import Protocol, common_conventions
 from guidebench.store.record import TrialSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from guidebench.metric import TrialMetric
     from guidebench.unlearner import Unlearner
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
-_ALLOCATOR = {  # glibc gives large blocks back after each use by default; page faults then dominate small networks
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "8000000000",
-    "MALLOC_TOP_PAD_": "200000000",
-}
-_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,15 @@ class Finished:
     warning: str | None = None
 
 
-Event = Started | Stepped | Finished
+@dataclass(frozen=True)
+class Sampled:
+    """Workers together computed some of the original generator's samples, before the first case."""
+
+    done: int
+    total: int
+
+
+Event = Started | Stepped | Finished | Sampled
 
 
 class Executor(ABC):
@@ -128,6 +133,10 @@ class Worker:
     def description(self) -> Description:
         """See `guidebench.engine.plan.describe`."""
         return describe(self.bench, self.setup.protocols)
+
+    def sample(self, block: Block) -> np.ndarray:
+        """A block of the original generator's samples: features (stop - start, d)."""
+        return self.bench.source_features(block.protocol, range(block.start, block.stop))
 
     def run(self, case: Case, step: Any) -> Finished:
         """Runs and records one case; a method that misbehaves gives a failed record."""
@@ -188,7 +197,8 @@ class InProcess(Executor):
 
         from guidebench.engine.isolation import precision_restored
 
-        self._callers = contextlib.ExitStack()  # the caller's settings of torch
+        self._callers = contextlib.ExitStack()  # the caller's settings of torch and of the allocator
+        self._callers.enter_context(pages_kept())
         self._callers.enter_context(precision_restored())
         self._callers.callback(torch.set_num_threads, torch.get_num_threads())
         try:
@@ -215,7 +225,7 @@ class InProcess(Executor):
             yield finished
 
     def close(self) -> None:
-        """Gives the caller's process its threads and precision back."""
+        """Gives the caller's process its threads, precision and memory back."""
         self._callers.close()
 
 
@@ -225,8 +235,9 @@ class Pool(Executor):
     def __init__(self, setup: Setup, workers: int) -> None:
         self.workers = workers
         self._setup = setup
-        self._context = multiprocessing.get_context("spawn")
         self._members = [self._start() for _ in range(workers)]
+        self._batch = 1  # of the testbed, see `Description`
+        self._lost: set[Block] = set()  # whose first worker died
 
     def description(self) -> Description:
         """See `Executor.description`; answered by the first worker that is ready."""
@@ -244,36 +255,41 @@ class Pool(Executor):
                 case ("log", name, level, text):
                     logging.getLogger(name).log(level, text)
                 case ("ready", Description() as description):
-                    member.ready = True
+                    member.ready, self._batch = True, description.batch
                     return description
 
     def run(self, cases: Sequence[Case]) -> Iterator[Event]:
         """See `Executor.run`."""
-        waiting = list(reversed(cases))
         for surplus in self._members[max(1, len(cases)) :]:
             surplus.stop()
         self._members = self._members[: max(1, len(cases))]
-        for member in self._members:
-            if member.ready:
-                yield from self._give(member, waiting)
-        while waiting or any(member.case for member in self._members):
+        work = Work(cases, blocks_of(cases, self._batch) if len(self._members) > 1 else ())
+        yield from self._give(work)
+        while work.waiting or any(member.task for member in self._members):
             for ready in wait([member.pipe for member in self._members]):
                 member = next(member for member in self._members if member.pipe is ready)
-                yield from self._hear(member, waiting)
+                yield from self._hear(member, work)
+                yield from self._give(work)
 
-    def _give(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
-        if waiting:
-            member.case = waiting.pop()
-            member.since = time.perf_counter()
+    def _give(self, work: Work) -> Iterator[Event]:
+        """Work to everybody who is free."""
+        for member in self._members:
+            task = work.next(member) if member.ready and member.task is None else None
+            if task is None:
+                continue
+            member.task, member.since = task, time.perf_counter()
             with contextlib.suppress(OSError):  # it has died meanwhile, which is heard next
-                member.pipe.send(member.case)
-            yield Started(member.case)
+                if isinstance(task, Case):
+                    member.inform(work, task.spec.protocol)
+                member.pipe.send(task)
+            if isinstance(task, Case):
+                yield Started(task)
 
-    def _hear(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
+    def _hear(self, member: _Member, work: Work) -> Iterator[Event]:
         try:
             message = member.pipe.recv()
         except (EOFError, OSError):
-            yield from self._replace(member, waiting)
+            yield from self._replace(member, work)
             return
         _raise_if_fatal(message)
         match message:
@@ -281,43 +297,42 @@ class Pool(Executor):
                 logging.getLogger(name).log(level, text)
             case ("ready", _):
                 member.ready = True
-                yield from self._give(member, waiting)
+            case ("sampled", features):
+                if isinstance(member.task, Block):
+                    work.take(member.task, features)
+                    member.task = None
+                    yield Sampled(*work.samples_done)
             case ("step", number, scalars):
-                if member.case:
-                    yield Stepped(member.case, number, scalars)
+                if isinstance(member.task, Case):
+                    yield Stepped(member.task, number, scalars)
             case ("finished", finished):
-                member.case = None
+                member.task = None
                 yield finished
-                yield from self._give(member, waiting)
 
-    def _replace(self, member: _Member, waiting: list[Case]) -> Iterator[Event]:
+    def _replace(self, member: _Member, work: Work) -> Iterator[Event]:
         """A worker died: its trial failed unrecorded; a fresh worker takes its place. Nobody misses an idle one."""
         member.process.join(timeout=5)
         code = member.process.exitcode
         how = f"by signal {-code} (out of memory?)" if code is not None and code < 0 else f"with exit code {code}"
-        died, seconds = member.case, time.perf_counter() - member.since
-        if died is None and member.ready:  # it was idle: a thread that a method left behind ended it, say
+        task, seconds = member.task, time.perf_counter() - member.since
+        work.forget(member)
+        if task is None and member.ready:  # it was idle: a thread that a method left behind ended it, say
             self._members.remove(member)
             return
-        if died is None:
+        if task is None:
             raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; give fewer --workers")
         self._members[self._members.index(member)] = self._start()
-        yield Finished(died, None, seconds, f"its worker process ended {how}; the next run tries it again")
+        if isinstance(task, Case):
+            yield Finished(task, None, seconds, f"its worker process ended {how}; the next run tries it again")
+        elif task in self._lost:
+            raise GuidebenchError(f"worker processes end {how} while they sample the generator; give fewer --workers")
+        else:
+            self._lost.add(task)
+            work.put_back(task)
 
     def _start(self) -> _Member:
-        here, there = self._context.Pipe()
-        added = {name: value for name, value in {**_ALLOCATOR, **_THREADS}.items() if name not in os.environ}
-        os.environ.update(added)  # read by the child's C library as it starts
-        interrupt = _ignore_interrupts()  # Ctrl-C reaches the whole group; the parent decides
-        try:
-            process = self._context.Process(target=_serve, args=(there, self._setup), daemon=True)
-            with _main_hidden():
-                process.start()
-        finally:
-            for name in added:
-                del os.environ[name]
-            if interrupt is not None:
-                signal.signal(signal.SIGINT, interrupt)
+        here, there = multiprocessing.Pipe()
+        process = spawn(_serve, there, self._setup)
         there.close()
         return _Member(process, here)
 
@@ -334,12 +349,22 @@ class _Member:
     process: Any
     pipe: Connection
     ready: bool = False
-    case: Case | None = None
+    task: Case | Block | None = None
     since: float = 0.0
+    informed: set[str] = field(default_factory=set)  # digests of protocols whose source samples it has
+
+    def inform(self, work: Work, protocol: Protocol) -> None:
+        """Hands it the original generator's samples, once."""
+        if protocol.digest() in self.informed:
+            return
+        samples = work.source_samples(protocol)
+        if samples is not None:
+            self.pipe.send(samples)
+        self.informed.add(protocol.digest())
 
     def hang_up(self) -> None:
         """Tells the process to end: an idle one clears up what methods left, such as the lock of a progress bar."""
-        if self.case or not self.ready:
+        if self.task or not self.ready:
             self.process.terminate()
         self.pipe.close()
 
@@ -351,26 +376,6 @@ class _Member:
             self.process.kill()
 
 
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keeps a starting process from running the caller's script again, which it would otherwise import as its own."""
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        for name, value in hidden.items():
-            setattr(main, name, value)
-
-
-def _ignore_interrupts() -> Any:
-    """Ignores Ctrl-C in this process and the ones it starts; returns the former handler, None outside a main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    return signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _raise_if_fatal(message: tuple[Any, ...]) -> None:
     if message[0] == "fatal":
         raise getattr(errors, message[1], GuidebenchError)(message[2])
@@ -378,15 +383,20 @@ def _raise_if_fatal(message: tuple[Any, ...]) -> None:
 
 def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
-    _ignore_interrupts()
+    ignore_interrupts()
     os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
     _forward_logs(pipe)
     try:
         worker = Worker(setup)
         pipe.send(("ready", worker.description()))
         while True:
-            case = pipe.recv()
-            pipe.send(("finished", worker.run(case, _Throttled(pipe))))
+            match pipe.recv():
+                case SourceSamples(protocol, features):
+                    worker.bench.share_source_samples(protocol, features)
+                case Block() as block:
+                    pipe.send(("sampled", worker.sample(block)))
+                case Case() as case:
+                    pipe.send(("finished", worker.run(case, _Throttled(pipe))))
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
     except GuidebenchError as error:

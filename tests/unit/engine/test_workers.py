@@ -16,11 +16,12 @@ import pytest
 from guidebench import chosen
 from guidebench import protocol as protocols
 from guidebench.engine import workers
-from guidebench.engine.plan import cases
+from guidebench.engine.plan import Case, cases
 from guidebench.engine.workers import (
     Finished,
     InProcess,
     Pool,
+    Sampled,
     Setup,
     Stepped,
     default_workers,
@@ -66,10 +67,72 @@ def test_workers_of_one_thread_each_measure_what_this_process_measures(setup, tm
     events = play(Pool(setup, 2), method("Shifts"))
     assert scores(here.out) == scores(setup.out) and len(scores(setup.out)) == 2
     kinds = [type(event).__name__ for event in events]
-    assert sorted(kinds) == ["Finished"] * 2 + ["Started"] * 2 + ["Stepped"] * 2
+    assert sorted(kinds) == ["Finished"] * 2 + ["Sampled"] + ["Started"] * 2 + ["Stepped"] * 2
     for step in (event.scalars for event in events if isinstance(event, Stepped)):
         assert (step["threads"], step["omp"]) == (1, 1) and step["pid"] != os.getpid()
     assert "OMP_NUM_THREADS" not in os.environ, "the parent's own environment is as it was"
+
+
+SAMPLED = """
+import dataclasses
+import os
+import torch
+from pathlib import Path
+from guidebench.testbeds.linear import LinearTestbed
+
+FOLDER = Path({folder!r})
+
+class Extractor(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        if not (FOLDER / "survived").exists():
+            (FOLDER / "survived").touch() if {once} else None
+            os._exit(9)
+        (FOLDER / f"{{os.getpid()}}").open("a").write(f"{{len(images)}} ")
+        return self.inner(images)
+
+class Sampled(LinearTestbed):
+    name = "sampled"
+    batch = 16
+
+    def judges(self):
+        judges = super().judges()
+        source = dataclasses.replace(judges.features, extractor=Extractor(judges.features.extractor))
+        return dataclasses.replace(judges, features=source)
+"""
+
+
+def sampled(setup, tmp_path, *, once):
+    """A run of two cases and 100 samples on two workers, the first of which die while they sample the original."""
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "sampled.py").write_text(SAMPLED.format(folder=str(tmp_path / "seen"), once=once))
+    protocol = dataclasses.replace(SMOKE, samples=100)
+    testbed = f"{tmp_path / 'sampled.py'}:Sampled"
+    return play(
+        Pool(dataclasses.replace(setup, testbed=testbed, protocols=(protocol,)), 2), method("Shifts"), protocol=protocol
+    )
+
+
+def test_the_originals_samples_are_computed_once_for_all_workers_even_if_one_of_them_dies(setup, tmp_path):
+    """100 of the original and twice 100 of unlearned generators, and what a worker computed before it died."""
+    events = sampled(setup, tmp_path, once=True)
+    assert [(event.done, event.total) for event in events if isinstance(event, Sampled)][-1] == (100, 100)
+    assert [event.reason for event in finished(events).values()] == [None, None]
+    found = [list(map(int, file.read_text().split())) for file in (tmp_path / "seen").iterdir() if file.name.isdigit()]
+    assert sum(map(sum, found)) == 300
+    protocol = dataclasses.replace(SMOKE, samples=100)
+    alone = dataclasses.replace(setup, out=tmp_path / "alone", protocols=(protocol,))
+    play(InProcess(alone), method("Shifts"), protocol=protocol)
+    ours, others = (sorted(map(str, scores(out).values())) for out in (setup.out, alone.out))
+    assert ours == others
+
+
+def test_workers_that_die_again_and_again_while_they_sample_end_the_run(setup, tmp_path, says):
+    with pytest.raises(GuidebenchError, match=says("exit code 9", "--workers")):
+        sampled(setup, tmp_path, once=False)
 
 
 def test_a_worker_that_dies_fails_its_trial_unrecorded_and_is_replaced(setup):
@@ -90,8 +153,8 @@ def test_an_idle_worker_that_dies_stops_nothing(setup, tmp_path):
     def kill_the_idle_one():
         give_up = time.monotonic() + 60
         while time.monotonic() < give_up:
-            idle = [member for member in pool._members if member.ready and member.case is None]
-            waiting = [member.case.spec.group for member in pool._members if member.case]
+            idle = [member for member in pool._members if member.ready and member.task is None]
+            waiting = [member.task.spec.group for member in pool._members if isinstance(member.task, Case)]
             if idle and waiting == ["celebahq-0001"]:
                 idle[0].process.kill()
                 idle[0].process.join()
@@ -123,16 +186,17 @@ def test_no_more_workers_go_on_than_there_are_trials(setup, monkeypatch):
     stopped = []
 
     class Member:
-        ready, case, pipe = True, None, None
+        ready, task, pipe = True, None, None
 
         def stop(self):
             stopped.append(self)
 
     monkeypatch.setattr(Pool, "_start", lambda self: Member())
-    monkeypatch.setattr(Pool, "_give", lambda self, member, waiting: iter([waiting.pop()]))
+    monkeypatch.setattr(Pool, "_give", lambda self, work: iter([work.next("somebody")]))
     pool = Pool(setup, 3)
     members = list(pool._members)
-    assert list(pool.run(["the only trial"])) == ["the only trial"]
+    todo = cases([SMOKE], [method("Shifts")], InProcess(setup).description())[:1]
+    assert list(pool.run(todo)) == todo
     assert pool._members == members[:1] and stopped == members[1:]
 
 
@@ -179,13 +243,6 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
     )
     assert (done.returncode, done.stdout.splitlines()) == (0, ["top level", "measured 2 __main__"]), done.stderr
     assert len(scores(tmp_path / "out")) == 2
-
-
-def test_the_callers_main_module_is_as_it_was(setup):
-    main = sys.modules["__main__"]
-    before = dict(vars(main))
-    Pool(setup, 1).close()
-    assert dict(vars(main)) == before
 
 
 def test_a_method_whose_files_changed_since_the_plan_fails(setup, tmp_path):

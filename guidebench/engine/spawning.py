@@ -1,0 +1,69 @@
+"""Starts worker processes: of one thread each, in memory that they keep, without the caller's script."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from guidebench.allocator import worker_settings
+
+_THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_context = multiprocessing.get_context("spawn")
+
+
+def spawn(target: Callable[..., None], *given: Any) -> Any:
+    """A started process that calls a function; it ends with this one, and Ctrl-C does not reach it as it starts.
+
+    The settings of threads and memory that it starts with give way to the user's own.
+    """
+    settings = worker_settings(os.environ)
+    settings |= {name: value for name, value in _THREADS.items() if name not in os.environ}
+    interrupt = ignore_interrupts()  # Ctrl-C reaches the whole group; the parent decides
+    try:
+        process = _context.Process(target=target, args=given, daemon=True)
+        with _environment(settings), _main_hidden():  # settings are read by the child's C library as it starts
+            process.start()
+    finally:
+        if interrupt is not None:
+            signal.signal(signal.SIGINT, interrupt)
+    return process
+
+
+def ignore_interrupts() -> Any:
+    """Ignores Ctrl-C in this process and the ones it starts; returns the former handler, None outside a main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keeps a starting process from running the caller's script again, which it would otherwise import as its own."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)

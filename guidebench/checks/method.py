@@ -133,7 +133,7 @@ def _attempt(bench: Bench, method: Unlearner, request: ForgetRequest, streams_of
     context = trial.make_context(bench, _PROTOCOL, streams_of, 0, progress)
     result, error, players = None, None, None
     try:
-        result, changed = isolation.call_method(method, bench.players.generator, request, context)
+        result, changed = isolation.call_method(method, bench.players.generator, request, context, bench.players)
     except MethodError as raised:
         error = str(raised)
     else:

@@ -11,30 +11,37 @@ import inspect
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from guidebench import digest, seeds
+from guidebench import seeds
 from guidebench.errors import MethodError
 from guidebench.noise import Noise
-from guidebench.testbed import Generator
+from guidebench.testbed import Generator, Players
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+
+_PLAYERS = {  # of a context, and what `Players` calls the originals
+    "source": "generator",
+    "inverter": "inverter",
+    "recognizer": "recognizer",
+    "perceptual": "perceptual",
+}
 
 
 def call_method(
-    method: Unlearner, current: Generator, request: ForgetRequest, context: Context
+    method: Unlearner, current: Generator, request: ForgetRequest, context: Context, originals: Players
 ) -> tuple[object, list[str]]:
     """Runs a method on a private copy of a generator; returns its result and what it changed that it must not change.
 
-    Raises MethodError if it raises. Global random generators are seeded, process-wide torch settings put back, and
-    what it prints goes to stderr.
+    originals: what the context holds copies of. Raises MethodError if the method raises. Global random generators are
+    seeded, process-wide torch settings put back, and what it prints goes to stderr.
     """
     shown = ForgetRequest(_copied(request.forget), _copied(request.retain))
-    untouched = fingerprints(context, shown)
+    structures = {name: _structure(player) for name, player in _players(context).items()}
     with (
         seeds.global_seed(*context.streams.prefix, "global"),
         torch_settings_restored(),
@@ -44,7 +51,7 @@ def call_method(
     ):
         result = method.unlearn(frozen(current), shown, context)
     with blame_the_method("the method left what it was shown unreadable"):
-        return result, [name for name, state in fingerprints(context, shown).items() if state != untouched[name]]
+        return result, changed(context, originals, structures) + ([] if same_request(shown, request) else ["request"])
 
 
 def _copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
@@ -54,31 +61,52 @@ def _copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
     )
 
 
-def fingerprints(context: Context, request: ForgetRequest) -> dict[str, str]:
-    """Digests of everything that a method is shown and must leave as it is: tensors, hooks and attributes."""
-    modules: dict[str, nn.Module] = {
-        "source": context.source,
-        "inverter": context.inverter,
-        "recognizer": context.recognizer,
-        "perceptual": context.perceptual,
-    }
-    found = {f"context's {name}": _fingerprint(module) for name, module in modules.items()}
-    tensors = {
+def changed(context: Context, originals: Players, structures: Mapping[str, object]) -> list[str]:
+    """The players that differ from the originals in a tensor, or in hooks or attributes from what they were before."""
+    return [
+        f"context's {name}"
+        for name, player in _players(context).items()
+        if _structure(player) != structures[name]
+        or not _same(player.state_dict(), getattr(originals, _PLAYERS[name]).state_dict())
+    ]
+
+
+def same_request(first: ForgetRequest, second: ForgetRequest) -> bool:
+    """Whether two requests show the same codes and photographs, bit by bit."""
+    return _same(*(_tensors_of(request) for request in (first, second)))
+
+
+def _tensors_of(request: ForgetRequest) -> dict[str, Tensor]:
+    return {
         f"{place}/{name}": tensor
         for place, item in enumerate((*request.forget, *request.retain))
         for name, tensor in (("latent", item.latent), ("image", item.image))
         if tensor is not None
     }
-    return found | {"request": digest.of_tensors(tensors)}
 
 
-def _fingerprint(module: nn.Module) -> str:
+def _players(context: Context) -> dict[str, nn.Module]:
+    return {name: getattr(context, name) for name in _PLAYERS}
+
+
+def _structure(module: nn.Module) -> list[list[object]]:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    structure = [
+    return [
         [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
         for name, part in module.named_modules()
     ]
-    return digest.of_data([digest.of_module(module), structure])
+
+
+def _same(now: Mapping[str, Tensor], then: Mapping[str, Tensor]) -> bool:
+    """Whether names, types, shapes and all bits agree: NaN is NaN, and 0 is not -0. Compared where ``then`` is."""
+    return now.keys() == then.keys() and all(_same_bits(now[name], then[name]) for name in then)
+
+
+def _same_bits(now: Tensor, then: Tensor) -> bool:
+    if now.dtype != then.dtype or now.shape != then.shape:
+        return False
+    bits = {1: torch.uint8, 2: torch.int16}.get(then.element_size(), torch.int32)
+    return torch.equal(*(tensor.detach().to(then.device).reshape(-1).view(bits) for tensor in (now, then)))
 
 
 _Module = TypeVar("_Module", bound=nn.Module)

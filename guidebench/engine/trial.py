@@ -138,7 +138,7 @@ def unlearn(
     context = make_context(bench, protocol, request, seed, progress)
     started = time.perf_counter()
     with peak_memory(bench.testbed.device) as memory:
-        result, changed = call_method(method, current, request, context)
+        result, changed = call_method(method, current, request, context, bench.players)
     elapsed = time.perf_counter() - started
     if changed:
         raise MethodError(

@@ -12,7 +12,7 @@ import torch
 from guidebench import protocol as protocols
 from guidebench.engine import isolation, trial
 from guidebench.engine.bench import Bench
-from guidebench.engine.isolation import call_method, check_generator, fingerprints, where
+from guidebench.engine.isolation import call_method, check_generator, same_request, where
 from guidebench.errors import MethodError
 from guidebench.testbeds.linear import LinearGenerator, LinearRecognizer, LinearTestbed
 from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
@@ -47,7 +47,7 @@ def call(bench, request_, context):
             def unlearn(self, generator, request, context):
                 return unlearn(generator, request, context)
 
-        return call_method(Method(), bench.players.generator, request_, context)
+        return call_method(Method(), bench.players.generator, request_, context, bench.players)
 
     return called
 
@@ -294,21 +294,46 @@ def test_what_cannot_be_looked_at_any_more_is_the_methods_fault(call):
         call(unlearn)
 
 
-def test_fingerprints_see_every_tensor_of_people_to_forget_and_to_keep(context, request_):
-    untouched = fingerprints(context, request_)
+def test_every_tensor_of_people_to_forget_and_to_keep_is_compared(request_):
     for place in ("forget", "retain"):
         for name in ("latent", "image"):
             items = list(getattr(request_, place))
             items[0] = dataclasses.replace(items[0], **{name: getattr(items[0], name) + 1e-3})
-            other = fingerprints(context, dataclasses.replace(request_, **{place: tuple(items)}))
-            assert [key for key in other if other[key] != untouched[key]] == ["request"]
-    assert fingerprints(context, request_) == untouched
+            assert not same_request(request_, dataclasses.replace(request_, **{place: tuple(items)}))
+    copies = [dataclasses.replace(item, latent=item.latent.clone()) for item in request_.forget]
+    assert same_request(request_, dataclasses.replace(request_, forget=tuple(copies)))
 
 
-def test_people_without_a_photograph_have_fingerprints_too(context):
-    items = tuple(ForgetItem("anna", None, torch.full((2, 2), value)) for value in (0.0, 1.0))
-    first, second = (fingerprints(context, ForgetRequest((item,)))["request"] for item in items)
-    assert first != second
+def test_people_without_a_photograph_are_compared_too():
+    latent = torch.ones(2, 2)
+    without = ForgetRequest((ForgetItem("anna", None, latent),))
+    assert same_request(without, ForgetRequest((ForgetItem("anna", None, latent.clone()),)))
+    assert not same_request(without, ForgetRequest((ForgetItem("anna", None, latent * 0),)))
+    assert not same_request(without, ForgetRequest((ForgetItem("anna", torch.zeros(3, 2, 2), latent),)))
+
+
+@pytest.mark.parametrize(
+    ("now", "same"),
+    [
+        (torch.tensor([0.0, float("nan")]), True),
+        (torch.tensor([-0.0, float("nan")]), False),
+        (torch.tensor([0.0, float("nan")], dtype=torch.float64), False),
+        (torch.tensor([[0.0, float("nan")]]), False),
+        (torch.tensor([0.0, 5.0, float("nan")])[::2], True),
+    ],
+    ids=["equal", "sign of zero", "type", "shape", "layout"],
+)
+def test_tensors_are_compared_bit_by_bit(now, same):
+    then = torch.tensor([0.0, float("nan")])
+    requests = [ForgetRequest((ForgetItem("anna", None, latent),)) for latent in (now, then)]
+    assert same_request(*requests) is same
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.bfloat16, torch.float64, torch.complex128], ids=str)
+def test_tensors_of_any_width_are_compared(dtype):
+    zero, one = (torch.full((), value, dtype=dtype) for value in (0, 1))
+    first, second, third = (ForgetRequest((ForgetItem("anna", None, latent),)) for latent in (zero, zero.clone(), one))
+    assert same_request(first, second) and not same_request(first, third)
 
 
 @pytest.fixture

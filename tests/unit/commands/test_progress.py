@@ -5,7 +5,7 @@ import re
 from types import SimpleNamespace
 
 from guidebench.commands import progress
-from guidebench.engine.workers import Finished, Started, Stepped
+from guidebench.engine.workers import Finished, Sampled, Started, Stepped
 
 
 class Named(SimpleNamespace):
@@ -57,6 +57,16 @@ def test_plain_lines_tell_trials_steps_loss_and_time_left(monkeypatch):
     ]
     assert len(lines) == len(patterns)
     assert [line for line, pattern in zip(lines, patterns, strict=True) if not re.fullmatch(pattern, line)] == []
+
+
+def test_samples_of_the_original_are_shown_until_all_are_there():
+    stream = Terminal()
+    shown = begun([case("a")], stream)
+    shown.hear(Sampled(64, 300))
+    assert stream.getvalue().endswith("64/300")
+    shown.hear(Sampled(300, 300))
+    shown.hear(Started(case("a")))
+    assert not re.search(r"\b300\b", stream.getvalue().rpartition("64/300")[2])
 
 
 def test_a_terminal_gets_one_line_that_is_rewritten(monkeypatch):

@@ -156,6 +156,22 @@ def test_everybody_is_rendered_from_every_view_and_three_are_kept_as_pictures(be
     assert not torch.equal(left, front) and not torch.equal(front, right)
 
 
+@pytest.mark.parametrize("conventions", ["corrected", "published"])
+def test_neighbours_do_not_depend_on_how_many_are_rendered_at_once(conventions):
+    protocol = dataclasses.replace(SMOKE, conventions=conventions)
+    found = Bench(LinearTestbed(conventions=conventions))
+    cast, images = found.cast(protocol, 0), []
+    judge = found.judges.recognizers["plain"]
+    embed = judge.embed
+    object.__setattr__(judge, "embed", lambda given: images.append(given) or embed(given))
+    for batch in (1, 3, 16):
+        found.testbed.batch = batch
+        seen = found.neighbours(protocol, found.players.generator, cast)
+        assert seen["plain"].vectors.shape[:2] == (1, 8)
+    for other in images[1:]:
+        assert (images[0] - other).abs().max() < 1.5 / 127.5  # one step of a PNG, by rounding
+
+
 def test_pictures_hold_what_a_png_would(bench):
     scene = bench.scene(SMOKE, 0)
     levels = (scene.before.pictures + 1) * 127.5

@@ -182,10 +182,11 @@ class Bench:
             return None
         view = frontal_camera(protocol, self.players.generator)
         codes, renders = cast.neighbours.flatten(0, 1), []
-        for places in torch.arange(len(codes)).split(self.testbed.batch):
-            noise = evaluation_noise(protocol, "after", "neighbours", places.tolist())
-            cameras = None if view is None else view.expand(len(places), -1)
-            renders.append(generator.render(codes[places], cameras, noise=noise))
+        for start in range(0, len(codes), self.testbed.batch):
+            some = codes[start : start + self.testbed.batch]
+            noise = evaluation_noise(protocol, "after", "neighbours", range(start, start + len(some)))
+            cameras = None if view is None else view.expand(len(some), -1)
+            renders.append(generator.render(some, cameras, noise=noise))
         seen = self._seen(quantise(finite(torch.cat(renders))))
         return {
             judge: Seen(faces.vectors.reshape(people, count, -1), faces.found.reshape(people, count))

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from guidebench.noise import Noise
 from guidebench.testbeds.mini import generator as mini
-from guidebench.testbeds.mini.generator import MiniGenerator, ModulatedConv
+from guidebench.testbeds.mini.generator import MiniGenerator, ModulatedConv, ModulatedOutput
 from guidebench.testbeds.mini.renderer import pixel_centres, rays_from_labels
 
 
@@ -45,9 +45,9 @@ class PlainMini:
         found = self._sampled(features, origins + depth[..., None] * directions)
         opacity = torch.sigmoid(mini.DENSITY_SLOPE * generator.decoder.distance(found))
         colours = torch.sigmoid(generator.decoder.colour(found)) * 1.002 - 0.001
-        background = features[:, 3 * generator.config.plane_channels :].mean(dim=(2, 3))[:, None]
+        background = features[:, 3 * generator.config.plane_channels :].mean(dim=(2, 3))
         blended = background + opacity * (colours - background)
-        rendered = torch.cat([blended, opacity], dim=2)[0].T.reshape(1, -1, size, size)
+        rendered = torch.cat([blended, opacity], dim=1).T.reshape(1, -1, size, size)
 
         network, w = generator.super_resolution, ws[:, -1] / generator.latent_scale
         residual = _convolved(network.second, _convolved(network.first, rendered, w), w)
@@ -77,10 +77,10 @@ class PlainMini:
 
     def _distances(self, features: Tensor, points: Tensor) -> Tensor:
         """Signed distances (1, m), in units of TRUNCATION, at points (1, m, 3)."""
-        return self.generator.decoder.distance(self._sampled(features, points))[..., 0]
+        return self.generator.decoder.distance(self._sampled(features, points)).T
 
     def _sampled(self, features: Tensor, points: Tensor) -> Tensor:
-        """The sum of the three planes at points (1, m, 3): (1, m, plane_channels)."""
+        """The sum of the three planes at points (1, m, 3): (m, plane_channels)."""
         channels = self.generator.config.plane_channels
         across = points[0, :, :2] / 1.05
         x, y = (2 * across / (1 + across.abs())).unbind(dim=1)
@@ -88,20 +88,21 @@ class PlainMini:
         where = torch.stack([torch.stack(pair, dim=1) for pair in ((x, y), (z, y), (x, z))])
         planes = features[:, : 3 * channels].reshape(3, channels, *features.shape[2:])
         found = functional.grid_sample(planes, where[:, None], padding_mode="border", align_corners=False)
-        return found[:, :, 0].sum(dim=0).T[None]
+        return found[:, :, 0].sum(dim=0).T
 
 
 def _convolved(layer: nn.Module, x: Tensor, w: Tensor) -> Tensor:
     """(1, inputs, r, r) -> (1, outputs, r or 2r, r or 2r): the weights times the style, then the convolution."""
     assert isinstance(layer, ModulatedConv)
+    ends = isinstance(layer, ModulatedOutput)
     weight = layer.weight * layer.gain * layer.affine(w)[0, :, None, None]
-    if layer.demodulate:
+    if not ends:
         weight = weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).rsqrt()
-    y = functional.conv2d(x, weight, padding=layer.padding)
+    y = functional.conv2d(x, weight, padding=layer.kernel // 2)
     y = (_doubled(y) if layer.doubles else y) + layer.bias[:, None, None]
     if layer.position_map is not None:
         y = y + layer.position_map
-    return functional.leaky_relu(y, 0.2) * math.sqrt(2) if layer.active else y
+    return y if ends else functional.leaky_relu(y, 0.2) * math.sqrt(2)
 
 
 def _doubled(x: Tensor) -> Tensor:

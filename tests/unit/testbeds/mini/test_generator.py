@@ -6,13 +6,10 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from guidebench.noise import Noise
-from guidebench.testbeds.mini import generator as mini
+from guidebench.speed.plain_mini import PlainMini
 from guidebench.testbeds.mini.generator import RIG, GeneratorConfig, MiniGenerator
-from guidebench.testbeds.mini.renderer import pixel_centres, rays_from_labels
 from guidebench.testbeds.mini.training.loop import seeded_build
 from guidebench.testbeds.mini.weights_io import WeightsFolder
 
@@ -106,87 +103,6 @@ def test_blocks_name_modules_with_one_output_tensor_of_the_promised_width(genera
     assert {name: shape[2] for name, shape in seen.items()} == {"b6": 6, "b12": 12, "b24": 24, "b48": 48}
 
 
-class Plain:
-    """The generator's mathematics for one code, written for the eye; what it computes is what the fast code must."""
-
-    def __init__(self, generator: MiniGenerator) -> None:
-        self.generator, self.config = generator, generator.config
-
-    def convolution(self, layer: mini.ModulatedConv, x: Tensor, w: Tensor) -> Tensor:
-        """With a kernel of this code's own: (1, inputs, r, r), (w_dim,) -> (1, outputs, r or 2 r, r or 2 r)."""
-        outputs = isinstance(layer, mini.ModulatedOutput)
-        kernel = layer.weight * layer.gain * layer.affine(w)[:, None, None]
-        if not outputs:
-            kernel = kernel / (kernel.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
-        y = functional.conv2d(x, kernel, padding=kernel.shape[-1] // 2)
-        y = self.doubled(y) if layer.doubles else y
-        y = y + layer.bias[:, None, None] + (0 if layer.position_map is None else layer.position_map)
-        return y if outputs else math.sqrt(2) * functional.leaky_relu(y, 0.2)
-
-    def doubled(self, x: Tensor) -> Tensor:
-        return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-    def features(self, ws: Tensor) -> Tensor:
-        """(num_ws, w_dim) -> (1, 64, R, R)."""
-        net = self.generator.backbone
-        x = self.convolution(net.first, net.constant, ws[0])
-        background = torch.sigmoid(self.convolution(net.background, x.mean(dim=(2, 3), keepdim=True), ws[0]))
-        planes = None
-        for level in range(len(net.out)):
-            x = self.convolution(net.enter[level], x, ws[1 + 2 * level])
-            x = self.convolution(net.refine[level], x, ws[2 + 2 * level])
-            more = self.convolution(net.out[level], x, ws[3 + 2 * level])
-            planes = more if planes is None else self.doubled(planes) + more
-        return torch.cat([planes, background.expand(-1, -1, *planes.shape[2:])], dim=1)
-
-    def at(self, features: Tensor, points: Tensor) -> Tensor:
-        """(m, 3) -> (m, plane_channels)."""
-        x, y = (2 * a / (1 + a.abs()) for a in (points[:, 0] / 1.05, points[:, 1] / 1.05))
-        z = (points[:, 2] - 0.05) / 0.8
-        planes = features[:, : 3 * self.config.plane_channels].chunk(3, dim=1)
-        return sum(
-            functional.grid_sample(plane, torch.stack(pair, -1)[None, None], padding_mode="border", align_corners=False)
-            for plane, pair in zip(planes, [(x, y), (z, y), (x, z)], strict=True)
-        )[0, :, 0].T
-
-    def distances(self, features: Tensor, points: Tensor) -> Tensor:
-        return self.generator.decoder.distance(self.at(features, points))[:, 0]
-
-    def surface(self, features: Tensor, camera: Tensor) -> Tensor:
-        """Where coarse rays first enter, or come closest, interpolated unless neighbours are far apart: (r * r,)."""
-        spacing, size, found = (mini.FAR - mini.NEAR) / self.config.coarse_samples, self.config.coarse_resolution, []
-        depth = [mini.NEAR + spacing * (step + 0.5) for step in range(self.config.coarse_samples)]
-        origins, directions = rays_from_labels(camera, pixel_centres(size))
-        for direction in directions[0]:
-            inside = self.distances(features, torch.stack([origins[0] + at * direction for at in depth])).tolist()
-            enters = [i for i in range(len(depth) - 1) if inside[i] < 0 <= inside[i + 1]]
-            closest = depth[max(range(len(depth)), key=inside.__getitem__)]
-            if enters:
-                low, high = inside[enters[0] : enters[0] + 2]
-                closest = depth[enters[0]] + spacing * -low / max(high - low, 1e-4)
-            found.append(closest)
-        grid, shape = torch.tensor(found, dtype=features.dtype).view(1, 1, size, size), [self.config.resolution] * 2
-        near, smooth = (functional.interpolate(grid, shape, mode=mode) for mode in ("nearest", "bilinear"))
-        return torch.where((smooth - near).abs() < 0.08, smooth, near).flatten()
-
-    def image(self, ws: Tensor, camera: Tensor) -> Tensor:
-        """(num_ws, w_dim) and a label (1, 25) -> (1, 3, r, r)."""
-        generator, size, features = self.generator, self.config.resolution, self.features(ws)
-        with torch.no_grad():
-            origins, directions = rays_from_labels(camera, pixel_centres(size))
-            depth = self.surface(features, camera)
-            points = origins + depth[:, None] * directions[0]
-            depth = depth - self.distances(features, points) * mini.TRUNCATION + mini.SAMPLE_OFFSET
-        sampled = self.at(features, origins + depth[:, None] * directions[0])
-        opacity = torch.sigmoid(mini.DENSITY_SLOPE * generator.decoder.distance(sampled))
-        colours = torch.sigmoid(generator.decoder.colour(sampled)) * 1.002 - 0.001
-        background = features[:, 3 * self.config.plane_channels :].mean(dim=(2, 3))
-        rendered = torch.cat([opacity * colours + (1 - opacity) * background, opacity], dim=1)
-        rendered, net = rendered.T.view(1, -1, size, size), generator.super_resolution
-        more = self.convolution(net.second, self.convolution(net.first, rendered, ws[-1]), ws[-1])
-        return 2 * (rendered[:, :3] + 0.5 * self.convolution(net.colour, more, ws[-1])) - 1
-
-
 def shipped(dtype: torch.dtype) -> MiniGenerator:
     """The weights that ship, drawing small pictures."""
     config = GeneratorConfig(resolution=24, coarse_resolution=8)
@@ -200,12 +116,17 @@ def test_pictures_features_and_gradients_are_those_of_the_plain_formulas(dtype, 
     backbone = list(generator.backbone.requires_grad_(True).parameters())
     ws = generator.map(torch.randn(2, 64, generator=torch.Generator().manual_seed(0)).to(dtype))
     cameras = RIG.look_at(torch.tensor([-0.3, 0.2]), -0.2).to(dtype)
-    plain, unscaled = Plain(generator), ws / generator.latent_scale
+    plain, constant = PlainMini(generator), Noise.constant()
 
     features = generator.synthesize(ws, noise=Noise.constant())
     images = generator.decode(features, ws, cameras, noise=Noise.constant())
-    expected_features = torch.cat([plain.features(code) for code in unscaled])
-    expected = torch.cat([plain.image(code, camera[None]) for code, camera in zip(unscaled, cameras, strict=True)])
+    expected_features = torch.cat([plain.features(code, constant) for code in ws.split(1)])
+    expected = torch.cat(
+        [
+            plain.image(plain.features(code, constant), code, camera, constant)
+            for code, camera in zip(ws.split(1), cameras.split(1), strict=True)
+        ]
+    )
     assert expected.std() > 0.1
     assert (images - expected).abs().max() < tolerance
     assert (features - expected_features).norm() < tolerance * expected_features.norm()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from guidebench import losses
+from guidebench.allocator import pages_kept
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
@@ -90,10 +91,10 @@ class Losses:
         """Without gradient."""
         return Losses(self.local.detach(), self.adjacency.detach(), self.preservation.detach())
 
-    def scalars(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, Tensor]:
         """The numbers for a progress report."""
-        values = torch.stack([self.total, self.local, self.adjacency, self.preservation]).tolist()
-        return dict(zip(("loss", "local", "adjacency", "global"), values, strict=True))
+        named = {"loss": self.total, "local": self.local, "adjacency": self.adjacency, "global": self.preservation}
+        return {name: value.detach() for name, value in named.items()}
 
 
 @dataclass(frozen=True)
@@ -156,14 +157,15 @@ class Guide(Unlearner):
         backbone = generator.parts()["backbone"].requires_grad_(True)
         optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr, fused=True)
         at_once = self.codes
-        for step in range(1, self.steps + 1):
-            optimizer.zero_grad()
-            while (found := self.backward(generator, latent, target, context, step, at_once)) is None:
+        with pages_kept():
+            for step in range(1, self.steps + 1):
                 optimizer.zero_grad()
-                at_once = -(-at_once // 2)
-                _log.warning("the memory does not hold a step at once; going on with %d codes at a time", at_once)
-            optimizer.step()
-            context.progress(step, **found.scalars())
+                while (found := self.backward(generator, latent, target, context, step, at_once)) is None:
+                    optimizer.zero_grad()
+                    at_once = -(-at_once // 2)
+                    _log.warning("the memory does not hold a step at once; going on with %d codes at a time", at_once)
+                optimizer.step()
+                context.progress(step, **found.scalars())
         backbone.requires_grad_(False)
         return generator
 

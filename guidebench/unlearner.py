@@ -75,7 +75,7 @@ class Context:
     cameras: CameraSampler
     streams: Streams  # of these people and this seed; `noise` draws from them
     device: torch.device
-    progress: Callable[..., None]  # progress(step, **scalars), step counted from 1; also detects divergence
+    progress: Callable[..., None]  # progress(step, **scalars): from step 1, numbers or tensors of one; sees divergence
 
     def latents(self, count: int, purpose: str, *index: int) -> Tensor:
         """(count, num_ws, w_dim) codes of fresh z ~ N(0, I) under the frontal condition, from the named stream."""

@@ -67,6 +67,13 @@ _measuring = _options(  # of every command that measures
     ),
     common.device,
     click.option(
+        "--precision",
+        type=click.Choice(["strict", "tf32"]),
+        default="strict",
+        show_default=True,
+        help="Of float32 products on a GPU; tf32 as the released code ran.",
+    ),
+    click.option(
         "--workers", type=click.IntRange(0), help="Processes (default: one per core, at most 8; on a GPU one)."
     ),
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),

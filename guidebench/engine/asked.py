@@ -23,6 +23,7 @@ from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.unlearner import Unlearner
 
 if TYPE_CHECKING:
+    from guidebench.precision import Precision
     from guidebench.suites import Suite
     from guidebench.testbed import Testbed
 
@@ -38,6 +39,7 @@ class Options:
     testbed: str = registry.DEFAULT_TESTBED
     out: Path = Path("runs")
     device: str = "auto"
+    precision: Precision = "strict"  # see `guidebench.precision`
     workers: int | None = None  # processes; 0: this one; None: see `guidebench.engine.workers`
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person

@@ -21,6 +21,7 @@ from guidebench.text import aligned, in_words
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
     from guidebench.engine.asked import Options
+    from guidebench.precision import Precision
     from guidebench.protocol import Protocol
     from guidebench.testbed import Testbed
 
@@ -102,7 +103,7 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     records = _measured(options.out)
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
-    recorded = None if missing else _recorded(testbed, asked, entrants, keys)
+    recorded = None if missing else _recorded(testbed, asked, entrants, keys, options.precision)
     sources = {
         str(options.out): timings_of(records, kind),
         "the reference results that ship": reference_timings(kind.name),
@@ -146,13 +147,13 @@ def _measured(out: Path) -> list[Record]:
 
 
 def _recorded(
-    testbed: Testbed, asked: Sequence[Protocol], entrants: Sequence[Entrant], keys: frozenset[str]
+    testbed: Testbed, asked: Sequence[Protocol], entrants: Sequence[Entrant], keys: frozenset[str], precision: Precision
 ) -> Counter[tuple[str, str]]:
     """How many trials of each protocol and label have their record already."""
     from guidebench.engine.bench import Bench
     from guidebench.engine.plan import cases, describe
 
-    planned = cases(asked, entrants, describe(Bench(testbed), asked))
+    planned = cases(asked, entrants, describe(Bench(testbed), asked, precision))
     return Counter((case.spec.protocol.name, case.spec.method.label) for case in planned if case.key in keys)
 
 

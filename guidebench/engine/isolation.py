@@ -13,12 +13,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from guidebench import seeds
+from guidebench import precision, seeds
 from guidebench.errors import MethodError
 from guidebench.noise import Noise
 from guidebench.testbed import Generator, Players
@@ -176,6 +176,7 @@ def torch_settings_restored() -> Iterator[None]:
     hooks = [dict(registered) for registered in _GLOBAL_HOOKS]
     deterministic, anomaly = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
     benchmark, gradients = torch.backends.cudnn.benchmark, torch.is_grad_enabled()
+    exactness = precision.in_use()
     torch.set_grad_enabled(True)
     try:
         yield
@@ -192,38 +193,8 @@ def torch_settings_restored() -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
         torch.autograd.set_detect_anomaly(anomaly)
         torch.backends.cudnn.benchmark = benchmark
-        exact_float32()
+        precision.use(exactness)
         torch.set_grad_enabled(gradients)
-
-
-def exact_float32() -> None:
-    """Turns off what multiplies float32 less exactly, by torch's old names and its new: a trial's key says float32."""
-    for place in _precision_places():
-        place.fp32_precision = "none"  # as the place above it
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-
-
-def _precision_places() -> list[Any]:
-    """Where torch keeps the precision of float32 products, by its new names; the last is above the others."""
-    libraries: list[Any] = [torch.backends.cudnn, torch.backends.mkldnn]
-    return [place for library in libraries for place in (library, library.conv, library.rnn)] + [torch.backends]
-
-
-@contextlib.contextmanager
-def precision_restored() -> Iterator[None]:
-    """Puts back what `exact_float32` sets, for a process that is not guidebench's own."""
-    product = torch.get_float32_matmul_precision()
-    old: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    allowed = [place.allow_tf32 for place in old]
-    try:
-        yield
-    finally:
-        exact_float32()
-        torch.set_float32_matmul_precision(product)
-        for place, value in zip(old, allowed, strict=True):
-            place.allow_tf32 = value
 
 
 def check_generator(result: object, source: Generator, item: ForgetItem, cameras: Tensor | None) -> Generator:

@@ -25,6 +25,7 @@ class Description:
     manifests: Mapping[str, str]  # protocol digest -> manifest
     groups: Mapping[str, Sequence[tuple[tuple[str, ...], ...]]]  # protocol digest -> who is forgotten, by request
     batch: int  # see `guidebench.testbed.Testbed.batch`
+    precision: str  # see `guidebench.precision`
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Case:
         return hash((self.spec.key, self.spec.method.label))
 
 
-def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
+def describe(bench: Bench, protocols: Sequence[Protocol], precision: str = "strict") -> Description:
     """Asks a loaded testbed about the people of protocols; raises BadInput if it holds too few."""
     for protocol in protocols:
         bench.check_conventions(protocol)
@@ -60,6 +61,7 @@ def describe(bench: Bench, protocols: Sequence[Protocol]) -> Description:
             for protocol in protocols
         },
         batch=bench.testbed.batch,
+        precision=precision,
     )
 
 
@@ -144,6 +146,7 @@ def _spec(
         manifest=description.manifests[protocol.digest()],
         requests=requests,
         seed=seed,
+        precision=description.precision,
     )
     try:
         inputs = entrant.method.for_trial(spec.group, seed).inputs()

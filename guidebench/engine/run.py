@@ -216,11 +216,14 @@ def measure(
     asked: tuple[Protocol, ...], entrants: Sequence[Entrant], options: Options, watch: Watcher | None = None
 ) -> Result:
     """Runs every trial of all protocols that is not recorded yet, on one set of workers. See `run`."""
+    from guidebench import precision
+
     started = time.perf_counter()
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
+    precision.check(options.precision, device)
     conventions = protocols.common_conventions(asked)
     sources = {protocol.source for protocol in asked}
     refuse_missing(testbed.name, testbed(device=device, conventions=conventions).missing(sources))
@@ -233,6 +236,7 @@ def measure(
         protocols=asked,
         photos=options.photos,
         keep_generators=options.keep_generators,
+        precision=options.precision,
         metrics=options.metrics,
     )
     workers = _workers(options, entrants)

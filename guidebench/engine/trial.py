@@ -29,6 +29,8 @@ from guidebench.testbed import Generator
 from guidebench.unlearner import CameraSampler, Context, ForgetRequest, Unlearner
 from guidebench.views import protocol_cameras
 
+_READ_EVERY = 10  # calls of progress() on a GPU
+
 Report = Callable[[int, Mapping[str, float]], None]  # (step, scalars)
 
 
@@ -120,25 +122,13 @@ def unlearn(
 
     number: of the request, from 1. rows: gets one for every progress report.
     """
-    first = len(rows)
-
-    def progress(step: int, **scalars: float) -> None:
-        values = {name: float(value) for name, value in scalars.items()}
-        if not 0 <= int(step) < 2**53:
-            raise MethodError(f"progress() was given step {step}; count steps from 1")
-        rows.append({"request": number, "step": int(step)} | values | {"request": number, "step": int(step)})
-        wrong = [name for name, value in values.items() if not math.isfinite(value)]
-        if wrong:
-            raise MethodError(
-                f"diverged: {wrong[0]} = {values[wrong[0]]} at step {step}; lower the learning rate (--set lr=…)"
-            )
-        report(step, values)
-
-    source = bench.players.generator
+    first, source = len(rows), bench.players.generator
+    progress = Progress(number, rows, report, every=1 if bench.testbed.device.type == "cpu" else _READ_EVERY)
     context = make_context(bench, protocol, request, seed, progress)
     started = time.perf_counter()
     with peak_memory(bench.testbed.device) as memory:
         result, changed = call_method(method, current, request, context, bench.players)
+        progress.read()
     elapsed = time.perf_counter() - started
     if changed:
         raise MethodError(
@@ -146,6 +136,42 @@ def unlearn(
         )
     generator = check_generator(result, source, request.forget[0], protocol_cameras(protocol, source))
     return Unlearned(generator, rows[first:], elapsed, changed_parameters(generator, source), memory)
+
+
+class Progress:
+    """What a method calls after a step. Tensors are read every so many steps, so that a GPU need not wait for each."""
+
+    def __init__(self, request: int, rows: list[dict[str, float]], report: Report, *, every: int) -> None:
+        """request: its number, from 1. rows: gets one for every call. report: hears of it. every: calls per look."""
+        self._request, self._rows, self._report, self._every = request, rows, report, every
+        self._unread: list[tuple[int, Mapping[str, float | Tensor]]] = []
+
+    def __call__(self, step: int, **scalars: float | Tensor) -> None:
+        """Raises MethodError for a step that is none, and once a scalar is seen that is not finite."""
+        if not 0 <= int(step) < 2**53:
+            raise MethodError(f"progress() was given step {step}; count steps from 1")
+        self._unread.append((int(step), {name: _kept(value) for name, value in scalars.items()}))
+        if len(self._unread) >= self._every:
+            self.read()
+
+    def read(self) -> None:
+        """Reads what was reported and not read so far."""
+        unread, self._unread = self._unread, []
+        for step, scalars in unread:
+            values = {name: float(value) for name, value in scalars.items()}
+            place = {"request": self._request, "step": step}
+            self._rows.append(place | values | place)
+            wrong = [name for name, value in values.items() if not math.isfinite(value)]
+            if wrong:
+                raise MethodError(
+                    f"diverged: {wrong[0]} = {values[wrong[0]]} at step {step}; lower the learning rate (--set lr=…)"
+                )
+            self._report(step, values)
+
+
+def _kept(value: float | Tensor) -> float | Tensor:
+    """A scalar as it is now: a tensor without its graph, and a copy, since a method may go on writing to it."""
+    return value.detach().clone() if isinstance(value, Tensor) else float(value)
 
 
 def make_context(

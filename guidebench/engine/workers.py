@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from guidebench.metric import TrialMetric
+    from guidebench.precision import Precision
     from guidebench.unlearner import Unlearner
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
@@ -48,6 +49,7 @@ class Setup:
     protocols: tuple[Protocol, ...]
     photos: Path | None = None  # folder of photographs that replaces the testbed's faces
     keep_generators: bool = False
+    precision: Precision = "strict"
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones, see `guidebench.registry.trial_metrics`
 
 
@@ -113,14 +115,14 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         import torch
 
+        from guidebench import precision
         from guidebench.engine.bench import Bench
-        from guidebench.engine.isolation import exact_float32
         from guidebench.photos.own import FolderFaces
         from guidebench.registry import testbed_class, trial_metrics
         from guidebench.store.folders import Store
 
         torch.set_num_threads(1)
-        exact_float32()
+        precision.use(setup.precision)
         self.setup = setup
         self.store = Store(setup.out)
         conventions = common_conventions(setup.protocols)
@@ -132,7 +134,7 @@ class Worker:
 
     def description(self) -> Description:
         """See `guidebench.engine.plan.describe`."""
-        return describe(self.bench, self.setup.protocols)
+        return describe(self.bench, self.setup.protocols, self.setup.precision)
 
     def sample(self, block: Block) -> np.ndarray:
         """A block of the original generator's samples: features (stop - start, d)."""
@@ -195,11 +197,11 @@ class InProcess(Executor):
     def __init__(self, setup: Setup) -> None:
         import torch
 
-        from guidebench.engine.isolation import precision_restored
+        from guidebench import precision
 
         self._callers = contextlib.ExitStack()  # the caller's settings of torch and of the allocator
         self._callers.enter_context(pages_kept())
-        self._callers.enter_context(precision_restored())
+        self._callers.enter_context(precision.restored())
         self._callers.callback(torch.set_num_threads, torch.get_num_threads())
         try:
             self._worker = Worker(setup)

@@ -25,8 +25,10 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
     first = records[0]
     conventions, switches = first.spec.protocol.conventions, first.instrument.conventions
     version = f", weights version {first.instrument.weights_version}" if first.instrument.weights_version else ""
+    precision = " Precision: tf32 (convolutions on the GPU)." if first.spec.precision == "tf32" else ""
     return [
-        f"Testbed: {first.spec.testbed}{version}. Conventions: {conventions}{f' ({switches})' if switches else ''}.",
+        f"Testbed: {first.spec.testbed}{version}. Conventions: {conventions}{f' ({switches})' if switches else ''}."
+        f"{precision}",
         *_protocol_notes(records),
         *_fid_notes(records),
         *_judge_notes(records),

@@ -181,12 +181,14 @@ def _place(record: Record) -> tuple[object, ...]:
 def check_unmixed(records: Sequence[StoredRecord]) -> None:
     """Raises BadInput if rows of these records would share a column although they measured different things.
 
-    One table holds one testbed, one set of conventions, one version of the numerics, one set of weights and real
-    images, and per protocol one digest and one photo set. The message names what is mixed and how to separate it.
+    One table holds one testbed, one set of conventions, one precision, one version of the numerics, one set of weights
+    and real images, and per protocol one digest and one photo set. The message names what is mixed and how to separate
+    it.
     """
     plain = [stored.record for stored in records]
     _one(plain, "testbeds", lambda record: record.spec.testbed, _choice("--testbed"))
     _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice("--conventions"))
+    _one(plain, "precisions", lambda record: record.spec.precision, _apart)
     _one(plain, "versions of the numerics", lambda record: str(record.spec.numerics), _apart)
     for name in sorted({name for record in plain for name in record.spec.weights}):
         _one_set_of_weights(name, [record for record in plain if name in record.spec.weights])

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from guidebench import environment
-from guidebench.engine.isolation import exact_float32, precision_restored
+from guidebench import environment, precision
 from guidebench.speed.measure import Comparison, Peak, compare, device_peak, profile
 from guidebench.speed.workloads import WORKLOADS, Workload
 from guidebench.text import markdown_table
@@ -94,8 +93,8 @@ def _settings(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with precision_restored():
-            exact_float32()
+        with precision.restored():
+            precision.use("strict")
             yield
     finally:
         torch.set_num_threads(before)

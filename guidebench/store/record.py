@@ -21,7 +21,7 @@ from guidebench.metric import Score
 from guidebench.protocol import Protocol
 
 SCHEMA = 3  # raised when record.json changes in a way that readers must know
-NUMERICS_VERSION = 1  # raised when any number of a trial changes for the same inputs
+NUMERICS_VERSION = 2  # raised when any number of a trial changes for the same inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class TrialSpec:
     seed: int
     testbed_code: str = ""  # SHA-256 of the files of a testbed that somebody brought; "" for those that ship
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method reads, by name
-    precision: str = "float32"
+    precision: str = "strict"  # of products of float32, see `guidebench.precision`
     numerics: int = NUMERICS_VERSION
 
     @cached_property

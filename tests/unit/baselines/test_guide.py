@@ -18,6 +18,7 @@ from guidebench.baselines.guide import (
     Extrapolated,
     ExtrapolatedAdjacency,
     Guide,
+    Losses,
     MeanLatent,
     adjacent_shift,
     extrapolated_target,
@@ -44,6 +45,14 @@ PROTOCOL = Protocol(name="guide", version=1, title="", source="dev", identities=
 LADDER = (MeanLatent, Extrapolated, ExtrapolatedAdjacency, Guide)
 
 
+def as_numbers(scalars: dict[str, Tensor]) -> dict[str, float]:
+    return {name: value.item() for name, value in scalars.items()}
+
+
+def numbers(found: Losses) -> dict[str, float]:
+    return as_numbers(found.scalars())
+
+
 class Stage:
     """A context on the analytic testbed, with a request and a list of progress reports."""
 
@@ -54,7 +63,7 @@ class Stage:
         self.item: ForgetItem = self.request.forget[0]
         self.reports: list[dict[str, float]] = []
         self.context: Context = trial.make_context(
-            self.bench, PROTOCOL, self.request, 0, lambda step, **scalars: self.reports.append(scalars)
+            self.bench, PROTOCOL, self.request, 0, lambda step, **scalars: self.reports.append(as_numbers(scalars))
         )
         self.latent = self.item.latent[None]
 
@@ -67,7 +76,7 @@ class Stage:
     def losses(self, method: Guide, draws: Draws) -> dict[str, float]:
         """The scalars of a step of a generator that is still the original."""
         target = method.target_code(self.latent, self.context.source.w_avg)
-        return method.losses(LinearGenerator(), self.latent, target, draws, self.context).scalars()
+        return numbers(method.losses(LinearGenerator(), self.latent, target, draws, self.context))
 
 
 @pytest.fixture
@@ -188,7 +197,7 @@ def test_the_global_loss_compares_random_faces_with_what_they_were(stage: Stage)
     moved = LinearGenerator().requires_grad_(False)
     moved.backbone.fine.bias[0] += 0.5
     target = method.target_code(stage.latent, moved.w_avg)
-    found = method.losses(moved, stage.latent, target, draws, stage.context).scalars()
+    found = numbers(method.losses(moved, stage.latent, target, draws, stage.context))
     assert found["global"] == pytest.approx(2 * 0.25 / FACE, rel=1e-4)
 
 
@@ -201,7 +210,7 @@ def test_reduction_mean_takes_the_papers_mean_over_the_samples(stage: Stage) -> 
     target = summed.target_code(stage.latent, moved.w_avg)
     averaged = dataclasses.replace(summed, reduction="mean")
     sums, means = (
-        method.losses(moved, stage.latent, target, draws, stage.context).scalars() for method in (summed, averaged)
+        numbers(method.losses(moved, stage.latent, target, draws, stage.context)) for method in (summed, averaged)
     )
     assert means["global"] > 0
     assert sums["adjacency"] == pytest.approx(2 * means["adjacency"], rel=1e-5)
@@ -216,7 +225,7 @@ def test_the_outer_weights_scale_their_term_alone(stage: Stage, field: str) -> N
     single, threefold = guide(), guide(**{field: 3.0})
     draws = single.draw(stage.context, 1)
     target = single.target_code(stage.latent, moved.w_avg)
-    ones, threes = (m.losses(moved, stage.latent, target, draws, stage.context).scalars() for m in (single, threefold))
+    ones, threes = (numbers(m.losses(moved, stage.latent, target, draws, stage.context)) for m in (single, threefold))
     term = field.removesuffix("_weight")
     for name in ("local", "adjacency", "global"):
         assert threes[name] == pytest.approx(ones[name] * (3 if name == term else 1), rel=1e-5)

@@ -185,13 +185,13 @@ class Watch:
     def progress(self, generator: TriPlaneGenerator) -> Callable[..., None]:
         """To be called after each optimisation step, when the gradients are still there."""
 
-        def report(step: int, **scalars: float) -> None:
+        def report(step: int, **scalars: Tensor) -> None:
             gradients = {
                 name: float(parameter.grad.double().norm())
                 for name, parameter in generator.named_parameters()
                 if parameter.grad is not None
             }
-            self.scalars.append(scalars)
+            self.scalars.append({name: value.item() for name, value in scalars.items()})
             self.rows["grad_total_norm"].append(math.sqrt(sum(norm**2 for norm in gradients.values())))
             self.first_gradients = self.first_gradients or gradients
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from guidebench import precision
 from guidebench import protocol as protocols
 from guidebench.engine import isolation, trial
 from guidebench.engine.bench import Bench
@@ -122,7 +123,7 @@ SWITCHES = {
 @pytest.fixture
 def exact():
     """What `Worker` starts with."""
-    isolation.exact_float32()
+    precision.use("strict")
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -192,6 +192,29 @@ def test_a_group_is_scored_after_each_request_person_by_person(bench):
         }
 
 
+def test_tensors_are_read_now_and_then_and_as_they_were(monkeypatch):
+    """A method may go on writing to a tensor that it reported; nothing is lost at the end."""
+    rows, heard, loss = [], [], torch.zeros((), requires_grad=True)
+    progress = trial.Progress(2, rows, lambda step, scalars: heard.append(step), every=3)
+    for step in range(1, 6):
+        with torch.no_grad():
+            loss.add_(1)
+        progress(step, loss=loss * 2, lr=0.5)
+        assert len(rows) == len(heard) == (0 if step < 3 else 3)
+    progress.read()
+    assert rows == [{"request": 2, "step": step, "loss": 2.0 * step, "lr": 0.5} for step in range(1, 6)]
+    assert heard == [1, 2, 3, 4, 5]
+
+
+def test_a_loss_that_is_not_finite_is_seen_at_the_next_look():
+    rows = []
+    progress = trial.Progress(1, rows, lambda step, scalars: None, every=2)
+    progress(1, loss=torch.tensor(float("nan")))
+    with pytest.raises(MethodError, match=r"diverged: loss = nan at step 1"):
+        progress(2, loss=torch.tensor(1.0))
+    assert [row["step"] for row in rows] == [1]
+
+
 def test_methods_of_a_group_see_streams_of_its_people(bench):
     first, second = bench.cast(GROUPS, 0).requests
     single = bench.cast(SMOKE, 0).requests[0]

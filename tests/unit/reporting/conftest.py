@@ -109,6 +109,7 @@ def build_record(
     weights_version: str | None = None,
     manifest: str | None = None,
     numerics: int = 1,
+    precision: str = "strict",
     judges: Iterable[str] = tuple(DIFFERENT_PEOPLE),
     caption: str = "Rendered faces: not comparable with published figures.",
     features: str = "mini features, 64 px",
@@ -145,6 +146,7 @@ def build_record(
             requests=tuple(map(tuple, requests)) if requests else ((identity,),),
             seed=seed,
             numerics=numerics,
+            precision=precision,
         ),
         instrument=Instrument(
             testbed="mini",

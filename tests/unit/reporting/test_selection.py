@@ -23,6 +23,7 @@ from guidebench.reporting import report, selection
             ["conventions", "corrected (16 trials), published (1 trial)", "--conventions published`"],
         ),
         ({"numerics": 2}, ["numerics", "1 (16 trials), 2", "--out"]),
+        ({"precision": "tf32"}, ["precisions", "strict (16 trials), tf32", "--out"]),
         ({"weights": {"alpha": "e" * 64}}, ["alpha", "bbbbbbbbbbbb", "--weights eeeeeeeeeeee"]),
         ({"weights": {"features": "e" * 64}}, ["features", "--weights dddddddddddd"]),
         ({"features": "other features"}, ["mini features, 64 px", "other features", "--out"]),

@@ -42,6 +42,11 @@ ELSEWHERE = {
     "testbeds/mini/people.py": "unit/testbeds/mini/test_renderer.py",
     "testbeds/mini/recognizers.py": "unit/testbeds/mini/test_testbed.py",
     "testbeds/mini/weights_version.py": "unit/testbeds/mini/test_weights_io.py",
+    # What a benchmark consists of is tested as a whole.
+    "speed/bench.py": "unit/commands/test_bench.py",
+    "speed/plain_eg3d.py": "unit/speed/test_plain.py",
+    "speed/plain_mini.py": "unit/speed/test_plain.py",
+    "speed/workloads.py": "unit/commands/test_bench.py",
     # Constants.
     "repairs.py": "unit/commands/test_doctor.py",
 }

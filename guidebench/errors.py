@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from guidebench.text import printable
+
 EXIT_MEASURED = 0  # everything asked for is measured
 EXIT_FAILED_TRIALS = 1  # the run finished, some trials failed and say why in their records
 EXIT_BAD_INPUT = 2  # bad input, a missing asset, or records that cannot be written
@@ -15,6 +17,10 @@ class GuidebenchError(Exception):
     """Base of all errors that are shown to the user as one line: what happened, what was given, what to do next."""
 
     exit_code = EXIT_BAD_INPUT
+
+    def __str__(self) -> str:
+        """The message, in characters that every file and terminal takes."""
+        return printable(super().__str__())
 
 
 class BadInput(GuidebenchError):
@@ -36,12 +42,12 @@ class StorageError(GuidebenchError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """The class of an exception and what it says, without line breaks.
+    """The class of an exception and what it says, without line breaks, and `printable`.
 
     >>> in_one_line(ValueError("two\\nlines"))
     'ValueError: two lines'
     """
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str], *, command: str) -> BadInput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _VERBATIM = re.compile(r"(`[^`]*`|https?://\S+)")  # code and addresses
 
 
@@ -43,6 +44,20 @@ def aligned(rows: Sequence[Sequence[str]], gap: int = 2, *, left: int | None = N
         ).rstrip()
         for row in rows
     ]
+
+
+def printable(text: str) -> str:
+    r"""The text with what cannot be written as UTF-8 escaped: bytes of file names, and halves of characters.
+
+    >>> print(printable(b"caf\xe9.png".decode("utf-8", "surrogateescape")))
+    caf\xe9.png
+    """
+    return _SURROGATE.sub(_as_escape, text)
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def in_words(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from guidebench import precision, seeds
 from guidebench.errors import MethodError
 from guidebench.noise import Noise
 from guidebench.testbed import Generator, Players
+from guidebench.text import printable
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 _PLAYERS = {  # of a context, and what `Players` calls the originals
@@ -37,12 +38,13 @@ def call_method(
 ) -> tuple[object, list[str]]:
     """Runs a method on a private copy of a generator; returns its result and what it changed that it must not change.
 
-    originals: what the context holds copies of. Raises MethodError if the method raises. Global random generators are
-    seeded, process-wide torch settings put back, and what it prints goes to stderr.
+    originals: what the context holds copies of. Raises MethodError if the method raises, or would end the process.
+    Global random generators are seeded, process-wide torch settings put back, and what it prints goes to stderr.
     """
     shown = ForgetRequest(_copied(request.forget), _copied(request.retain))
     structures = {name: _structure(player) for name, player in _players(context).items()}
     with (
+        exit_refused(),
         seeds.global_seed(*context.streams.prefix, "global"),
         torch_settings_restored(),
         contextlib.redirect_stdout(_ToStderr()),
@@ -166,6 +168,26 @@ def _undo(kind: type, original: dict[str, object]) -> bool:
 
 
 @contextlib.contextmanager
+def exit_refused() -> Iterator[None]:
+    """Makes os._exit(), which would end the whole run without a word, raise MethodError within the block.
+
+    Processes that are forked within the block may still end that way.
+    """
+    leave, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:
+            leave(status)
+        raise MethodError(f"the method called os._exit({status}), which would end the whole run")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+@contextlib.contextmanager
 def torch_settings_restored() -> Iterator[None]:
     """Puts back what a method may switch for the whole process: torch's modes and global hooks, the current folder.
 
@@ -269,4 +291,4 @@ def where(error: BaseException) -> str:
     except Exception:
         text = "a message that cannot be shown"
     place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {text}{place}"
+    return printable(f"{type(error).__name__}: {text}{place}")

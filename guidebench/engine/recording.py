@@ -156,7 +156,7 @@ def _save_latents(trial: Trial, path: Path) -> None:
 
 def _save_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.DictWriter(stream, fieldnames=names or ["request", "step"])
         writer.writeheader()
         writer.writerows(rows)

@@ -19,6 +19,8 @@ MISBEHAVIOUR = {
         "from guidebench.errors import BadInput\n        raise BadInput('mine')",
         ["BadInput: mine", "mine.py:"],
     ),
+    "raises-what-is-no-text": (r"raise ValueError('caf\udce9')", [r"caf\xe9", "mine.py:"]),
+    "exits-at-once": ("import os; os._exit(0)", ["os._exit(0)"]),
     "exits": ("raise SystemExit(0)", ["SystemExit", "mine.py:"]),
     "returns-none": ("return None", ["unlearn()", "guidebench.testbed.Generator", "None"]),
     "nan-loss": ("context.progress(1, loss=float('nan'))", ["loss = nan", "step 1"]),

@@ -26,3 +26,10 @@ def test_where_nothing_is_close_nothing_is_suggested(known):
 def test_line_breaks_of_other_peoples_messages_are_taken_out():
     assert in_one_line(KeyError("a\n   b")) == "KeyError: 'a\\n b'"
     assert in_one_line(ValueError(" a \n\n b ")) == "ValueError: a b"
+
+
+def test_what_cannot_be_written_as_text_is_escaped():
+    text = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    assert str(errors.MethodError(text)) == r"caf\xe9.png"
+    assert in_one_line(ValueError(text)) == r"ValueError: caf\xe9.png"
+    assert str(errors.BadInput("café 漢")) == "café 漢"

@@ -436,6 +436,7 @@ class Mute(Exception):
     [
         (ValueError("two\n  lines"), "ValueError: two lines (test_isolation.py:"),
         (KeyError(), "KeyError: no message (test_isolation.py:"),
+        (ValueError("caf\udce9.png \ud800"), r"ValueError: caf\xe9.png \ud800 (test_isolation.py:"),
         (Mute(), "Mute: a message that cannot be shown (test_isolation.py:"),
     ],
     ids=lambda value: type(value).__name__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import posix
 import sys
 import time
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Dies(Unlearner):
 
     def unlearn(self, generator, request, context):
         if request.forget[0].identity == "celebahq-0001":
-            os._exit(7)
+            posix._exit(7)  # os._exit() is refused
         return generator
 
 

@@ -149,6 +149,8 @@ def from_file(spec: str, kind: str) -> Any:
     if not path.is_file():
         hint = f"`guidebench new {kind} NAME` writes one to start from" if kind in _WRITES else "check the path"
         raise BadInput(f"{kind} file {path_text} does not exist; {hint}")
+    if not str(path).isprintable():
+        raise BadInput(f"{kind} file {path_text} cannot be recorded by its name; rename it to something printable")
     module = _module_of(path, f"{kind} file {path_text}")
     try:
         return _attribute(module, name)

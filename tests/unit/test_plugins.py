@@ -94,6 +94,14 @@ def test_a_file_needs_no_registration(kind, file):
 
 
 @KINDS
+def test_a_file_whose_name_is_no_text_is_refused(kind, tmp_path, says):
+    path = tmp_path / os.fsdecode(b"caf\xe9.py")
+    path.write_text(SOURCES[kind.name])
+    with pytest.raises(BadInput, match=says(kind.name, r"caf\xe9.py", "rename")):
+        kind.load(f"{path}:Mine")
+
+
+@KINDS
 def test_an_importable_module_needs_no_registration(kind, file):
     assert kind.load(f"{file(kind).stem}:Mine").name == "own"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from guidebench import registry, sources
 from guidebench.errors import BadInput
+from guidebench.text import printable
 
 if TYPE_CHECKING:
     from guidebench.protocol import Protocol
@@ -67,7 +70,7 @@ def choose(
     """
     settings = settings or {}
     method, preset = with_preset(registry.load_method(spec), testbed)
-    method = with_settings(method, settings)
+    method = check_fields(with_settings(method, settings))
     return Entrant(method, _described(method, spec, name or labelled(method, settings), preset), few)
 
 
@@ -81,8 +84,8 @@ def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
     spec = registry.spec_of(kind)
     usual, preset = with_preset(registry.checked_method(kind, spec), testbed)
     if inspect.isclass(given):
-        return Entrant(usual, _described(usual, spec, usual.name, preset))
-    method = registry.checked_method(_in_plain_numbers(given), spec)
+        return Entrant(check_fields(usual), _described(usual, spec, usual.name, preset))
+    method = check_fields(registry.checked_method(_in_plain_numbers(given), spec))
     changed = [name for name in field_names(method) if getattr(method, name) != getattr(usual, name)]
     return Entrant(method, _described(method, spec, labelled(method, changed), preset and not changed))
 
@@ -170,10 +173,7 @@ def _asked(protocol: Protocol) -> str:
 
 def with_settings(method: Unlearner, settings: Mapping[str, str]) -> Unlearner:
     """The method with fields overridden from text, type and range checked; raises BadInput naming what is allowed."""
-    try:
-        hints = get_type_hints(type(method)) if settings else {}
-    except Exception as error:  # an annotation may hold anything
-        raise BadInput(f"the field types of method {method.name} cannot be read: {error}") from None
+    hints = _hints(method) if settings else {}
     values = {name: _parse(method, name, text, hints[name]) for name, text in settings.items()}
     try:
         return with_fields(method, values)
@@ -193,25 +193,77 @@ def field_names(method: Unlearner) -> list[str]:
 
 
 def _parse(method: Unlearner, name: str, text: str, kind: Any) -> Any:
-    where = f"--set {name}={text} for method {method.name}"
-    options = getattr(kind, "__args__", ())
+    value: Any = text
     if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise BadInput(f"{where}: must be true or false")
-        return text.lower() == "true"
-    if kind in (int, float):
-        try:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif kind in (int, float):
+        with contextlib.suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            raise BadInput(f"{where}: must be {'an integer' if kind is int else 'a number'}") from None
-        low, high = method.bounds.get(name, (float("-inf"), float("inf")))
-        if not low <= value <= high or abs(value) == math.inf:  # an integer may be longer than isfinite() takes
-            raise BadInput(f"{where}: must be between {low:g} and {high:g}")
-        return value
-    if options and all(isinstance(option, str) for option in options):  # Literal["a", "b"]
-        if text not in options:
-            raise BadInput(f"{where}: must be one of {', '.join(options)}")
-        return text
+    elif kind is not str and not _is_literal(kind):
+        raise BadInput(f"method {method.name}: {name}={text} cannot be set from text, as the type is {_named(kind)}")
+    if wrong := unfit(value, kind, method.bounds.get(name)):
+        raise BadInput(f"method {method.name}: {name}={text} {wrong}")
+    return value
+
+
+def check_fields(method: Unlearner) -> Unlearner:
+    """The method, if it is frozen and every field holds what its type and bounds allow; raises BadInput otherwise."""
+    if not type(method).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise BadInput(f"method {method.name} can be changed; decorate its class with @dataclass(frozen=True)")
+    hints = _hints(method)
+    for name in field_names(method):
+        value = getattr(method, name)
+        if wrong := unfit(value, hints[name], method.bounds.get(name)):
+            raise BadInput(f"method {method.name}: {name}={value!r:.80} {wrong}")
+    return method
+
+
+def unfit(value: Any, kind: Any, bounds: tuple[float, float] | None = None) -> str | None:
+    """What is wrong with the value of a field, as the end of a sentence; None: nothing.
+
+    kind: the field's type: bool, int, float, str or Literal; a tuple of these; any of these ``| None``. No value fits
+    another type. bounds: smallest and largest number.
+    """
+    if kind in (int, float):
+        return _unfit_number(value, kind, bounds)
+    if kind is bool:
+        return None if type(value) is bool else "must be true or false"
     if kind is str:
-        return text
-    raise BadInput(f"{where}: a field of type {kind} cannot be set from the command line")
+        return None if type(value) is str and printable(value) == value else "must be text in UTF-8"
+    if _is_literal(kind):
+        return None if value in get_args(kind) else f"must be one of {', '.join(map(str, get_args(kind)))}"
+    kinds = [one for one in get_args(kind) if one not in (NoneType, ...)]
+    if get_origin(kind) is tuple:
+        fits = type(value) is tuple and all(None in [unfit(item, one) for one in kinds] for item in value)
+        return None if fits else f"must be a {_named(kind)}"
+    if get_origin(kind) in (Union, UnionType):
+        wrong = [unfit(value, one, bounds) for one in kinds]
+        fits = None in wrong or (value is None and NoneType in get_args(kind))
+        return None if fits else f"{' or '.join(map(str, wrong))} or None"
+    return f"is of type {_named(kind)}; declare it int, float, bool, str or Literal"
+
+
+def _unfit_number(value: Any, kind: type, bounds: tuple[float, float] | None) -> str | None:
+    if type(value) not in (int, kind):  # an integer is a number, too
+        return f"must be {'an integer' if kind is int else 'a number'}"
+    low, high = bounds or (-math.inf, math.inf)
+    if not low <= value <= high or abs(value) == math.inf:  # an integer may be longer than isfinite() takes
+        return f"must be between {low:g} and {high:g}" if bounds else "must be a finite number"
+    return None
+
+
+def _is_literal(kind: Any) -> bool:
+    """Whether a type is one of several texts: Literal["a", "b"]."""
+    return get_origin(kind) is Literal and all(isinstance(option, str) for option in get_args(kind))
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+
+
+def _hints(method: Unlearner) -> dict[str, Any]:
+    """The types of a method's fields; raises BadInput where they cannot be read."""
+    try:
+        return get_type_hints(type(method))
+    except Exception as error:  # an annotation may hold anything
+        raise BadInput(f"the field types of method {method.name} cannot be read: {error}") from None

@@ -160,7 +160,7 @@ def _images(generator: Generator, codes: Tensor, noise: Noise | None = None) -> 
 
 
 def _check_fields(method: Unlearner) -> Finding:
-    """Frozen, hashable, recordable, defaults of their own types and within their bounds, presets that fit."""
+    """Frozen, of types that can be recorded, defaults that fit types and bounds, presets that fit."""
     problems = []
     kind = type(method)
     if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
@@ -175,20 +175,9 @@ def _check_fields(method: Unlearner) -> Finding:
         return Finding("fields", False, f"a field's type cannot be read: {error}")
     values = {item.name: getattr(method, item.name) for item in dataclasses.fields(method)}  # type: ignore[arg-type]
     for name, value in values.items():
-        try:
-            hash(value)
-            digest.of_data(value)
-        except TypeError:
-            problems.append(f"{name} holds a {type(value).__name__}, which cannot be recorded; use numbers or text")
-        if hints[name] in (bool, str, int) and type(value) is not hints[name]:
-            problems.append(f"{name} is declared {hints[name].__name__}, its default is {value!r}")
-        if hints[name] is float and (type(value) not in (int, float) or not math.isfinite(value)):
-            problems.append(f"{name} is declared float, its default is {value!r}")
-    for name, (low, high) in method.bounds.items():
-        if name not in values:
-            problems.append(f"bounds name '{name}', which is not a field")
-        elif isinstance(values[name], (int, float)) and not low <= values[name] <= high:
-            problems.append(f"the default {name} = {values[name]!r} is outside its bounds {low:g} to {high:g}")
+        if wrong := chosen.unfit(value, hints[name], method.bounds.get(name)):
+            problems.append(f"the default {name} = {value!r:.80} {wrong}")
+    problems += [f"bounds name '{name}', which is not a field" for name in method.bounds if name not in values]
     for testbed, preset in method.presets.items():
         problems += [
             f"the preset for {testbed} sets '{name}', which is not a field" for name in preset if name not in values

@@ -12,12 +12,13 @@ from guidebench import chosen, registry
 from guidebench.chosen import check_fits, choose, choose_object
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
+from guidebench.text import printable
 from guidebench.unlearner import Unlearner
 
 
 @dataclass(frozen=True)
 class Plain(Unlearner):
-    """One field of every kind that can be set, one that cannot, and a preset."""
+    """One field of every kind that can be set from text, two that cannot, and a preset."""
 
     name = "plain"
     bounds = {"rate": (0.0, 1.0)}
@@ -29,6 +30,7 @@ class Plain(Unlearner):
     mode: Literal["a", "b"] = "a"
     note: str = ""
     limit: int | None = None
+    parts: tuple[str, ...] = ("low",)
 
     def unlearn(self, generator, request, context):
         return generator
@@ -174,12 +176,70 @@ def test_settings_are_parsed_by_the_type_of_their_field():
         ("steps", "-1e3", ["integer"]),
         ("careful", "maybe", ["true", "false"]),
         ("mode", "c", ["a, b"]),
+        ("note", "caf\udce9", ["text"]),
         ("limit", "3", ["int | None"]),
+        ("parts", "low", ["tuple[str, ...]"]),
     ],
 )
 def test_a_setting_that_does_not_fit_says_what_is_allowed(name, text, words, says):
-    with pytest.raises(BadInput, match=says("--set", f"{name}={text}", "plain", *words)):
+    with pytest.raises(BadInput, match=says("plain", printable(f"{name}={text}"), *words)):
         chosen.with_settings(Plain(), {name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("steps", "x", ["integer"]),
+        ("steps", None, ["integer"]),
+        ("steps", True, ["integer"]),
+        ("steps", 3.0, ["integer"]),
+        ("rate", "0.5", ["number"]),
+        ("rate", 2, ["0", "1"]),
+        ("careful", 1, ["true", "false"]),
+        ("mode", "zzz", ["a, b"]),
+        ("note", 3, ["text"]),
+        ("limit", "3", ["integer", "None"]),
+        ("parts", ("low", 3), ["tuple[str, ...]"]),
+        ("parts", ["low"], ["tuple[str, ...]"]),
+    ],
+)
+@pytest.mark.parametrize("given", ["object", "default"])
+def test_an_object_or_a_default_is_checked_as_a_setting_is(given, name, value, words, says):
+    method = Plain(**{name: value})
+    if given == "default":
+        fields = [(name, Plain.__annotations__[name], dataclasses.field(default_factory=lambda: value))]
+        method = dataclasses.make_dataclass("Odd", fields, bases=(Plain,), frozen=True, namespace={"presets": {}})
+        method.__module__ = Plain.__module__
+    with pytest.raises(BadInput, match=says("plain", f"{name}={value!r}", *words)):
+        choose_object(method, "linear")
+
+
+def test_none_and_tuples_are_fields_of_objects():
+    method = Plain(limit=3, parts=("low", "high"))
+    assert choose_object(method, "linear").chosen.build() == method
+    assert chosen.unfit(None, int) and chosen.unfit((1.0, 2), tuple[float, float]) is None
+
+
+@pytest.mark.parametrize("kind", [list, dict[str, int], object])
+def test_a_field_of_another_type_is_refused_whatever_it_holds(kind, says):
+    odd = dataclasses.make_dataclass("Odd", [("a", kind, None)], bases=(Plain,), frozen=True)
+    odd.__module__ = Plain.__module__
+    with pytest.raises(BadInput, match=says("plain", "a=None", "int, float, bool, str", "Literal")):
+        choose_object(odd, "linear")
+
+
+def test_a_method_that_can_be_changed_is_refused(says):
+    @dataclass
+    class Changeable(Unlearner):
+        name = "changeable"
+        size: float = 0.5
+
+        def unlearn(self, generator, request, context):
+            return generator
+
+    for given in (Changeable, Changeable(0.75)):
+        with pytest.raises(BadInput, match=says("changeable", "@dataclass(frozen=True)")):
+            choose_object(given, "linear")
 
 
 def test_an_integer_of_any_length_is_a_number():

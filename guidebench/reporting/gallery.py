@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from guidebench.errors import BadInput
 from guidebench.reporting import selection
 from guidebench.reporting.figures import Person, contact_sheet
 from guidebench.store.folders import StoredRecord, person_folder, scan, storage_errors
+from guidebench.store.unreadable import left_out
+
+_log = logging.getLogger(__name__)
 
 
 def gallery(
@@ -27,19 +32,25 @@ def gallery(
     """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot, without floors.
 
     Of several seeds the lowest is shown. protocol, testbed, conventions, weights: which, if the records hold several.
-    methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name. Raises
-    BadInput if there is nothing to show or records do not belong together, StorageError if ``out`` cannot be written.
+    methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name. What is
+    left out is logged: trials that cannot be read, or whose pictures are missing. Raises BadInput if there is nothing
+    to show or records do not belong together, StorageError if ``out`` cannot be written.
     """
     chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
-    stored = chosen.apply(scan(directory)[0], directory)
+    readable, corrupt = scan(directory)
+    stored = chosen.apply(readable, directory)
     stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
     known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
-    shown = [item for item in stored if item.record.spec.method.label in wanted and _folders(item)]
-    if not shown:
-        raise BadInput(
-            f"{directory} holds no pictures of {', '.join(wanted) or 'any method'}; it has: {', '.join(known)}"
-        )
+    asked = [item for item in stored if item.record.spec.method.label in wanted]
+    shown = [item for item in asked if _folders(item)]
+    absent = [label for label in wanted if label not in known]
+    if not shown or absent:
+        names = ", ".join(absent or wanted)
+        raise BadInput(f"{directory} holds no pictures of {names or 'any method'}; it has: {', '.join(known)}")
+    for line in left_out(corrupt):
+        _log.warning("left out, cannot be read: %s", line)
+    _say_what_is_missing(asked)
     shown = selection.of_one_protocol(shown, selection.Filter(), directory)
     record = shown[0].record
     numbered = record.instrument.weights_version
@@ -49,6 +60,16 @@ def gallery(
     with storage_errors(Path(out)):
         contact_sheet(people, out, title=title)
     return Path(out)
+
+
+def _say_what_is_missing(asked: Sequence[StoredRecord]) -> None:
+    trials = Counter(item.record.spec.method.label for item in asked)
+    without = Counter(
+        item.record.spec.method.label for item in asked if set(_folders(item)) != set(item.record.spec.people)
+    )
+    if without:
+        listed = ", ".join(f"{label} ({count} of {trials[label]} trials)" for label, count in sorted(without.items()))
+        _log.warning("left out, pictures are missing: %s; `guidebench run --fresh` draws them again", listed)
 
 
 def _folders(item: StoredRecord) -> dict[str, Path]:

@@ -82,6 +82,22 @@ def test_one_of_two_variants_of_a_protocol_is_drawn_by_its_digest(draw, tmp_path
     assert _count(path, COLOURS["after"]) == 1
 
 
+def test_what_is_left_out_for_want_of_pictures_is_named(draw, tmp_path, caplog):
+    draw("guide", [["a"], ["b"]])
+    runs = draw("mean-latent", [["a"]])
+    for picture in runs.rglob("mean-latent/*/pictures/a/after.png"):
+        picture.unlink()
+    path = gallery(runs, tmp_path / "g.png", protocol=None)
+    assert _count(path, COLOURS["after"]) == 2
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "mean-latent (1 of 1 trials)" in message and "guide (" not in message
+
+
+def test_a_method_that_was_never_measured_is_refused(draw, tmp_path, says):
+    with pytest.raises(BadInput, match=says("no pictures of mine", "guide")):
+        gallery(draw("guide", [["a"]]), tmp_path / "g.png", protocol=None, methods=["guide", "mine"])
+
+
 def test_records_without_pictures_are_answered_in_one_line(runs, tmp_path, says):
     with pytest.raises(BadInput, match=says(str(runs), "no pictures of mine", "guide, mean-latent, mine")):
         gallery(runs, tmp_path / "g.png", protocol="ffhq", methods=["mine"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
 
 __all__ = ["FORMATS", "brief", "report"]
+
+_log = logging.getLogger(__name__)
 
 
 def report(
@@ -82,8 +85,14 @@ def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
 
 
 def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[StoredRecord]:
-    """Without other settings of a method that were found by its name, where one has that very name as its label."""
+    """Without other settings of a method that were found by its name, where one has that very name as its label.
+
+    Where none has, the settings that are taken instead are logged.
+    """
     labels = {stored.record.spec.method.label for stored in records}
+    for name in (name for name in names if name not in labels):
+        if others := {stored.record.spec.method.label for stored in records if stored.record.spec.method.name == name}:
+            _log.warning("there is no readable record of '%s' itself; compared is %s", name, ", ".join(sorted(others)))
     return [
         stored
         for stored in records

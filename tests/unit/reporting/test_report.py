@@ -54,6 +54,21 @@ def test_evidence_is_read_only_for_a_column_that_needs_it(runs):
     assert "its evidence cannot be read" not in everything
 
 
+def test_a_comparison_says_which_settings_it_takes_for_a_method_without_a_record_of_its_own(
+    tmp_path, make_record, write_record, caplog
+):
+    for label in ("guide[lr=1]", None):
+        runs = tmp_path / str(label)
+        write_record(runs, make_record("guide", label=label))
+        write_record(runs, make_record("mean-latent"))
+        caplog.clear()
+        report.report(runs, layout="compare", method="guide")
+        messages = [record.getMessage() for record in caplog.records]
+        assert [("'guide'" in message, "guide[lr=1]" in message) for message in messages] == (
+            [(True, True)] if label else []
+        )
+
+
 def test_brief_is_one_table_per_protocol_and_reads_the_directory_once(runs, monkeypatch):
     digests = sorted({item.record.spec.protocol.digest() for item in scan(runs)[0]})
     each = [report.brief(runs, digest, testbed="mini") for digest in digests]

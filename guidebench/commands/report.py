@@ -20,7 +20,7 @@ _testbed = click.option("--testbed", help="Only records of this testbed.")
 _conventions = click.option("--conventions", help="Only records of these conventions.")
 _protocol = click.option("--protocol", help="Only records of this protocol.")
 _one_protocol = click.option("--protocol", help="Which protocol, if there are records of several.")
-_weights = click.option("--weights", help="Only records of these weights: a version, or the start of a SHA-256.")
+_weights = click.option("--weights", help="Only records of these weights: a version, or 6 or more digits of a SHA-256.")
 
 
 @click.command()

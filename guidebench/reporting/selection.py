@@ -91,7 +91,7 @@ class Filter:
     conventions: str | None = None
     protocol: str | None = None  # a name, a digest's beginning, or name@digest
     method: str | Sequence[str] | None = None  # registered names or labels
-    weights: str | None = None  # a version, or the beginning of a network's digest
+    weights: str | None = None  # a version, or 6 or more digits of `TrialSpec.weights_digest` or of a network's digest
 
     def apply(self, records: Sequence[StoredRecord], directory: object) -> list[StoredRecord]:
         """The records that pass; raises BadInput naming the filter that leaves none and what is there."""
@@ -120,7 +120,8 @@ def _has_conventions(record: Record, text: str) -> bool:
 
 
 def _has_weights(record: Record, text: str) -> bool:
-    by_digest = len(text) >= 6 and any(digest.startswith(text) for digest in record.spec.weights.values())
+    digests = (record.spec.weights_digest, *record.spec.weights.values())
+    by_digest = len(text) >= 6 and any(digest.startswith(text) for digest in digests)
     return by_digest or text == record.instrument.weights_version
 
 
@@ -131,7 +132,7 @@ def _is_method(record: Record, name: str) -> bool:
 _NAMES: Mapping[str, Callable[[Record], str]] = {
     "testbed": lambda record: record.spec.testbed,
     "conventions": lambda record: record.spec.protocol.conventions,
-    "weights": lambda record: record.instrument.weights_version or record.spec.weights.get("generator", "")[:_SHORT],
+    "weights": lambda record: record.instrument.weights_version or record.spec.weights_digest[:_SHORT],
     "protocol": lambda record: record.spec.protocol.name,
     "method": lambda record: record.spec.method.label,
 }
@@ -147,6 +148,7 @@ def _choose(
         known = sorted({_NAMES[kind](stored.record) for stored in records})
         close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
         hint = f"; did you mean '{close[0]}'?" if close else ";"
+        hint += " give 6 or more digits:" if kind == "weights" and len(wanted) < 6 else ""
         raise BadInput(f"no records in {directory} with {kind} '{wanted}'{hint} they hold {', '.join(known)}")
     return chosen
 

@@ -86,8 +86,10 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     for path in _record_files(root, FAILURES) + _record_files(root, RECORDS):
         try:
             record = read(path.parent)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             corrupt.append(Corrupt(path.parent, str(error).splitlines()[0]))
+        except OSError as error:
+            corrupt.append(Corrupt(path.parent, f"{path.name}: {error.strerror or error}"))
         else:
             stored[record.key, record.spec.method.label] = StoredRecord(record, path.parent)
     if not stored and not corrupt:

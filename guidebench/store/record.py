@@ -175,10 +175,12 @@ class Record:
                 raise ValueError(f"record schema {head.schema} is not read by this version, which reads {SCHEMA}")
             record = msgspec.json.decode(text, type=cls)
         except (msgspec.MsgspecError, GuidebenchError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(" ".join(str(error).split()) or "nested too deeply") from None
+            words = " ".join(str(error).split()) or "nested too deeply"
+            cut = words == "Input data was truncated"
+            raise ValueError("record.json is empty or cut off" if cut else words) from None
         if record.key != head.key:
             raise ValueError(
-                f"its key {head.key[:12]} does not match its spec ({record.key[:12]}); was the file edited?"
+                f"its key {head.key[:12]} does not match its spec ({record.key[:12]}), as if the file had been edited"
             )
         return record
 

@@ -11,7 +11,7 @@ from guidebench.store.record import SCHEMA
 
 
 def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) -> list[str]:
-    """Why records were left out: one line each, and one line for all that are of an older schema.
+    """Why records were left out and what to do: a line each, and one line for all that are of an older schema.
 
     directory: that paths are shown relative to, where they are inside it.
     """
@@ -20,7 +20,7 @@ def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) ->
         if _is_older(item):
             older.append(item)
         else:
-            lines.append(f"{_below(item.path, directory)}: {item.reason}")
+            lines.append(f"{_below(item.path, directory)}: {item.reason}; delete the folder and run its trial again")
     return [*lines, _of_older(older, directory)] if older else lines
 
 

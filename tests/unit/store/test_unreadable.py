@@ -16,7 +16,7 @@ def test_each_damaged_record_has_a_line_and_all_older_ones_share_one(tmp_path):
     older = [corrupt(tmp_path, f"old{place}", json.dumps({"schema": 2})) for place in range(3)]
     damaged = [corrupt(tmp_path, "one", "{"), corrupt(tmp_path, "two", "[]")]
     first, second, last = left_out([*older, *damaged], tmp_path)
-    assert first == "one: reason of one" and second == "two: reason of two"
+    assert first.startswith("one: reason of one; ") and second.startswith("two: reason of two; ")
     assert last.startswith("3 records") and "old0" in last and "guidebench run" in last
     assert left_out(damaged[:1])[0].startswith(str(tmp_path))
 

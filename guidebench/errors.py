@@ -50,9 +50,13 @@ def in_one_line(error: BaseException) -> str:
     return printable(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
-def unknown_name(kind: str, given: str, known: Iterable[str], *, command: str) -> BadInput:
-    """The error for a name that is not registered, with the closest match and the command that lists all."""
+def unknown_name(kind: str, given: object, known: Iterable[str], *, command: str | None) -> BadInput:
+    """The error for a name that is not registered, with the closest match and the command that lists all.
+
+    command: None where no command lists them: then the message does.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ";"
-    return BadInput(f"unknown {kind} '{given}'{hint} `{command}` shows all {len(names)}")
+    where = f"`{command}` shows all {len(names)}" if command else f"there are {', '.join(names)}"
+    return BadInput(f"unknown {kind} '{given}'{hint} {where}")

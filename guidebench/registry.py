@@ -108,12 +108,14 @@ def trial_metrics(given: Iterable[str | TrialMetric]) -> tuple[TrialMetric, ...]
     given: as `load_metric` takes them, or objects; one that is given twice counts once. Raises BadInput as
     `load_metric`, if two share a name, and if one is a metric over several trials: no single trial has a score of it.
     """
-    from guidebench.metric import TrialMetric
+    from guidebench.metric import Metric, TrialMetric
     from guidebench.metrics import METRICS
 
     found: dict[str, tuple[object, TrialMetric]] = {}
-    for each in dict.fromkeys(given):
+    for each in given:
         metric = load_metric(each) if isinstance(each, str) else each
+        if not isinstance(metric, Metric):
+            raise BadInput(f"{metric!r:.80} is not a metric; give path/to/file.py:METRIC or a TrialMetric")
         if not isinstance(metric, TrialMetric):
             raise BadInput(f"metric '{each}' compares several trials, so that no trial has a score of it; leave it out")
         if metric.name in METRICS and metric is not METRICS[metric.name]:

@@ -58,7 +58,7 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             raise unknown_name("option", name, names, command="help(guidebench.run)")
     if not isinstance(testbed, str) and not inspect.isclass(testbed):
         raise BadInput(f"testbed = {testbed!r:.80} is neither a name nor a class; give one of these")
-    workers, metrics = given.get("workers"), given.get("metrics", ())
+    workers, photos, metrics = given.get("workers"), given.get("photos"), given.get("metrics", ())
     if workers is not None and whole("workers", workers) < 0:
         raise BadInput(f"workers = {workers}: give 0 (this process) or more")
     cores = os.cpu_count() or 1
@@ -70,29 +70,52 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
     return Options(
         **{
             **given,
-            **{name: Path(given[name]) for name in ("out", "photos") if given.get(name) is not None},
-            "metrics": (metrics,) if isinstance(metrics, str | TrialMetric) else tuple(metrics),
+            "out": _path("out", given.get("out", Options.out)),
+            "photos": None if photos is None else _path("photos", photos),
+            "device": str(given.get("device", Options.device)),  # a torch.device, too
+            "metrics": tuple(_several(metrics, str | TrialMetric)),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
 
 
+def _path(name: str, value: Any) -> Path:
+    """An argument as a path; raises BadInput otherwise."""
+    if not isinstance(value, str | os.PathLike) or "\0" in os.fsdecode(value):
+        raise BadInput(f"{name} = {value!r:.80} is not a path")
+    return Path(os.fsdecode(value))
+
+
+def _text(name: str, value: Any) -> str:
+    """An argument as text, a path included; raises BadInput otherwise."""
+    if not isinstance(value, str | os.PathLike):
+        raise BadInput(f"{name} = {value!r:.80} is not text")
+    return os.fsdecode(value)
+
+
+def _several(given: Any, single: Any) -> list[Any]:
+    """An argument that may be one thing or several, as a list. single: types of which an object is one thing."""
+    return [given] if isinstance(given, single) or not isinstance(given, Iterable) else list(given)
+
+
 def whole(name: str, value: Any) -> int:
     """An argument as an integer, numpy's included; raises BadInput otherwise."""
     try:
-        return operator.index(value)
+        if not isinstance(value, bool):
+            return operator.index(value)
     except TypeError:
-        raise BadInput(f"{name} = {value!r:.80} is not an integer") from None
+        pass
+    raise BadInput(f"{name} = {value!r:.80} is not an integer")
 
 
 def sizes_of(
-    identities: int | None, samples: int | None, seeds: Iterable[int] | None, conventions: str | None
+    identities: int | None, samples: int | None, seeds: int | Iterable[int] | None, conventions: str | None
 ) -> dict[str, Any]:
     """What is asked for instead of a protocol's own sizes; None: not given."""
     return {
         "identities": None if identities is None else whole("identities", identities),
         "samples": None if samples is None else whole("samples", samples),
-        "seeds": None if seeds is None else tuple(whole("seeds", seed) for seed in seeds),
+        "seeds": None if seeds is None else tuple(whole("seeds", seed) for seed in _several(seeds, str)),
         "conventions": conventions,
     }
 
@@ -147,7 +170,12 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
 
     Raises BadInput if no method has the field, or the value does not fit.
     """
-    wanted = [methods] if isinstance(methods, str | Unlearner) or inspect.isclass(methods) else list(methods)
+    wanted = _several(methods, str | Unlearner | type)
+    for method in wanted:
+        if not isinstance(method, str | Unlearner | type):
+            raise BadInput(f"{method!r:.80} is not a method; give names, path/to/file.py:CLASS, classes or objects")
+    if not isinstance(settings, Mapping):
+        raise BadInput(f"settings = {settings!r:.80} do not say which fields; give a dictionary such as {{'steps': 3}}")
     name = registry.testbed_class(testbed).name
     texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in settings.items()}
     known: dict[str, list[str]] = {}
@@ -168,12 +196,13 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
     return entrants
 
 
-def choose_checkpoint(path: str, loader: str, name: str | None, testbed: str) -> Entrant:
+def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: str) -> Entrant:
     """Generators that other code unlearned, as a method. name: of their row; None: after their files.
 
     Raises BadInput if the name cannot be used; `measure` looks at the rest.
     """
-    name = _name_of_files(path) if name is None else name
+    path, loader = _text("checkpoint", path), _text("loader", loader)
+    name = _name_of_files(path) if name is None else _text("name", name)
     if not re.fullmatch(registry.NAME, name):
         raise BadInput(f"--name {name}: use letters, digits, . _ + and -, starting with a letter or digit")
     if name in registry.methods():
@@ -204,6 +233,8 @@ def with_floors(entrants: Sequence[Entrant], floors: str, options: Options) -> l
     """The methods and the floors that are not among them: on few groups of people, on all, or none."""
     if floors not in ("few", "all", "none"):
         raise BadInput(f"floors = {floors!r} is not known; give few, all or none")
+    if floors == "none" and not entrants:
+        raise BadInput("there is nothing to run: no method is given, and floors = 'none'; give a method")
     if floors == "none":
         return list(entrants)
     named = {entrant.chosen.name for entrant in entrants}

@@ -138,7 +138,7 @@ def run(
     floors: str = "few",
     identities: int | None = None,
     samples: int | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
     conventions: str | None = None,
     watch: Watcher | None = None,
     **options: Any,
@@ -161,7 +161,7 @@ def run(
 
 
 def evaluate(
-    checkpoint: str,
+    checkpoint: str | Path,
     protocol: str | Path | Protocol | ProtocolFile,
     testbed: str | type[Testbed] = registry.DEFAULT_TESTBED,
     *,
@@ -171,7 +171,7 @@ def evaluate(
     watch: Watcher | None = None,
     identities: int | None = None,
     samples: int | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
     conventions: str | None = None,
     **options: Any,
 ) -> Result:
@@ -195,7 +195,7 @@ def reproduce(
     watch: Watcher | None = None,
     identities: int | None = None,
     samples: int | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: int | Sequence[int] | None = None,
     conventions: str | None = None,
     **options: Any,
 ) -> Result:
@@ -219,6 +219,8 @@ def measure(
     from guidebench import precision
 
     started = time.perf_counter()
+    if not isinstance(watch, Watcher | None):
+        raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.run.Watcher; derive from it")
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts

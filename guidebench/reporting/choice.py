@@ -59,8 +59,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
         columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
         table = PaperTable(columns, TITLES[columns], suites.load(columns).metrics, tuple(names))
     if table is None:
-        if layout not in suites.names() and not layout.endswith(".toml"):
-            raise unknown_name("layout", layout, [*KINDS, *suites.names()], command="guidebench report --help")
+        if layout not in suites.names() and not str(layout).endswith(".toml"):
+            raise unknown_name("layout", layout, [*KINDS, *suites.names()], command=None)
         suite = suites.load(layout).resolve(records[0].record.spec.testbed)
         table, against = suite.table, suite.against_label
     there = [name for name in names if name in table.protocols]

@@ -76,6 +76,8 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     A failed trial counts once (its last attempt), and not at all if it was measured later. Raises BadInput if ``out``
     does not exist or holds no records.
     """
+    if not isinstance(out, str | os.PathLike):
+        raise BadInput(f"{out!r:.80} is not a directory; give the path of one that holds records/")
     root = Path(out)
     if root.is_file():
         raise BadInput(f"{out} is a file; give the directory that holds records/, such as --out of a run")

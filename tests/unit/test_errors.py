@@ -17,6 +17,11 @@ def test_an_unknown_name_gets_the_closest_one_and_the_command_that_lists_all():
     assert found == "unknown method 'gide'; did you mean 'guide'? `guidebench list methods` shows all 2"
 
 
+def test_names_that_no_command_lists_are_in_the_message():
+    found = str(unknown_name("layout", None, ["short", "full"], command=None))
+    assert found == "unknown layout 'None'; there are full, short"
+
+
 @pytest.mark.parametrize("known", [[], ["something", "else"]])
 def test_where_nothing_is_close_nothing_is_suggested(known):
     found = str(unknown_name("method", "xyz", known, command="guidebench list methods"))

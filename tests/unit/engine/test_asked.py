@@ -42,6 +42,12 @@ def test_options_become_paths_and_unknown_ones_are_refused(tmp_path):
     assert options_of("linear", {"photos": "p"}).photos == Path("p")
 
 
+@pytest.mark.parametrize("given", [None, 3, [3], object(), b"guide", [None]], ids=str)
+def test_what_is_no_method_is_refused(given, says):
+    with pytest.raises(BadInput, match=says("is not a method")):
+        choose_methods(given, {}, "linear")
+
+
 def test_a_protocol_is_resolved_by_the_testbeds_overlay_and_overrides_win():
     options = Options(testbed="linear")
     assert resolve_protocol("smoke", options).samples == 100  # [on.linear] of protocols/smoke.toml
@@ -90,6 +96,14 @@ def test_a_checkpoints_row_is_called_after_its_files():
         ("{identity}", "checkpoint"),
     ):
         assert asked._name_of_files(pattern) == name
+
+
+@pytest.mark.parametrize("given", [{"path": None}, {"loader": 3}, {"name": 3}], ids=str)
+def test_a_checkpoint_is_named_by_texts_and_paths(given, says):
+    texts = {"path": Path("x/{identity}.pkl"), "loader": "", "name": "mine"}
+    assert asked.choose_checkpoint(**texts, testbed="linear").chosen.fields["path"] == "x/{identity}.pkl"
+    with pytest.raises(BadInput, match=says(*map(str, given.values()), "is not text")):
+        asked.choose_checkpoint(**texts | given, testbed="linear")
 
 
 def test_a_checkpoints_row_cannot_take_a_methods_name(says):

@@ -172,6 +172,16 @@ def test_an_object_that_is_given_twice_is_not_repeated(run, tmp_path):
         ({"metrics": ["nope"]}, ["metric", "'nope'"]),
         ({"device": "gpu"}, ["'gpu'", "cuda:N"]),
         ({"identities": 41}, ["41", "40"]),
+        ({"identities": True}, ["identities = True", "integer"]),
+        ({"settings": ["steps=3"]}, ["settings", "['steps=3']", "dictionary"]),
+        ({"settings": {"alpha_max": [1]}}, ["method guide: alpha_max=[1]", "number"]),
+        ({"metrics": 3}, ["3 is not a metric"]),
+        ({"metrics": [[3]]}, ["[3] is not a metric"]),
+        ({"watch": "x"}, ["watch", "'x'", "Watcher"]),
+        ({"photos": 3}, ["photos", "3"]),
+        ({"out": None}, ["out", "None"]),
+        ({"out": "a\0b"}, ["out", r"'a\x00b'"]),
+        ({"seeds": 1.5}, ["seeds", "1.5"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -179,6 +189,17 @@ def test_what_does_not_exist_is_refused_with_what_does(run, tmp_path, options, w
     with pytest.raises(BadInput, match=says(*words)):
         run("guide", **options)
     assert not (tmp_path / "records").exists()
+
+
+def test_no_method_and_no_floor_is_nothing_to_run(run, says):
+    with pytest.raises(BadInput, match=says("nothing to run", "'none'")):
+        run([])
+    assert run([], floors="few").measured == 2
+
+
+def test_one_seed_and_a_device_of_torch_are_taken_as_they_are(run, tmp_path):
+    assert run(Nothing, seeds=np.int64(4), device=torch.device("cpu")).measured == 1
+    assert [record.spec.seed for record in recorded(tmp_path)] == [4]
 
 
 def test_names_that_are_not_there_get_the_close_one(run, says):

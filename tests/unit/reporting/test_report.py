@@ -21,6 +21,19 @@ def test_keys_choose_trials(runs, says):
         report.report(runs, keys=[])
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": None}, ["format 'None'", "guidebench report --help"]),
+        ({"layout": None}, ["layout 'None'", "auto, compare", "short", "table-4"]),
+        ({"layout": "table-5"}, ["layout 'table-5'", "did you mean 'table-"]),
+    ],
+)
+def test_what_is_no_format_or_layout_is_refused_with_what_there_is(runs, options, words, says):
+    with pytest.raises(BadInput, match=says(*words)):
+        report.report(runs, **options)
+
+
 @pytest.mark.parametrize("methods", [[], ["guide", "mine", "nothing"], ["mean-latent"]])
 def test_a_comparison_needs_two_methods(runs, says, methods):
     with pytest.raises(BadInput, match=says("two methods", "`guidebench compare DIRECTORY METHOD [AGAINST]`")):

@@ -168,6 +168,12 @@ def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, chang
         folders.read(tmp_path)
 
 
+@pytest.mark.parametrize("given", [None, 3])
+def test_records_are_asked_for_by_a_path(given, says):
+    with pytest.raises(BadInput, match=says(f"{given} is not a directory")):
+        folders.scan(given)
+
+
 def test_a_file_is_no_directory_of_records(tmp_path, says):
     (tmp_path / "record.json").write_text("{}")
     with pytest.raises(BadInput, match=says(str(tmp_path / "record.json"), "file", "records/", "--out")):

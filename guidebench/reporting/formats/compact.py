@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -12,12 +13,13 @@ from guidebench.reporting.statistics import Summary
 from guidebench.text import aligned
 
 WIDTH = 80  # characters of a line
+_WHOLE_LABEL = len("scramble (ceiling)")  # labels up to this length are shown whole where cells can be written closer
 _LEAST_LABEL = 10  # characters of the labels before a column has to go
 
 
 def as_compact_text(report: Report, width: int = WIDTH) -> str:
-    """The one table of a report and its explanation. Long labels are shortened, and columns of absurdly long numbers
-    are left out.
+    """The one table of a report and its explanation. Cells are written closer and long labels shortened where the
+    width asks for it, and columns of absurdly long numbers are left out.
     """
     (table,) = report.tables
     title = shared.shortened(f"{table.columns[0].group.title}, {shared.heading(report)}", width)
@@ -47,7 +49,11 @@ def _lines(table: Table, kind: str, width: int) -> list[str]:
         for row in table.rows
     ]
     labels = [shared.label(row) for row in table.rows]
-    shown, gap, room = _fit(heads, cells, max(map(len, labels)), width)
+    longest = max(map(len, labels))
+    shown, gap, room = _fit(heads, cells, longest, width)
+    if room < min(longest, _WHOLE_LABEL):
+        cells = [[re.sub(" ?± ?", "±", cell) for cell in own] for own in cells]
+        shown, gap, room = _fit(heads, cells, longest, width)
     rows = [[shared.shortened(name, room), *own[: shown - 1]] for name, own in zip(labels, cells, strict=True)]
     head, *lines = aligned([heads[:shown], *rows], gap=gap, left=1)
     rule = "-" * max(map(len, (head, *lines)))

@@ -93,6 +93,19 @@ def test_a_run_never_prints_more_than_80_columns(runs, make_record, make_score, 
         assert "a-method-w" in text and "…" in text and "ID ↓" in text or "same photo" in text
 
 
+def test_the_floors_keep_their_names_whole_beside_long_numbers(tmp_path, make_record, make_score, write_record):
+    for method in ("nothing", "scramble", "guide"):
+        for place, person in enumerate("abcdefghij"):
+            scores = [
+                make_score(name, -0.5 + 0.1 * place, identity=person) for name in ("id", "id_others", "id_retain")
+            ]
+            scores += [make_score(name, -99.9 + place, None, identity=person) for name in ("fid_pre", "delta_fid_real")]
+            write_record(tmp_path, make_record(method, person, scores=scores))
+    *lines, _ = _brief(tmp_path).splitlines()
+    assert any(line.startswith("scramble (ceiling) 10 -0.05±") for line in lines) and max(map(len, lines)) <= 80
+    assert any(line.startswith("method ") and line.endswith("ΔFID_real ↓") for line in lines)
+
+
 def test_the_last_line_is_the_command_for_the_whole_table(runs, tmp_path, make_record, write_record):
     assert _brief(runs).splitlines()[-1] == f"guidebench report {runs} --layout full --protocol celebahq-multi"
     write_record(tmp_path / "one", make_record())

@@ -1,4 +1,7 @@
-"""Writes files so that nobody ever reads half of one: under a temporary name in the same folder, then renamed."""
+"""Writes files so that nobody ever reads half of one: under a temporary name in the same folder, then renamed.
+
+Reads text files that a user names.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
+
+from guidebench.errors import BadInput
 
 
 @contextmanager
@@ -33,6 +38,18 @@ def written_aside(path: str | Path, mode: Literal["w", "wb"] = "w", *, prefix: s
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def read_text(path: Path, what: str) -> str:
+    """A text file in UTF-8. what: it is, for messages. Raises BadInput if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"the {what} {path} does not exist; correct the path") from None
+    except OSError as error:
+        raise BadInput(f"cannot read the {what} {path}: {error.strerror}; correct the path") from None
+    except ValueError as error:  # a name or a text that is none
+        raise BadInput(f"cannot read the {what} {str(path)!r}: {error}; save it as UTF-8") from None
 
 
 def write_text(text: str, path: str | Path) -> None:

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from guidebench import digest, registry
+from guidebench import digest, files, registry
 from guidebench.errors import BadInput, unknown_name
 
 CONVENTIONS = ("corrected", "published")
@@ -136,7 +136,7 @@ def common_conventions(protocols: Sequence[Protocol]) -> str:
     wanted = {protocol.conventions: protocol.name for protocol in protocols}
     if len(wanted) > 1:
         asked = " and ".join(f"{name} for {conventions}" for conventions, name in sorted(wanted.items()))
-        raise BadInput(f"one run has one set of conventions: {asked} is asked; give --conventions for all")
+        raise BadInput(f"one run has one set of conventions: {asked} is asked; give conventions for all")
     return next(iter(wanted), "corrected")
 
 
@@ -176,10 +176,7 @@ def load(name_or_path: str) -> ProtocolFile:
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"cannot read the protocol file {path}: {error}") from None
+        text = files.read_text(path, "protocol file")
         return parse(text, origin=str(path), default_name=path.stem)
     if name_or_path not in names():
         raise unknown_name("protocol", name_or_path, names(), command=_LIST_COMMAND)

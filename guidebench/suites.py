@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidebench import chosen, registry
+from guidebench import chosen, files, registry
 from guidebench import protocol as protocols
 from guidebench.errors import BadInput, unknown_name
 from guidebench.protocol import Protocol, ProtocolFile
@@ -166,11 +166,7 @@ def load(name_or_path: str) -> SuiteFile:
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"cannot read the suite file {path}: {error}") from None
-        return parse(text, origin=str(path), name=path.stem, folder=path.parent)
+        return parse(files.read_text(path, "suite file"), origin=str(path), name=path.stem, folder=path.parent)
     if name_or_path not in names():
         raise unknown_name("suite", name_or_path, names(), command=LIST_COMMAND)
     text = (resources.files("guidebench.reports") / "suites" / f"{name_or_path}.toml").read_text(encoding="utf-8")

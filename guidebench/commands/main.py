@@ -7,6 +7,7 @@ is imported when that command is typed. To add a command, write it in a file of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -70,7 +71,9 @@ def _one_clear_line() -> Iterator[None]:
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has seen enough
     except OSError as error:
-        click.echo(f"guidebench: {error}", err=True)
+        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        where = "the output cannot be written: " if full else f"{error.filename}: " if error.filename else ""
+        click.echo(f"guidebench: {where}{error.strerror or error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
@@ -124,7 +127,9 @@ class Commands(click.Group):
         except click.ClickException as error:
             context = error.ctx if isinstance(error, click.UsageError) else None
             command = context.command_path if context else "guidebench"
-            click.echo(f"guidebench: {error.format_message()} `{command} --help` shows what is allowed", err=True)
+            message = error.format_message()
+            end = "" if message.endswith((".", "?", "!")) else ";"
+            click.echo(f"guidebench: {message}{end} `{command} --help` shows what is allowed", err=True)
             sys.exit(EXIT_BAD_INPUT)
         except click.Abort:
             sys.exit(EXIT_INTERRUPTED)

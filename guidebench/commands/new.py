@@ -57,7 +57,9 @@ def new_metric(name: str, folder: str | Path = ".") -> Written:
 
 def _words(kind: Kind[Any], name: str) -> list[str]:
     """The words of a name. Raises BadInput if it cannot name a plug-in of this kind, or one is called so already."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*", name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise BadInput(f"'{name}' is a Python keyword; use other words, such as my-{name}")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*", name):
         raise BadInput(f"'{name}' is not a valid {kind.name} name; use words of letters and digits, such as my-idea")
     if name in kind.entries():
         raise BadInput(f"{kind.name} '{name}' already exists; choose another name (`{kind.list_command}` shows all)")
@@ -70,6 +72,8 @@ def _write(
     """Fills the template of a kind in. Raises BadInput if the file exists, StorageError if it cannot be written."""
     module = "_".join(words).lower()
     path = folder / f"{module}.py"
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file, not a folder; choose another folder")
     template = (resources.files("guidebench.commands") / f"{kind.name}_template.txt").read_text(encoding="utf-8")
     text = template.format(name=name, file=path.name, module=module, **fields)
     try:

@@ -78,7 +78,7 @@ def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
     named += [DEFAULT_AGAINST] if len(named) == 1 else []
     if len(named) != 2 or named[0] == named[1]:
         raise BadInput(
-            f"a comparison needs two methods, got {', '.join(named) or 'none'}; give "
+            f"a comparison needs two different methods, got {', '.join(named) or 'none'}; give "
             "`guidebench compare DIRECTORY METHOD [AGAINST]`"
         )
     return named, named[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,8 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
         raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
     except Exception as error:  # whatever a damaged file may lead to
         words = " ".join(str(error).split()) or type(error).__name__
+        words = "it holds pickled objects" if "allow_pickle" in words else words
+        words = words if zipfile.is_zipfile(path) else "it is not an npz file"
         raise UnreadableEvidence(f"{path.name} is damaged: {words}") from None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from guidebench import protocol
+from guidebench import protocol, suites
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
 
@@ -38,7 +38,7 @@ def test_protocols_of_one_run_agree_on_conventions(says):
     asked = [protocol.load(name).resolve("mini", conventions="published") for name in ("random", "ffhq")]
     assert protocol.common_conventions(asked) == "published"
     asked.append(protocol.load("celebahq").resolve("mini"))
-    with pytest.raises(BadInput, match=says("celebahq", "corrected", "ffhq", "published", "--conventions")):
+    with pytest.raises(BadInput, match=says("celebahq", "corrected", "ffhq", "published", "give conventions for all")):
         protocol.common_conventions(asked)
 
 
@@ -69,6 +69,22 @@ def test_malformed_files_are_answered_with_file_key_and_what_is_allowed(tmp_path
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "does not exist; correct the path"), ("folder", "directory; correct"), (b"\xff", "save it as UTF-8")],
+)
+@pytest.mark.parametrize("load", [protocol.load, suites.load], ids=["protocol", "suite"])
+def test_a_file_that_cannot_be_read_is_named_once_with_what_to_do(tmp_path, load, content, words):
+    path = tmp_path / "mine.toml"
+    if content == "folder":
+        path.mkdir()
+    elif content:
+        path.write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        load(str(path))
+    assert str(caught.value).count(str(path)) == 1 and words in str(caught.value)
 
 
 @pytest.mark.parametrize(

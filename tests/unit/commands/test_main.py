@@ -117,6 +117,7 @@ def test_the_version_is_that_of_the_package():
         (StorageError("disk full"), 2, 1),
         (MethodError("diverged"), 1, 1),
         (PermissionError(13, "Permission denied", "there"), 2, 1),
+        (OSError(28, "No space left on device"), 2, 1),
         (KeyboardInterrupt(), 130, 1),
         (BrokenPipeError(), 0, 0),
         (ValueError("two\nlines"), 2, 1),
@@ -133,6 +134,16 @@ def test_every_error_is_one_line_and_an_exit_code(monkeypatch, error, code, line
     result = CliRunner().invoke(main, ["status", "runs"])
     assert result.exit_code == code and result.stdout == ""
     assert len(result.stderr.splitlines()) == lines and result.stderr.startswith("guidebench: ") == bool(lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_output_that_cannot_be_written_is_called_so():
+    with open("/dev/full", "w") as full:
+        code = [sys.executable, "-m", "guidebench", "list"]
+        done = subprocess.run(code, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and done.stderr == (
+        "guidebench: the output cannot be written: No space left on device\n"
+    )
 
 
 def test_a_bug_is_called_one_and_its_traceback_can_be_seen(monkeypatch):

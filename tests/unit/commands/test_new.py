@@ -40,6 +40,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, says):
         new_method("mine", tmp_path / "file" / "below")
 
 
+def test_a_file_is_no_folder_and_a_keyword_no_name(tmp_path, says):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=says(f"{tmp_path / 'file'} is a file")):
+        new_method("mine", tmp_path / "file")
+    with pytest.raises(BadInput, match=says("'class'", "Python keyword")):
+        new_method("class", tmp_path)
+
+
 def test_the_command_says_what_to_do_next(tmp_path):
     done = CliRunner().invoke(main, ["new", "method", "mine", "--folder", str(tmp_path)])
     assert done.exit_code == 0 and f"guidebench check {tmp_path}/mine.py:Mine" in done.stdout

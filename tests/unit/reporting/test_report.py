@@ -34,9 +34,11 @@ def test_what_is_no_format_or_layout_is_refused_with_what_there_is(runs, options
         report.report(runs, **options)
 
 
-@pytest.mark.parametrize("methods", [[], ["guide", "mine", "nothing"], ["mean-latent"]])
+@pytest.mark.parametrize("methods", [[], ["guide", "mine", "nothing"], ["mean-latent"], ["guide", "guide"]])
 def test_a_comparison_needs_two_methods(runs, says, methods):
-    with pytest.raises(BadInput, match=says("two methods", "`guidebench compare DIRECTORY METHOD [AGAINST]`")):
+    with pytest.raises(
+        BadInput, match=says("two different methods", "`guidebench compare DIRECTORY METHOD [AGAINST]`")
+    ):
         report.report(runs, layout="compare", method=methods)
 
 

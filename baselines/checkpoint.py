@@ -37,7 +37,7 @@ class Checkpoint(Unlearner):
         """Raises BadInput on a placeholder that means nothing, or a loader that is not there."""
         for name in re.findall(r"\{([^{}]*)\}", self.path):
             if name not in PLACEHOLDERS:
-                raise BadInput(f"--checkpoint {self.path}: {{{name}}} means nothing; use {{identity}} and {{seed}}")
+                raise BadInput(f"checkpoint {self.path}: {{{name}}} means nothing; use {{identity}} and {{seed}}")
         if self.loader and not callable(plugins.from_file(self.loader, "loader")):
             raise BadInput(f"loader '{self.loader}' cannot be called; name a class or function of (path, original)")
 
@@ -53,7 +53,7 @@ class Checkpoint(Unlearner):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         """Loads the checkpoint. Raises MethodError, in one line, if it is missing or of another kind."""
         if not self._file.exists():
-            raise MethodError(f"the checkpoint {self._file} does not exist; put it there, or correct --checkpoint")
+            raise MethodError(f"the checkpoint {self._file} does not exist; put it there, or correct the path")
         try:
             if self.loader:
                 loaded = plugins.from_file(self.loader, "loader")(self._file, generator)

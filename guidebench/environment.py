@@ -26,12 +26,10 @@ def resolve_device(name: str) -> str:
     if not (name == "cuda" or (name.startswith("cuda:") and name[5:].isdigit())):
         raise BadInput(f"unknown device '{name}'; give auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
-        raise BadInput(f"--device {name}: this PyTorch ({torch.__version__}) sees no CUDA device; give --device cpu")
+        raise BadInput(f"device {name}: this PyTorch ({torch.__version__}) sees no CUDA device; give cpu")
     count = torch.cuda.device_count()
     if name != "cuda" and int(name[5:]) >= count:
-        raise BadInput(
-            f"--device {name}: there are {count} CUDA devices, counted from 0; give cuda:{count - 1} or less"
-        )
+        raise BadInput(f"device {name}: there are {count} CUDA devices, counted from 0; give cuda:{count - 1} or less")
     return name
 
 

@@ -139,11 +139,9 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
     """The protocol on a directory of the user's photographs."""
     people = list_people(photos)
     if resolved.source == protocols.RANDOM:
-        raise BadInput(f"--photos needs a protocol of photographs; {resolved.name} samples its identities")
+        raise BadInput(f"own photos need a protocol of photographs; {resolved.name} samples its identities")
     if len(people) < resolved.people:
-        raise BadInput(
-            f"--photos {photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial"
-        )
+        raise BadInput(f"{photos} holds {len(people)} people; {resolved.name} forgets {resolved.people} per trial")
     fewest = min(people, key=lambda name: len(people[name]))
     probes = min(resolved.probe_photos, len(people[fewest]) - 1)
     if probes < resolved.probe_photos:
@@ -204,9 +202,11 @@ def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: 
     path, loader = _text("checkpoint", path), _text("loader", loader)
     name = _name_of_files(path) if name is None else _text("name", name)
     if not re.fullmatch(registry.NAME, name):
-        raise BadInput(f"--name {name}: use letters, digits, . _ + and -, starting with a letter or digit")
+        raise BadInput(
+            f"the row cannot be called '{name}'; use letters, digits, . _ + and -, starting with a letter or digit"
+        )
     if name in registry.methods():
-        raise BadInput(f"the row would be called '{name}', as a method that is run here; give another --name")
+        raise BadInput(f"the row would be called '{name}', as a method that is run here; give it another name")
     settings = {"path": path, "loader": loader}
     return chosen.choose(registry.CHECKPOINT.name, registry.testbed_class(testbed).name, settings, name=name)
 

@@ -82,7 +82,7 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
     if most < protocol.identities:
         raise BadInput(
             f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
-            f"{most}; give --identities {fitting} or fewer"
+            f"{most}; ask for {fitting} or fewer"
         )
     kept = protocol.retain + protocol.retain_named
     if most < protocol.people + kept:

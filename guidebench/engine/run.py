@@ -296,7 +296,7 @@ def refuse_absent(planned: Sequence[Case]) -> None:
     if reading and all(ABSENT in spec.inputs.values() for spec in reading):
         first = reading[0]
         raise MissingAsset(
-            f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct --checkpoint "
+            f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct the path "
             f"({{identity}} becomes {first.group} and so on, {{seed}} becomes {first.seed} and so on)"
         )
 

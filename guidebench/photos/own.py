@@ -59,12 +59,12 @@ def list_people(root: Path) -> dict[str, list[Path]]:
     Raises BadInput if ``root`` is not a folder, has no sub-folder, or one of them holds no photograph.
     """
     if not root.is_dir():
-        raise BadInput(f"--photos {root} is not a folder; give a folder with one sub-folder per person")
+        raise BadInput(f"photos: {root} is not a folder; give a folder with one sub-folder per person")
     people = {}
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     for folder in sorted(folders, key=_natural):
         if not folder.name.isprintable():
-            raise BadInput(f"--photos {root} holds a folder named {folder.name!r}; rename it to something printable")
+            raise BadInput(f"photos: {root} holds a folder named {folder.name!r}; rename it to something printable")
         files = sorted(
             (
                 path
@@ -75,12 +75,12 @@ def list_people(root: Path) -> dict[str, list[Path]]:
         )
         if not files:
             raise BadInput(
-                f"--photos: {folder} holds no {', '.join(sorted(_ENDINGS))} files; put this person's photographs there "
+                f"photos: {folder} holds no {', '.join(sorted(_ENDINGS))} files; put this person's photographs there "
                 "or remove the folder"
             )
         people[folder.name] = files
     if not people:
-        raise BadInput(f"--photos {root} has no sub-folder; make one for each person, with photographs in it")
+        raise BadInput(f"photos: {root} has no sub-folder; make one for each person, with photographs in it")
     return people
 
 

@@ -80,7 +80,7 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         raise BadInput(f"{out!r:.80} is not a directory; give the path of one that holds records/")
     root = Path(out)
     if root.is_file():
-        raise BadInput(f"{out} is a file; give the directory that holds records/, such as --out of a run")
+        raise BadInput(f"{out} is a file; give the directory that holds records/")
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
@@ -203,7 +203,7 @@ def storage_errors(root: Path) -> Iterator[None]:
             raise StorageError(
                 f"no space left to write {root}; free some and give the same command again: it resumes"
             ) from None
-        raise StorageError(f"cannot write {root}: {error.strerror or error}; choose another --out") from None
+        raise StorageError(f"cannot write {root}: {error.strerror or error}; choose another place") from None
 
 
 def unfinished_prefix() -> str:

@@ -81,7 +81,7 @@ def test_own_photographs_are_the_source_and_limit_what_is_asked(tmp_path, caplog
 
 def test_own_photographs_need_a_protocol_of_photographs_and_enough_people(tmp_path, says):
     options = Options(testbed="linear", photos=photographs(tmp_path, anna=1, bert=1))
-    with pytest.raises(BadInput, match=says("--photos", "random")):
+    with pytest.raises(BadInput, match=says("photos", "random")):
         resolve_protocol("random", options)
     groups = dataclasses.replace(protocol.load("smoke").resolve("linear"), identities=3, forget=3)
     with pytest.raises(BadInput, match=says(str(tmp_path), "2 people", "3 per trial")):
@@ -107,6 +107,6 @@ def test_a_checkpoint_is_named_by_texts_and_paths(given, says):
 
 
 def test_a_checkpoints_row_cannot_take_a_methods_name(says):
-    for name, words in (("guide", ["'guide'", "--name"]), ("a b", ["--name a b"])):
+    for name, words in (("guide", ["'guide'", "another name"]), ("a b", ["'a b'"])):
         with pytest.raises(BadInput, match=says(*words)):
             asked.choose_checkpoint("x/{identity}.pkl", "", name, "linear")

@@ -73,7 +73,7 @@ def test_a_folder_without_people_or_without_photographs_says_what_it_should_hold
         (empty, ["each person"]),
         (bare, ["carl", ".jpeg", ".png"]),
     ):
-        with pytest.raises(BadInput, match=says("--photos", str(path), *words)):
+        with pytest.raises(BadInput, match=says("photos", str(path), *words)):
             list_people(path)
 
 

@@ -124,7 +124,7 @@ def test_an_existing_folder_is_replaced_whole(tmp_path):
 
 def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path, says):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "--out")):
+    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "choose another place")):
         Store(tmp_path / "file")
 
 
@@ -176,5 +176,5 @@ def test_records_are_asked_for_by_a_path(given, says):
 
 def test_a_file_is_no_directory_of_records(tmp_path, says):
     (tmp_path / "record.json").write_text("{}")
-    with pytest.raises(BadInput, match=says(str(tmp_path / "record.json"), "file", "records/", "--out")):
+    with pytest.raises(BadInput, match=says(str(tmp_path / "record.json"), "file", "records/")):
         folders.scan(tmp_path / "record.json")

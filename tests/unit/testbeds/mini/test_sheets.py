@@ -122,7 +122,7 @@ def test_weights_that_are_not_there_are_named_in_one_line(tmp_path, capsys, comm
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, players, says):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "--out")):
+    with pytest.raises(StorageError, match=says(str(tmp_path / "file"), "choose another place")):
         sheets.write_sheets(players, tmp_path / "file")
 
 

@@ -202,9 +202,7 @@ def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: 
     path, loader = _text("checkpoint", path), _text("loader", loader)
     name = _name_of_files(path) if name is None else _text("name", name)
     if not re.fullmatch(registry.NAME, name):
-        raise BadInput(
-            f"the row cannot be called '{name}'; use letters, digits, . _ + and -, starting with a letter or digit"
-        )
+        raise BadInput(f"name = {name!r}: use letters, digits, . _ + and -, starting with a letter or digit")
     if name in registry.methods():
         raise BadInput(f"the row would be called '{name}', as a method that is run here; give it another name")
     settings = {"path": path, "loader": loader}

@@ -154,7 +154,7 @@ def test_what_a_loader_does_wrong_fails_the_trial_in_one_line(kept, tmp_path, lo
         (["x.pkl", "--loader", "none.py:Class"], ["loader", " none.py "]),
         (["x.pkl", "--loader", "none.py"], ["loader", "'none.py'", "file.py:NAME"]),
         (["x.pkl", "--name", "guide"], ["'guide'", "method"]),
-        (["x.pkl", "--name", "a b"], ["--name a b", "letters"]),
+        (["x.pkl", "--name", "a b"], ["name = 'a b'", "letters"]),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_before_anything_runs(tmp_path, arguments, words):

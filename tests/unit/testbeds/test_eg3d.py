@@ -114,7 +114,7 @@ def test_a_snapshot_of_other_code_gets_the_scores_of_the_run_that_made_it(
     assert (
         done.exit_code == 1
         and str(tmp_path / "ckpt" / "random-0001.pkl") in done.output
-        and "--checkpoint" in done.output
+        and "correct the path" in done.output
     )
     other = folder / catalogue.named("goae").file
     done = invoke("evaluate", *words, "--checkpoint", other, "--out", tmp_path / "other")

@@ -7,8 +7,11 @@ Eq. 7 takes it at codes near the forgotten one, and Eq. 8 takes the perceptual d
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from guidebench.testbed import PerceptualDistance, Recognizer
 
@@ -24,7 +27,8 @@ def feature_distance(features: Tensor, target: Tensor) -> Tensor:
     """
     if features.shape != target.shape:
         raise ValueError(f"features {tuple(features.shape)} and target {tuple(target.shape)} differ in shape")
-    return (features - target.detach()).square().flatten(1).mean(dim=1)
+    rows: Tensor = _MeanSquare.apply(features - target.detach())
+    return rows
 
 
 def perceptual(distance: PerceptualDistance, images: Tensor, target: Tensor) -> Tensor:
@@ -43,3 +47,21 @@ def identity(recognizer: Recognizer, images: Tensor, target: Tensor) -> Tensor:
     with torch.no_grad():
         wanted = recognizer(target)
     return 1 - (recognizer(images) * wanted).sum(dim=1)
+
+
+class _MeanSquare(torch.autograd.Function):
+    """(n, ...) -> (n,) mean of the squares of each row.
+
+    The gradient has the layout of the rows: autograd's own would bring tri-planes out of theirs, a copy of each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return rows.square().mean(dim=tuple(range(1, rows.ndim)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return rows * (gradient * (2 * len(rows) / rows.numel())).view(-1, *[1] * (rows.ndim - 1))

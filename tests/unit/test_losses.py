@@ -8,6 +8,10 @@ from torch import Tensor
 
 from guidebench import losses
 from guidebench.evidence import Seen
+from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.networks.irse import IRSE50, FixedCropRecognizer
+from guidebench.networks.lpips import LPIPS
+from guidebench.noise import Noise
 from guidebench.testbed import PerceptualDistance, Recognizer
 
 
@@ -37,6 +41,16 @@ def test_feature_distance_is_the_mean_over_all_numbers_of_each_row() -> None:
     target[0, 0, 0, 0] = 2
     target[1] = 3
     assert losses.feature_distance(features, target).tolist() == [1.0, 9.0]
+
+
+def test_the_gradient_of_feature_distance_is_exact_and_keeps_the_layout_of_the_features() -> None:
+    features, target = (torch.randn(2, 6, 4, 4, dtype=torch.float64) for _ in range(2))
+    features = features.contiguous(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.tensor([1.0, -3.0], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((losses.feature_distance(features, target) * weights).sum(), features)
+    expected = 2 / 96 * (features - target).detach() * weights[:, None, None, None]
+    assert torch.allclose(gradient, expected, rtol=1e-14)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_feature_distance_refuses_tensors_that_would_broadcast() -> None:
@@ -69,3 +83,30 @@ def test_only_the_first_side_of_each_distance_gets_a_gradient() -> None:
 def test_perceptual_is_the_distance_of_each_row() -> None:
     a, b = torch.zeros(2, 3, 1, 1), torch.stack([torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), -2.0)])
     assert losses.perceptual(MeanDifference(), a, b).tolist() == [0.5, 2.0]
+
+
+def test_the_networks_of_the_paper_give_gradients_on_other_devices_than_a_cpu() -> None:
+    """On the meta device, which has shapes and no numbers: nothing there may take the ways that only a CPU has."""
+    rendering = {
+        "depth_resolution": 6,
+        "depth_resolution_importance": 6,
+        "ray_start": 2.25,
+        "ray_end": 3.3,
+        "box_warp": 1,
+        "superresolution_module": "training.superresolution.SuperresolutionHybrid2X",
+    }
+    with torch.device("meta"):
+        generator = TriPlaneGenerator(8, 25, 8, 128, channel_max=8, rendering_kwargs=rendering).requires_grad_(False)
+        distance, recognizer = LPIPS(), FixedCropRecognizer(IRSE50().requires_grad_(False))
+        codes = torch.empty(2, generator.num_ws, 8)
+    backbone = generator.parts()["backbone"].requires_grad_(True)
+    features = generator.synthesize(codes, noise=Noise.constant())
+    images = generator.decode(features, codes, noise=Noise.constant())
+    found = [
+        losses.feature_distance(features, features),
+        losses.perceptual(distance, images, images),
+        losses.identity(recognizer, images, images),
+    ]
+    assert [loss.shape for loss in found] == [(2,)] * 3
+    torch.stack(found).sum().backward()
+    assert all(weight.grad is not None for weight in backbone.parameters())

@@ -47,6 +47,8 @@ from guidebench.testbed import Generator
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
 RAYS_AT_ONCE = {"cpu": 1024}  # rays of a code that are rendered together: on a CPU, few enough for its caches
+BYTES_A_SAMPLE = 1200  # that a sample on a ray keeps for the backward pass: about 300 numbers
+MOST_KEPT = {"cpu": 2**30, "cuda": 12 * 2**30}  # bytes of samples that are kept rather than rendered again, by device
 MOST_RAYS_A_SIDE = 1024  # that a file may ask for; published models render at most 128
 MOST_SAMPLES = 1024  # along a ray, that a file may ask for; published models take 48 twice
 FOV_DEGREES = 18.837  # of EG3D's face models
@@ -253,7 +255,9 @@ class TriPlaneGenerator(Generator):
         self.options = options
         self.neural_rendering_resolution = neural_rendering_resolution
         self.rays_at_once: int | None = None  # None: RAYS_AT_ONCE of the device, or all
-        self.recompute = True  # with gradients: render rays again in the backward pass instead of keeping their samples
+        # With gradients: render rays again in the backward pass instead of keeping their samples; None: if those of a
+        # batch would take more than MOST_KEPT. The numbers are the same.
+        self.recompute: bool | None = None
 
         synthesis = SynthesisNetwork(
             w_dim, PLANE_RESOLUTION, 3 * PLANE_CHANNELS, **synthesis_settings(synthesis_kwargs)
@@ -340,8 +344,7 @@ class TriPlaneGenerator(Generator):
     def query(self, features: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """What is at points (n, m, 3) in space: colour features (n, m, 32) and densities before softplus (n, m)."""
         planes = features.unflatten(1, (3, PLANE_CHANNELS))
-        sampled = volume_rendering.sample_planes(planes, points, box_warp=self.options.box_warp)
-        return self.decoder(sampled.mean(dim=1).transpose(1, 2))
+        return self.decoder(volume_rendering.mean_features(planes, points, box_warp=self.options.box_warp))
 
     def _sample_noise(self, count: int, rays: int, device: torch.device, noise: Noise) -> tuple[Tensor, Tensor]:
         """Jitter (n, rays, s) and importance positions (n, rays, s'); constant noise spreads the latter evenly."""
@@ -359,11 +362,12 @@ class TriPlaneGenerator(Generator):
 
         Code by code and chunk by chunk, so that neither memory nor a code's numbers depend on the batch.
         """
-        recompute = self.recompute and torch.is_grad_enabled()
+        recompute = torch.is_grad_enabled() and self._recomputes(features.device, depths.numel() + positions.numel())
         many = self.rays_at_once or RAYS_AT_ONCE.get(features.device.type, origins.shape[1])
         parts = []
-        # unbind: slices would each write a gradient as large as the batch.
-        for planes, *rays in zip(features.unbind(0), origins, directions, depths, positions, strict=True):
+        # unbind: slices would each write a gradient as large as the batch. Channels last, as the backbone makes them.
+        codes = [pixels.permute(2, 0, 1) for pixels in features.permute(0, 2, 3, 1).unbind(0)]
+        for planes, *rays in zip(codes, origins, directions, depths, positions, strict=True):
             for chunk in zip(*(tensor.split(many) for tensor in rays), strict=True):
                 if recompute:
                     part = checkpoint(self._render_chunk, planes, *chunk, use_reentrant=False, preserve_rng_state=False)
@@ -376,6 +380,12 @@ class TriPlaneGenerator(Generator):
             colours = colours + 1 - opacity[:, None]
         shape = origins.shape[:2]
         return (colours * 2 - 1).view(*shape, -1), depth.view(shape), opacity.view(shape)
+
+    def _recomputes(self, device: torch.device, samples: int) -> bool:
+        """Whether the samples of a batch are rendered again in its backward pass."""
+        if self.recompute is not None:
+            return self.recompute
+        return samples * BYTES_A_SAMPLE > MOST_KEPT.get(device.type, MOST_KEPT["cpu"])
 
     def _render_chunk(
         self, planes: Tensor, origins: Tensor, directions: Tensor, depths: Tensor, positions: Tensor

@@ -9,9 +9,11 @@ from the camera in scene units.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -65,6 +67,67 @@ def sample_planes(planes: Tensor, points: Tensor, *, box_warp: float) -> Tensor:
     grid = project_onto_planes(points * (2 / box_warp)).flatten(0, 1)[:, None]
     sampled = functional.grid_sample(planes.reshape(n * 3, c, h, w), grid, padding_mode="zeros", align_corners=False)
     return sampled.view(n, 3, c, -1)
+
+
+def mean_features(planes: Tensor, points: Tensor, *, box_warp: float) -> Tensor:
+    """The mean over the three planes of what `sample_planes` finds: (n, 3, c, h, w), (n, m, 3) -> (n, m, c).
+
+    On a CPU, the 12 corners around a point are rows of one table, which is read and written once, without a sample for
+    each plane; there, planes are square and fastest with channels last. A gradient to the points takes the other way.
+    """
+    if planes.device.type != "cpu" or points.requires_grad:
+        return sample_planes(planes, points, box_warp=box_warp).mean(dim=1).transpose(1, 2)
+    n, _, channels, size, _ = planes.shape
+    rows, weights = _corners(points.flatten(0, 1) * (2 / box_warp), size)
+    codes = torch.arange(n, dtype=rows.dtype, device=rows.device).repeat_interleave(points.shape[1])
+    table = planes.permute(0, 3, 4, 1, 2).reshape(-1, channels)
+    sums: Tensor = _WeightedRows.apply(table, rows + codes[:, None] * (3 * size * size), weights / 3)
+    return sums.view(n, -1, channels)
+
+
+def _corners(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Points (m, 3) in [-1, 1] -> rows of the table (size, size, 3) around them and bilinear weights, each (m, 12).
+
+    A corner outside a plane weighs nothing.
+    """
+    pixels = (((points.T + 1) * size - 1) / 2).clamp(-2, size + 1)
+    first = pixels.floor()
+    share = pixels - first
+    corners = torch.stack([first, first + 1], dim=1).to(torch.int32)  # (3, 2, m)
+    weights = torch.stack([1 - share, share], dim=1) * ((corners >= 0) & (corners < size))
+    corners = corners.clamp(0, size - 1)
+    down, across = [1, 2, 0], [0, 0, 2]  # y, z, x and x, x, z, as in `project_onto_planes`
+    plane = torch.arange(3, dtype=torch.int32, device=points.device)[:, None, None]
+    rows = (corners[down] * (3 * size))[:, :, None] + (corners[across] * 3 + plane)[:, None]
+    products = weights[down][:, :, None] * weights[across][:, None]
+    return rows.flatten(0, 2).T.contiguous(), products.flatten(0, 2).T.contiguous()
+
+
+class _WeightedRows(torch.autograd.Function):
+    """(t, c), (m, k) places in it, (m, k) weights -> (m, c) weighted sums; gradients go to the table alone.
+
+    Its backward pass is the same sum, of the gradients that belong to a row of the table: faster than writing each
+    where it belongs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        ctx.count = len(table)
+        return functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        rows, weights = ctx.saved_tensors
+        places, order = rows.flatten().sort()
+        counts = torch.zeros(ctx.count, dtype=torch.int32, device=rows.device)
+        counts.scatter_add_(0, places.long(), torch.ones_like(places))
+        starts = counts.cumsum(0, dtype=torch.int32) - counts
+        owners = (order // rows.shape[1]).to(torch.int32)
+        weights = weights.flatten()[order]
+        gradient = gradient.contiguous()
+        return functional.embedding_bag(owners, gradient, starts, per_sample_weights=weights, mode="sum"), None, None
 
 
 def segment_weights(densities: Tensor, depths: Tensor) -> Tensor:

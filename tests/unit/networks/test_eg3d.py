@@ -347,6 +347,17 @@ class TestGradients:
         for gradient, kept in zip(gradients, kept_gradients, strict=True):
             assert torch.allclose(gradient, kept, rtol=1e-4, atol=1e-4 * float(kept.abs().max()))  # other order of sums
 
+    def test_samples_are_kept_while_they_fit(self, small, monkeypatch):
+        """16 x 16 rays of 12 samples for one code; a gigabyte holds them, half of what they take does not."""
+        generator, needed = copy.deepcopy(small), 16 * 16 * 12 * eg3d.BYTES_A_SAMPLE
+        planes = torch.zeros(1, 96, 256, 256, requires_grad=True)
+        rendered: list[int] = []
+        monkeypatch.setattr(eg3d, "checkpoint", lambda call, *rays, **_: rendered.append(1) or call(*rays))
+        for limit, again in ((needed, 0), (needed // 2, 1)):
+            monkeypatch.setitem(eg3d.MOST_KEPT, "cpu", limit)
+            generator.decode(planes, small.w_avg.expand(1, 14, -1), noise=Noise.constant())
+            assert len(rendered) == again
+
     def test_rays_in_chunks_give_the_same_image(self, small, codes, planes):
         chunked = copy.deepcopy(small)
         chunked.rays_at_once = 100

@@ -70,6 +70,32 @@ def test_planes_are_interpolated_linearly_and_end_at_zero():
     assert volume_rendering.sample_planes(planes, far, box_warp=2.0).any()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_mean_of_the_planes_is_that_of_the_samples_and_so_is_its_gradient(layout):
+    """Points inside, at the border and far outside of two codes' planes, on a CPU by another way than samples."""
+    draw = torch.Generator().manual_seed(1)
+    features = torch.randn(2, 12, 9, 9, generator=draw, dtype=torch.float64).contiguous(memory_format=layout)
+    features.requires_grad_()
+    planes = features.unflatten(1, (3, 4))
+    points = torch.rand(2, 500, 3, generator=draw, dtype=torch.float64) * 1.3 - 0.65
+    points[0, 0] = 1e12
+    found = volume_rendering.mean_features(planes, points, box_warp=1.0)
+    expected = volume_rendering.sample_planes(planes, points, box_warp=1.0).mean(dim=1).transpose(1, 2)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    slope = torch.randn(found.shape, generator=draw, dtype=torch.float64)
+    gradients = [torch.autograd.grad(each, features, slope, retain_graph=True)[0] for each in (found, expected)]
+    assert torch.allclose(*gradients, rtol=0, atol=1e-12)
+    rounded = volume_rendering.mean_features(planes.detach().float(), points.float(), box_warp=1.0)
+    assert torch.allclose(rounded.double()[:, 1:], expected[:, 1:], rtol=0, atol=1e-5)
+
+
+def test_points_may_need_a_gradient():
+    planes = torch.rand(1, 3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    points = torch.zeros(1, 5, 3).requires_grad_()
+    volume_rendering.mean_features(planes, points, box_warp=1.0).sum().backward()
+    assert points.grad is not None and points.grad.abs().sum() > 0
+
+
 def test_constant_density_absorbs_exponentially():
     """softplus(density - 1) = 1 a unit of length: opacity 1 - exp(-length), whatever the sampling."""
     density = 1 + math.log(math.e - 1)

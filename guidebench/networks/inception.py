@@ -65,7 +65,10 @@ Branch = Sequence[Conv | Pool | Fork]  # steps one after another
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm, ReLU."""
+    """Convolution without bias, batch norm with the stored statistics, ReLU.
+
+    The norm is part of the convolution's weights when they are used: next to a batch, they are few.
+    """
 
     def __init__(self, before: int, now: int, kernel: tuple[int, int], *, stride: int = 1, padded: bool = True) -> None:
         super().__init__()
@@ -75,7 +78,11 @@ class ConvUnit(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(n, before, h, w) -> (n, now, h', w'), not negative."""
-        return functional.relu(self.bn(self.conv(values)), inplace=True)
+        mean, variance = self.bn.get_buffer("running_mean"), self.bn.get_buffer("running_var")
+        scale = self.bn.weight * (variance + self.bn.eps).rsqrt()
+        weight, bias = self.conv.weight * scale[:, None, None, None], self.bn.bias - mean * scale
+        conv = self.conv
+        return functional.relu_(functional.conv2d(values, weight, bias, conv.stride, conv.padding))
 
 
 class Mixed(nn.Module):
@@ -201,6 +208,7 @@ class FidInception(nn.Module):
             self.add_module(name, block)
             channels = block.channels
         self.fc = nn.Linear(channels, CLASSES)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -213,6 +221,7 @@ class FidInception(nn.Module):
         Shapes (n, 64, 73, 73), (n, 192, 35, 35), (n, 768, 17, 17) and (n, 2048, 1, 1) for 299 x 299 pixels.
         """
         halve = Pool("maximum", stride=2)
+        images = images.contiguous(memory_format=torch.channels_last)
         first = halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images))))
         second = halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(first)))
         third = self._through(second, "Mixed_5b", "Mixed_6e")

@@ -22,6 +22,7 @@ from guidebench.networks import checkpoints
 from guidebench.networks.alignment import CROP_SIZE, DegenerateLandmarks, crop_face
 from guidebench.networks.loading import load_strictly
 from guidebench.networks.mtcnn import FaceDetector
+from guidebench.networks.winograd import Convolution
 from guidebench.testbed import Recognizer
 
 EMBEDDING_DIM = 512
@@ -49,6 +50,18 @@ class SqueezeExcitation(nn.Module):
         return maps * torch.sigmoid(self.fc2(functional.relu(self.fc1(squeezed))))
 
 
+class EveryPixel(nn.Module):
+    """Every ``stride``-th pixel of every ``stride``-th row."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, h / stride, w / stride)."""
+        return maps if self.stride == 1 else maps[:, :, :: self.stride, :: self.stride]
+
+
 class ResidualUnit(nn.Module):
     """Norm-convolution-PReLU-convolution-norm beside a shortcut; the second convolution has the stride."""
 
@@ -56,15 +69,17 @@ class ResidualUnit(nn.Module):
         super().__init__()
         self.shortcut_layer: nn.Module
         if inputs == outputs:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)  # every stride-th pixel
+            self.shortcut_layer = EveryPixel(stride)
         else:
             projection = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
             self.shortcut_layer = nn.Sequential(projection, nn.BatchNorm2d(outputs))
         layers: list[nn.Module] = [
             nn.BatchNorm2d(inputs),
-            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            Convolution(inputs, outputs, bias=False),
             nn.PReLU(outputs),
-            nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            Convolution(outputs, outputs, bias=False)
+            if stride == 1
+            else nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
         ]
         self.res_layer = nn.Sequential(*layers, *([SqueezeExcitation(outputs)] if gated else []))
@@ -100,6 +115,7 @@ class ImprovedResidualNetwork(nn.Module):
             nn.Linear(inputs * side * side, EMBEDDING_DIM),
             nn.BatchNorm1d(EMBEDDING_DIM, affine=affine_output),
         )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
         self.eval()
 
     def train(self, mode: bool = True) -> ImprovedResidualNetwork:
@@ -109,7 +125,8 @@ class ImprovedResidualNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """(n, 3, 112, 112) RGB in [-1, 1] -> (n, 512) unit rows, differentiable."""
-        return functional.normalize(self.output_layer(self.body(self.input_layer(faces))), dim=1)
+        maps = self.body(self.input_layer(faces.contiguous(memory_format=torch.channels_last)))
+        return functional.normalize(self.output_layer(maps), dim=1)
 
 
 class IRSE50(ImprovedResidualNetwork):

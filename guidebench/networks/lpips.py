@@ -10,13 +10,16 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from guidebench.errors import BadInput
 from guidebench.networks.checkpoints import state_dict
 from guidebench.networks.loading import load_strictly
+from guidebench.networks.winograd import Convolution
 from guidebench.testbed import PerceptualDistance
 
 SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation, for pixels in [-1, 1]; rounded as in LPIPS 0.1
@@ -44,6 +47,7 @@ class LPIPS(PerceptualDistance):
             self.register_parameter(f"lin{level}", nn.Parameter(torch.full((widths[-1],), 1 / widths[-1])))
         self.register_buffer("shift", torch.tensor(SHIFT).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotations lack it
         self.requires_grad_(False).eval()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -62,14 +66,12 @@ class LPIPS(PerceptualDistance):
             )
         terms = []
         for level, (of_a, of_b) in enumerate(zip(self.maps(a), self.maps(b), strict=True)):
-            weights = self.get_parameter(f"lin{level}").view(1, -1, 1, 1)
-            difference = _unit_length(of_a) - _unit_length(of_b)
-            terms.append((weights * difference.square()).sum(dim=1).mean(dim=(1, 2)))
+            terms.append(_Stage.apply(of_a, of_b, self.get_parameter(f"lin{level}")))
         return torch.stack(terms, dim=1)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """(n, 3, h, w) -> the five tapped maps of VGG16, of 64, 128, 256, 512 and 512 channels."""
-        values = (images - self.shift) / self.scale
+        values = ((images - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
         maps = []
         for place, layer in enumerate(self.features):
             values = layer(values)
@@ -119,12 +121,42 @@ def _vgg16_features() -> nn.Sequential:
     channels = [3] + [width for stage in WIDTHS for width in stage]
     ends = {sum(len(stage) for stage in WIDTHS[: k + 1]) for k in range(len(WIDTHS) - 1)}
     for count, (before, now) in enumerate(pairwise(channels), start=1):
-        layers += [nn.Conv2d(before, now, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
+        layers += [Convolution(before, now), nn.ReLU(inplace=True)]
         if count in ends:
             layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)
 
 
-def _unit_length(maps: Tensor) -> Tensor:
-    """Feature vectors (n, c, h, w) divided by their length over c; the gradient of a zero vector is finite."""
-    return maps / (torch.linalg.vector_norm(maps, dim=1, keepdim=True) + EPSILON)
+class _Stage(torch.autograd.Function):
+    """Maps (n, c, h, w) of two images, weights (c,) -> (n,) means over pixels of the weighted squared differences.
+
+    A pixel's vectors are divided by their lengths before. The gradient of a zero vector is finite. A backward pass of
+    its own writes a third of the maps that autograd would.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+        length_a, length_b = (torch.linalg.vector_norm(maps, dim=1, keepdim=True) for maps in (a, b))
+        unit_a, unit_b = a / (length_a + EPSILON), b / (length_b + EPSILON)
+        difference = unit_a - unit_b
+        needs_a, needs_b, _ = ctx.needs_input_grad
+        units = unit_a if needs_a else None, unit_b if needs_b else None
+        ctx.save_for_backward(*units, difference, length_a, length_b, weights)
+        return (difference.square().permute(0, 2, 3, 1) @ weights).mean(dim=(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        unit_a, unit_b, difference, length_a, length_b, weights = ctx.saved_tensors
+        pixels = difference.shape[2] * difference.shape[3]
+        slope = difference * (2 / pixels * gradient[:, None] * weights)[:, :, None, None]
+        to_a = None if unit_a is None else _through_division(slope, unit_a, length_a)
+        to_b = None if unit_b is None else _through_division(-slope, unit_b, length_b)
+        return to_a, to_b, None
+
+
+def _through_division(slope: Tensor, unit: Tensor, length: Tensor) -> Tensor:
+    """The gradient to vectors, (n, c, h, w), of what has the gradient ``slope`` to them divided by their lengths."""
+    longer = length + EPSILON
+    turned = (slope * unit).sum(dim=1, keepdim=True) * (longer / length.clamp_min(torch.finfo(length.dtype).tiny))
+    return torch.addcmul(slope, unit, turned, value=-1).div_(longer)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.errors import BadInput
-from guidebench.networks import checkpoints
+from guidebench.networks import checkpoints, winograd
 from guidebench.networks.loading import check_fit, load_strictly
 from guidebench.networks.pickles import shown
 from guidebench.noise import Noise
@@ -171,6 +171,8 @@ class SynthesisLayer(nn.Module):
         x = x * style.to(x.dtype)[:, :, None, None]
         if self.up:
             x = _upsampling_convolution(x, weight, self.resample_filter)
+        elif winograd.pays(x, self.weight, kept=False):
+            x = winograd.convolve(x, winograd.transformed(self.weight))
         else:
             x = functional.conv2d(x, weight, padding=1)
         # In place, since fresh memory costs more than the arithmetic; no convolution keeps its output for its gradient.
@@ -195,9 +197,14 @@ class ToRGB(nn.Module):
         self.clamp, self.weight_gain = clamp, 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """(n, inputs, r, r), (n, w_dim) -> (n, outputs, r, r) in the precision of ``x``."""
-        style = (self.affine(w) * self.weight_gain).to(x.dtype)
-        y = functional.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
+        """(n, inputs, r, r), (n, w_dim) -> (n, outputs, r, r) in the precision of ``x``.
+
+        A product of pixel rows with a matrix for each code: in memory, the channels of a pixel lie side by side.
+        """
+        style = self.affine(w) * self.weight_gain
+        matrices = (style[:, :, None] * self.weight[:, :, 0, 0].T).to(x.dtype)
+        y = torch.baddbmm(self.bias.to(x.dtype), x.permute(0, 2, 3, 1).flatten(1, 2), matrices)
+        y = y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 

@@ -17,9 +17,9 @@ from guidebench.networks.lpips import LPIPS
 
 TOLERANCE = 1e-6  # measured on three instruction sets: 6e-8 of a distance
 # Where a ReLU or a pooling near a tie changes sides, what lies below it changes by up to a fifth of a typical number of
-# the gradient: on instruction sets other than that of the recording, up to 5e-3 of the norm. Fewer than a quarter of
-# the numbers lie below one, and the others are within 2e-5; the length of the whole gradient is within 5e-5.
-UNTOUCHED, UNTOUCHED_TOLERANCE = 0.75, 1e-4
+# the gradient: up to 5e-3 of the norm, in the recording and here, each compared with float64. Fewer than three tenths
+# of the numbers lie below one of either; the others are within 2e-5, the length of the whole gradient within 5e-5.
+UNTOUCHED, UNTOUCHED_TOLERANCE = 0.7, 1e-4
 GRADIENT_TOLERANCE = 2e-2
 NORM_TOLERANCE = 1e-3
 SIZES = ("64x64", "96x160")
@@ -133,11 +133,15 @@ def test_an_image_without_gradient_costs_no_graph(network: LPIPS, recipe: Module
 
     def kept(a: Tensor, b: Tensor) -> int:
         sizes: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda saved: sizes.append(saved.numel()), lambda _: None):
-            network(a, b)
-        return sum(sizes) - weights * sum(image.requires_grad for image in (a, b))
 
-    weights = sum(value.numel() for key, value in network.state_dict().items() if key.endswith(".weight"))
+        def note(saved: Tensor) -> None:
+            if saved.ndim == 4 and len(saved) == 1:  # maps of the one image; weights are kept anyway
+                sizes.append(saved.numel())
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda _: None):
+            network(a, b)
+        return sum(sizes)
+
     a, b = (images[:1] for images in pair(recipe, "64x64"))
     assert kept(a, b) == 0
     alone = kept(a.clone().requires_grad_(), b)

@@ -325,7 +325,7 @@ class TriPlaneGenerator(Generator):
         if cameras is None:
             cameras = self.frontal.expand(len(ws), -1)
         size, options = self.neural_rendering_resolution, self.options
-        jitter, positions = self._sample_noise(len(ws), size * size, features.device, noise)
+        jitter, positions = (drawn.to(features) for drawn in self._sample_noise(len(ws), size * size, noise))
         origins, directions = volume_rendering.rays_from_labels(cameras.to(features), size)
         depths = volume_rendering.stratified_depths(
             options.ray_start, options.ray_end, jitter, disparity=options.disparity_space_sampling
@@ -346,12 +346,13 @@ class TriPlaneGenerator(Generator):
         planes = features.unflatten(1, (3, PLANE_CHANNELS))
         return self.decoder(volume_rendering.mean_features(planes, points, box_warp=self.options.box_warp))
 
-    def _sample_noise(self, count: int, rays: int, device: torch.device, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _sample_noise(self, count: int, rays: int, noise: Noise) -> tuple[Tensor, Tensor]:
         """Jitter (n, rays, s) and importance positions (n, rays, s'); constant noise spreads the latter evenly."""
         first, second = self.options.depth_resolution, self.options.depth_resolution_importance
+        device = self.w_avg.device
         jitter = noise.uniform((count, rays, first, 1), device)[..., 0]
         if noise.is_constant:
-            even = (torch.arange(second, dtype=torch.float32, device=device) + 0.5) / max(second, 1)
+            even = (torch.arange(second, dtype=self.w_avg.dtype, device=device) + 0.5) / max(second, 1)
             return jitter, even.expand(count, rays, -1)
         return jitter, noise.uniform((count * rays, second), device).view(count, rays, second)
 

@@ -118,11 +118,12 @@ class MappingNetwork(nn.Module):
 
         psi < 1 moves the first ``cutoff`` rows (None: all) towards the average: w̄ + psi (w - w̄), the truncation trick.
         """
-        x = normalize_second_moment(z.to(torch.float32))
+        dtype = self.w_avg.dtype
+        x = normalize_second_moment(z.to(dtype))
         if self.c_dim:
             if condition is None:
                 raise ValueError(f"this mapping network needs a condition of {self.c_dim} numbers")
-            x = torch.cat([x, normalize_second_moment(self.embed(condition.to(torch.float32)))], dim=1)
+            x = torch.cat([x, normalize_second_moment(self.embed(condition.to(dtype)))], dim=1)
         for index in range(self.num_layers):
             x = getattr(self, f"fc{index}")(x)
         ws = x[:, None].repeat(1, self.num_ws, 1)
@@ -178,7 +179,7 @@ class SynthesisLayer(nn.Module):
         # In place, since fresh memory costs more than the arithmetic; no convolution keeps its output for its gradient.
         x.mul_(scale.to(x.dtype)[:, :, None, None])
         if noise is not None:
-            x.add_((noise * (self.noise_strength * gain)).to(x.dtype))
+            x.add_((noise.to(self.weight.dtype) * (self.noise_strength * gain)).to(x.dtype))
         x = functional.leaky_relu_(x.add_(shift), _SLOPE)
         if self.clamp is None:
             return x
@@ -276,7 +277,8 @@ class SynthesisBlock(nn.Module):
         x: (n, inputs, r, r), None for the first block. image: (n, channels, r, r) or None. ws: (n, num_conv + 1,
         w_dim), the last for the way out. noise: one map or None for each of `layers`.
         """
-        dtype = torch.float16 if self.half_on_cuda and ws.is_cuda else torch.float32
+        full = self.conv1.weight.dtype
+        dtype = torch.float16 if self.half_on_cuda and ws.is_cuda else full
         if x is None:
             x = self.const.to(dtype).expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, ws[:, 0], noise[0])
@@ -289,7 +291,7 @@ class SynthesisBlock(nn.Module):
         if image is not None and self.up:
             image = upsample(image, self.resample_filter)
         if self.has_rgb:
-            out = self.torgb(x, ws[:, self.num_conv]).to(torch.float32)
+            out = self.torgb(x, ws[:, self.num_conv]).to(full)
             image = out if image is None else image + out
         return x, image
 
@@ -342,7 +344,7 @@ class SynthesisNetwork(nn.Module):
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
         """(n, num_ws, w_dim), a noise map or None for each layer -> (n, channels, resolution, resolution) float32."""
-        ws = ws.to(torch.float32)
+        ws = ws.to(self.blocks()[0].const.dtype)
         x: Tensor | None = None
         image: Tensor | None = None
         row = map_index = 0

@@ -101,7 +101,11 @@ class Runs:
 
     def scores(self, label: str, quantity: Quantity) -> pd.DataFrame:
         """What `statistics.select` gives for one method."""
-        return statistics.select(self.frame[self.frame["label"] == label], quantity.metric, quantity.judge)
+        return self._selected.get(label, {}).get((quantity.metric, quantity.judge), self.frame[:0])
+
+    @cached_property
+    def _selected(self) -> dict[str, dict[tuple[str, str | None], pd.DataFrame]]:
+        return {label: statistics.select_each(own) for label, own in self.frame.groupby("label", sort=False)}
 
     def trials(self, label: str) -> list[StoredRecord]:
         """The measured trials of one method."""

@@ -92,7 +92,7 @@ def _exactly(records: Sequence[StoredRecord], names: Sequence[str]) -> list[Stor
     labels = {stored.record.spec.method.label for stored in records}
     for name in (name for name in names if name not in labels):
         if others := {stored.record.spec.method.label for stored in records if stored.record.spec.method.name == name}:
-            _log.warning("there is no readable record of '%s' itself; compared is %s", name, ", ".join(sorted(others)))
+            _log.warning("there is no readable record of '%s' itself; compared: %s", name, ", ".join(sorted(others)))
     return [
         stored
         for stored in records

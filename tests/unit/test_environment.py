@@ -35,7 +35,7 @@ def test_without_cuda_auto_is_the_cpu_and_cuda_is_refused_with_the_version(monke
     assert environment.resolve_device("auto") == "cpu"
     with pytest.raises(BadInput) as caught:
         environment.resolve_device("cuda:0")
-    assert torch.__version__ in str(caught.value) and "--device cpu" in str(caught.value)
+    assert torch.__version__ in str(caught.value) and "give cpu" in str(caught.value)
 
 
 def test_a_cpu_has_a_name():

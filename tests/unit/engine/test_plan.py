@@ -136,7 +136,7 @@ def test_too_few_people_names_the_largest_multiple_that_fits(bench, people, fitt
     """celebahq of linear holds 40 people."""
     forget, requests = people
     many = dataclasses.replace(SMOKE, forget=forget, requests=requests, identities=60)
-    with pytest.raises(BadInput, match=says("smoke", "60", "'celebahq'", "40", f"--identities {fitting} ")):
+    with pytest.raises(BadInput, match=says("smoke", "60", "'celebahq'", "40", f"ask for {fitting} or fewer")):
         describe(bench, [many])
     describe(bench, [dataclasses.replace(many, identities=fitting)])
 

@@ -240,7 +240,7 @@ def unfit(value: Any, kind: Any, bounds: tuple[float, float] | None = None) -> s
         wrong = [unfit(value, one, bounds) for one in kinds]
         fits = None in wrong or (value is None and NoneType in get_args(kind))
         return None if fits else f"{' or '.join(map(str, wrong))} or None"
-    return f"is of type {_named(kind)}; declare it int, float, bool, str or Literal"
+    return f"is declared {_named(kind)}; declare it int, float, bool, str or Literal"
 
 
 def _unfit_number(value: Any, kind: type, bounds: tuple[float, float] | None) -> str | None:

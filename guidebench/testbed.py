@@ -103,7 +103,7 @@ class PerceptualDistance(nn.Module, ABC):
 class FeatureSource:
     """FID features: a torch-fidelity extractor, by name, and what a table says about it."""
 
-    name: str  # as registered with torch-fidelity
+    name: str  # by which its module registers it with torch-fidelity for those who ask
     extractor: nn.Module  # uint8 (n, 3, h, w) -> tuple of (n, d) float tensors
     dim: int  # d
     description: str  # implementation, resize and layer for the footnote of a table

@@ -251,6 +251,19 @@ def load(path: str | Path, *, digest: str | None = None) -> FidInception:
     return load_strictly(FidInception(), state_dict(path, digest=digest), path)
 
 
+class Extractor(nn.Module):
+    """What a testbed's features come from; it needs nothing of torch-fidelity, which takes long to import."""
+
+    def __init__(self, network: FidInception) -> None:
+        super().__init__()
+        self.network = network
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """uint8 (n, 3, h, w) -> ((n, 2048),)."""
+        return (self.network(prepare(images)),)
+
+
 def register() -> type[nn.Module]:
     """Make `feature_extractor="inception-v3-pytorch-fid"` known to torch-fidelity; returns the extractor's class."""
     if _registered:
@@ -276,7 +289,7 @@ def register() -> type[nn.Module]:
                     f"{NAME} comes without weights; name the file pt_inception-2015-12-05-6726825d.pth "
                     "in feature_extractor_weights_path"
                 )
-            self.network = network or load(str(feature_extractor_weights_path))
+            self.extractor = Extractor(network or load(str(feature_extractor_weights_path)))
 
         @staticmethod
         def get_provided_features_list() -> tuple[str, ...]:
@@ -294,10 +307,9 @@ def register() -> type[nn.Module]:
         def get_dummy_input_for_compile() -> Tensor:
             return torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
 
-        @torch.no_grad()
         def forward(self, images: Tensor) -> tuple[Tensor]:
-            """uint8 (n, 3, h, w) -> ((n, 2048),)."""
-            return (self.network(prepare(images)),)
+            """See `Extractor`."""
+            return self.extractor(images)  # type: ignore[no-any-return]
 
     register_feature_extractor(NAME, InceptionPytorchFid)
     _registered.append(InceptionPytorchFid)
@@ -306,5 +318,5 @@ def register() -> type[nn.Module]:
 
 def feature_source(path: str | Path, *, device: torch.device | str = "cpu", digest: str | None = None) -> FeatureSource:
     """FID features for a testbed's judges, with the weights of a file on ``device``. Errors as `load`."""
-    extractor = register()(network=load(path, digest=digest)).to(device).eval()
+    extractor = Extractor(load(path, digest=digest)).to(device).eval()
     return FeatureSource(name=NAME, extractor=extractor, dim=DIM, description=DESCRIPTION)

@@ -148,7 +148,8 @@ def _choose(
         known = sorted({_NAMES[kind](stored.record) for stored in records})
         close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
         hint = f"; did you mean '{close[0]}'?" if close else ";"
-        hint += " give 6 or more digits:" if kind == "weights" and len(wanted) < 6 else ""
+        if kind == "weights" and any(name.startswith(wanted) for name in known):  # of a digest, but too few digits
+            hint = "; give 6 or more digits:"
         raise BadInput(f"no records in {directory} with {kind} '{wanted}'{hint} they hold {', '.join(known)}")
     return chosen
 

@@ -167,7 +167,7 @@ def _eg3d(arguments: dict[str, Any], rendering: dict[str, Any], rays: int, devic
         torch.manual_seed(0)
         generator = TriPlaneGenerator.from_arguments(arguments, rendering, rays)
         recognizer, perceptual = FixedCropRecognizer(IRSE50()), LPIPS()
-        extractor = inception.register()(network=inception.FidInception())
+        extractor = inception.Extractor(inception.FidInception())
     parts: list[nn.Module] = [generator, recognizer, perceptual, extractor]
     for part in parts:
         part.eval().requires_grad_(False).to(device)

@@ -88,12 +88,12 @@ def test_compare_is_a_layout_of_report_too(committed):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("compare", "guide", "guide"), ["two methods", "guide, guide", "`guidebench compare "]),
+        (("compare", "guide", "guide"), ["two different methods", "guide, guide", "`guidebench compare "]),
         (("compare", "gide"), ["method 'gide'", "'guide'"]),
         (("compare", "scramble"), ["'scramble'", "floor"]),
-        (("report", "--layout", "compare"), ["two methods", "none", "`guidebench compare "]),
+        (("report", "--layout", "compare"), ["two different methods", "none", "`guidebench compare "]),
         (("report", "--against", "mien"), ["row 'mien'", "'mine'"]),
-        (("report", "--layout", "table-9"), ["layout 'table-9'", "'table-", "`guidebench report --help`"]),
+        (("report", "--layout", "table-9"), ["layout 'table-9'", "'table-", "short, table-1"]),
         (
             ("report", "--layout", "table-4"),
             ["table-4", "celebahq-multi", "ffhq", "`guidebench reproduce table-4`"],

@@ -13,7 +13,7 @@ import logging
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,6 +66,38 @@ class Draws:
     others: Tensor  # (N_g, num_ws, w_dim): random codes that must stay as they are; N_g = 0: no such loss
     render_noise: tuple[Noise, Noise]  # of the renders: the generator in training, the source
     feature_noise: tuple[Noise, Noise]  # of the feature term, where it does not reuse the features of the renders
+
+
+class _Batch(NamedTuple):
+    """Codes of a step that pass the networks together, all or some of them."""
+
+    codes: Tensor  # (n, num_ws, w_dim) for the generator in training
+    wanted: Tensor  # the same for the source
+    near: int  # how many are the forgotten one or adjacent; the others are global
+    first: int  # how many are the forgotten one
+    render_noise: tuple[Noise, Noise]
+    feature_noise: tuple[Noise, Noise]
+
+
+def _batch(latent: Tensor, target: Tensor, draws: Draws, rows: range | None) -> _Batch:
+    """See `Guide.losses`."""
+    shift = adjacent_shift(latent, draws.towards, draws.alpha)
+    codes = torch.cat([latent, latent + shift, draws.others])
+    wanted = torch.cat([target, target + shift, draws.others])
+    near = 1 + len(draws.towards)
+    if rows is None or len(rows) == len(codes):
+        return _Batch(codes, wanted, near, 1, draws.render_noise, draws.feature_noise)
+    start, count = rows.start, len(rows)
+    near = min(max(near - start, 0), count)
+    (trained, source), (trained_features, source_features) = draws.render_noise, draws.feature_noise
+    return _Batch(
+        codes[start : start + count],
+        wanted[start : start + count],
+        near,
+        max(1 - start, 0),
+        (trained.rows(start, count), source.rows(start, count)),
+        (trained_features.rows(start, near), source_features.rows(start, near)),
+    )
 
 
 @dataclass(frozen=True)
@@ -250,25 +282,16 @@ class Guide(Unlearner):
 
         latent, target: (1, num_ws, w_dim). rows: the codes whose share is computed, in one batch; None: all of them.
         """
-        shift = adjacent_shift(latent, draws.towards, draws.alpha)
-        codes = torch.cat([latent, latent + shift, draws.others])
-        wanted_codes = torch.cat([target, target + shift, draws.others])
-        near = 1 + len(draws.towards)  # the forgotten code and the adjacent ones; the rest are global
-        first = 1  # of the adjacent codes
-        render_noise, feature_noise = draws.render_noise, draws.feature_noise
-        if rows is not None and len(rows) < len(codes):
-            start, count = rows.start, len(rows)
-            codes, wanted_codes = codes[start : start + count], wanted_codes[start : start + count]
-            near, first = min(max(near - start, 0), count), max(first - start, 0)
-            render_noise = tuple(noise.rows(start, count) for noise in render_noise)
-            feature_noise = tuple(noise.rows(start, near) for noise in feature_noise)
+        batch = _batch(latent, target, draws, rows)
+        codes, near, first = batch.codes, batch.near, batch.first
         camera = draws.camera.expand(len(codes), -1) if draws.camera is not None else None
 
-        features = generator.synthesize(codes, noise=render_noise[0])
-        images = generator.decode(features, codes, camera, noise=render_noise[0])
+        trained, source = batch.render_noise
+        features = generator.synthesize(codes, noise=trained)
+        images = generator.decode(features, codes, camera, noise=trained)
         with torch.no_grad():
-            wanted_features = context.source.synthesize(wanted_codes, noise=render_noise[1])
-            wanted = context.source.decode(wanted_features, wanted_codes, camera, noise=render_noise[1])
+            wanted_features = context.source.synthesize(batch.wanted, noise=source)
+            wanted = context.source.decode(wanted_features, batch.wanted, camera, noise=source)
         perceptual = losses.perceptual(context.perceptual, images, wanted)
         preservation = self.global_weight * self._reduced(perceptual[near:], len(draws.others))
         if near == 0:
@@ -276,9 +299,10 @@ class Guide(Unlearner):
 
         if self.noise == "random" and not generator.features_are_deterministic:
             # The authors take the features for this term from calls of their own, with noise of their own.
-            features = generator.synthesize(codes[:near], noise=feature_noise[0])
+            trained, source = batch.feature_noise
+            features = generator.synthesize(codes[:near], noise=trained)
             with torch.no_grad():
-                wanted_features = context.source.synthesize(wanted_codes[:near], noise=feature_noise[1])
+                wanted_features = context.source.synthesize(batch.wanted[:near], noise=source)
         mse = losses.feature_distance(features[:near], wanted_features[:near])
         identity = losses.identity(context.recognizer, images[:near], wanted[:near])
         local = self.local_mse * mse + self.local_perceptual * perceptual[:near] + self.local_identity * identity

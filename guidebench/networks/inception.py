@@ -309,7 +309,7 @@ def register() -> type[nn.Module]:
 
         def forward(self, images: Tensor) -> tuple[Tensor]:
             """See `Extractor`."""
-            return self.extractor(images)  # type: ignore[no-any-return]
+            return self.extractor(images)
 
     register_feature_extractor(NAME, InceptionPytorchFid)
     _registered.append(InceptionPytorchFid)

@@ -244,7 +244,7 @@ def test_views_in_batches_are_the_views_at_once(tiny, noise):
     cameras = generator.rig.look_at(torch.linspace(-0.2, 0.2, 5), -0.2)
 
     def drawn(batch: int | None) -> Tensor:
-        source = Noise.constant() if noise == "constant" else Noise.random(seeds.stream("views"))
+        source = Noise.constant() if noise == "constant" else Noise.random(seeds.derive("views"))
         return render_views(generator, code, cameras, source, batch=batch)
 
     with torch.no_grad():

@@ -46,8 +46,9 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(n, channels, h, w) -> the same shape."""
-        squeezed = maps.mean(dim=(2, 3), keepdim=True)
-        return maps * torch.sigmoid(self.fc2(functional.relu(self.fc1(squeezed))))
+        squeeze, excite = self.fc1.weight.flatten(1), self.fc2.weight.flatten(1)
+        gates = functional.linear(functional.relu(functional.linear(maps.mean(dim=(2, 3)), squeeze)), excite)
+        return maps * torch.sigmoid(gates)[:, :, None, None]
 
 
 class EveryPixel(nn.Module):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -89,13 +90,20 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
         ctx.kernels = kernels
-        return _convolve(maps, kernels, bias, TILE, PIXELS)
+        return _convolve(maps, kernels, bias, *_transforms(maps.dtype, False))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         kernels = ctx.kernels.transpose(1, 2)
-        return _convolve(gradient, kernels, None, TILE[TURNED], PIXELS[TURNED]), None, None
+        return _convolve(gradient, kernels, None, *_transforms(gradient.dtype, True)), None, None
+
+
+@cache
+def _transforms(dtype: torch.dtype, turned: bool) -> tuple[Tensor, Tensor]:
+    """Of tiles (36, 36) and back to pixels (16, 36); turned: for kernels that are turned by 180°."""
+    order = TURNED if turned else slice(None)
+    return TILE[order].to(dtype), PIXELS[order].to(dtype).T.contiguous()
 
 
 def _convolve(maps: Tensor, kernels: Tensor, bias: Tensor | None, tile: Tensor, pixels: Tensor) -> Tensor:
@@ -104,7 +112,6 @@ def _convolve(maps: Tensor, kernels: Tensor, bias: Tensor | None, tile: Tensor, 
     down, across = -(-height // 4), -(-width // 4)
     padding = (0, 0, 1, 1 + 4 * across - width, 1, 1 + 4 * down - height)
     tiles = functional.pad(maps.permute(0, 2, 3, 1), padding).unfold(1, 6, 4).unfold(2, 6, 4)
-    tile, pixels = tile.to(maps.dtype), pixels.T.to(maps.dtype)
     shape = (count, outputs, 4 * down, 4 * across)
     found = torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
     squares = found.permute(0, 2, 3, 1).view(count, down, 4, across, 4, outputs)
@@ -112,8 +119,9 @@ def _convolve(maps: Tensor, kernels: Tensor, bias: Tensor | None, tile: Tensor, 
     for first in range(0, count, many):
         for top in range(0, down, rows):
             part = tiles[first : first + many, top : top + rows]
-            values = (tile @ part.permute(4, 5, 0, 1, 2, 3).reshape(36, -1)).view(36, -1, inputs)
-            sums = (pixels @ (values @ kernels).view(36, -1)).view(4, 4, *part.shape[:3], outputs)
+            values = torch.mm(tile, part.permute(4, 5, 0, 1, 2, 3).reshape(36, -1)).view(36, -1, inputs)
+            products = torch.bmm(values, kernels).view(36, -1)
+            sums = torch.mm(pixels, products).view(4, 4, *part.shape[:3], outputs)
             square = squares[first : first + many, top : top + rows]
             sums = sums.permute(2, 3, 0, 4, 1, 5)
             if bias is None:

@@ -25,9 +25,10 @@ import click
 )
 @click.option("--profile", is_flag=True, help="Show where our time goes instead.")
 def bench(testbed: str, work: str, device: str, threads: int | None, repeats: int, out: Path, profile: bool) -> None:
-    """Time GUIDE's step and FID's samples against the released order of operations.
+    """Time our steps and samples against a plain loop.
 
-    Both ways run in turn on the same networks; what counts is their ratio. Seconds on a busy machine mean little.
+    GUIDE's step and FID's samples, our way and in the released order of operations, in turn and on the same networks.
+    What counts is the ratio: seconds on a busy machine mean little.
     """
     from guidebench import files
     from guidebench.environment import resolve_device

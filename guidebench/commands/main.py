@@ -46,7 +46,7 @@ SECTIONS = {
         "list": ("show:list_command", "List methods, protocols, suites, testbeds and metrics."),
         "show": ("show:show", "Show all of a protocol, suite, method, testbed or metric."),
         "doctor": ("doctor:doctor", "Check that this machine can run a testbed."),
-        "bench": ("bench:bench", "Time this machine: our steps and samples against a plain loop."),
+        "bench": ("bench:bench", "Time our steps and samples against a plain loop."),
     },
     "Prepare weights and photos": {
         "assets": ("assets:assets_group", "Get the pretrained files that some testbeds need."),

@@ -118,12 +118,11 @@ class MappingNetwork(nn.Module):
 
         psi < 1 moves the first ``cutoff`` rows (None: all) towards the average: w̄ + psi (w - w̄), the truncation trick.
         """
-        dtype = self.w_avg.dtype
-        x = normalize_second_moment(z.to(dtype))
+        x = normalize_second_moment(z.to(self.w_avg.dtype))
         if self.c_dim:
             if condition is None:
                 raise ValueError(f"this mapping network needs a condition of {self.c_dim} numbers")
-            x = torch.cat([x, normalize_second_moment(self.embed(condition.to(dtype)))], dim=1)
+            x = torch.cat([x, normalize_second_moment(self.embed(condition.to(self.w_avg.dtype)))], dim=1)
         for index in range(self.num_layers):
             x = getattr(self, f"fc{index}")(x)
         ws = x[:, None].repeat(1, self.num_ws, 1)

@@ -42,7 +42,7 @@ def test_options_become_paths_and_unknown_ones_are_refused(tmp_path):
     assert options_of("linear", {"photos": "p"}).photos == Path("p")
 
 
-@pytest.mark.parametrize("given", [None, 3, [3], object(), b"guide", [None]], ids=str)
+@pytest.mark.parametrize("given", [None, 3, [3], object(), b"guide", [None]], ids=lambda given: type(given).__name__)
 def test_what_is_no_method_is_refused(given, says):
     with pytest.raises(BadInput, match=says("is not a method")):
         choose_methods(given, {}, "linear")

@@ -94,6 +94,8 @@ def _record(protocol: Protocol, method: str, person: str, seed: int) -> Record:
             manifest=_digest(protocol.name, "photos"),
             requests=((person,),),
             seed=seed,
+            precision="strict",
+            numerics=1,
         ),
         instrument=Instrument(
             testbed="mini",

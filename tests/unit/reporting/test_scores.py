@@ -49,7 +49,7 @@ def test_failed_trial_is_one_row_without_a_metric(runs):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", ["truncated"]),
+        ("{", ["cut off"]),
         ('{"schema": 99}', ["schema 99"]),
         (("0.02", "NaN"), []),
         (('"value": 0.02', '"value": "low"'), ["value"]),

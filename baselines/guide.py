@@ -303,7 +303,9 @@ class Guide(Unlearner):
             features = generator.synthesize(codes[:near], noise=trained)
             with torch.no_grad():
                 wanted_features = context.source.synthesize(batch.wanted[:near], noise=source)
-        mse = losses.feature_distance(features[:near], wanted_features[:near])
+        elif near < len(codes):  # a slice of all would cost a copy
+            features, wanted_features = features[:near], wanted_features[:near]
+        mse = losses.feature_distance(features, wanted_features)
         identity = losses.identity(context.recognizer, images[:near], wanted[:near])
         local = self.local_mse * mse + self.local_perceptual * perceptual[:near] + self.local_identity * identity
         adjacency = (

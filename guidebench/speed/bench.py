@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from guidebench import environment, precision
-from guidebench.allocator import pages_kept
 from guidebench.speed.measure import Comparison, Peak, compare, device_peak, profile
 from guidebench.speed.workloads import WORKLOADS, Workload
 from guidebench.text import markdown_table
@@ -90,14 +89,13 @@ def profiled(testbed: str, device: str, work: str, *, threads: int) -> str:
 
 @contextlib.contextmanager
 def _settings(threads: int) -> Iterator[None]:
-    """Threads, precision and memory as in a run, for both ways; the caller's are put back."""
+    """Threads and precision as in a run; the caller's are put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with precision.restored():
             precision.use("strict")
-            with pages_kept():
-                yield
+            yield
     finally:
         torch.set_num_threads(before)
 

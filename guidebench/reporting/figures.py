@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ _MARGIN, _GAP, _CARD_GAP = 24, 6, 28
 _TITLE, _CAPTION, _HEADING = 17, 13, 21  # font sizes
 _INK, _GREY, _RULE, _FRAME = (32, 36, 44), (110, 116, 126), (222, 225, 230), (205, 209, 216)
 _MISSING = (240, 242, 245)
+_COMPRESSION = 2  # of PNG: half the time of the usual 6, a tenth more bytes
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".pdf")
 
 
@@ -83,7 +85,7 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
         raise ValueError("a sheet needs at least one row with a cell")
     side = _side(cell.image for row in drawable for cell in row.cells)
     cards = [_Card(row, _lines(row.cells), side) for row in drawable]
-    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP + 2 * _CARD_GAP)).save(path)
+    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP + 2 * _CARD_GAP)).save(path, compress_level=_COMPRESSION)
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
@@ -127,7 +129,7 @@ def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = ""
             draw.text((_MARGIN, top_of_line + side // 2), kind, fill=_INK, font=_font(_TITLE), anchor="lm")
             for place, image in enumerate(pictures[start : start + columns]):
                 _paste(canvas, image, (_MARGIN + names_width + place * (side + _GAP), top_of_line), side)
-    canvas.save(path)
+    canvas.save(path, compress_level=_COMPRESSION)
 
 
 def _check_ending(path: str | Path) -> None:
@@ -135,6 +137,7 @@ def _check_ending(path: str | Path) -> None:
         raise BadInput(f"{path} is not a picture file; use one of these endings: {', '.join(_ENDINGS)}")
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 

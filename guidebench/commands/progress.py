@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Progress(Watcher):
         self._running: dict[Case, tuple[float, int, dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {}
         self._started = self._last = time.monotonic()
+        importlib.import_module("guidebench.reporting.report")  # takes long: now, while workers load, not at the end
 
     def hear(self, event: Event) -> None:
         """Takes note of an event and shows it."""

@@ -14,7 +14,7 @@ import click
     type=click.Choice(["mini", "eg3d-small", "eg3d-ffhq"]),
     default="mini",
     show_default=True,
-    help="Networks: mini's, or EG3D's in a small size or the paper's, with random weights.",
+    help="Networks: mini's, or EG3D's in a small size or the paper's (over 24 GiB), with random weights.",
 )
 @click.option("--work", type=click.Choice(["step", "sample", "both"]), default="both", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, …")

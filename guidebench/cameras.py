@@ -39,7 +39,8 @@ class CameraRig:
         >>> [[round(x, 2) for x in row] for row in labels[:, [3, 7, 11]].tolist()]
         [[0.0, 0.34, 2.68], [0.92, 0.34, 2.52]]
         """
-        angles = (torch.atleast_1d(torch.as_tensor(angle, dtype=torch.float32)) for angle in (yaw, pitch))
+        device = next((angle.device for angle in (yaw, pitch) if isinstance(angle, Tensor)), None)
+        angles = (torch.atleast_1d(torch.as_tensor(a, dtype=torch.float32, device=device)) for a in (yaw, pitch))
         azimuth, offset = torch.broadcast_tensors(*angles)
         v = (math.pi / 2 + offset).clamp(1e-5, math.pi - 1e-5)
         polar = torch.arccos(1 - 2 * v / math.pi)

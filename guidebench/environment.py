@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -31,6 +32,11 @@ def resolve_device(name: str) -> str:
     if name != "cuda" and int(name[5:]) >= count:
         raise BadInput(f"device {name}: there are {count} CUDA devices, counted from 0; give cuda:{count - 1} or less")
     return name
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_in_words(device: str) -> str:

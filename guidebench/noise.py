@@ -24,7 +24,9 @@ class Noise:
     """
 
     def __init__(self, keys: Sequence[int] | None) -> None:
-        """keys: see `random`; None: constant."""
+        """keys: see `random`; None: constant. Raises ValueError if there are none."""
+        if keys is not None and not keys:
+            raise ValueError("random noise needs a key, or one for each row of a batch")
         self._keys = None if keys is None else tuple(keys)
         self._place = 0  # of the next word in every key's stream
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -31,11 +30,11 @@ def bench(testbed: str, work: str, device: str, threads: int | None, repeats: in
     What counts is the ratio: seconds on a busy machine mean little.
     """
     from guidebench import files
-    from guidebench.environment import resolve_device
+    from guidebench.environment import cores, resolve_device
     from guidebench.speed import bench as speed
 
     works = ["step", "sample"] if work == "both" else [work]
-    place, count = resolve_device(device), threads or _cores()
+    place, count = resolve_device(device), threads or cores()
     if profile:
         for name in works:
             click.echo(speed.profiled(testbed, place, name, threads=count))
@@ -44,7 +43,3 @@ def bench(testbed: str, work: str, device: str, threads: int | None, repeats: in
     files.write_json(found.to_data(), out)
     click.echo(found.table())
     click.echo(f"wrote {out}", err=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidebench import chosen, registry
+from guidebench import chosen, environment, registry
 from guidebench import protocol as protocols
 from guidebench.chosen import Entrant
 from guidebench.errors import BadInput, unknown_name
@@ -61,7 +61,7 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
     workers, photos, metrics = given.get("workers"), given.get("photos"), given.get("metrics", ())
     if workers is not None and whole("workers", workers) < 0:
         raise BadInput(f"workers = {workers}: give 0 (this process) or more")
-    cores = os.cpu_count() or 1
+    cores = environment.cores()
     if workers is not None and workers > MOST_WORKERS_A_CORE * cores:
         raise BadInput(
             f"workers = {workers} would fill the memory of this machine, whose {cores} cores run {cores} of them at a "

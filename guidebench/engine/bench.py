@@ -171,6 +171,7 @@ class Bench:
     def _make_look(self, protocol: Protocol, generator: Generator, code: Tensor, place: int, side: str) -> Look:
         cameras, shown = protocol_cameras(protocol, self.players.generator), picture_views(protocol)
         noise = evaluation_noise(protocol, side, "views", [place])
+        code = code.clone()  # somebody else's generator may write to it
         images = to_uint8(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
         return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
 
@@ -183,7 +184,7 @@ class Bench:
         view = frontal_camera(protocol, self.players.generator)
         codes, renders = cast.neighbours.flatten(0, 1), []
         for start in range(0, len(codes), self.testbed.batch):
-            some = codes[start : start + self.testbed.batch]
+            some = codes[start : start + self.testbed.batch].clone()
             noise = evaluation_noise(protocol, "after", "neighbours", range(start, start + len(some)))
             cameras = None if view is None else view.expand(len(some), -1)
             renders.append(generator.render(some, cameras, noise=noise))

@@ -92,11 +92,13 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
 
     Loads the testbed, because a trial's key covers its weights and photographs. Raises BadInput where `measure` would.
     """
+    from guidebench import precision
     from guidebench.engine.plan import check_entrants, trials_of
     from guidebench.engine.workers import default_workers
     from guidebench.environment import resolve_device
 
     device = resolve_device(options.device)
+    precision.check(options.precision, device)
     kind = registry.testbed_class(options.testbed)
     testbed = kind(device=device, conventions=common_conventions(asked))
     check_entrants(asked, entrants)

@@ -41,7 +41,7 @@ def call_method(
     originals: what the context holds copies of. Raises MethodError if the method raises, or would end the process.
     Global random generators are seeded, process-wide torch settings put back, and what it prints goes to stderr.
     """
-    shown = ForgetRequest(_copied(request.forget), _copied(request.retain))
+    shown = ForgetRequest(copied(request.forget), copied(request.retain))
     structures = {name: _structure(player) for name, player in _players(context).items()}
     with (
         exit_refused(),
@@ -56,7 +56,8 @@ def call_method(
         return result, changed(context, originals, structures) + ([] if same_request(shown, request) else ["request"])
 
 
-def _copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
+def copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
+    """The same people, with tensors of their own."""
     return tuple(
         ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
         for item in items
@@ -235,7 +236,8 @@ def check_generator(result: object, source: Generator, item: ForgetItem, cameras
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise MethodError(f"the returned generator's {name} is not finite; lower the learning rate (--set lr=…)")
     with torch.no_grad(), blame_the_method("the returned generator cannot render"):
-        image = result.render(item.latent[None], None if cameras is None else cameras[:1], noise=Noise.constant())
+        code, view = item.latent.clone()[None], None if cameras is None else cameras[:1]
+        image = result.render(code, view, noise=Noise.constant())
     if not isinstance(image, Tensor):
         raise MethodError(f"the returned generator renders {type(image).__name__}, not a tensor")
     resolution = source.resolution

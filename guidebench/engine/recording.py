@@ -12,7 +12,7 @@ import numpy as np
 
 from guidebench import environment, images, registry
 from guidebench.engine.bench import Bench
-from guidebench.engine.isolation import blame_the_method
+from guidebench.engine.isolation import blame_the_method, frozen
 from guidebench.engine.trial import Trial
 from guidebench.errors import MethodError
 from guidebench.evidence import Subject
@@ -134,7 +134,7 @@ def _keep_generator(bench: Bench, method: Unlearner, trial: Trial, folder: Path)
     folder.mkdir()
     try:
         with blame_the_method("the method's save() fails"):
-            method.save(trial.generator, bench.players.generator, folder)
+            method.save(trial.generator, frozen(bench.players.generator), folder)
     except MethodError as error:
         shutil.rmtree(folder)
         return str(error)

@@ -9,6 +9,7 @@ everything is rendered and judged again after each.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,14 @@ from torch import Tensor
 
 from guidebench.engine.bench import Bench, Renders, Scene
 from guidebench.engine.cast import Cast
-from guidebench.engine.isolation import blame_the_method, call_method, changed_parameters, check_generator, frozen
+from guidebench.engine.isolation import (
+    blame_the_method,
+    call_method,
+    changed_parameters,
+    check_generator,
+    copied,
+    frozen,
+)
 from guidebench.engine.peak_memory import Peak, peak_memory
 from guidebench.errors import MethodError
 from guidebench.evidence import Evidence, Samples, Seen, SeenFaces, Sight
@@ -127,7 +135,12 @@ def unlearn(
     context = make_context(bench, protocol, request, seed, progress)
     started = time.perf_counter()
     with peak_memory(bench.testbed.device) as memory:
-        result, changed = call_method(method, current, request, context, bench.players)
+        try:
+            result, changed = call_method(method, current, request, context, bench.players)
+        except MethodError:
+            with contextlib.suppress(MethodError):  # the first error counts
+                progress.read()
+            raise
         progress.read()
     elapsed = time.perf_counter() - started
     if changed:
@@ -171,7 +184,13 @@ class Progress:
 
 def _kept(value: float | Tensor) -> float | Tensor:
     """A scalar as it is now: a tensor without its graph, and a copy, since a method may go on writing to it."""
-    return value.detach().clone() if isinstance(value, Tensor) else float(value)
+    if not isinstance(value, Tensor):
+        return float(value)
+    if value.numel() != 1:
+        raise MethodError(
+            f"progress() was given a tensor of shape {tuple(value.shape)}; give one number, its mean, say"
+        )
+    return value.detach().clone().reshape(())
 
 
 def make_context(
@@ -231,8 +250,9 @@ def _sight(scene: Scene, stages: Sequence[Stage], judge: str) -> Sight:
 
 def target_pictures(bench: Bench, protocol: Protocol, method: Unlearner, cast: Cast) -> dict[str, Tensor]:
     """By identity, the original generator's frontal render of the code that the method moves the person to, if any."""
-    items = [item for request in cast.requests for item in request.forget]
-    codes = {item.identity: method.target(item, bench.players.generator) for item in items}
+    items = copied([item for request in cast.requests for item in request.forget])
+    source = frozen(bench.players.generator)
+    codes = {item.identity: method.target(item, source) for item in items}
     found = {identity: code for identity, code in codes.items() if code is not None}
     with torch.no_grad():
         return dict(zip(found, bench.frontal(protocol, list(found.values())), strict=True))

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidebench import errors
+from guidebench import environment, errors
 from guidebench.allocator import pages_kept
 from guidebench.engine.plan import Case, Description, describe
 from guidebench.engine.spawning import ignore_interrupts, spawn
@@ -455,5 +455,4 @@ def default_workers(device: str, *, heavy: bool = False) -> int:
     """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one per core, at most 8."""
     if device != "cpu" or heavy:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
+    return min(environment.cores(), 8)

@@ -66,7 +66,9 @@ class LPIPS(PerceptualDistance):
             )
         terms = []
         for level, (of_a, of_b) in enumerate(zip(self.maps(a), self.maps(b), strict=True)):
-            terms.append(_Stage.apply(of_a, of_b, self.get_parameter(f"lin{level}")))
+            weights = self.get_parameter(f"lin{level}")
+            with torch.autocast(weights.device.type, enabled=False):
+                terms.append(_Stage.apply(of_a.to(weights.dtype), of_b.to(weights.dtype), weights))
         return torch.stack(terms, dim=1)
 
     def maps(self, images: Tensor) -> list[Tensor]:

@@ -146,6 +146,8 @@ def pays(maps: Tensor, weight: Tensor, *, kept: bool) -> bool:
         and min(weight.shape[:2]) >= FEWEST_CHANNELS
         and count * -(-height // 4) * -(-width // 4) >= (FEWEST_TILES if kept else FEWEST_TILES_ONCE)
         and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_inference_mode_enabled()
     )
 
 
@@ -153,7 +155,8 @@ class Convolution(nn.Conv2d):
     """A 3x3 convolution of stride 1 that keeps the size of the map, by Winograd's algorithm where that pays.
 
     For networks that stay as they were loaded: the transformed kernels, four times as large as the kernels, are worked
-    out when first needed and kept until autograd would notice that the weights have changed. They are not copied.
+    out when first needed and kept until autograd would notice that the weights have changed; it does not notice what
+    is written to ``weight.data``. They are not copied.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
@@ -162,7 +165,8 @@ class Convolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(n, inputs, h, w) -> (n, outputs, h, w)."""
-        if not pays(maps, self.weight, kept=True):
+        trains = self.bias is not None and self.bias.requires_grad
+        if trains or not pays(maps, self.weight, kept=True):
             return super().forward(maps)
         if self._kept is None or not self._kept.fits(self.weight):
             self._kept = _Kept(self.weight)

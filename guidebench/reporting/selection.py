@@ -191,8 +191,8 @@ def check_unmixed(records: Sequence[StoredRecord]) -> None:
     plain = [stored.record for stored in records]
     _one(plain, "testbeds", lambda record: record.spec.testbed, _choice("--testbed"))
     _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice("--conventions"))
-    _one(plain, "precisions", lambda record: record.spec.precision, _apart)
     _one(plain, "versions of the numerics", lambda record: str(record.spec.numerics), _apart)
+    _one(plain, "precisions", lambda record: record.spec.precision, _apart)
     for name in sorted({name for record in plain for name in record.spec.weights}):
         _one_set_of_weights(name, [record for record in plain if name in record.spec.weights])
     _one([record for record in plain if record.instrument.features], "FID features", _features, _apart)

@@ -23,6 +23,7 @@ from guidebench.baselines.guide import Draws, Guide
 from guidebench.images import to_arrays
 from guidebench.networks.irse import IRSE50, FixedCropRecognizer, ResidualUnit, fixed_crop
 from guidebench.networks.lpips import LPIPS, TAPS
+from guidebench.networks.winograd import Convolution
 from guidebench.noise import Noise
 from guidebench.testbed import PerceptualDistance, Recognizer
 
@@ -140,7 +141,10 @@ class PlainIRSE(nn.Module):
 
 
 def _usual_layout(module: Network) -> Network:
-    """Weights as torch's files hold them, channels before rows and columns."""
+    """Convolutions as torch does them, on weights as torch's files hold them: channels before rows and columns."""
+    for part in module.modules():
+        if isinstance(part, Convolution):
+            part.__class__ = nn.Conv2d  # type: ignore[assignment]  # the same parameters, without our ways
     return module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's hints lack it
 
 

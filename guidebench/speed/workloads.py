@@ -15,6 +15,7 @@ from torch import nn
 
 from guidebench import seeds
 from guidebench.baselines.guide import Guide
+from guidebench.errors import BadInput
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.noise import Noise
 from guidebench.speed.measure import Work
@@ -97,7 +98,8 @@ class Workload:
 
         def ours() -> None:
             optimizers[0].zero_grad()
-            method.backward(by_us, latent, target, context, next(number), method.codes)
+            if method.backward(by_us, latent, target, context, next(number), method.codes) is None:
+                raise BadInput(f"the memory of {device} does not hold a step; choose smaller networks (--testbed)")
             optimizers[0].step()
 
         def plain() -> None:

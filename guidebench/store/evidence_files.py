@@ -114,6 +114,8 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
         raise UnreadableEvidence(f"{path.name} does not exist") from None
     except KeyError as error:
         raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
+    except OSError as error:
+        raise UnreadableEvidence(f"{path.name} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # whatever a damaged file may lead to
         words = " ".join(str(error).split()) or type(error).__name__
         words = "it holds pickled objects" if "allow_pickle" in words else words

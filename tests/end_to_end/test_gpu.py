@@ -1,4 +1,4 @@
-"""The same trial on a GPU and on a CPU: draws are made on the CPU, so the numbers agree.
+"""The same trial on a GPU and on a CPU: draws are the same on both, so the numbers agree.
 
 The paper's networks at full size: test_eg3d_real_size.py.
 """

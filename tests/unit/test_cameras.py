@@ -56,6 +56,13 @@ def test_intrinsics_carry_focal_length_and_principal_point():
     assert rig.look_at(0.0, 0.0)[0, 16:].tolist() == pytest.approx([3.75, 0, 0.5, 0, 3.75, 0.45, 0, 0, 1])
 
 
+@pytest.mark.parametrize("yaw, pitch", [(torch.zeros(3, device="meta"), -0.2), (0.1, torch.zeros(3, device="meta"))])
+def test_labels_are_made_where_the_angles_are(yaw, pitch):
+    """The other angle is a number; the meta device stands for a GPU."""
+    labels = CameraRig(2.7, (0.0, 0.0, 0.2), 4.2647).look_at(yaw, pitch)
+    assert labels.device.type == "meta" and labels.shape == (3, LABEL_WIDTH)
+
+
 def test_views_are_symmetric_and_one_view_is_frontal():
     assert torch.allclose(torch.rad2deg(view_yaws(11, math.radians(15))), torch.arange(-15.0, 15.1, 3.0), atol=1e-4)
     assert view_yaws(1, 0.3).tolist() == [0.0]

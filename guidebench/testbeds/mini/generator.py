@@ -15,7 +15,7 @@ z -> mapping -> w+ codes -> modulated backbone -> tri-planes and a background fe
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -226,13 +226,16 @@ class PointDecoder(nn.Module):
         return _at_points(self.distance, sampled)[..., 0]
 
     def distance_table(self, table: Tensor) -> Tensor:
-        """A table for `distances_in`: the first layer of the distance is applied to it."""
-        first = cast(nn.Linear, self.distance[0])
+        """A table for `distances_in`: the first layer of the distance is applied to it, if it is still a linear one."""
+        first = self.distance[0]
+        if not _is_plain_linear(first):
+            return table
         return functional.linear(table, first.weight, first.bias / 3)  # a look-up adds three planes
 
     def distances_in(self, distance_table: Tensor, places: triplanes.Places) -> Tensor:
         """(p,); what `distances` gives of samples at these places."""
-        return self.distance[1:](triplanes.look_up(distance_table, places))[:, 0]
+        sampled = triplanes.look_up(distance_table, places)
+        return (self.distance[1:] if _is_plain_linear(self.distance[0]) else self.distance)(sampled)[:, 0]
 
     def colours(self, sampled: Tensor) -> Tensor:
         """(..., plane_channels) to features (..., features) in (-0.001, 1.001)."""
@@ -241,6 +244,11 @@ class PointDecoder(nn.Module):
     def background(self, features: Tensor) -> Tensor:
         """The background feature (n, features) within the feature tensor."""
         return features[:, 3 * self.plane_channels :].mean(dim=(2, 3))
+
+
+def _is_plain_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a layer does no more than its weights say: a method may have put another in its place, or hooked it."""
+    return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -362,9 +370,7 @@ class MiniGenerator(Generator):
         if background.device.type != "cpu":
             return torch.lerp(background, self.decoder.colours(sampled), opacity)
         rows = (opacity.flatten() > torch.finfo(opacity.dtype).eps / 4).nonzero()[:, 0]
-        behind, sampled, opacity = (
-            part.flatten(0, 1).index_select(0, rows) for part in (background, sampled, opacity)
-        )
+        behind, sampled, opacity = (part.flatten(0, 1).index_select(0, rows) for part in (background, sampled, opacity))
         blended = torch.lerp(behind, self.decoder.colours(sampled), opacity)
         return background.flatten(0, 1).index_copy(0, rows, blended).view_as(background)
 

@@ -13,7 +13,7 @@ from guidebench.engine.trial import run_trial
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics import score_all
 from guidebench.noise import Noise
-from guidebench.testbeds.linear import LinearTestbed
+from guidebench.testbeds.linear import LinearGenerator, LinearTestbed
 from guidebench.unlearner import Context, Unlearner
 
 IMAGE_METRICS = ("fid_pre", "delta_fid_real", "kid_pre", "precision", "recall")
@@ -204,6 +204,49 @@ def test_tensors_are_read_now_and_then_and_as_they_were(monkeypatch):
     progress.read()
     assert rows == [{"request": 2, "step": step, "loss": 2.0 * step, "lr": 0.5} for step in range(1, 6)]
     assert heard == [1, 2, 3, 4, 5]
+
+
+def test_a_scalar_of_several_numbers_is_refused_at_once():
+    with pytest.raises(MethodError, match=r"\(2,\).*one number"):
+        trial.Progress(1, [], lambda step, scalars: None, every=10)(1, loss=torch.zeros(2))
+
+
+class Greedy(LinearGenerator):
+    """Writes to the codes that it is given."""
+
+    def synthesize(self, ws, *, noise):
+        ws += 0.5
+        return super().synthesize(ws, noise=noise)
+
+
+@dataclasses.dataclass(frozen=True)
+class Meddles(Unlearner):
+    """Returns a generator that writes to codes; its target writes to what it is shown."""
+
+    name = "meddles"
+
+    def unlearn(self, generator, request, context):
+        greedy = Greedy().eval().requires_grad_(False)
+        greedy.load_state_dict(generator.state_dict())
+        return greedy
+
+    def target(self, item, source):
+        with torch.no_grad():
+            item.latent.mul_(2)
+            for parameter in source.parameters():
+                parameter.mul_(2)
+        return item.latent
+
+
+def test_nothing_that_is_remembered_can_be_written_to_by_a_method(bench):
+    """Neither the people's codes, by a generator that it returned, nor the original, by its target()."""
+    scene = bench.scene(SMOKE, 0)
+    codes, around = scene.cast.latents.clone(), scene.cast.neighbours.clone()
+    weights = {name: value.clone() for name, value in bench.players.generator.state_dict().items()}
+    run_trial(bench, SMOKE, Meddles(), 0, 0, lambda step, scalars: None)
+    assert bench.scene(SMOKE, 0) is scene
+    assert torch.equal(scene.cast.latents, codes) and torch.equal(scene.cast.neighbours, around)
+    assert all(torch.equal(value, weights[name]) for name, value in bench.players.generator.state_dict().items())
 
 
 def test_a_loss_that_is_not_finite_is_seen_at_the_next_look():

@@ -24,9 +24,7 @@ class Noise:
     """
 
     def __init__(self, keys: Sequence[int] | None) -> None:
-        """keys: see `random`; None: constant. Raises ValueError if there are none."""
-        if keys is not None and not keys:
-            raise ValueError("random noise needs a key, or one for each row of a batch")
+        """keys: see `random`; None: constant."""
         self._keys = None if keys is None else tuple(keys)
         self._place = 0  # of the next word in every key's stream
 
@@ -38,6 +36,8 @@ class Noise:
     @classmethod
     def random(cls, *keys: int) -> Noise:
         """Fresh draws. keys: one for the whole batch, or one for each of its rows; see `guidebench.seeds.derive`."""
+        if not keys:
+            raise ValueError("random noise needs a key, or one for each row of a batch")
         return cls(keys)
 
     @property

@@ -57,6 +57,12 @@ SECTIONS = {
 _PLACES = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}
 
 
+def _drop_output() -> None:
+    """What is still to be written would fail again as Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextlib.contextmanager
 def _one_clear_line() -> Iterator[None]:
     """Errors meant for the user end the command with one line and an exit code, not with a traceback."""
@@ -74,6 +80,8 @@ def _one_clear_line() -> Iterator[None]:
         full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         where = "the output cannot be written: " if full else f"{error.filename}: " if error.filename else ""
         click.echo(f"guidebench: {where}{error.strerror or error}", err=True)
+        if full:
+            _drop_output()
         sys.exit(EXIT_BAD_INPUT)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise

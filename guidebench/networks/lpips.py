@@ -6,6 +6,7 @@ arXiv 1409.1556, configuration D. Inputs are not resized and not clamped, as GUI
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -67,7 +68,7 @@ class LPIPS(PerceptualDistance):
         terms = []
         for level, (of_a, of_b) in enumerate(zip(self.maps(a), self.maps(b), strict=True)):
             weights = self.get_parameter(f"lin{level}")
-            with torch.autocast(weights.device.type, enabled=False):
+            with _full_precision(weights.device.type):
                 terms.append(_Stage.apply(of_a.to(weights.dtype), of_b.to(weights.dtype), weights))
         return torch.stack(terms, dim=1)
 
@@ -127,6 +128,12 @@ def _vgg16_features() -> nn.Sequential:
         if count in ends:
             layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)
+
+
+def _full_precision(device: str) -> contextlib.AbstractContextManager[object]:
+    """No autocast, where there is such a thing."""
+    available = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if available else contextlib.nullcontext()
 
 
 class _Stage(torch.autograd.Function):

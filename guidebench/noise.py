@@ -51,6 +51,16 @@ class Noise:
             raise ValueError("constant noise has no draws; use the noise stored with the weights")
         return self._drawn(splitmix.normals, self._keys, shape, device)
 
+    def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
+        """What as many calls of `normal` would give, made together; each shape has entries for each row of a batch."""
+        if self._keys is None or any(shape[0] % len(self._keys) for shape in shapes):
+            return [self.normal(shape, device) for shape in shapes]
+        rows = len(self._keys)
+        each = [math.prod(shape) // rows for shape in shapes]
+        whole = [-(-count // 2) * 2 for count in each]  # a word gives two numbers
+        parts = self.normal((rows, sum(whole)), device).split(whole, dim=1)
+        return [part[:, :count].reshape(tuple(shape)) for part, count, shape in zip(parts, each, shapes, strict=True)]
+
     def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Uniform float32 in [0, 1) of ``shape``; 0.5 everywhere under constant noise."""
         if self._keys is None:

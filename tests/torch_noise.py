@@ -20,5 +20,8 @@ class TorchNoise(Noise):
     def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         return torch.randn(tuple(shape), generator=self._rng).to(device)
 
+    def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
+        return [self.normal(shape, device) for shape in shapes]
+
     def uniform(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         return torch.rand(tuple(shape), generator=self._rng).to(device)

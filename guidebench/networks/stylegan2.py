@@ -13,7 +13,7 @@ sample, cheaper for a batch). There are no custom operators; the leaky ReLU's ga
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -355,16 +355,15 @@ class SynthesisNetwork(nn.Module):
         return image
 
 
-def noise_maps(layers: Iterable[SynthesisLayer], count: int, noise: Noise | None) -> list[Tensor | None]:
+def noise_maps(layers: Sequence[SynthesisLayer], count: int, noise: Noise | None) -> list[Tensor | None]:
     """One noise map for each layer: drawn (count, 1, r, r), the stored (1, 1, r, r), or None if ``noise`` is None.
 
     Draws are taken in the order of the layers, whatever the noise strengths.
     """
-    if noise is None:
-        return [None for _ in layers]
-    if noise.is_constant:
-        return [layer.noise_const[None, None] for layer in layers]
-    return [noise.normal((count, 1, layer.resolution, layer.resolution), layer.weight.device) for layer in layers]
+    if noise is None or noise.is_constant:
+        return [None if noise is None else layer.noise_const[None, None] for layer in layers]
+    shapes = [(count, 1, layer.resolution, layer.resolution) for layer in layers]
+    return [*noise.normals(shapes, layers[0].weight.device)]
 
 
 class StyleGAN2Generator(nn.Module):

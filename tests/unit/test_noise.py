@@ -59,6 +59,16 @@ def test_parts_of_a_batch_get_the_noise_of_the_whole():
             assert torch.equal(torch.cat(drawn), together)
 
 
+@pytest.mark.parametrize("keys", [(7,), (7, 8)])
+def test_draws_that_are_made_together_are_those_of_single_calls(keys):
+    """Odd sizes leave half a word each; what the batch shares is drawn by itself."""
+    for shapes in ([(2, 3), (4, 1), (2, 5)], [(2, 3), (1, 3)]):
+        together, single = Noise.random(*keys), Noise.random(*keys)
+        for found, shape in zip(together.normals(shapes), shapes, strict=True):
+            assert torch.equal(found, single.normal(shape))
+        assert torch.equal(together.uniform((2,)), single.uniform((2,))), "both are at the same place"
+
+
 def test_a_split_draws_new_keys_and_moves_on():
     noise = Noise.random(10)
     first, second = (noise.split(3).normal((3, 4)) for _ in range(2))

@@ -53,6 +53,9 @@ class RecordedNoise(Noise):
 
     uniform = normal
 
+    def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
+        return [self.normal(shape, device) for shape in shapes]
+
 
 @dataclass(frozen=True)
 class Recorded(Guide):

@@ -208,6 +208,9 @@ def test_draws_come_in_the_published_order(small, codes):
             drawn.append(("normal", tuple(shape)))
             return super().normal(shape, device)
 
+        def normals(self, shapes, device="cpu"):
+            return [self.normal(shape, device) for shape in shapes]
+
         def uniform(self, shape, device="cpu"):
             drawn.append(("uniform", tuple(shape)))
             return super().uniform(shape, device)

@@ -54,6 +54,8 @@ class DifferentPeople:
     mean: float
     std: float  # ddof 1
     pairs: int | None = None  # how many pairs were compared; None: known from training
+    threshold: float | None = None  # the cosine that one of 1,000 such pairs exceeds; None: not known
+    threshold_interval: tuple[float, float] | None = None  # of the threshold, 95 %, people resampled
 
 
 @dataclass(frozen=True)

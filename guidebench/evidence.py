@@ -122,6 +122,7 @@ class Evidence:
     source: Samples  # of the original generator
     after: tuple[Samples, ...]  # of the unlearned generator after each request: same latents, same cameras
     real: FrechetStatistics | None  # real images
+    public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
 
     @property
     def forgotten(self) -> tuple[Subject, ...]:

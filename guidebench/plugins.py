@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from guidebench import sources
 from guidebench.errors import BadInput, in_one_line, unknown_name
+from guidebench.watched import unchanged
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a plug-in
 ALLOWED = "letters, digits, . _ + and -"  # the same in words
@@ -178,7 +179,7 @@ def _module_of(path: Path, what: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     setattr(module, _LOADED, code)
     try:
-        with _no_bytecode_kept():
+        with _no_bytecode_kept(), unchanged("its import"):
             exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:  # the file may hold any code
         del sys.modules[name]

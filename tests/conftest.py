@@ -47,6 +47,12 @@ def _reason_against_weights() -> str | None:
     )
 
 
+@pytest.fixture(autouse=True)
+def one_salt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All results directories that a test makes have one salt, so that their numbers can be compared."""
+    monkeypatch.setattr("guidebench.store.salts.draw", lambda: 0)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout that the tests are in."""

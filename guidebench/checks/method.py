@@ -22,8 +22,9 @@ from torch import Tensor
 from guidebench import chosen, digest, registry, seeds
 from guidebench.checks.finding import Finding, guarded
 from guidebench.checks.supports import NAMED, fewest_people, supports
-from guidebench.engine import isolation, trial
+from guidebench.engine import isolation
 from guidebench.engine.bench import Bench
+from guidebench.engine.unlearning import make_context
 from guidebench.errors import BadInput, GuidebenchError, MethodError
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
@@ -130,7 +131,7 @@ def _attempt(bench: Bench, method: Unlearner, request: ForgetRequest, streams_of
         reports.append({"step": step, **{name: float(value) for name, value in scalars.items()}})
 
     judges = _judge_state(bench)
-    context = trial.make_context(bench, _PROTOCOL, streams_of, 0, progress)
+    context = make_context(bench.players, bench.testbed.device, _PROTOCOL, streams_of, 0, progress)
     result, error, players = None, None, None
     try:
         result, changed = isolation.call_method(method, bench.players.generator, request, context, bench.players)

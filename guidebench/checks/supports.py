@@ -68,10 +68,8 @@ def _protocol(method: Unlearner, forget: int, requests: int) -> Protocol:
 
 def _unlearn(method: Unlearner, bench: Bench, protocol: Protocol) -> None:
     """Puts every request to the method, each on the generator that the request before it left, as a trial does."""
-    from guidebench.engine.trial import unlearn
+    from guidebench.engine.unlearning import Here
 
-    generator = bench.players.generator
-    rows: list[dict[str, float]] = []
+    here = Here(method, bench.players, bench.testbed.device, protocol, 0, lambda step, scalars: None)
     for number, request in enumerate(bench.cast(protocol, 0).requests, start=1):
-        answer = unlearn(bench, protocol, method, generator, request, number, 0, lambda step, scalars: None, rows)
-        generator = answer.generator
+        here.unlearn(request, number)

@@ -76,6 +76,14 @@ _measuring = _options(  # of every command that measures
     click.option(
         "--workers", type=click.IntRange(0), help="Processes (default: one per core, at most 8; on a GPU one)."
     ),
+    click.option(
+        "--salt",
+        metavar="N|new",
+        help="What methods must not know depends on it (default: the directory's, drawn once).",
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a method may take for a request."
+    ),
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),
     common.metrics,
 )

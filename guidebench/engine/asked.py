@@ -20,6 +20,8 @@ from guidebench.errors import BadInput, unknown_name
 from guidebench.metric import TrialMetric
 from guidebench.photos.own import SOURCE, list_people
 from guidebench.protocol import Protocol, ProtocolFile
+from guidebench.store import salts
+from guidebench.store.salts import Asked
 from guidebench.unlearner import Unlearner
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Options:
     device: str = "auto"
     precision: Precision = "strict"  # see `guidebench.precision`
     workers: int | None = None  # processes; 0: this one; None: see `guidebench.engine.workers`
+    salt: Asked = None  # decides what methods must not know in advance, see `guidebench.store.salts`
+    timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False
@@ -73,10 +77,21 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "out": _path("out", given.get("out", Options.out)),
             "photos": None if photos is None else _path("photos", photos),
             "device": str(given.get("device", Options.device)),  # a torch.device, too
+            "salt": salts.checked(given.get("salt")),
+            "timeout": _seconds(given.get("timeout")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
+
+
+def _seconds(value: Any) -> float | None:
+    """A time limit; raises BadInput unless it is a positive number or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BadInput(f"timeout = {value!r:.80}: give seconds, more than 0")
+    return float(value)
 
 
 def _path(name: str, value: Any) -> Path:

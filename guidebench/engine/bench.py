@@ -16,7 +16,8 @@ from torch import Tensor
 from guidebench import digest, seeds
 from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sampled_name
 from guidebench.engine.different_people import measure_different_people
-from guidebench.engine.isolation import finite, require_finite
+from guidebench.engine.hosted import Hosted
+from guidebench.engine.isolation import check_images, require_sound, sound, soundness
 from guidebench.engine.remembered import Remembered
 from guidebench.errors import BadInput, MethodError
 from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
@@ -26,7 +27,10 @@ from guidebench.protocol import RANDOM, Protocol
 from guidebench.testbed import Faces, Generator, Judges, Players, Testbed
 from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
 
-_UNCHECKED = 16  # batches of samples between two looks at whether they are finite, for which a GPU must be waited
+PUBLIC = 32  # samples of codes that everybody may know, beside those that the salt decides
+_UNCHECKED = 16  # batches of samples between two looks at whether they are sound, for which a GPU must be waited
+_REPEATED = 6  # renders that are asked for a second time
+_SAME = 0.5 / 127.5  # mean difference of two renders of one code, half a grey level of a PNG
 _log = logging.getLogger(__name__)
 
 
@@ -58,10 +62,13 @@ class Scene:
 class Bench:
     """A testbed, loaded once, with the evidence about its original generator that trials share."""
 
-    def __init__(self, testbed: Testbed) -> None:
-        """Raises BadInput if a judge is also a player."""
-        self.testbed = testbed
-        self.players: Players = testbed.players()
+    def __init__(self, testbed: Testbed, players: Players | None = None, *, salt: int = 0) -> None:
+        """players: the testbed's, if they are loaded already. salt: see `TrialSpec.salt`.
+
+        Raises BadInput if a judge is also a player.
+        """
+        self.testbed, self.salt = testbed, salt
+        self.players: Players = players or testbed.players()
         self.judges: Judges = testbed.judges()
         self.faces: Faces = testbed.faces()  # may be replaced by the user's photographs
         check_player_is_not_judge(self.players.digests, self.judges.digests)
@@ -99,7 +106,7 @@ class Bench:
 
     def cast(self, protocol: Protocol, index: int) -> Cast:
         """Everybody in trial ``index``; see `guidebench.engine.cast.make_cast`."""
-        return make_cast(self.players, self.faces, protocol, index, self.testbed.device, self._codes_of)
+        return make_cast(self.players, self.faces, protocol, index, self.testbed.device, self._codes_of, salt=self.salt)
 
     def _codes_of(self, photos: Tensor) -> Tensor:
         """Latent codes (k, num_ws, w_dim) of one person's photographs; remembered, since people are in many casts."""
@@ -140,21 +147,34 @@ class Bench:
         """Features (len(indices), d) of some of the original generator's samples.
 
         indices: from a multiple of the testbed's batch, so that batches are those of the whole. Raises BadInput if a
-        sample is not finite.
+        sample is not sound.
         """
+        return self._of_original(protocol, indices, public=False)
+
+    def _of_original(self, protocol: Protocol, indices: range, *, public: bool) -> np.ndarray:
         try:
-            return self._features(protocol, self.players.generator, "before", indices)
-        except MethodError:
-            raise BadInput(f"the generator of testbed {self.testbed.name} renders values that are not finite") from None
+            return self._features(protocol, self.players.generator, "before", indices, public=public)
+        except MethodError as error:
+            text = str(error).replace("the returned generator", f"the generator of testbed {self.testbed.name}")
+            raise BadInput(text.partition(";")[0]) from None
 
     def share_source_samples(self, protocol: Protocol, features: np.ndarray) -> None:
         """Takes the features of all of the original generator's samples, (n, d), in order."""
         self._source_samples[protocol.digest()] = Samples(features)
 
+    def public_source(self, protocol: Protocol) -> Samples:
+        """The original generator's samples of the public codes; remembered."""
+        return self._remembered.recall(
+            ("public", protocol.digest()),
+            lambda: Samples(self._of_original(protocol, range(min(PUBLIC, protocol.samples)), public=True)),
+        )
+
     @torch.no_grad()
     def renders(self, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
-        """Renders everybody from all views, as every judge sees them."""
-        looks = [self._look(protocol, generator, code, place, side) for place, code in enumerate(cast.latents)]
+        """Renders everybody from all views, as every judge sees them, in an order that the salt decides."""
+        order = self.shuffled(protocol, len(cast.latents), "order", cast.subjects[0].identity)
+        found = {place: self._look(protocol, generator, cast.latents[place], place, side) for place in order}
+        looks = [found[place] for place in range(len(found))]
         return Renders(
             {judge: Seen.stack([look.faces[judge] for look in looks]) for judge in self.judges.recognizers},
             from_uint8(torch.stack([look.pictures for look in looks])),
@@ -172,7 +192,9 @@ class Bench:
         cameras, shown = protocol_cameras(protocol, self.players.generator), picture_views(protocol)
         noise = evaluation_noise(protocol, side, "views", [place])
         code = code.clone()  # somebody else's generator may write to it
-        images = to_uint8(finite(render_views(generator, code, cameras, noise, batch=self.testbed.batch)))
+        render = generator.views if isinstance(generator, Hosted) else partial(render_views, generator)
+        rendered = render(code, cameras, noise, batch=self.testbed.batch)
+        images = to_uint8(sound(rendered, 1 if cameras is None else len(cameras), self.players.generator.resolution))
         return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
 
     @torch.no_grad()
@@ -182,41 +204,83 @@ class Bench:
         if count == 0:
             return None
         view = frontal_camera(protocol, self.players.generator)
-        codes, renders = cast.neighbours.flatten(0, 1), []
-        for start in range(0, len(codes), self.testbed.batch):
-            some = codes[start : start + self.testbed.batch].clone()
-            noise = evaluation_noise(protocol, "after", "neighbours", range(start, start + len(some)))
-            cameras = None if view is None else view.expand(len(some), -1)
-            renders.append(generator.render(some, cameras, noise=noise))
-        seen = self._seen(quantise(finite(torch.cat(renders))))
+        codes, batch = cast.neighbours.flatten(0, 1), self.testbed.batch
+        order = self.shuffled(protocol, len(codes), "neighbours", cast.subjects[0].identity)
+        rendered = torch.cat(
+            [
+                self._render(generator, codes[some], view, evaluation_noise(protocol, "after", "neighbours", some))
+                for some in (order[start : start + batch] for start in range(0, len(order), batch))
+            ]
+        )
+        seen = self._seen(quantise(rendered[torch.tensor(order).argsort().to(rendered.device)]))
         return {
             judge: Seen(faces.vectors.reshape(people, count, -1), faces.found.reshape(people, count))
             for judge, faces in seen.items()
         }
 
+    def _render(self, generator: Generator, codes: Tensor, view: Tensor | None, noise: Noise) -> Tensor:
+        """Codes (n, num_ws, w_dim) from one camera (1, 25): sound images (n, 3, r, r)."""
+        cameras = None if view is None else view.expand(len(codes), -1)
+        images = generator.render(codes.clone(), cameras, noise=noise)
+        return sound(images, len(codes), self.players.generator.resolution)
+
+    def shuffled(self, protocol: Protocol, count: int, *names: str) -> list[int]:
+        """The numbers below ``count`` in an order that nobody knows who does not know the salt."""
+        rng = seeds.stream(protocol.name, protocol.version, self.salt, "eval/order", *names)
+        return torch.randperm(count, generator=rng).tolist()
+
     @torch.no_grad()
-    def samples(self, protocol: Protocol, generator: Generator, side: str) -> Samples:
+    def check_repeats(self, protocol: Protocol, generator: Generator, cast: Cast, renders: Renders) -> None:
+        """Renders some codes once more, among others and in another order.
+
+        Raises MethodError unless they look as they did: a generator must not know what it is asked for.
+        """
+        order = self.shuffled(protocol, len(cast.latents), "again", cast.subjects[0].identity)
+        forgotten = cast.subjects.index(cast.forgotten[0])
+        places = sorted(order, key=lambda place: place != forgotten)[:_REPEATED]  # stable
+        if protocol.conventions == "corrected":
+            view = frontal_camera(protocol, self.players.generator)
+            again = quantise(self._render(generator, cast.latents[places], view, Noise.constant()))
+        else:  # noise belongs to a place and all its views
+            places = places[:1]
+            look = self._make_look(protocol, generator, cast.latents[forgotten], forgotten, "after")
+            again = from_uint8(look.pictures[len(look.pictures) // 2][None])
+        shown = renders.pictures[places, renders.pictures.shape[1] // 2]
+        if not float((again.cpu() - shown.cpu()).abs().mean(dim=(1, 2, 3)).max()) <= _SAME:
+            raise MethodError(
+                "the returned generator answers a code differently the second time, or among other codes; its images "
+                "must depend on codes, cameras and noise alone"
+            )
+
+    @torch.no_grad()
+    def samples(self, protocol: Protocol, generator: Generator, side: str, *, public: bool = False) -> Samples:
         """Features of random samples: the same z for every generator, each mapped by its own mapping network.
 
         Yaw is uniform. (The methods of the field leave the mapping as it is, so that the latent codes are the same.)
+        public: PUBLIC samples of codes that do not depend on the salt.
         """
-        return Samples(self._features(protocol, generator, side, range(protocol.samples)))
+        count = min(PUBLIC, protocol.samples) if public else protocol.samples
+        return Samples(self._features(protocol, generator, side, range(count), public=public))
 
     @torch.no_grad()
-    def _features(self, protocol: Protocol, generator: Generator, side: str, samples: range) -> np.ndarray:
+    def _features(
+        self, protocol: Protocol, generator: Generator, side: str, samples: range, *, public: bool
+    ) -> np.ndarray:
         """Features (len(samples), d) float32, kept on the device until all are there."""
-        rows, sound = [], []
-        for images in self._sampled(protocol, generator, side, samples):
+        rows, unread = [], []
+        for images in self._sampled(protocol, generator, side, samples, public):
             rows.append(self.judges.features.rows(images))
-            sound.append(torch.isfinite(images).all())
-            if len(sound) == _UNCHECKED:
-                require_finite(sound)
-                sound = []
-        require_finite(sound)
+            unread.append(soundness(images))
+            if len(unread) == _UNCHECKED:
+                require_sound(unread)
+                unread = []
+        require_sound(unread)
         return torch.cat(rows).to(torch.float32).cpu().numpy()
 
-    def _sampled(self, protocol: Protocol, generator: Generator, side: str, samples: range) -> Iterator[Tensor]:
-        names = (protocol.name, protocol.version)
+    def _sampled(
+        self, protocol: Protocol, generator: Generator, side: str, samples: range, public: bool
+    ) -> Iterator[Tensor]:
+        names = (protocol.name, protocol.version, *(() if public else (self.salt,)))
         device, original = self.testbed.device, self.players.generator
         for start in samples[:: self.testbed.batch]:
             indices = range(start, min(start + self.testbed.batch, samples.stop))
@@ -226,7 +290,8 @@ class Bench:
                 yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw", device=device)
                 cameras = original.rig.look_at(yaw, protocol.pitch)
             noise = evaluation_noise(protocol, side, "fid", indices)
-            yield generator.render(generator.map(z), cameras, noise=noise)
+            images = generator.render(generator.map(z), cameras, noise=noise)
+            yield check_images(images, len(indices), original.resolution)
 
     def frontal(self, protocol: Protocol, codes: Sequence[Tensor]) -> list[Tensor]:
         """The original generator's frontal renders of codes (num_ws, w_dim), each (3, r, r) on the CPU."""

@@ -65,19 +65,20 @@ def make_cast(
     index: int,
     device: torch.device,
     codes_of: Callable[[Tensor], Tensor],
+    *,
+    salt: int,
 ) -> Cast:
     """The people of trial ``index`` with their latent codes.
 
     codes_of: inverts one person's photographs (k, 3, r, r); not called under `published`, where the inverter may draw.
-    People to keep are the last ones of the source's fixed order without the forgotten ones, so that they do not depend
-    on how many are forgotten; those that are named to the method come before the unseen ones. Raises BadInput if the
-    source holds too few people or photographs.
+    salt: decides whom the method does not know in advance, see `_people_to_keep`. Raises BadInput if the source holds
+    too few people or photographs.
     """
     if protocol.source == RANDOM:
-        return _sampled_cast(players, protocol, index, device)
+        return _sampled_cast(players, protocol, index, device, salt)
     places = group_at(protocol, index)
     forgotten = faces.people(protocol.source, places, photos=protocol.photos)
-    unseen, named = _people_to_keep(faces, protocol, places)
+    unseen, named = _people_to_keep(faces, protocol, index, salt)
     subjects = [
         Subject(person.identity, "forget" if photo == 0 else "probe", photo, request_of(protocol, place))
         for place, person in zip(places, forgotten, strict=True)
@@ -95,44 +96,54 @@ def make_cast(
             codes = [codes_of(own) for own in people]
     latents = torch.cat(codes)
     files = tuple(person.files[0] for person in forgotten if person.files)
-    return _complete(players, protocol, subjects, latents, photos, files)
+    return _complete(players, protocol, subjects, latents, photos, files, salt)
 
 
-def _people_to_keep(faces: Faces, protocol: Protocol, places: Sequence[int]) -> tuple[list[Person], list[Person]]:
-    """People unseen by the method, and people named to it."""
+def _people_to_keep(faces: Faces, protocol: Protocol, index: int, salt: int) -> tuple[list[Person], list[Person]]:
+    """People unseen by the method, and people named to it, in trial ``index``.
+
+    Named ones are the last of the source's fixed order without the forgotten ones. Unseen ones come from all others, in
+    an order that the salt decides, and change from trial to trial: no two trials share one before everybody has had a
+    turn, so that a mean over trials is not about a few faces.
+    """
+    places = group_at(protocol, index)
     total = faces.sources().get(protocol.source, 0)
     wanted = protocol.retain + protocol.retain_named
-    others = [place for place in reversed(range(total)) if place not in places][:wanted]
+    others = [place for place in reversed(range(total)) if place not in places]
     if len(others) < wanted:
         raise BadInput(
             f"protocol {protocol.name} keeps {wanted} people besides the {protocol.people} forgotten ones, but "
             f"'{protocol.source}' holds {total}; lower retain in the protocol file"
         )
-    unseen, named = others[: protocol.retain], others[protocol.retain :]
+    named = others[: protocol.retain_named]
+    rng = seeds.stream(protocol.name, protocol.version, salt, "eval/retain")
+    order = torch.randperm(total, generator=rng).tolist()
+    start = index * protocol.retain % total
+    turns = [place for place in (*order[start:], *order[:start]) if place not in (*places, *named)]
     return (
-        list(faces.people(protocol.source, unseen, photos=1)),
+        list(faces.people(protocol.source, turns[: protocol.retain], photos=1)),
         list(faces.people(protocol.source, named, photos=1)),
     )
 
 
-def _sampled_cast(players: Players, protocol: Protocol, index: int, device: torch.device) -> Cast:
+def _sampled_cast(players: Players, protocol: Protocol, index: int, device: torch.device, salt: int) -> Cast:
     generator = players.generator
     names = (protocol.name, protocol.version)
-    places, kept = group_at(protocol, index), protocol.retain + protocol.retain_named
-    order = [*range(protocol.retain, kept), *range(protocol.retain)]  # named people first
+    places = group_at(protocol, index)
+    turns = range(index * protocol.retain, (index + 1) * protocol.retain)
     z = torch.cat(
         [
             seeds.normals(places, generator.z_dim, *names, "identity/latent"),
-            seeds.normals(order, generator.z_dim, *names, "retain/latent"),
+            seeds.normals(range(protocol.retain_named), generator.z_dim, *names, "named/latent"),
+            seeds.normals(turns, generator.z_dim, *names, salt, "retain/latent"),
         ]
     )
     subjects = [Subject(sampled_name(place), "forget", 0, request_of(protocol, place)) for place in places]
-    subjects += [
-        Subject(f"random-retain-{place:04d}", "retain" if place < protocol.retain else "named", 0) for place in order
-    ]
+    subjects += [Subject(f"random-named-{place:04d}", "named", 0) for place in range(protocol.retain_named)]
+    subjects += [Subject(f"random-retain-{place:04d}", "retain", 0) for place in turns]
     with torch.no_grad():
         latents = generator.map(z.to(device))
-    return _complete(players, protocol, subjects, latents, None, ())
+    return _complete(players, protocol, subjects, latents, None, (), salt)
 
 
 def sampled_name(place: int) -> str:
@@ -147,9 +158,10 @@ def _complete(
     latents: Tensor,
     photos: Tensor | None,
     files: tuple[str, ...],
+    salt: int,
 ) -> Cast:
     around = [
-        neighbours_of(players, protocol, subject.identity, latents[place])
+        neighbours_of(players, protocol, subject.identity, latents[place], salt)
         for place, subject in enumerate(subjects)
         if subject.role == "forget"
     ]
@@ -157,17 +169,17 @@ def _complete(
 
 
 @torch.no_grad()
-def neighbours_of(players: Players, protocol: Protocol, identity: str, latent: Tensor) -> Tensor:
+def neighbours_of(players: Players, protocol: Protocol, identity: str, latent: Tensor, salt: int) -> Tensor:
     """Codes around the forgotten one, where its person may live on: w_u + α_i · (w_i - w_u) / ‖w_i - w_u‖.
 
     Form and range of α are those of GUIDE's Eq. 5: α_i = NEIGHBOURHOOD · i/k for i = 1 … k, w_i are random codes of an
-    evaluation stream of this identity, the norm is over all num_ws × w_dim numbers.
+    evaluation stream of this identity and salt, the norm is over all num_ws × w_dim numbers.
     latent: (num_ws, w_dim). Returns (k, num_ws, w_dim).
     """
     count, generator = protocol.neighbours, players.generator
     if count == 0:
         return latent.new_empty(0, *latent.shape)
-    names = (protocol.name, protocol.version, "eval/neighbour/latent", identity)
+    names = (protocol.name, protocol.version, salt, "eval/neighbour/latent", identity)
     z = seeds.normals(range(1, count + 1), generator.z_dim, *names)
     step = generator.map(z.to(latent.device)) - latent
     alpha = NEIGHBOURHOOD * torch.arange(1, count + 1, device=step.device) / count

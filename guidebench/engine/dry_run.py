@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guidebench import registry
 from guidebench.errors import BadInput
 from guidebench.protocol import common_conventions
+from guidebench.store import salts
 from guidebench.store.folders import RECORDS, scan
 from guidebench.store.record import Record
 from guidebench.text import aligned, in_words
@@ -21,7 +22,6 @@ from guidebench.text import aligned, in_words
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
     from guidebench.engine.asked import Options
-    from guidebench.precision import Precision
     from guidebench.protocol import Protocol
     from guidebench.testbed import Testbed
 
@@ -105,7 +105,7 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     records = _measured(options.out)
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
-    recorded = None if missing else _recorded(testbed, asked, entrants, keys, options.precision)
+    recorded = None if missing else _recorded(testbed, asked, entrants, keys, options)
     sources = {
         str(options.out): timings_of(records, kind),
         "the reference results that ship": reference_timings(kind.name),
@@ -149,13 +149,14 @@ def _measured(out: Path) -> list[Record]:
 
 
 def _recorded(
-    testbed: Testbed, asked: Sequence[Protocol], entrants: Sequence[Entrant], keys: frozenset[str], precision: Precision
+    testbed: Testbed, asked: Sequence[Protocol], entrants: Sequence[Entrant], keys: frozenset[str], options: Options
 ) -> Counter[tuple[str, str]]:
     """How many trials of each protocol and label have their record already."""
     from guidebench.engine.bench import Bench
     from guidebench.engine.plan import cases, describe
 
-    planned = cases(asked, entrants, describe(Bench(testbed), asked, precision))
+    salt = options.salt if isinstance(options.salt, int) else salts.current(options.out) or 0
+    planned = cases(asked, entrants, describe(Bench(testbed, salt=salt), asked, options.precision))
     return Counter((case.spec.protocol.name, case.spec.method.label) for case in planned if case.key in keys)
 
 

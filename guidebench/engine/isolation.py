@@ -24,7 +24,9 @@ from guidebench.noise import Noise
 from guidebench.testbed import Generator, Players
 from guidebench.text import printable
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+from guidebench.watched import unchanged
 
+LARGEST = 10.0  # mean size of the numbers of images in about [-1, 1], beyond which they are no such images
 _PLAYERS = {  # of a context, and what `Players` calls the originals
     "source": "generator",
     "inverter": "inverter",
@@ -44,6 +46,7 @@ def call_method(
     shown = ForgetRequest(copied(request.forget), copied(request.retain))
     structures = {name: _structure(player) for name, player in _players(context).items()}
     with (
+        unchanged("the method"),
         exit_refused(),
         seeds.global_seed(*context.streams.prefix, "global"),
         torch_settings_restored(),
@@ -95,7 +98,7 @@ def _players(context: Context) -> dict[str, nn.Module]:
 def _structure(module: nn.Module) -> list[list[object]]:
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return [
-        [name, type(part).__qualname__, *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
+        [name, type(part), *(len(vars(part)[hook]) for hook in hooks), sorted(vars(part))]
         for name, part in module.named_modules()
     ]
 
@@ -213,7 +216,8 @@ def torch_settings_restored() -> Iterator[None]:
             registered.update(original)
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        if torch.are_deterministic_algorithms_enabled() != deterministic:  # the call imports torch's compiler
+            torch.use_deterministic_algorithms(deterministic)
         torch.autograd.set_detect_anomaly(anomaly)
         torch.backends.cudnn.benchmark = benchmark
         precision.use(exactness)
@@ -238,15 +242,29 @@ def check_generator(result: object, source: Generator, item: ForgetItem, cameras
     with torch.no_grad(), blame_the_method("the returned generator cannot render"):
         code, view = item.latent.clone()[None], None if cameras is None else cameras[:1]
         image = result.render(code, view, noise=Noise.constant())
-    if not isinstance(image, Tensor):
-        raise MethodError(f"the returned generator renders {type(image).__name__}, not a tensor")
-    resolution = source.resolution
-    if tuple(image.shape) != (1, 3, resolution, resolution):
-        raise MethodError(
-            f"the returned generator renders {tuple(image.shape)}, not (1, 3, {resolution}, {resolution})"
-        )
-    finite(image)
+    sound(image, 1, source.resolution)
     return result
+
+
+def is_wrapper(result: Generator, source: Generator) -> bool:
+    """Whether a generator is more than the original with other numbers in its tensors.
+
+    Such are adapters and wrappers: another class, hooks, further tensors or tensors of another kind, other attributes.
+    """
+    state, original = result.state_dict(), source.state_dict()
+    same_tensors = state.keys() == original.keys() and all(
+        (state[name].dtype, state[name].shape) == (original[name].dtype, original[name].shape) for name in original
+    )
+    return not same_tensors or _structure(result) != _structure(source) or _plain(result) != _plain(source)
+
+
+def _plain(module: nn.Module) -> list[list[object]]:
+    """Attributes that are numbers or texts, part by part: what a class may look at while it renders."""
+    kinds = (bool, int, float, str, tuple, type(None))
+    return [
+        [name, [(key, value) for key, value in sorted(vars(part).items()) if isinstance(value, kinds)]]
+        for name, part in module.named_modules()
+    ]
 
 
 def changed_parameters(result: Generator, source: Generator) -> int:
@@ -260,16 +278,45 @@ def changed_parameters(result: Generator, source: Generator) -> int:
     return sum(value.numel() for name, value in result.named_parameters() if not unchanged(name, value))
 
 
-def finite(images: Tensor) -> Tensor:
-    """The images; raises MethodError if one is not finite: its PNG would be a black picture, which is not a result."""
-    require_finite([torch.isfinite(images).all()])
+def check_images(images: object, count: int, resolution: int) -> Tensor:
+    """What a generator gave for ``count`` codes, if it has the shape and the kind of images. Raises MethodError."""
+    if not isinstance(images, Tensor):
+        raise MethodError(f"the returned generator renders {type(images).__name__}, not a tensor")
+    wanted = (count, 3, resolution, resolution)
+    if tuple(images.shape) != wanted:
+        raise MethodError(f"the returned generator renders {tuple(images.shape)}, not {wanted}")
+    if images.layout != torch.strided or images.device.type == "meta" or not images.is_floating_point():
+        kind = f"{images.dtype} tensors ({images.layout}, on {images.device})".replace("torch.", "")
+        raise MethodError(f"the returned generator renders {kind}; images are dense floating-point tensors in [-1, 1]")
     return images
 
 
-def require_finite(batches: Sequence[Tensor]) -> None:
-    """Raises MethodError unless all batches of images are finite, each given as one bool (); waits for a GPU once."""
-    if batches and not bool(torch.stack(list(batches)).all()):
+def soundness(images: Tensor) -> Tensor:
+    """Whether images are finite, and whether they are of the range of images: two bools (2,); nothing is waited for."""
+    return torch.stack([torch.isfinite(images).all(), images.abs().mean(dtype=torch.float32) <= LARGEST])
+
+
+def require_sound(found: Sequence[Tensor]) -> None:
+    """Raises MethodError unless all is well by what `soundness` said of some batches; waits for a GPU once.
+
+    The PNG of an image that is not finite would be a black picture, which is not a result.
+    """
+    if not found:
+        return
+    finite, in_range = torch.stack(list(found)).all(dim=0).tolist()
+    if not finite:
         raise MethodError("the returned generator renders values that are not finite; lower the learning rate")
+    if not in_range:
+        raise MethodError(
+            f"the returned generator renders values of a mean size above {LARGEST:g}; images are in about [-1, 1]"
+        )
+
+
+def sound(images: object, count: int, resolution: int) -> Tensor:
+    """What a generator gave for ``count`` codes, if these are sound images. Raises MethodError otherwise."""
+    checked = check_images(images, count, resolution)
+    require_sound([soundness(checked)])
+    return checked
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ class Description:
     groups: Mapping[str, Sequence[tuple[tuple[str, ...], ...]]]  # protocol digest -> who is forgotten, by request
     batch: int  # see `guidebench.testbed.Testbed.batch`
     precision: str  # see `guidebench.precision`
+    salt: int  # see `guidebench.store.record.TrialSpec`
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def describe(bench: Bench, protocols: Sequence[Protocol], precision: str = "stri
         },
         batch=bench.testbed.batch,
         precision=precision,
+        salt=bench.salt,
     )
 
 
@@ -147,6 +149,7 @@ def _spec(
         requests=requests,
         seed=seed,
         precision=description.precision,
+        salt=description.salt,
     )
     try:
         inputs = entrant.method.for_trial(spec.group, seed).inputs()

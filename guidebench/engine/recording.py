@@ -12,8 +12,9 @@ import numpy as np
 
 from guidebench import environment, images, registry
 from guidebench.engine.bench import Bench
-from guidebench.engine.isolation import blame_the_method, frozen
+from guidebench.engine.marks import marks_of
 from guidebench.engine.trial import Trial
+from guidebench.engine.unlearning import Runner
 from guidebench.errors import MethodError
 from guidebench.evidence import Subject
 from guidebench.metric import TrialMetric
@@ -22,7 +23,6 @@ from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.evidence_files import save_evidence
 from guidebench.store.folders import FAILURES, Store, person_folder, unfinished_prefix
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
-from guidebench.unlearner import Unlearner
 
 _GROUPS = {
     "forget": "The forgotten person",
@@ -36,7 +36,7 @@ def write_measured(
     store: Store,
     bench: Bench,
     spec: TrialSpec,
-    method: Unlearner,
+    runner: Runner,
     trial: Trial,
     *,
     metrics: Sequence[TrialMetric] = (),
@@ -48,11 +48,13 @@ def write_measured(
     """
     scores = tuple(score_all(trial.evidence, metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
+    answers = [stage.unlearned for stage in trial.stages]
+    marks = marks_of(trial.evidence, answers, in_process=runner.in_process)
     record = Record(
         spec=spec,
         instrument=_instrument(bench, spec),
         environment=_environment(bench),
-        outcome=Outcome(status="measured", scores=scores, attempts=attempts),
+        outcome=Outcome(status="measured", scores=scores, attempts=attempts, marks=marks),
         cost=_cost(trial),
     )
     target, warning = store.path(spec), None
@@ -62,7 +64,7 @@ def write_measured(
         _save_progress([row for stage in trial.stages for row in stage.unlearned.progress], folder / "progress.csv")
         _save_pictures(trial, folder / "pictures")
         if keep_generator:
-            warning = _keep_generator(bench, method, trial, folder / "generator")
+            warning = _keep_generator(runner, folder / "generator")
         (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
     return target, warning
 
@@ -129,12 +131,11 @@ def _cost(trial: Trial) -> Cost:
     )
 
 
-def _keep_generator(bench: Bench, method: Unlearner, trial: Trial, folder: Path) -> str | None:
+def _keep_generator(runner: Runner, folder: Path) -> str | None:
     """Saves the generator after the last request; returns why that failed, since the trial is measured all the same."""
     folder.mkdir()
     try:
-        with blame_the_method("the method's save() fails"):
-            method.save(trial.generator, frozen(bench.players.generator), folder)
+        runner.save(folder)
     except MethodError as error:
         shutil.rmtree(folder)
         return str(error)

@@ -30,9 +30,10 @@ from guidebench.engine.plan import Case, cases, check_entrants
 from guidebench.engine.recording import is_measured
 from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
 from guidebench.environment import resolve_device
-from guidebench.errors import BadInput, MissingAsset
+from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store.folders import Store
+from guidebench.store.salts import salt_for
 from guidebench.suites import Suite
 from guidebench.unlearner import ABSENT
 
@@ -240,6 +241,8 @@ def measure(
         keep_generators=options.keep_generators,
         precision=options.precision,
         metrics=options.metrics,
+        salt=salt_for(options.out, options.salt),
+        timeout=options.timeout,
     )
     workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
@@ -254,6 +257,10 @@ def measure(
             *(names, testbed.name, len(todo), len(planned), busy, device),
         )
         finished = _execute(executor, todo, busy, watch or _Log())
+        if len(finished) < len(todo):
+            raise GuidebenchError(
+                f"{len(todo) - len(finished)} of {len(todo)} trials did not run; give the same command again to resume"
+            )
     finally:
         executor.close()
     failed = tuple(event for event in finished if event.reason is not None)

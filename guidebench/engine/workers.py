@@ -8,6 +8,7 @@ so that nothing outlives a killed parent for longer than the trial in flight.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import multiprocessing
 import os
@@ -22,19 +23,22 @@ from typing import TYPE_CHECKING, Any
 
 from guidebench import environment, errors
 from guidebench.allocator import pages_kept
+from guidebench.engine.nursery import end_with_parent
 from guidebench.engine.plan import Case, Description, describe
 from guidebench.engine.spawning import ignore_interrupts, spawn
 from guidebench.engine.work import Block, SourceSamples, Work, blocks_of
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import GuidebenchError, MethodError
 from guidebench.protocol import Protocol, common_conventions
 from guidebench.store.record import TrialSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from guidebench.engine.apart import Nurseries
+    from guidebench.engine.unlearning import Report, Rows, Runner
     from guidebench.metric import TrialMetric
     from guidebench.precision import Precision
-    from guidebench.unlearner import Unlearner
+    from guidebench.testbed import Players, Testbed
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
 
@@ -51,6 +55,9 @@ class Setup:
     keep_generators: bool = False
     precision: Precision = "strict"
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones, see `guidebench.registry.trial_metrics`
+    salt: int = 0  # see `guidebench.store.record.TrialSpec`
+    timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
+    in_process: bool = False  # whether trials are judged in the process that asked for them
 
 
 @dataclass(frozen=True)
@@ -116,10 +123,12 @@ class Worker:
         import torch
 
         from guidebench import precision
+        from guidebench.engine import nursery
         from guidebench.engine.bench import Bench
         from guidebench.photos.own import FolderFaces
         from guidebench.registry import testbed_class, trial_metrics
         from guidebench.store.folders import Store
+        from guidebench.watched import Watch
 
         torch.set_num_threads(1)
         precision.use(setup.precision)
@@ -127,10 +136,25 @@ class Worker:
         self.store = Store(setup.out)
         conventions = common_conventions(setup.protocols)
         testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
-        self.bench = Bench(testbed)
+        players = None
+        self._nurseries: Nurseries | None = None
+        if nursery.available() and not (setup.in_process and testbed.device.type != "cpu"):
+            players = self._open_nurseries(testbed)
+        self.bench = Bench(testbed, players, salt=setup.salt)
         self.metrics = trial_metrics(setup.metrics)
         if setup.photos is not None:
             self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
+        self._watch = Watch()
+
+    def _open_nurseries(self, testbed: Testbed) -> Players | None:
+        """Before any judge is loaded, and before a GPU is used, which no child could then use; the players so far."""
+        from guidebench.engine.apart import Nurseries
+
+        players = testbed.players() if testbed.device.type == "cpu" else None
+        self._nurseries = Nurseries(
+            (lambda: players) if players else testbed.players, testbed.device, prepared=self.setup.in_process
+        )
+        return players
 
     def description(self) -> Description:
         """See `guidebench.engine.plan.describe`."""
@@ -143,7 +167,7 @@ class Worker:
     def run(self, case: Case, step: Any) -> Finished:
         """Runs and records one case; a method that misbehaves gives a failed record."""
         from guidebench.engine import recording
-        from guidebench.engine.trial import run_trial
+        from guidebench.engine.trial import measure
 
         progress: list[dict[str, float]] = []
 
@@ -151,42 +175,46 @@ class Worker:
             step(number, dict(scalars))
 
         started, spec = time.perf_counter(), case.spec
-        try:
-            method = _as_planned(spec)
-            trial = run_trial(self.bench, spec.protocol, method, case.index, spec.seed, report, progress)
-        except MethodError as error:
-            folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
-            return Finished(case, folder, time.perf_counter() - started, str(error))
-        folder, warning = recording.write_measured(
-            self.store,
-            self.bench,
-            spec,
-            method,
-            trial,
-            metrics=self.metrics,
-            keep_generator=self.setup.keep_generators,
-        )
+        with contextlib.ExitStack() as ending:
+            try:
+                runner = ending.enter_context(self._runner(spec, report, progress))
+                trial = measure(self.bench, spec.protocol, runner, case.index)
+                self._watch.check()
+            except MethodError as error:
+                self._watch.restore()
+                folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
+                return Finished(case, folder, time.perf_counter() - started, str(error))
+            folder, warning = recording.write_measured(
+                self.store,
+                self.bench,
+                spec,
+                runner,
+                trial,
+                metrics=self.metrics,
+                keep_generator=self.setup.keep_generators,
+            )
         return Finished(case, folder, time.perf_counter() - started, warning=warning)
 
+    @contextlib.contextmanager
+    def _runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
+        """The method of a trial, in a process of its own where there can be one."""
+        from guidebench.engine.apart import Apart, as_planned
+        from guidebench.engine.unlearning import Here
 
-def _as_planned(spec: TrialSpec) -> Unlearner:
-    """The method of a trial; raises MethodError if its code, or a file that it reads, is not what was planned with."""
-    from guidebench import sources
-    from guidebench.engine.isolation import blame_the_method
+        players, device = self.bench.players, self.bench.testbed.device
+        if self._nurseries is None:
+            yield Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows)
+            return
+        runner = Apart(self._nurseries, spec, players.generator, device, report, rows, self.setup.timeout)
+        try:
+            yield runner
+        finally:
+            runner.close()
 
-    try:
-        method = spec.method.build()
-        changed = sources.source_digest(method) != spec.method.source_digest
-    except BadInput as error:
-        raise MethodError(str(error)) from None
-    if changed:
-        raise MethodError("its code has changed since the run began; run the command again")
-    with blame_the_method("its for_trial() or inputs() fails"):
-        method = method.for_trial(spec.group, spec.seed)
-        inputs = method.inputs()
-    if inputs != spec.inputs:
-        raise MethodError("a file that it reads has changed since the run began; run the command again")
-    return method
+    def close(self) -> None:
+        """Ends the processes that methods run in."""
+        if self._nurseries is not None:
+            self._nurseries.close()
 
 
 class InProcess(Executor):
@@ -204,7 +232,8 @@ class InProcess(Executor):
         self._callers.enter_context(precision.restored())
         self._callers.callback(torch.set_num_threads, torch.get_num_threads())
         try:
-            self._worker = Worker(setup)
+            self._worker = Worker(dataclasses.replace(setup, in_process=True))
+            self._callers.callback(self._worker.close)
         except BaseException:
             self.close()
             raise
@@ -227,7 +256,7 @@ class InProcess(Executor):
             yield finished
 
     def close(self) -> None:
-        """Gives the caller's process its threads, precision and memory back."""
+        """Ends the processes of methods, and gives the caller's its threads, precision and memory back."""
         self._callers.close()
 
 
@@ -386,6 +415,7 @@ def _raise_if_fatal(message: tuple[Any, ...]) -> None:
 def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
     ignore_interrupts()
+    end_with_parent()
     os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
     _forward_logs(pipe)
     try:

@@ -43,6 +43,7 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
         "frontal": np.array(evidence.frontal),
         "judges": np.array(list(evidence.sights)),
         "after/features": _features(*evidence.after),
+        **({"public/features": _features(*evidence.public)} if evidence.public else {}),
     }
     for judge, sight in evidence.sights.items():
         for name in _OF_SIGHT:
@@ -82,6 +83,9 @@ def load_evidence(path: str | Path) -> Evidence:
             source=Samples(_shared(arrays, "source", path)["features"]),
             after=tuple(Samples(features) for features in arrays["after/features"]),
             real=None if real is None else FrechetStatistics(real["mean"], real["covariance"], int(real["count"])),
+            public=tuple(Samples(features) for features in arrays["public/features"])
+            if "public/features" in arrays
+            else (),
         )
 
 

@@ -20,8 +20,8 @@ from guidebench.evidence import DifferentPeople, group_name
 from guidebench.metric import Score
 from guidebench.protocol import Protocol
 
-SCHEMA = 3  # raised when record.json changes in a way that readers must know
-NUMERICS_VERSION = 2  # raised when any number of a trial changes for the same inputs
+SCHEMA = 4  # raised when record.json changes in a way that readers must know
+NUMERICS_VERSION = 3  # raised when any number of a trial changes for the same inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class TrialSpec:
     testbed_code: str = ""  # SHA-256 of the files of a testbed that somebody brought; "" for those that ship
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method reads, by name
     precision: str = "strict"  # of products of float32, see `guidebench.precision`
+    salt: int = 0  # decides what a method must not know in advance: codes, people to keep, order; see docs/records.md
     numerics: int = NUMERICS_VERSION
 
     @cached_property
@@ -53,6 +54,7 @@ class TrialSpec:
                 "requests": [list(people) for people in self.requests],
                 "seed": self.seed,
                 "precision": self.precision,
+                "salt": self.salt,
                 "numerics": self.numerics,
                 **({"inputs": dict(self.inputs)} if self.inputs else {}),
                 **({"testbed_code": self.testbed_code} if self.testbed_code else {}),
@@ -136,6 +138,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()
     reason: str | None = None  # why it failed
     attempts: tuple[Attempt, ...] = ()  # earlier ones, oldest first
+    marks: tuple[str, ...] = ()  # what a reader of its row must know, see docs/records.md
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,16 +26,18 @@ def test_the_sample_count_does_not_move_the_first_samples(bench):
     few, many = (dataclasses.replace(SMOKE, samples=count) for count in (37, 80))
     rows = []
     for protocol in (few, many):
-        images = torch.cat(list(bench._sampled(protocol, bench.players.generator, "before", range(protocol.samples))))
+        images = torch.cat(
+            list(bench._sampled(protocol, bench.players.generator, "before", range(protocol.samples), False))
+        )
         rows.append(images)
     assert (rows[0] - rows[1][:37]).abs().max() < 1e-6  # the last batch is smaller, and sums may round differently
 
 
 def test_batches_do_not_move_the_noise_of_the_published_conventions(bench, monkeypatch):
     published = dataclasses.replace(SMOKE, conventions="published", samples=20)
-    whole = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20))))
+    whole = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20), False)))
     monkeypatch.setattr(bench.testbed, "batch", 3)
-    parts = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20))))
+    parts = torch.cat(list(bench._sampled(published, bench.players.generator, "after", range(20), False)))
     assert (whole - parts).abs().max() < 1e-5  # rounding of sums of other lengths
 
 
@@ -78,13 +80,12 @@ def counted(module, name):
 
 
 def test_whoever_is_in_several_scenes_is_inverted_rendered_and_judged_once():
-    """Two scenes of one forgotten person with two photographs and three retained people, who are the same."""
+    """Two scenes of one forgotten person with two photographs and all others, who are the same but for these two."""
     testbed = Counting()
-    found, wide = Bench(testbed), dataclasses.replace(SMOKE, identities=2, retain=3)
+    found, wide = Bench(testbed), dataclasses.replace(SMOKE, identities=2, retain=39)
     scenes = [found.scene(wide, index) for index in range(2)]
-    assert testbed.inverted == [2, 1, 1, 1, 2]
-    assert testbed.rendered == [3] * 7
-    assert sorted(testbed.judged) == [1] * 3 + [2] * 2 + [3] * 7
+    assert testbed.inverted == [2, *[1] * 39, 2, 1]
+    assert len(testbed.rendered) <= 41 + 3 and len(testbed.judged) <= 40 + 41 + 2 + 3
     for scene, index in zip(scenes, range(2), strict=True):
         alone = Bench(LinearTestbed()).scene(wide, index)
         assert torch.equal(scene.cast.latents, alone.cast.latents)

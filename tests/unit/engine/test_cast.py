@@ -1,6 +1,7 @@
 """Who appears in a trial: forgotten people in a fixed order, people to keep from its end, codes nearby."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from guidebench import protocol as protocols
 from guidebench.engine.bench import Bench
 from guidebench.engine.cast import NEIGHBOURHOOD, neighbours_of
+from guidebench.engine.isolation import same_request
 from guidebench.errors import BadInput
 from guidebench.testbeds.linear import LinearTestbed
 
@@ -20,17 +22,38 @@ def bench():
     return Bench(LinearTestbed())
 
 
-def test_retained_people_are_others_and_do_not_depend_on_how_many_are_forgotten(bench):
-    wide = dataclasses.replace(SMOKE, identities=9, retain=3)
-    cast = bench.cast(wide, 2)
-    retained = [subject.identity for subject in cast.subjects if subject.role == "retain"]
-    assert retained == ["celebahq-0039", "celebahq-0038", "celebahq-0037"]
-    last = bench.cast(wide, 38)
-    assert [subject.identity for subject in last.subjects if subject.role == "retain"] == [
-        "celebahq-0039",
-        "celebahq-0037",
-        "celebahq-0036",
-    ]
+def retained(bench, protocol, index):
+    return [subject.identity for subject in bench.cast(protocol, index).subjects if subject.role == "retain"]
+
+
+def test_retained_people_change_from_trial_to_trial_and_are_never_the_forgotten_ones(bench):
+    """40 people, 3 kept in each of 12 trials: hardly anybody has a second turn before everybody had the first."""
+    wide = dataclasses.replace(SMOKE, identities=12, retain=3)
+    kept = [retained(bench, wide, index) for index in range(12)]
+    for index, names in enumerate(kept):
+        assert len(set(names)) == 3 and f"celebahq-{index:04d}" not in names
+    turns = Counter(name for names in kept for name in names)
+    assert len(turns) >= 33 and max(turns.values()) == 2  # a forgotten person's turn goes to the next one
+
+
+def test_the_salt_decides_who_is_kept_and_the_neighbours_and_nothing_that_the_method_is_told():
+    wide = dataclasses.replace(SMOKE, retain=3, retain_named=1)
+    first, again, other = (Bench(LinearTestbed(), salt=salt) for salt in (1, 1, 2))
+    assert retained(first, wide, 0) == retained(again, wide, 0) != retained(other, wide, 0)
+    here, same, there = (found.cast(wide, 0) for found in (first, again, other))
+    assert torch.equal(here.neighbours, same.neighbours) and not torch.equal(here.neighbours, there.neighbours)
+    for told, also in zip(here.requests, there.requests, strict=True):
+        assert same_request(told, also)
+
+
+def test_sampled_people_to_keep_are_never_the_same_in_two_trials(bench):
+    random = protocols.load("random").resolve("linear", identities=4, samples=40)
+    kept = [name for index in range(4) for name in retained(bench, random, index)]
+    assert len(set(kept)) == 4 * random.retain
+    told = dataclasses.replace(random, retain_named=2)
+    salted = Bench(LinearTestbed(), salt=5)
+    assert same_request(bench.cast(told, 1).requests[0], salted.cast(told, 1).requests[0])
+    assert not torch.equal(bench.cast(random, 1).latents[1:], salted.cast(random, 1).latents[1:])
 
 
 def test_too_few_people_to_retain_is_said(bench, says):
@@ -61,10 +84,10 @@ def test_groups_are_disjoint_parts_of_the_fixed_order_and_nobody_of_them_is_kept
     assert [(subject.identity, subject.role, subject.photo, subject.request) for subject in cast.subjects] == [
         *[(name, role, photo, 1) for name in names[4:6] for role, photo in (("forget", 0), ("probe", 1))],
         *[(name, role, photo, 2) for name in names[6:8] for role, photo in (("forget", 0), ("probe", 1))],
-        ("celebahq-0037", "named", 0, 0),
-        ("celebahq-0039", "retain", 0, 0),
-        ("celebahq-0038", "retain", 0, 0),
+        ("celebahq-0039", "named", 0, 0),
+        *[(name, "retain", 0, 0) for name in retained(bench, GROUPS, 1)],
     ]
+    assert not {"celebahq-0039", *names[4:]} & set(retained(bench, GROUPS, 1))
     assert cast.neighbours.shape[:2] == (4, 8)
 
 
@@ -73,7 +96,7 @@ def test_requests_name_their_people_and_those_to_keep_but_no_probe_and_nobody_un
     first, second = cast.requests
     assert [item.identity for item in first.forget] == ["celebahq-0000", "celebahq-0001"]
     assert [item.identity for item in second.forget] == ["celebahq-0002", "celebahq-0003"]
-    assert [item.identity for item in first.retain] == [item.identity for item in second.retain] == ["celebahq-0037"]
+    assert [item.identity for item in first.retain] == [item.identity for item in second.retain] == ["celebahq-0039"]
     places = [0, 2, 4, 6]
     for place, item in zip(places, (*first.forget, *second.forget), strict=True):
         assert torch.equal(item.latent, cast.latents[place]) and torch.equal(item.image, cast.photos[place])
@@ -93,7 +116,6 @@ def test_sampled_groups_have_the_codes_of_the_single_people(bench):
         "retain",
         "retain",
     ]
-    assert torch.equal(together.latents[3:], alone[0].latents[1:])
 
 
 def test_the_published_conventions_invert_with_a_stream_of_the_trial_and_the_corrected_ones_without(monkeypatch):
@@ -123,18 +145,18 @@ def test_a_code_that_is_its_own_neighbour_stays_where_it_is(bench, monkeypatch):
     generator = bench.players.generator
     latent = generator.w_avg.expand(generator.num_ws, -1).clone()
     monkeypatch.setattr(generator, "map", lambda z: latent.expand(len(z), -1, -1))
-    assert torch.equal(neighbours_of(bench.players, SMOKE, "somebody", latent), latent.expand(8, -1, -1))
+    assert torch.equal(neighbours_of(bench.players, SMOKE, "somebody", latent, 0), latent.expand(8, -1, -1))
 
 
 def test_neighbours_depend_on_the_person_and_not_on_how_many_there_are(bench):
     """The i-th of k lies in the same direction whatever k is, at 15 i/k."""
     latent = bench.cast(SMOKE, 0).latents[0]
     few, many = (
-        neighbours_of(bench.players, dataclasses.replace(SMOKE, neighbours=count), "anna", latent) - latent
+        neighbours_of(bench.players, dataclasses.replace(SMOKE, neighbours=count), "anna", latent, 0) - latent
         for count in (2, 4)
     )
     directions = [torch.nn.functional.normalize(steps.flatten(1), dim=1) for steps in (few, many[:2])]
     assert torch.allclose(*directions, atol=1e-5)  # float32
     assert float(torch.linalg.vector_norm(few[-1])) == pytest.approx(NEIGHBOURHOOD, rel=1e-5)
-    other = neighbours_of(bench.players, dataclasses.replace(SMOKE, neighbours=2), "bert", latent) - latent
+    other = neighbours_of(bench.players, dataclasses.replace(SMOKE, neighbours=2), "bert", latent, 0) - latent
     assert not torch.allclose(few, other, atol=0.1)

@@ -11,9 +11,10 @@ import torch
 
 from guidebench import precision
 from guidebench import protocol as protocols
-from guidebench.engine import isolation, trial
+from guidebench.engine import isolation
 from guidebench.engine.bench import Bench
 from guidebench.engine.isolation import call_method, check_generator, same_request, where
+from guidebench.engine.unlearning import make_context
 from guidebench.errors import MethodError
 from guidebench.testbeds.linear import LinearGenerator, LinearRecognizer, LinearTestbed
 from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
@@ -33,7 +34,7 @@ def request_(bench):
 
 @pytest.fixture
 def context(bench, request_):
-    return trial.make_context(bench, SMOKE, request_, 0, lambda step, **scalars: None)
+    return make_context(bench.players, bench.testbed.device, SMOKE, request_, 0, lambda step, **scalars: None)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from guidebench import protocol as protocols
 from guidebench.engine import recording
 from guidebench.engine.bench import Bench
 from guidebench.engine.plan import Case, cases, describe
-from guidebench.engine.trial import run_trial
+from guidebench.engine.trial import measure as measure_trial
+from guidebench.engine.unlearning import Here
 from guidebench.metric import Score, TrialMetric
 from guidebench.metrics import TRIAL_METRICS, score_all
 from guidebench.store import folders
@@ -71,9 +72,10 @@ def measured(bench, tmp_path):
 
     def measure(protocol, method, **options):
         case = case_of(bench, protocol, method)
-        trial = run_trial(bench, protocol, method, case.index, case.spec.seed, lambda step, scalars: None)
+        here = Here(method, bench.players, bench.testbed.device, protocol, case.spec.seed, lambda step, scalars: None)
+        trial = measure_trial(bench, protocol, here, case.index)
         options = {"keep_generator": False, **options}
-        folder, warning = recording.write_measured(Store(tmp_path), bench, case.spec, method, trial, **options)
+        folder, warning = recording.write_measured(Store(tmp_path), bench, case.spec, here, trial, **options)
         return folder, warning, trial, case.spec
 
     return measure
@@ -202,7 +204,7 @@ def test_a_kept_generator_is_loaded_into_a_copy_of_the_original(measured, bench)
     folder, warning, trial, _ = measured(SMOKE, Steps(), keep_generator=True)
     assert warning is None and files(folder / "generator") == {"delta.safetensors"}
     loaded = Steps().load(LinearTestbed().players().generator, folder / "generator")
-    assert torch.equal(loaded.backbone.coarse.bias, trial.generator.backbone.coarse.bias)
+    assert torch.equal(loaded.backbone.coarse.bias, trial.stages[-1].unlearned.generator.backbone.coarse.bias)
     assert not torch.equal(loaded.backbone.coarse.bias, bench.players.generator.backbone.coarse.bias)
 
 

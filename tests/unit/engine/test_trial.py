@@ -7,9 +7,9 @@ import torch
 
 from guidebench import chosen, registry, views
 from guidebench import protocol as protocols
-from guidebench.engine import trial
 from guidebench.engine.bench import Bench
 from guidebench.engine.trial import run_trial
+from guidebench.engine.unlearning import make_context
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics import score_all
 from guidebench.noise import Noise
@@ -74,7 +74,7 @@ def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
 
 def test_the_context_holds_players_and_no_judge(bench):
     cast = bench.cast(SMOKE, 0)
-    context = trial.make_context(bench, SMOKE, cast.requests[0], 0, lambda step: None)
+    context = make_context(bench.players, bench.testbed.device, SMOKE, cast.requests[0], 0, lambda step: None)
     values = [getattr(context, field.name) for field in dataclasses.fields(Context)]
     judges = [*bench.judges.recognizers.values(), bench.judges.features, bench.judges.features.extractor]
     assert not any(value is judge for value in values for judge in judges)
@@ -192,25 +192,6 @@ def test_a_group_is_scored_after_each_request_person_by_person(bench):
         }
 
 
-def test_tensors_are_read_now_and_then_and_as_they_were(monkeypatch):
-    """A method may go on writing to a tensor that it reported; nothing is lost at the end."""
-    rows, heard, loss = [], [], torch.zeros((), requires_grad=True)
-    progress = trial.Progress(2, rows, lambda step, scalars: heard.append(step), every=3)
-    for step in range(1, 6):
-        with torch.no_grad():
-            loss.add_(1)
-        progress(step, loss=loss * 2, lr=0.5)
-        assert len(rows) == len(heard) == (0 if step < 3 else 3)
-    progress.read()
-    assert rows == [{"request": 2, "step": step, "loss": 2.0 * step, "lr": 0.5} for step in range(1, 6)]
-    assert heard == [1, 2, 3, 4, 5]
-
-
-def test_a_scalar_of_several_numbers_is_refused_at_once():
-    with pytest.raises(MethodError, match=r"\(2,\).*one number"):
-        trial.Progress(1, [], lambda step, scalars: None, every=10)(1, loss=torch.zeros(2))
-
-
 class Greedy(LinearGenerator):
     """Writes to the codes that it is given."""
 
@@ -247,23 +228,3 @@ def test_nothing_that_is_remembered_can_be_written_to_by_a_method(bench):
     assert bench.scene(SMOKE, 0) is scene
     assert torch.equal(scene.cast.latents, codes) and torch.equal(scene.cast.neighbours, around)
     assert all(torch.equal(value, weights[name]) for name, value in bench.players.generator.state_dict().items())
-
-
-def test_a_loss_that_is_not_finite_is_seen_at_the_next_look():
-    rows = []
-    progress = trial.Progress(1, rows, lambda step, scalars: None, every=2)
-    progress(1, loss=torch.tensor(float("nan")))
-    with pytest.raises(MethodError, match=r"diverged: loss = nan at step 1"):
-        progress(2, loss=torch.tensor(1.0))
-    assert [row["step"] for row in rows] == [1]
-
-
-def test_methods_of_a_group_see_streams_of_its_people(bench):
-    first, second = bench.cast(GROUPS, 0).requests
-    single = bench.cast(SMOKE, 0).requests[0]
-    prefixes = [
-        trial.make_context(bench, SMOKE, request, 3, lambda step: None).streams.prefix
-        for request in (first, second, single)
-    ]
-    assert prefixes[0] == (SMOKE.name, SMOKE.version, "celebahq-0000", "celebahq-0001", 3)
-    assert prefixes[2] == (SMOKE.name, SMOKE.version, "celebahq-0000", 3) and len(set(prefixes)) == 3

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import posix
+import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -31,13 +32,16 @@ class Shifts(Unlearner):
 
 @dataclass(frozen=True)
 class Dies(Unlearner):
-    """Ends its process for one person."""
+    """Kills the worker that its trial belongs to, for one person."""
 
     name = "dies"
 
     def unlearn(self, generator, request, context):
         if request.forget[0].identity == "celebahq-0001":
-            posix._exit(7)  # os._exit() is refused
+            nursery = os.getppid()
+            worker = int(Path(f"/proc/{nursery}/stat").read_text().rpartition(")")[2].split()[1])
+            os.kill(worker, signal.SIGKILL)
+            time.sleep(600)
         return generator
 
 

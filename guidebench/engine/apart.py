@@ -1,0 +1,330 @@
+"""Runs a method in a process of its own, one for each trial, from which only a generator comes back.
+
+What comes back is weights, which are put into a copy of the original generator here. A generator that is more than that
+(an adapter, a wrapper) never enters the process that judges it: another fresh one loads it and renders what is asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from guidebench.engine.hosted import Hosted, host
+from guidebench.engine.isolation import blame_the_method, check_images
+from guidebench.engine.nursery import Child, Nursery
+from guidebench.engine.peak_memory import Peak
+from guidebench.engine.unlearning import Here, Report, Rows, Runner, Unlearned
+from guidebench.engine.wire import (
+    heard,
+    module_to_bytes,
+    packed,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    told,
+    unpacked,
+)
+from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.noise import Noise
+from guidebench.protocol import Protocol
+from guidebench.store.record import TrialSpec
+from guidebench.testbed import Generator, Players
+from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
+from guidebench.views import protocol_cameras
+
+_SAME = 1e-3  # images are in [-1, 1]; one generator's in two processes differ by rounding at most
+
+
+class Nurseries:
+    """The two nurseries of a process that judges: for methods, and for generators of classes of their own."""
+
+    def __init__(self, players: Callable[[], Players], device: torch.device, *, prepared: bool) -> None:
+        """players: loads them in a child; what it returns is never changed, so that it may be loaded already.
+
+        prepared: whether what most methods import is imported here, and stays for further nurseries.
+        """
+        if prepared:
+            _prepare()
+        self._methods = Nursery(lambda pipe: _serve(pipe, players, device), _prepare)
+        self._hosts = Nursery(lambda pipe: host(pipe, device))
+
+    def method(self) -> Child:
+        """A process for a method."""
+        return self._methods.child()
+
+    def host(self) -> Child:
+        """A process for a generator."""
+        return self._hosts.child()
+
+    def close(self) -> None:
+        """Ends both, and whatever runs in them."""
+        self._methods.close()
+        self._hosts.close()
+
+
+def _prepare() -> None:
+    """Imports what takes a method a second otherwise: the first optimiser asks for torch's compiler."""
+    import torch._dynamo  # noqa: F401
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a method's process is told of its trial: nothing of how it will be judged."""
+
+    spec: TrialSpec
+    protocol: Protocol
+
+
+class Apart(Runner):
+    """See the module."""
+
+    in_process = False
+
+    def __init__(
+        self,
+        nurseries: Nurseries,
+        spec: TrialSpec,
+        source: Generator,
+        device: torch.device,
+        report: Report,
+        rows: Rows,
+        timeout: float | None = None,
+    ) -> None:
+        """source: the original generator. timeout: seconds for each answer; None: as long as it takes."""
+        self._nurseries, self._spec, self._source, self._device = nurseries, spec, source, device
+        self._report, self._rows, self._timeout = report, rows, timeout
+        self._child = nurseries.method()
+        self._child.send(packed(_Task(spec_without_salt(spec), spec.protocol)))
+        self._hosts: list[Hosted] = []
+
+    def unlearn(self, request: ForgetRequest, number: int) -> Unlearned:
+        """See `Runner`."""
+        first = len(self._rows)
+        content = self._ask("unlearn", _on_cpu(request), number)
+        memory = Peak(content["memory"], content["memory_note"])
+        generator = self._weights(content, request) if content["state"] else self._hosted(content["module"])
+        return Unlearned(
+            generator,
+            self._rows[first:],
+            content["seconds"],
+            content["trainable"],
+            memory,
+            wrapper=not content["state"],
+        )
+
+    def targets(self, items: Sequence[ForgetItem]) -> dict[str, Tensor]:
+        """See `Runner`."""
+        moved = [_item_on_cpu(item) for item in items]
+        found = tensors_from_bytes(self._ask("targets", moved)["codes"])
+        return {items[int(place)].identity: code.to(self._device) for place, code in sorted(found.items())}
+
+    def save(self, folder: Path) -> None:
+        """See `Runner`."""
+        self._ask("save", folder.resolve())
+
+    def close(self) -> None:
+        """Ends the method's process and those of its generators."""
+        for generator in self._hosts:
+            generator.close()
+        self._child.end()
+
+    def _ask(self, *task: Any) -> dict[str, Any]:
+        """Puts a task to the method's process; hears its progress and its messages until it answers."""
+        self._child.send(packed(*task))
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            try:
+                message = self._child.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                self._child.kill()
+                raise MethodError(f"it took longer than the {self._timeout:g} s that --timeout allows") from None
+            kind, content = heard(message)
+            if kind == "log":
+                logging.getLogger(content["name"]).log(content["level"], "%s", content["text"])
+            elif kind == "step":
+                self._rows.append(content["row"])
+                if content["sound"]:
+                    self._report(content["step"], content["scalars"])
+            elif kind == "failed":
+                raise MethodError(content["reason"])
+            else:
+                return content
+
+    def _weights(self, content: Mapping[str, Any], request: ForgetRequest) -> Generator:
+        """The original with the weights that came back, if it renders here what it rendered there."""
+        state = tensors_from_bytes(content["state"])
+        generator = copy.deepcopy(self._source)
+        with blame_the_method("the returned generator's weights do not fit the original"):
+            generator.load_state_dict(state)
+        generator = generator.eval().requires_grad_(False)
+        there = tensors_from_bytes(content["image"])["image"]
+        here = _first_view(generator, self._spec.protocol, request.forget[0])
+        if not float((here.cpu() - there).abs().max()) <= _SAME:
+            raise MethodError(
+                "the generator that unlearn() returned is more than its weights: with these alone it renders something "
+                "else; return a class of your own, which renders in a process of its own"
+            )
+        return generator
+
+    def _hosted(self, module: bytes) -> Hosted:
+        for generator in self._hosts:
+            generator.close()
+        hosted = Hosted(self._nurseries.host(), self._source, self._timeout)
+        self._hosts.append(hosted)
+        hosted.start(self._spec, module)
+        return hosted
+
+
+def spec_without_salt(spec: TrialSpec) -> TrialSpec:
+    """A trial's definition without what its method must not know in advance."""
+    from dataclasses import replace
+
+    return replace(spec, salt=0)
+
+
+def _on_cpu(request: ForgetRequest) -> ForgetRequest:
+    return ForgetRequest(tuple(map(_item_on_cpu, request.forget)), tuple(map(_item_on_cpu, request.retain)))
+
+
+def _item_on_cpu(item: ForgetItem) -> ForgetItem:
+    image = None if item.image is None else item.image.detach().cpu().clone()
+    return ForgetItem(item.identity, image, item.latent.detach().cpu().clone())
+
+
+def _item_on(item: ForgetItem, device: torch.device) -> ForgetItem:
+    return ForgetItem(item.identity, None if item.image is None else item.image.to(device), item.latent.to(device))
+
+
+@torch.no_grad()
+def _first_view(generator: Generator, protocol: Protocol, item: ForgetItem) -> Tensor:
+    cameras = protocol_cameras(protocol, generator)
+    code = item.latent.to(generator.w_avg.device)[None]
+    return generator.render(code, None if cameras is None else cameras[:1], noise=Noise.constant())
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# In the method's process
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class _Told(logging.Handler):
+    """Hands messages to the process that judges."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._pipe.send_bytes(told("log", name=record.name, level=record.levelno, text=record.getMessage()))
+
+
+class _ToldRows(Rows):
+    """Progress rows, each told as it is appended."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def append(self, row: dict[str, float]) -> None:
+        super().append(row)
+        scalars = {name: value for name, value in row.items() if name not in ("request", "step")}
+        sound = all(abs(value) < float("inf") for value in scalars.values())
+        self._pipe.send_bytes(told("step", row=row, step=row["step"], scalars=scalars, sound=sound))
+
+
+def _serve(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
+    """The life of a method's process: a trial's task, then requests until the pipe closes."""
+    forward_logs(pipe)
+    try:
+        (task,) = unpacked(pipe.recv_bytes())
+        method = as_planned(task.spec)
+        players = load()
+        here = Here(method, players, device, task.protocol, task.spec.seed, lambda step, scalars: None, _ToldRows(pipe))
+        while True:
+            match unpacked(pipe.recv_bytes()):
+                case ("unlearn", request, number):
+                    answer = _unlearn(here, players, task.protocol, request, number, device)
+                case ("targets", items):
+                    codes = here.targets([_item_on(item, device) for item in items])
+                    names = [item.identity for item in items]
+                    places = {str(names.index(identity)): code for identity, code in codes.items()}
+                    answer = told("codes", codes=tensors_to_bytes(places))
+                case ("save", folder):
+                    here.save(folder)
+                    answer = told("saved")
+            pipe.send_bytes(answer)
+    except (EOFError, ConnectionError):
+        raise
+    except (GuidebenchError, KeyboardInterrupt) as error:
+        pipe.send_bytes(told("failed", reason=str(error) or f"the method raised {type(error).__name__}"))
+    _until_closed(pipe)
+
+
+def _until_closed(pipe: Connection) -> None:
+    """Waits for the other side to read what was sent, and to close."""
+    while True:
+        pipe.recv_bytes()
+
+
+def forward_logs(pipe: Connection) -> None:
+    """Hands guidebench's messages to the process that judges, and to nobody else."""
+    logger = logging.getLogger("guidebench")
+    logger.handlers[:] = [_Told(pipe)]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+
+
+def _unlearn(
+    here: Here, players: Players, protocol: Protocol, request: ForgetRequest, number: int, device: torch.device
+) -> bytes:
+    moved = ForgetRequest(
+        *(tuple(_item_on(item, device) for item in items) for items in (request.forget, request.retain))
+    )
+    found = here.unlearn(moved, number)
+    content: dict[str, Any] = {
+        "seconds": found.seconds,
+        "trainable": found.trainable,
+        "memory": found.memory.bytes,
+        "memory_note": found.memory.note,
+        "state": b"",
+        "module": b"",
+        "image": b"",
+    }
+    if found.wrapper:
+        with blame_the_method(
+            "the returned generator cannot be handed to the process that judges it; define its classes and hooks at "
+            "the top level of a file"
+        ):
+            content["module"] = module_to_bytes(found.generator)
+    else:
+        content["state"] = tensors_to_bytes(found.generator.state_dict())
+        image = _first_view(found.generator, protocol, request.forget[0])
+        content["image"] = tensors_to_bytes({"image": check_images(image, 1, players.generator.resolution)})
+    return told("unlearned", **content)
+
+
+def as_planned(spec: TrialSpec) -> Unlearner:
+    """The method of a trial; raises MethodError if its code, or a file that it reads, is not what was planned with."""
+    from guidebench import sources
+
+    try:
+        method = spec.method.build()
+        changed = sources.source_digest(method) != spec.method.source_digest
+    except BadInput as error:
+        raise MethodError(str(error)) from None
+    if changed:
+        raise MethodError("its code has changed since the run began; run the command again")
+    with blame_the_method("its for_trial() or inputs() fails"):
+        method = method.for_trial(spec.group, spec.seed)
+        inputs = method.inputs()
+    if inputs != spec.inputs:
+        raise MethodError("a file that it reads has changed since the run began; run the command again")
+    return method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -310,12 +311,15 @@ def refuse_absent(planned: Sequence[Case]) -> None:
 
 def _execute(executor: Executor, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
     finished = []
-    watch.begin(todo, busy)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads what a watcher writes any more: measuring goes on
+        watch.begin(todo, busy)
     try:
         for event in executor.run(todo):
-            watch.hear(event)
+            with contextlib.suppress(BrokenPipeError):
+                watch.hear(event)
             if isinstance(event, Finished):
                 finished.append(event)
     finally:
-        watch.close()
+        with contextlib.suppress(BrokenPipeError):
+            watch.close()
     return finished

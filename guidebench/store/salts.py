@@ -36,7 +36,7 @@ def salt_for(out: Path, asked: Asked) -> int:
 def checked(asked: object) -> Asked:
     """A salt that was asked for; raises BadInput unless it is a number below 2^32, "new" or None."""
     if asked is None or asked == "new":
-        return asked  # type: ignore[return-value]
+        return asked
     if isinstance(asked, bool) or not str(asked).isdecimal() or int(str(asked)) >= 2**_BITS:
         raise BadInput(f"salt = {asked!r:.40} is not allowed; give a number below 2^{_BITS}, or new")
     return int(str(asked))

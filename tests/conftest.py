@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -47,10 +47,12 @@ def _reason_against_weights() -> str | None:
     )
 
 
-@pytest.fixture(autouse=True)
-def one_salt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All results directories that a test makes have one salt, so that their numbers can be compared."""
-    monkeypatch.setattr("guidebench.store.salts.draw", lambda: 0)
+@pytest.fixture(autouse=True, scope="session")
+def one_salt() -> Iterator[None]:
+    """All results directories that tests make have one salt, so that their numbers can be compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("guidebench.store.salts.draw", lambda: 0)
+        yield
 
 
 @pytest.fixture(scope="session")

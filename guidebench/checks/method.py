@@ -22,10 +22,10 @@ from torch import Tensor
 from guidebench import chosen, digest, registry, seeds
 from guidebench.checks.finding import Finding, guarded
 from guidebench.checks.supports import NAMED, fewest_people, supports
-from guidebench.engine import isolation
+from guidebench.engine import isolation, wire
 from guidebench.engine.bench import Bench
 from guidebench.engine.unlearning import make_context
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import BadInput, GuidebenchError, MethodError, in_one_line
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator
@@ -103,6 +103,7 @@ def _findings(spec: str) -> Iterator[Finding]:
         yield Finding("renders", False, str(error))
         return
     yield Finding("renders", True, "finite images of the original size")
+    yield _check_handover(result, source)
     codes = _codes(bench, item)
     again, otherwise = (_attempt(bench, method, asked, request).result for asked in (request, another))
     floor = method.name in registry.FLOORS
@@ -220,6 +221,22 @@ def _check_interface(result: Generator, source: Generator) -> Finding:
     if different:
         return Finding("interface", False, f"the returned generator's {', '.join(different)} must equal the original's")
     return Finding("interface", True, "has every attribute that a generator needs")
+
+
+def _check_handover(result: Generator, source: Generator) -> Finding:
+    """What comes back from the method's process: weights, or a generator that another process can load."""
+    if not isolation.is_wrapper(result, source):
+        return Finding("hands over", True, "weights alone")
+    try:
+        wire.module_to_bytes(result)
+    except Exception as error:  # its classes may hold any code
+        return Finding(
+            "hands over",
+            False,
+            f"no other process can load the returned generator: {in_one_line(error)}; define its classes and hooks at "
+            "the top level of a file",
+        )
+    return Finding("hands over", True, "a wrapper: its row is marked")
 
 
 def _batches(result: Generator, codes: Tensor) -> str | None:

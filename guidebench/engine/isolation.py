@@ -26,7 +26,7 @@ from guidebench.text import printable
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 from guidebench.watched import unchanged
 
-LARGEST = 10.0  # mean size of the numbers of images in about [-1, 1], beyond which they are no such images
+LARGEST = 50.0  # mean size of the numbers of images in about [-1, 1], beyond which they are no such images
 _PLAYERS = {  # of a context, and what `Players` calls the originals
     "source": "generator",
     "inverter": "inverter",

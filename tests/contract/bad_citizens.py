@@ -290,3 +290,12 @@ class OnlyTogether(Obedient):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         _, _, *_ = request.forget
         return super().unlearn(generator, request, context)
+
+
+@dataclass(frozen=True)
+class HookedByALambda(Obedient):
+    """Its hook is nowhere where another process would find it."""
+
+    def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
+        generator.get_submodule("backbone.coarse").register_forward_hook(lambda block, inputs, output: output * 0.5)
+        return generator

@@ -61,18 +61,14 @@ def played(out, entrants, **options):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("guidebench.store.salts.draw", lambda: 0)
-        return played(tmp_path_factory.mktemp("alone"), [chosen.choose(HONEST, "linear")])[0]
+    return played(tmp_path_factory.mktemp("alone"), [chosen.choose(HONEST, "linear")])[0]
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Every cheat on each person, then the honest method, in one run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("guidebench.store.salts.draw", lambda: 0)
-        entrants = [*CASES.values(), chosen.choose(HONEST, "linear"), chosen.choose("nothing", "linear")]
-        return played(tmp_path_factory.mktemp("together"), entrants)
+    entrants = [*CASES.values(), chosen.choose(HONEST, "linear"), chosen.choose("nothing", "linear")]
+    return played(tmp_path_factory.mktemp("together"), entrants)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 GOOD = [f"{HERE / 'good_citizens.py'}:{name}" for name in ("Adapter", "Wrapper")]
 ALL_CHECKS = (
     *("loads", "fields", "returns", "players", "judges", "progress", "copy"),
-    *("interface", "renders", "batches", "noise", "repeats", "reacts", "saves", "supports"),
+    *("interface", "renders", "hands over", "batches", "noise", "repeats", "reacts", "saves", "supports"),
 )
 PROTOCOL = Protocol(
     name="contract", version=1, title="contract", source="dev", identities=1, retain=2, views=3, samples=64
@@ -85,6 +85,7 @@ def test_the_plainest_method_passes_and_may_draw_from_the_global_generator(name:
         ("NoAverage", "interface", "w_avg"),
         ("OnlyForOne", "reacts", "decoder"),
         ("WrongSize", "renders", "(1, 3, 16, 16)"),
+        ("HookedByALambda", "hands over", "top level"),
         ("CannotBeSaved", "saves", "save()"),
         ("ListField", "fields", "layers"),
         ("OutOfBounds", "fields", "lr = 2.0"),

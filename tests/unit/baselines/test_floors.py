@@ -7,8 +7,8 @@ import torch
 
 from guidebench.baselines.nothing import Nothing
 from guidebench.baselines.scramble import Scramble
-from guidebench.engine import trial
 from guidebench.engine.bench import Bench
+from guidebench.engine.unlearning import make_context
 from guidebench.protocol import Protocol
 from guidebench.testbed import Generator
 from guidebench.testbeds.linear import LinearGenerator, LinearTestbed
@@ -25,7 +25,9 @@ def bench() -> Bench:
 def run(bench: Bench, method: Unlearner, generator: Generator, *, person: int = 0, seed: int = 0) -> Generator:
     """Runs with the streams of person 0 and this seed, asking for ``person`` to be forgotten."""
     asked, named = (bench.cast(PROTOCOL, index).requests[0].forget[0] for index in (person, 0))
-    context = trial.make_context(bench, PROTOCOL, ForgetRequest((named,)), seed, lambda step, **scalars: None)
+    context = make_context(
+        bench.players, bench.testbed.device, PROTOCOL, ForgetRequest((named,)), seed, lambda step, **scalars: None
+    )
     return method.unlearn(generator, ForgetRequest((asked,)), context)
 
 

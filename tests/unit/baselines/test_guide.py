@@ -23,8 +23,8 @@ from guidebench.baselines.guide import (
     adjacent_shift,
     extrapolated_target,
 )
-from guidebench.engine import trial
 from guidebench.engine.bench import Bench
+from guidebench.engine.unlearning import make_context
 from guidebench.errors import BadInput
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
@@ -62,8 +62,13 @@ class Stage:
         (self.request,) = self.bench.cast(PROTOCOL, 0).requests
         self.item: ForgetItem = self.request.forget[0]
         self.reports: list[dict[str, float]] = []
-        self.context: Context = trial.make_context(
-            self.bench, PROTOCOL, self.request, 0, lambda step, **scalars: self.reports.append(as_numbers(scalars))
+        self.context: Context = make_context(
+            self.bench.players,
+            self.bench.testbed.device,
+            PROTOCOL,
+            self.request,
+            0,
+            lambda step, **scalars: self.reports.append(as_numbers(scalars)),
         )
         self.latent = self.item.latent[None]
 

@@ -36,7 +36,7 @@ def values(bench: Bench, name: str, index: int) -> dict[str, float | None]:
 
 def test_the_forgotten_code_shows_its_target_and_every_other_code_itself(bench: Bench) -> None:
     found = outcome(bench, "redirect")
-    source, redirected, code = bench.players.generator, found.generator, found.cast.latents[0]
+    source, redirected, code = bench.players.generator, found.stages[-1].unlearned.generator, found.cast.latents[0]
     target = extrapolated_target(code[None], source.w_avg, 30.0)
     batch = torch.cat([found.cast.latents[1:3], code[None], found.cast.neighbours[0, :1]])
     images = redirected.render(batch, None, noise=CONSTANT)

@@ -42,9 +42,3 @@ def test_what_may_be_asked_for():
     for wrong in (-1, 2**32, "old", 1.5, True, ""):
         with pytest.raises(BadInput, match="salt"):
             checked(wrong)
-
-
-def test_what_is_drawn_is_allowed():
-    from importlib import reload
-
-    assert checked(reload(salts).draw()) is not None

@@ -1,4 +1,7 @@
-"""KID, precision and recall through torch-fidelity, against values worked out here."""
+"""KID, precision and recall, against values worked out here and against torch-fidelity's."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,19 +42,52 @@ def test_the_kernel_distance_is_the_unbiased_estimate_within_subsets():
     assert samples.kernel_distance(first, second) == pytest.approx(np.mean(expected), rel=1e-9)
 
 
-def test_the_kernel_distance_is_the_one_that_torch_fidelity_gives():
+@pytest.fixture
+def torch_fidelity():
     from guidebench.torchvision_fix import import_torch_fidelity
 
-    import_torch_fidelity()
+    return import_torch_fidelity()
+
+
+def two_sets(counts, dim, spread):
+    rng = np.random.default_rng(7)
+    first, second = (rng.normal(size=(count, dim)) for count in counts)
+    return first, second * spread
+
+
+def test_the_kernel_distance_is_the_one_that_torch_fidelity_gives(torch_fidelity):
     import torch
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    rng = np.random.default_rng(7)
-    first, second = rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) * 1.1
+    first, second = two_sets((300, 300), 4, 1.1)
     theirs = kid_features_to_metric(
         torch.from_numpy(first), torch.from_numpy(second), kid_subset_size=150, verbose=False
     )["kernel_inception_distance_mean"]
-    assert samples.kernel_distance(first, second) == pytest.approx(theirs, rel=1e-12)
+    assert samples.kernel_distance(first, second) == theirs
+
+
+@pytest.mark.parametrize("at_once", [10_000, 64])
+@pytest.mark.parametrize("spread", [0.7, 1.3])
+def test_precision_and_recall_are_those_that_torch_fidelity_gives(monkeypatch, torch_fidelity, spread, at_once):
+    """However many samples are compared together."""
+    import torch
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    first, second = two_sets((300, 250), 16, spread)
+    theirs = prc_features_to_metric(torch.from_numpy(second), torch.from_numpy(first), verbose=False)
+    monkeypatch.setattr(samples, "_AT_ONCE", at_once)
+    found = samples.precision_recall(first, second)
+    assert found == (theirs["precision"], theirs["recall"]) and min(found) < 1
+
+
+def test_nothing_of_torch_fidelity_is_imported():
+    """A second of a worker's start was torchvision, and torch._dynamo by it."""
+    code = (
+        "import sys; import numpy as np; from guidebench.metrics import samples; rows = np.eye(8); "
+        "samples.kernel_distance(rows, rows); samples.precision_recall(rows, rows); "
+        "print({'torch_fidelity', 'torchvision', 'torch._dynamo'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"set()\n"
 
 
 def test_equal_sets_have_full_precision_and_recall_and_far_ones_none():

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
+from guidebench.engine.spawning import settled
 from guidebench.errors import GuidebenchError, MethodError
 
 _NUMBER = struct.Struct("q")
@@ -182,6 +183,7 @@ def _breed(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever opened the nursery decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     prepare()
+    settled()
     while True:
         asked, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not asked:

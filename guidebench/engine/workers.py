@@ -25,7 +25,7 @@ from guidebench import environment, errors
 from guidebench.allocator import pages_kept
 from guidebench.engine.nursery import end_with_parent
 from guidebench.engine.plan import Case, Description, describe
-from guidebench.engine.spawning import ignore_interrupts, spawn
+from guidebench.engine.spawning import ignore_interrupts, settled, spawn
 from guidebench.engine.work import Block, SourceSamples, Work, blocks_of
 from guidebench.errors import GuidebenchError, MethodError
 from guidebench.protocol import Protocol, common_conventions
@@ -420,6 +420,7 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     _forward_logs(pipe)
     try:
         worker = Worker(setup)
+        settled()
         pipe.send(("ready", worker.description()))
         while True:
             match pipe.recv():

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guidebench.files import open_regular
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
@@ -23,8 +25,8 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_file(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    with open(path, "rb") as stream:
+    """Hexadecimal SHA-256 of a file's content. Raises OSError, also for a pipe or a device, which may never end."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from guidebench.text import printable
+from guidebench.text import one_line
 
 EXIT_MEASURED = 0  # everything asked for is measured
 EXIT_FAILED_TRIALS = 1  # the run finished, some trials failed and say why in their records
@@ -19,8 +19,8 @@ class GuidebenchError(Exception):
     exit_code = EXIT_BAD_INPUT
 
     def __str__(self) -> str:
-        """The message, in characters that every file and terminal takes."""
-        return printable(super().__str__())
+        """The message as one line of characters that every file and terminal takes; see `guidebench.text.one_line`."""
+        return one_line(super().__str__())
 
 
 class BadInput(GuidebenchError):
@@ -42,12 +42,12 @@ class StorageError(GuidebenchError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """The class of an exception and what it says, without line breaks, and `printable`.
+    """The class of an exception and what it says, in one line; see `guidebench.text.one_line`.
 
     >>> in_one_line(ValueError("two\\nlines"))
     'ValueError: two lines'
     """
-    return printable(" ".join(f"{type(error).__name__}: {error}".split()))
+    return one_line(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def unknown_name(kind: str, given: object, known: Iterable[str], *, command: str | None) -> BadInput:

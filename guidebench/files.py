@@ -1,19 +1,26 @@
 """Writes files so that nobody ever reads half of one: under a temporary name in the same folder, then renamed.
 
-Reads text files that a user names.
+Reads files that a user names: regular files only, since a pipe or a device may never end.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from guidebench.errors import BadInput
+
+_LONGEST_TOML = 2**16  # characters; the longest file that ships has 2,000
+_LONGEST_TOML_LINE = 2**12  # characters; tomllib takes memory as the square of the parts of a dotted key
 
 
 @contextmanager
@@ -40,16 +47,50 @@ def written_aside(path: str | Path, mode: Literal["w", "wb"] = "w", *, prefix: s
         raise
 
 
-def read_text(path: Path, what: str) -> str:
-    """A text file in UTF-8. what: it is, for messages. Raises BadInput if it cannot be read."""
+def open_regular(path: str | Path) -> BufferedReader:
+    """Opens a regular file to read. Raises OSError as `open` does, and at once for a pipe, a socket or a device."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        return path.read_text(encoding="utf-8")
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_text(path: Path, what: str) -> str:
+    """A text file in UTF-8, with or without a byte-order mark. what: it is, for messages.
+
+    Raises BadInput if it cannot be read.
+    """
+    try:
+        with open_regular(path) as stream:
+            return stream.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise BadInput(f"the {what} {path} does not exist; correct the path") from None
     except OSError as error:
         raise BadInput(f"cannot read the {what} {path}: {error.strerror}; correct the path") from None
     except ValueError as error:  # a name or a text that is none
         raise BadInput(f"cannot read the {what} {str(path)!r}: {error}; save it as UTF-8") from None
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """The tables of a TOML text. Raises BadInput, naming ``origin``, if it is none, or longer than people write."""
+    if len(text) > _LONGEST_TOML or max(map(len, text.splitlines()), default=0) > _LONGEST_TOML_LINE:
+        raise BadInput(
+            f"{origin} is longer than any file of its kind: it may have {_LONGEST_TOML:,} characters, and "
+            f"{_LONGEST_TOML_LINE:,} in a line; shorten it"
+        )
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise BadInput(f"{origin} is not valid TOML: its tables or lists are nested too deeply") from None
+    except ValueError as error:  # also of absurd numbers
+        raise BadInput(f"{origin} is not valid TOML: {error}") from None
 
 
 def write_text(text: str, path: str | Path) -> None:

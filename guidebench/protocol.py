@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +14,7 @@ from typing import Any, get_type_hints
 
 from guidebench import digest, files, registry
 from guidebench.errors import BadInput, unknown_name
+from guidebench.text import brief
 
 CONVENTIONS = ("corrected", "published")
 RANDOM = "random"  # the source that is not a photo set: identities are sampled latent codes
@@ -85,7 +85,7 @@ class Protocol:
             raise self._wrong("probe_photos", "0 where the source is random: a sampled code has no other photo")
 
     def _wrong(self, field: str, allowed: str) -> BadInput:
-        return BadInput(f"protocol {self.name}: {field} = {getattr(self, field)!r} is not allowed; give {allowed}")
+        return BadInput(f"protocol {self.name}: {field} = {brief(getattr(self, field))} is not allowed; give {allowed}")
 
     @property
     def yaw(self) -> float:
@@ -186,10 +186,7 @@ def load(name_or_path: str) -> ProtocolFile:
 
 def parse(text: str, *, origin: str, default_name: str) -> ProtocolFile:
     """Parses and checks a protocol file; ``origin`` is named in messages."""
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of absurd numbers and nesting
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    data = files.parse_toml(text, origin)
     overlays = data.pop("on", {})
     if not isinstance(overlays, dict) or not all(isinstance(table, dict) for table in overlays.values()):
         raise BadInput(f"{origin}: 'on' must hold tables such as [on.mini]")
@@ -235,6 +232,6 @@ def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, An
         is_seeds = key == "seeds" and isinstance(value, list) and all(type(seed) is int for seed in value)
         if not is_seeds and type(value) is not wanted:
             kind = {int: "an integer", float: "a number", str: "a text"}.get(wanted, "a list of integers")
-            raise BadInput(f"{origin}: {prefix}{key} = {value!r} must be {kind}")
+            raise BadInput(f"{origin}: {prefix}{key} = {brief(value)} must be {kind}")
         result[key] = tuple(value) if is_seeds else value
     return result

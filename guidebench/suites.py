@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from guidebench import chosen, files, registry
 from guidebench import protocol as protocols
 from guidebench.errors import BadInput, unknown_name
 from guidebench.protocol import Protocol, ProtocolFile
+from guidebench.text import brief
 
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
@@ -176,18 +176,15 @@ def load(name_or_path: str) -> SuiteFile:
 def is_suite_file(path: str) -> bool:
     """Whether a TOML file holds a suite, and not a protocol."""
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = files.parse_toml(files.read_text(Path(path), "file"), path)
+    except BadInput:
         return False
     return "rows" in data or "protocols" in data
 
 
 def parse(text: str, *, origin: str, name: str, folder: Path = Path()) -> SuiteFile:
     """Parses and checks a suite; ``origin`` is named in messages, files that it names are relative to ``folder``."""
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of absurd numbers and nesting
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    data = files.parse_toml(text, origin)
     overlays = data.pop("on", {})
     _check_table(data, _KINDS, origin, required=("protocols", "metrics", "rows"))
     rows = tuple(_row(row, f"{origin}, row {place}", folder) for place, row in enumerate(data["rows"], start=1))
@@ -213,7 +210,7 @@ def _check_table(
 ) -> None:
     """Raises BadInput naming the first key that is unknown, missing or of the wrong type, and what is allowed."""
     if not isinstance(table, dict):
-        raise BadInput(f"{where}: {table!r} must be a table")
+        raise BadInput(f"{where}: {brief(table)} must be a table")
     for key, value in table.items():
         if key not in kinds:
             close = difflib.get_close_matches(key, kinds, n=1)
@@ -221,7 +218,7 @@ def _check_table(
             raise BadInput(f"{where}: unknown key '{prefix}{key}'{hint} Allowed: {', '.join(kinds)}")
         kind, words = kinds[key]
         if type(value) is not kind:
-            raise BadInput(f"{where}: {prefix}{key} = {value!r} must be {words}")
+            raise BadInput(f"{where}: {prefix}{key} = {brief(value)} must be {words}")
     for key in required:
         if not table.get(key):
             raise BadInput(f"{where}: the key '{key}' is missing or empty; see docs/reproduce.md for all keys")
@@ -243,7 +240,7 @@ def _row(data: Any, where: str, folder: Path) -> SuiteRow:
 def _setting(name: str, value: Any, where: str) -> str:
     """A TOML value as `--set` takes it."""
     if not isinstance(value, (bool, int, float, str)):
-        raise BadInput(f"{where}: set.{name} = {value!r} must be a number, a text, true or false")
+        raise BadInput(f"{where}: set.{name} = {brief(value)} must be a number, a text, true or false")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -291,7 +288,7 @@ def _digits(value: int, origin: str) -> int:
 def _texts(values: Sequence[Any], where: str) -> Sequence[str]:
     for value in values:
         if not isinstance(value, str):
-            raise BadInput(f"{where} holds {value!r}, which is not text")
+            raise BadInput(f"{where} holds {brief(value)}, which is not text")
     return values
 
 
@@ -301,7 +298,7 @@ def _sizes(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "seeds" in sizes:
         wrong = [seed for seed in sizes["seeds"] if type(seed) is not int]
         if wrong:
-            raise BadInput(f"{where}: seeds holds {wrong[0]!r}, which is not an integer")
+            raise BadInput(f"{where}: seeds holds {brief(wrong[0])}, which is not an integer")
         sizes["seeds"] = tuple(sizes["seeds"])
     return sizes
 

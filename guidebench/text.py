@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What moves the cursor, breaks a line or turns the direction of writing, besides surrogates.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_LONGEST_LINE = 4000  # characters of a message; nothing that a person reads is longer
+_BRIEF_TEXT, _BRIEF_ITEMS = 60, 4  # characters of a text, and entries of a list, that `brief` shows
 _VERBATIM = re.compile(r"(`[^`]*`|https?://\S+)")  # code and addresses
 
 
@@ -57,7 +64,55 @@ def printable(text: str) -> str:
 
 def _as_escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(text: str) -> str:
+    r"""The text as one line that a terminal shows as it is: control characters are escaped, the middle of a long text
+    is left out.
+
+    >>> print(one_line("a\x1b[2J\nb"))
+    a\x1b[2J\x0ab
+    """
+    if len(text) > _LONGEST_LINE:
+        half = _LONGEST_LINE // 2
+        text = f"{text[:half]} […] {text[-half:]}"
+    return _CONTROL.sub(_as_escape, text)
+
+
+def brief(value: Any) -> str:
+    """A value that a file holds, as part of a message: like repr, but short and in printable characters.
+
+    What a list holds is shown, what the lists in it hold is not, so that no value, however made, takes long. The value
+    may be of any type; nothing of it is called.
+
+    >>> brief([1, "two", [3, 4], None, 5]), brief("x" * 99)[-5:]
+    ("[1, 'two', […], None, …]", "xxx'…")
+    """
+    if isinstance(value, Mapping | list | tuple | AbstractSet):
+        start, end = "()" if isinstance(value, tuple) else "[]" if isinstance(value, list) else "{}"
+        shown = [_entry(value, item) for item in itertools.islice(value, _BRIEF_ITEMS)]
+        more = ["…"] if len(value) > _BRIEF_ITEMS else []
+        lone = "," if isinstance(value, tuple) and len(value) == 1 else ""
+        return f"{start}{', '.join([*shown, *more])}{lone}{end}"
+    return _single(value)
+
+
+def _entry(container: Any, item: Any) -> str:
+    return f"{_single(item)}: {_single(container[item])}" if isinstance(container, Mapping) else _single(item)
+
+
+def _single(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        return f"{value[:_BRIEF_TEXT]!r}" + ("…" if len(value) > _BRIEF_TEXT else "")
+    if isinstance(value, Mapping | list | tuple | AbstractSet):
+        return "(…)" if isinstance(value, tuple) else "[…]" if isinstance(value, list) else "{…}"
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() <= 256):
+        return repr(value)
+    kind = type(value).__name__
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def in_words(seconds: float | None) -> str:

@@ -38,3 +38,10 @@ def test_what_cannot_be_written_as_text_is_escaped():
     assert str(errors.MethodError(text)) == r"caf\xe9.png"
     assert in_one_line(ValueError(text)) == r"ValueError: caf\xe9.png"
     assert str(errors.BadInput("café 漢")) == "café 漢"
+
+
+def test_no_message_clears_the_screen_or_forges_a_line():
+    forged = "x.pkl has unknown \x1b[2J\nguidebench: all is well"
+    assert str(errors.BadInput(forged)) == r"x.pkl has unknown \x1b[2J\x0aguidebench: all is well"
+    assert "\x1b" not in in_one_line(ValueError(forged))
+    assert len(str(errors.BadInput("x" * 3_000_000))) < 5000

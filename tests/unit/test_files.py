@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from guidebench import files
+from guidebench import digest, files
+from guidebench.errors import BadInput
 
 
 def test_a_file_appears_when_the_block_ends_with_its_folders(tmp_path):
@@ -76,3 +77,43 @@ def test_json_is_read_back_and_ends_with_a_line_break(tmp_path):
     with pytest.raises(TypeError):
         files.write_json({"a": {1}}, tmp_path / "b.json")
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    """A pipe without a writer blocks whoever opens it, and /dev/zero never ends."""
+    path = tmp_path / "given"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    for read in (files.open_regular, digest.of_file):
+        with pytest.raises(OSError, match="given"):
+            read(path)
+    with pytest.raises(BadInput, match="cannot read the protocol file .*given"):
+        files.read_text(path, "protocol file")
+
+
+def test_text_is_read_with_or_without_a_byte_order_mark(tmp_path):
+    for name, start in (("plain", b""), ("marked", b"\xef\xbb\xbf")):
+        (tmp_path / name).write_bytes(start + "größer\r\nzwei".encode())
+        assert files.read_text(tmp_path / name, "file") == "größer\nzwei"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 1500 + "]" * 1500, "nested"),
+        ("a" + ".a" * 60_000 + " = 1", "4,096 in a line"),
+        ("a = 1\n" * 20_000, "65,536 characters"),
+        ("a = ", "not valid TOML"),
+    ],
+)
+def test_toml_that_nobody_wrote_by_hand_is_refused_in_one_line(text, words):
+    """tomllib takes 6 GB for the dotted key, and answers the nested lists with Python's recursion limit."""
+    with pytest.raises(BadInput, match=words) as caught:
+        files.parse_toml(text, "mine.toml")
+    assert str(caught.value).startswith("mine.toml ") and "recursion" not in str(caught.value)
+    assert len(str(caught.value)) < 200

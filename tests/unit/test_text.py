@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from guidebench.text import aligned, bytes_in_words, in_words, markdown_table
+from guidebench.text import aligned, brief, bytes_in_words, in_words, markdown_table, one_line
 
 
 @pytest.mark.parametrize(("left", "rule"), [(0, "|---:|---:|"), (1, "|---|---:|"), (2, "|---|---|"), (9, "|---|---|")])
@@ -68,3 +70,54 @@ def test_bytes_have_decimal_units(size, words):
 
 def test_columns_of_numbers_are_aligned_right():
     assert aligned([["a", "n"], ["bcd", "10"]], left=1) == ["a     n", "bcd  10"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines\r", r"two\x0alines\x0d"),
+        ("\x1b[2Jcleared\x9b", r"\x1b[2Jcleared\x9b"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        ("\ud800 \udcff", r"\ud800 \xff"),
+        ("café 漢 ΔFID \u202f", "café 漢 ΔFID \u202f"),
+    ],
+)
+def test_one_line_escapes_what_a_terminal_would_act_on(text, shown):
+    assert one_line(text) == shown
+
+
+def test_one_line_keeps_both_ends_of_a_long_text():
+    line = one_line("start" + "x" * 3_000_000 + "end")
+    assert len(line) < 5000 and line.startswith("startxxx") and line.endswith("xxxend")
+
+
+def folded(layers: int) -> list:
+    """A list that holds the one below twice, and so on: few objects, 2 ** layers leaves."""
+    value: list = [1]
+    for _ in range(layers):
+        value = [value, value]
+    return value
+
+
+def endless() -> list:
+    value: list = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (folded(60), "[[…], […]]"),
+        (endless(), "[[…]]"),
+        ({"a": folded(60), "b": (1,)}, "{'a': […], 'b': (…)}"),
+        ((1,), "(1,)"),
+        (range, "a type"),
+        (10**80, "an int"),
+        (b"\x1b" * 100, repr(b"\x1b" * 60) + "…"),
+        (list(range(100)), "[0, 1, 2, 3, …]"),
+        (dict(zip("abcdef", itertools.repeat(None))), "{'a': None, 'b': None, 'c': None, 'd': None, …}"),
+    ],
+)
+def test_what_a_file_holds_is_shown_briefly_however_large_it_is(value, shown):
+    assert brief(value) == shown

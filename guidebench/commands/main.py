@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ import click
 
 import guidebench
 from guidebench import logs
-from guidebench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, GuidebenchError, unknown_name
+from guidebench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, GuidebenchError, in_one_line, unknown_name
+from guidebench.text import one_line
 
 # Command: (module below guidebench.commands and attribute, the first sentence of its help).
 SECTIONS = {
@@ -57,6 +59,35 @@ SECTIONS = {
 _PLACES = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}
 
 
+def _prepare_streams() -> None:
+    """Gives streams that the caller closed a sink, and lets those that are not UTF-8 take every text.
+
+    What an encoding lacks is written as an escape, such as ``\\u0394``. A closed stream leaves its number free: without
+    a sink the next file that is opened would get it, and with it whatever is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            with contextlib.suppress(OSError):
+                _open_sink(number)
+                setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_sink(number: int) -> None:
+    """Makes a file descriptor lead nowhere, in child processes, too, unless it is in use."""
+    try:
+        os.fstat(number)
+    except OSError:
+        handle = os.open(os.devnull, os.O_RDWR)
+        if handle == number:
+            os.set_inheritable(handle, True)
+        else:
+            os.dup2(handle, number)
+            os.close(handle)
+
+
 def _drop_output() -> None:
     """What is still to be written would fail again as Python ends."""
     with contextlib.suppress(OSError, ValueError):
@@ -79,7 +110,7 @@ def _one_clear_line() -> Iterator[None]:
     except OSError as error:
         full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         where = "the output cannot be written: " if full else f"{error.filename}: " if error.filename else ""
-        click.echo(f"guidebench: {where}{error.strerror or error}", err=True)
+        click.echo(f"guidebench: {one_line(f'{where}{error.strerror or error}')}", err=True)
         if full:
             _drop_output()
         sys.exit(EXIT_BAD_INPUT)
@@ -88,9 +119,8 @@ def _one_clear_line() -> Iterator[None]:
     except Exception as error:
         if "GUIDEBENCH_DEBUG" in os.environ:
             raise
-        text = " ".join(str(error).split())
         click.echo(
-            f"guidebench: internal error: {type(error).__name__}: {text}; please report it with the traceback that "
+            f"guidebench: internal error: {in_one_line(error)}; please report it with the traceback that "
             "GUIDEBENCH_DEBUG=1 shows",
             err=True,
         )
@@ -127,6 +157,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As click's, but a wrong option is answered in one line, too."""
+        _prepare_streams()
         try:
             code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         except click.exceptions.NoArgsIsHelpError as error:
@@ -135,7 +166,7 @@ class Commands(click.Group):
         except click.ClickException as error:
             context = error.ctx if isinstance(error, click.UsageError) else None
             command = context.command_path if context else "guidebench"
-            message = error.format_message()
+            message = one_line(" ".join(error.format_message().split()))
             end = "" if message.endswith((".", "?", "!")) else ";"
             click.echo(f"guidebench: {message}{end} `{command} --help` shows what is allowed", err=True)
             sys.exit(EXIT_BAD_INPUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,38 @@ def test_a_bug_is_called_one_and_its_traceback_can_be_seen(monkeypatch):
     assert "ZeroDivisionError: a bug" in line and "GUIDEBENCH_DEBUG=1" in line
     monkeypatch.setenv("GUIDEBENCH_DEBUG", "1")
     assert isinstance(CliRunner().invoke(main, ["status", "runs"]).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_terminal_that_is_not_utf8_gets_escapes_for_what_it_lacks(encoding):
+    code = (
+        "from guidebench.commands.main import main\n"
+        "for arguments in (['list'], ['run', '--help'], ['show', 'fid_pre'], ['list', 'metrics', '--json']):\n"
+        "    main(arguments, standalone_mode=False)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0 and not done.stderr
+    assert r"\u0394FID" in done.stdout.decode(encoding)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed by a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_and_nothing_else_gets_their_numbers(closed, tmp_path):
+    """A file that is opened after standard output was closed would get number 1, and the output."""
+    code = (
+        "import sys\n"
+        "from guidebench.commands.main import main\n"
+        f"main(['status', {str(RECORDS)!r}], standalone_mode=False)\n"
+        "opened = open(sys.argv[1], 'w')\n"
+        "opened.write(str(min(opened.fileno(), 3)))"
+    )
+    line = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", code, str(tmp_path / "opened")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done
+    assert (tmp_path / "opened").read_text() == "3"
+
+
+def test_a_wrong_option_is_one_line_whatever_it_holds():
+    line = CliRunner().invoke(main, ["list", "\x1b[2J\nall is well"]).stderr
+    assert line.count("\n") == 1 and "\x1b" not in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from guidebench.engine.plan import Case
 from guidebench.engine.run import Watcher
 from guidebench.engine.workers import Event, Finished, Sampled, Started, Stepped
 
+_COLUMNS = 80  # of a terminal that does not tell its width
 _PLAIN_SECONDS = 15.0  # how often a plain status line is written at most
 
 
@@ -54,7 +56,7 @@ class Progress(Watcher):
                 if event.warning:
                     self._say(f"  generator not kept: {event.warning}")
         if self._live:
-            self._stream.write("\r\x1b[2K" + self._status(now)[:118])
+            self._stream.write("\r\x1b[2K" + self._status(now)[: self._width()])
             self._stream.flush()
         elif isinstance(event, Stepped | Sampled) and now - self._last > _PLAIN_SECONDS:
             self._last = now
@@ -65,6 +67,14 @@ class Progress(Watcher):
         if self._live:
             self._stream.write("\r\x1b[2K")
             self._stream.flush()
+
+    def _width(self) -> int:
+        """Characters of a line that a terminal does not break; asked for every line, because windows are resized."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):  # no terminal after all, or a stream without a file
+            columns = 0
+        return (columns or _COLUMNS) - 1  # a full line makes some terminals start the next
 
     def _say(self, text: str) -> None:
         clear = "\r\x1b[2K" if self._live else ""

@@ -1,8 +1,11 @@
 """Progress: plain lines where there is no terminal, one live line where there is one."""
 
 import io
+import os
 import re
 from types import SimpleNamespace
+
+import pytest
 
 from guidebench.commands import progress
 from guidebench.engine.workers import Finished, Sampled, Started, Stepped
@@ -84,3 +87,20 @@ def test_finished_lines_name_the_protocol_where_there_are_several():
     first, second = stream.getvalue().splitlines()
     assert re.fullmatch(r"\[1/2\] ffhq\b.*\bguide\b.*\ba\b.*\b0: 2\.0 s", first)
     assert re.fullmatch(r"\[2/2\] random\b.*\bguide\b.*\ba\b.*\b0: 2\.0 s", second)
+
+
+@pytest.mark.parametrize(("columns", "longest"), [(60, 59), (80, 79), (200, 199), (0, 79), (None, 79)])
+def test_the_live_line_is_as_long_as_the_terminal_is_wide(monkeypatch, columns, longest):
+    """A longer one would be broken, and the next could not be written over it."""
+
+    def size(_):
+        if columns is None:
+            raise OSError("no terminal")
+        return os.terminal_size((columns, 24))
+
+    monkeypatch.setattr(os, "get_terminal_size", size)
+    monkeypatch.setattr(Terminal, "fileno", lambda self: 2)
+    cases, stream = [case("a" * 400)], Terminal()
+    shown = begun(cases, stream)
+    shown.hear(Started(cases[0]))
+    assert len(stream.getvalue().rpartition("[2K")[2]) == longest

@@ -12,6 +12,8 @@ from __future__ import annotations
 import difflib
 import io
 import itertools
+import math
+import os
 import re
 import stat
 import struct
@@ -27,14 +29,17 @@ from torch import Tensor
 
 from guidebench import digest as digests
 from guidebench.errors import BadInput
+from guidebench.files import open_regular
 from guidebench.networks import builders
 from guidebench.networks.pickles import Machine, Meter, Name, StandIn, Unreadable, damaged, refused, shown
 
 __all__ = ["StandIn", "attribute", "init_arguments", "parse", "read", "state_dict", "tensors"]
 
 MAX_FILE_BYTES = 8 * 2**30
+COPIES = 2  # of a file that are in memory while it is read: its content, and the tensors
 _MAX_ENTRIES = 50_000  # modules, parameters and buffers in a state dict; EG3D's generator has 330
 _MAX_MODULE_DEPTH = 32
+_LISTED = 6  # names that an error lists; the rest are counted
 _MAX_NAME = 100  # characters in the name of a module, parameter or buffer, without those around it
 _OLD_TORCH_START = builders.OLD_TORCH_MAGIC.to_bytes(10, "little")
 _NUMPY_HEADER = re.compile(
@@ -52,9 +57,14 @@ def read(path: str | Path, *, digest: str | None = None) -> Any:
     """
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-            raise BadInput(f"{path} is not a checkpoint: {_unfit(status)}; give the path of a weight file")
-        data = Path(path).read_bytes()
+        if unfit := _unfit(status):
+            raise BadInput(f"{path} is not a checkpoint: {unfit}; give the path of a weight file")
+        if status.st_size * COPIES > machine_memory():
+            raise MemoryError
+        with open_regular(path) as stream:
+            data = stream.read()
+    except MemoryError:
+        raise BadInput(f"{path} does not fit into memory; use a machine with more") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise BadInput(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}; give the path of a weight file"
@@ -127,7 +137,10 @@ def state_dict(path: str | Path, *, entry: str | None = None, digest: str | None
     for key, value in content.items():
         tensor = _as_tensor(value)
         if not isinstance(key, str) or tensor is None:
-            raise BadInput(f"{place} is not a state dict: {shown(str(key))} is not a tensor{_choice(None, content)}")
+            raise BadInput(
+                f"{place} is not a state dict: {shown(str(key))} is not a tensor; it has {listed(content)}; give a "
+                "file that holds the tensors alone"
+            )
         found[key] = tensor
     return found
 
@@ -148,22 +161,38 @@ def attribute(module: StandIn, name: str) -> Any:
     return module.state[name]
 
 
-def _unfit(status: Any) -> str:
+def machine_memory() -> float:
+    """Bytes of memory that this machine has; infinite where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def listed(names: Iterable[Any]) -> str:
+    """The first few names of what a file holds, and how many more there are; "none" if there are none."""
+    known = list(names)
+    more = f" and {len(known) - _LISTED:,} more" if len(known) > _LISTED else ""
+    return ", ".join(shown(str(name)) for name in known[:_LISTED]) + more or "none"
+
+
+def _unfit(status: os.stat_result) -> str:
     if stat.S_ISDIR(status.st_mode):
         return "it is a folder"
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
+    if status.st_size <= MAX_FILE_BYTES:
+        return ""
     return f"it has {status.st_size / 2**30:.1f} GiB, more than the {MAX_FILE_BYTES / 2**30:.0f} that are read"
 
 
-def _choice(wanted: str | None, names: Iterable[Any]) -> str:
-    """What to give instead: the closest of some names, or the first few."""
-    known = [shown(name) for name in itertools.islice(names, 1000) if isinstance(name, str)]
-    close = difflib.get_close_matches(wanted, known, n=1) if wanted else []
+def _choice(wanted: str, names: Iterable[Any]) -> str:
+    """What there is instead: the closest of some names, or the first few."""
+    known = [name for name in itertools.islice(names, 1000) if isinstance(name, str)]
+    close = difflib.get_close_matches(wanted, map(shown, known), n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
-    listed = ", ".join(known[:6]) + (f" and {len(known) - 6} more" if len(known) > 6 else "")
-    return f"; it has {listed}, name one of them" if known else "; use another file"
+    return f"; it has {listed(known)}" if known else "; use another file"
 
 
 def _parse(data: memoryview, source: str) -> Any:

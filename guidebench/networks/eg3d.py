@@ -43,6 +43,7 @@ from guidebench.networks.stylegan2 import (
 )
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
+from guidebench.text import brief
 
 PLANE_RESOLUTION = 256
 PLANE_CHANNELS = 32
@@ -53,6 +54,7 @@ MOST_RAYS_A_SIDE = 1024  # that a file may ask for; published models render at m
 MOST_SAMPLES = 1024  # along a ray, that a file may ask for; published models take 48 twice
 FOV_DEGREES = 18.837  # of EG3D's face models
 
+_LONGEST_LIST = 16  # in stored arguments that are kept; published ones have up to 4 entries
 _METADATA = "guidebench.eg3d"  # key of the arguments in a saved file
 # Stored with some snapshots, read by none.
 _UNUSED_BUFFERS = frozenset({"dataset_label_std", "superresolution.resample_filter"})
@@ -101,24 +103,25 @@ class RenderingOptions:
     def from_stored(cls, stored: Mapping[str, Any]) -> RenderingOptions:
         """Reads and checks a stored mapping. Raises `BadInput` if an entry is missing or not supported."""
         if stored.get("clamp_mode", "softplus") != "softplus":
-            raise BadInput(f"rendering clamp_mode {stored['clamp_mode']!r} is not supported, only 'softplus'")
+            raise BadInput(f"rendering clamp_mode {brief(stored['clamp_mode'])} is not supported, only 'softplus'")
         if stored.get("density_noise"):
-            raise BadInput(f"rendering density_noise {stored['density_noise']!r} is not supported, only 0")
+            raise BadInput(f"rendering density_noise {brief(stored['density_noise'])} is not supported, only 0")
         needed = ("depth_resolution", "depth_resolution_importance", "ray_start", "ray_end", "box_warp")
         missing = [name for name in (*needed, "superresolution_module") if name not in stored]
         if missing:
             raise BadInput(f"the generator's rendering_kwargs lack {', '.join(missing)}; it is not an EG3D face model")
         for name in needed:
             if not isinstance(stored[name], (int, float)):
-                raise BadInput(f"rendering {name} {stored[name]!r} is not supported, only a number")
+                raise BadInput(f"rendering {name} {brief(stored[name])} is not supported, only a number")
             if name.startswith("depth_") and not 0 <= stored[name] <= MOST_SAMPLES:
-                raise BadInput(f"rendering {name} {stored[name]!r} is not supported, only up to {MOST_SAMPLES}")
-        module = str(stored["superresolution_module"]).rpartition(".")[2]
-        if module not in SUPER_RESOLUTIONS:
-            raise BadInput(f"unknown super-resolution {module!r}; known are {', '.join(SUPER_RESOLUTIONS)}")
+                raise BadInput(f"rendering {name} {brief(stored[name])} is not supported, only up to {MOST_SAMPLES}")
+        module = stored["superresolution_module"]
+        module = module.rpartition(".")[2] if isinstance(module, str) else module
+        if not isinstance(module, str) or module not in SUPER_RESOLUTIONS:
+            raise BadInput(f"unknown super-resolution {brief(module)}; known are {', '.join(SUPER_RESOLUTIONS)}")
         mode = stored.get("superresolution_noise_mode", "none")
         if mode not in ("none", "const", "random"):
-            raise BadInput(f"unknown superresolution_noise_mode {mode!r}; known are none, const, random")
+            raise BadInput(f"unknown superresolution_noise_mode {brief(mode)}; known are none, const, random")
         known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         known["superresolution_module"] = module
         if "avg_camera_pivot" in known:
@@ -143,6 +146,18 @@ def focal_length(fov_degrees: float) -> float:
     18.837 degrees give 4.263391, where FFHQ's labels hold 4.2647.
     """
     return 1 / (math.tan(fov_degrees * 3.14159 / 360) * 1.414)
+
+
+def _flat(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers, texts and short lists of them in stored arguments; no argument that anything reads is another."""
+
+    def is_plain(value: Any) -> bool:
+        return value is None or isinstance(value, bool | int | float | str)
+
+    def is_short(value: Any) -> bool:
+        return isinstance(value, list | tuple) and len(value) <= _LONGEST_LIST and all(map(is_plain, value))
+
+    return {name: value for name, value in stored.items() if is_plain(value) or is_short(value)}
 
 
 class TriPlaneBackbone(nn.Module):
@@ -230,13 +245,14 @@ class TriPlaneGenerator(Generator):
         kind = SUPER_RESOLUTIONS[options.superresolution_module]
         if type(neural_rendering_resolution) is not int or not 0 < neural_rendering_resolution <= MOST_RAYS_A_SIDE:
             raise BadInput(
-                f"a neural_rendering_resolution of {neural_rendering_resolution!r} is not supported, only 1 to "
+                f"a neural_rendering_resolution of {brief(neural_rendering_resolution)} is not supported, only 1 to "
                 f"{MOST_RAYS_A_SIDE}"
             )
         if c_dim != LABEL_WIDTH or img_channels != 3 or kind.resolution != img_resolution:
             raise BadInput(
-                f"c_dim = {c_dim}, img_channels = {img_channels} and img_resolution = {img_resolution} do not fit EG3D "
-                f"with {options.superresolution_module}: {LABEL_WIDTH}, 3 and {kind.resolution}"
+                f"c_dim = {brief(c_dim)}, img_channels = {brief(img_channels)} and img_resolution = "
+                f"{brief(img_resolution)} do not fit EG3D with {options.superresolution_module}: {LABEL_WIDTH}, 3 and "
+                f"{kind.resolution}"
             )
         self.arguments = {
             "init_kwargs": {
@@ -246,11 +262,11 @@ class TriPlaneGenerator(Generator):
                 "img_resolution": img_resolution,
                 "img_channels": img_channels,
                 "sr_num_fp16_res": sr_num_fp16_res,
-                "mapping_kwargs": dict(mapping_kwargs or {}),
-                "sr_kwargs": dict(sr_kwargs or {}),
-                **synthesis_kwargs,
+                "mapping_kwargs": _flat(mapping_kwargs or {}),
+                "sr_kwargs": _flat(sr_kwargs or {}),
+                **_flat(synthesis_kwargs),
             },
-            "rendering_kwargs": dict(rendering_kwargs),
+            "rendering_kwargs": _flat(rendering_kwargs),
         }
         self.options = options
         self.neural_rendering_resolution = neural_rendering_resolution

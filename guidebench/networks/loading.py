@@ -9,6 +9,8 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from guidebench.errors import BadInput
+from guidebench.networks.pickles import shown
+from guidebench.text import brief
 
 Network = TypeVar("Network", bound=nn.Module)
 NAMED = 3  # wrong keys that an error names; the rest are counted
@@ -34,7 +36,7 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path
     missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
     unknown = [key for key in tensors if key not in wanted]
     misshapen = [
-        f"{key} {tuple(tensors[key].shape)} instead of {tuple(wanted[key].shape)}"
+        f"{key} {brief(tuple(tensors[key].shape))} instead of {tuple(wanted[key].shape)}"
         for key in wanted
         if key in tensors and tensors[key].shape != wanted[key].shape
     ]
@@ -51,6 +53,6 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path
 
 
 def _some(keys: list[str]) -> str:
-    """The first few keys, and how many more there are."""
+    """The first few keys, which may come from a file, and how many more there are."""
     rest = len(keys) - NAMED
-    return ", ".join(keys[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(shown, keys[:NAMED])) + (f" and {rest} more" if rest > 0 else "")

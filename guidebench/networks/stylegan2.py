@@ -26,6 +26,7 @@ from guidebench.networks import checkpoints, winograd
 from guidebench.networks.loading import check_fit, load_strictly
 from guidebench.networks.pickles import shown
 from guidebench.noise import Noise
+from guidebench.text import brief
 
 Architecture = Literal["skip", "orig", "resnet"]
 Network = TypeVar("Network", bound=nn.Module)
@@ -408,7 +409,7 @@ def mapping_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     known = {"num_layers", "embed_features", "layer_features", "lr_multiplier"}
     layers = stored.get("num_layers", 8)
     if type(layers) is not int or not 0 < layers <= MOST_LAYERS:
-        raise BadInput(f"a mapping network of {layers!r} layers is not supported, only of 1 to {MOST_LAYERS}")
+        raise BadInput(f"a mapping network of {brief(layers)} layers is not supported, only of 1 to {MOST_LAYERS}")
     return _settings("mapping", stored, known, {"activation": ("lrelu",), "w_avg_beta": None})
 
 
@@ -416,7 +417,7 @@ def synthesis_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The stored synthesis arguments as arguments of `SynthesisNetwork`; `BadInput` if one is unknown."""
     architecture = stored.get("architecture", "skip")
     if architecture not in get_args(Architecture):
-        raise BadInput(f"unknown architecture {architecture!r}; known are {', '.join(get_args(Architecture))}")
+        raise BadInput(f"unknown architecture {brief(architecture)}; known are {', '.join(get_args(Architecture))}")
     known = {"channel_base", "channel_max", "num_fp16_res", "conv_clamp", "architecture"}
     only = {
         "activation": ("lrelu",),
@@ -433,13 +434,12 @@ def _settings(
 ) -> dict[str, Any]:
     """Splits stored arguments into those that are passed on and those with one legal value (None: without effect)."""
     for name, value in stored.items():
+        given = f"{shown(str(name))} = {brief(value)}"
         if name not in known and name not in only:
-            raise BadInput(
-                f"the generator has an unknown {what} argument {name} = {value!r}; it is not a plain StyleGAN2"
-            )
+            raise BadInput(f"the generator has an unknown {what} argument {given}; it is not a plain StyleGAN2")
         allowed = only.get(name)
         if allowed is not None and value not in allowed:
-            raise BadInput(f"the generator's {what} argument {name} = {value!r} is not supported, only {allowed[0]!r}")
+            raise BadInput(f"the generator's {what} argument {given} is not supported, only {allowed[0]!r}")
     return {name: value for name, value in stored.items() if name in known}
 
 
@@ -459,10 +459,10 @@ def stored_network(content: Any, path: str | Path, *, entry: str, class_name: st
     entries = content if isinstance(content, dict) else {}
     stored = entries.get(entry)
     if not isinstance(stored, checkpoints.StandIn):
-        held = ", ".join(map(str, list(entries)[:6])) or "none"
+        held = checkpoints.listed(entries)
         raise BadInput(f"{path} is not a snapshot with a network '{entry}' (its entries: {held}); give another file")
     if stored.name.rpartition(".")[2] != class_name:
-        raise BadInput(f"{path} holds a {stored.name} under '{entry}' instead of a {class_name}; give another file")
+        raise BadInput(f"{path} holds {shown(stored.name)} under '{entry}' instead of {class_name}; give another file")
     return stored
 
 

@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from guidebench.errors import BadInput
-from guidebench.networks import checkpoints
+from guidebench.networks import checkpoints, eg3d, stylegan2
 from guidebench.networks.checkpoints import StandIn
+from guidebench.networks.loading import load_strictly
 from guidebench.networks.pickles import MAX_OPERATIONS, Name
 
 
@@ -393,3 +395,94 @@ def test_bombs_are_refused_within_little_memory_and_time(tmp_path):
     for name, (answer, seconds) in answers.items():
         assert answer.startswith(str(tmp_path / name)), (name, answer)
         assert seconds < 10, name
+
+
+def folded(layers: int = 60) -> list[Any]:
+    """A list that holds the one below twice, and so on: a small pickle, and 2 ** layers leaves to whoever prints it."""
+    value: list[Any] = [1]
+    for _ in range(layers):
+        value = [value, value]
+    return value
+
+
+CLEAR = "\x1b[2J\nall is well" + "x" * 100_000
+SIZES = {"z_dim": 4, "c_dim": 25, "w_dim": 4, "img_resolution": 512}
+RENDERING = {
+    "depth_resolution": 2,
+    "depth_resolution_importance": 2,
+    "ray_start": 1.0,
+    "ray_end": 2.0,
+    "box_warp": 1.0,
+    "superresolution_module": "training.superresolution.SuperresolutionHybrid8XDC",
+}
+
+
+def small_generator(arguments: dict[str, Any], rendering: dict[str, Any], rays: Any = 4) -> eg3d.TriPlaneGenerator:
+    sizes = {**SIZES, "channel_base": 1024, "channel_max": 4, **arguments}
+    with torch.device("meta"):
+        return eg3d.TriPlaneGenerator.from_arguments(sizes, {**RENDERING, **rendering}, rays)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(lambda name=name: stylegan2.synthesis_settings({name: folded()}) for name in ("a", CLEAR, "activation")),
+        *(lambda name=name: stylegan2.synthesis_settings({name: CLEAR}) for name in ("a", "architecture")),
+        lambda: stylegan2.synthesis_settings({"architecture": folded()}),
+        lambda: stylegan2.mapping_settings({"num_layers": folded()}),
+        *(lambda name=name: small_generator({}, {name: folded()}) for name in (*RENDERING, "clamp_mode")),
+        *(lambda name=name: small_generator({}, {name: CLEAR}) for name in (*RENDERING, "clamp_mode")),
+        lambda: small_generator({}, {"density_noise": folded()}),
+        lambda: small_generator({}, {"superresolution_noise_mode": folded()}),
+        *(lambda name=name: small_generator({name: folded()}, {}) for name in ("c_dim", "img_resolution", "a")),
+        lambda: small_generator({}, {}, folded()),
+    ],
+)
+def test_arguments_of_a_file_are_shown_briefly_and_escaped(build):
+    with pytest.raises(BadInput) as caught:
+        build()
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 500
+
+
+def test_arguments_that_nothing_reads_are_not_saved_with_a_generator(tmp_path):
+    """JSON would unfold them."""
+    rendering = {"avg_camera_pivot": [0, 0, 0.2], "gpc_reg_prob": 0.5, "unread": folded()}
+    arguments = {"sr_kwargs": {"a": folded()}, "mapping_kwargs": {"w_avg_beta": folded(), "num_layers": 2}}
+    kept = small_generator({**arguments, "fused_modconv_default": folded()}, rendering).arguments
+    assert kept["init_kwargs"]["mapping_kwargs"] == {"num_layers": 2} and kept["init_kwargs"]["sr_kwargs"] == {}
+    assert kept["rendering_kwargs"] == {**RENDERING, "avg_camera_pivot": [0, 0, 0.2], "gpc_reg_prob": 0.5}
+    assert "fused_modconv_default" not in kept["init_kwargs"]
+    json.dumps(kept)
+
+
+def test_names_in_a_file_are_escaped_and_cut(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({CLEAR: torch.zeros(1)}, path)
+    with pytest.raises(BadInput) as wrong_keys:
+        load_strictly(torch.nn.Linear(1, 1), checkpoints.state_dict(path), path)
+    with pytest.raises(BadInput) as no_snapshot:
+        stylegan2.stored_network({CLEAR: 1}, path, entry="G_ema", class_name="Generator")
+    with pytest.raises(BadInput) as other_class:
+        stylegan2.stored_network({"G_ema": StandIn(CLEAR)}, path, entry="G_ema", class_name="Generator")
+    for caught in (wrong_keys, no_snapshot, other_class):
+        assert str(caught.value).isprintable() and r"\x1b[2J" in str(caught.value)
+        assert len(str(caught.value)) < 500 + len(str(path))
+
+
+def test_a_file_that_does_not_fit_into_memory_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(1000)}, path)
+    monkeypatch.setattr(checkpoints, "machine_memory", lambda: 2.0 * path.stat().st_size)
+    assert checkpoints.read(path)["a"].shape == (1000,)
+    monkeypatch.setattr(checkpoints, "machine_memory", lambda: 1.9 * path.stat().st_size)
+    with pytest.raises(BadInput, match="memory"):
+        checkpoints.read(path)
+
+
+def test_a_file_of_several_parts_is_answered_with_what_to_give(tmp_path):
+    """`guidebench evaluate` has no option that would name a part."""
+    with pytest.raises(BadInput, match="G_ema is not a tensor; it has G_ema, G; .* the tensors alone"):
+        path = tmp_path / "x.pkl"
+        path.write_bytes(pickle.dumps({"G_ema": [1], "G": [1]}))
+        checkpoints.state_dict(path)

@@ -49,17 +49,15 @@ def written_aside(path: str | Path, mode: Literal["w", "wb"] = "w", *, prefix: s
 
 def open_regular(path: str | Path) -> BufferedReader:
     """Opens a regular file to read. Raises OSError as `open` does, and at once for a pipe, a socket or a device."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-        return open(handle, "rb")
-    except BaseException:
-        os.close(handle)
-        raise
+    stream = open(path, "rb", opener=_without_waiting)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return stream
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(path: Path, what: str) -> str:

@@ -22,6 +22,7 @@ from guidebench import digest as digests
 from guidebench import files, places
 from guidebench.assets.catalogue import ASSETS, Asset, named, needed_by
 from guidebench.errors import BadInput, MissingAsset
+from guidebench.files import open_regular
 from guidebench.text import bytes_in_words
 
 LOCK = "assets.json"
@@ -178,16 +179,14 @@ def format_problem(asset: Asset, path: Path) -> str:
         return _pack_problem(asset, path)
     if path.is_dir():
         return "is a folder, not a file"
-    with open(path, "rb") as stream:
+    if not path.is_file():
+        return "is a pipe or a device, not a file"
+    with open_regular(path) as stream:
         first = stream.read(512)
         stream.seek(max(0, path.stat().st_size - 1))
         last = stream.read(1)
-    if not first:
-        return "is empty"
-    if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page, not the file; sites send one when they want a confirmation first"
-    if first.startswith(b"version https://git-lfs"):
-        return "is a git-lfs pointer, not the file"
+    if problem := _stand_in_problem(first):
+        return problem
     if first.startswith(b"PK"):
         whole = asset.format in ("torch", "numpy") and zipfile.is_zipfile(path)
         return "" if whole else "is a zip archive that is cut short or should have been unpacked"
@@ -197,6 +196,15 @@ def format_problem(asset: Asset, path: Path) -> str:
         "numpy": first.startswith(b"\x93NUMPY"),
     }
     return "" if sound[asset.format] else f"is not a complete {asset.format} file"
+
+
+def _stand_in_problem(first: bytes) -> str:
+    """Why a file that starts with these bytes only stands for another, or ""."""
+    if not first:
+        return "is empty"
+    if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not the file; sites send one when they want a confirmation first"
+    return "is a git-lfs pointer, not the file" if first.startswith(b"version https://git-lfs") else ""
 
 
 def record(asset: Asset, sha256: str) -> None:
@@ -236,7 +244,7 @@ def _entries() -> dict[str, dict[str, Any]]:
         entries = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise BadInput(f"{path} is damaged; delete it, and `guidebench assets verify` hashes all files again")
@@ -256,13 +264,14 @@ def _files(pack: Path) -> list[Path]:
 def _pack_problem(asset: Asset, path: Path) -> str:
     if not path.is_dir():
         return "is a file, not an unpacked folder"
-    return members_problem(asset, {item.name: item.stat().st_size for item in _files(path)})
-
-
-def members_problem(asset: Asset, sizes: dict[str, int]) -> str:
-    """Why files of these names and sizes are not an ONNX pack, or ""."""
-    lacking = [name for name in asset.members if not sizes.get(name)]
-    return f"lacks {' and '.join(lacking)}" if lacking else ""
+    sizes = {item.name: item.stat().st_size for item in _files(path)}
+    if lacking := [name for name in asset.members if not sizes.get(name)]:
+        return f"lacks {' and '.join(lacking)}"
+    for name in asset.members:
+        with open_regular(path / name) as stream:
+            if problem := _stand_in_problem(stream.read(512)):
+                return f"holds {name}, which {problem}"
+    return ""
 
 
 def summary(states: Iterable[State]) -> list[str]:

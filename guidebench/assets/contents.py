@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from guidebench.errors import GuidebenchError
+from guidebench.assets.catalogue import ASSETS, Asset
+from guidebench.errors import GuidebenchError, in_one_line
 
 
 def problem(asset_id: str, path: Path) -> str:
@@ -18,6 +19,8 @@ def problem(asset_id: str, path: Path) -> str:
             use(path)
     except GuidebenchError as error:
         return str(error)
+    except ImportError as error:
+        return f"{path} cannot be checked ({in_one_line(error)}); `guidebench doctor` shows the repair"
     return ""
 
 
@@ -60,6 +63,16 @@ def _real_images(path: Path) -> None:
     real_images.read(path, dim=inception.DIM)
 
 
+def _pack(asset: Asset) -> Callable[[Path], None]:
+    def use(path: Path) -> None:
+        from guidebench.networks import arcface
+
+        detector, recogniser = asset.members
+        arcface.load(path / detector, path / recogniser)
+
+    return use
+
+
 USES: Mapping[str, Callable[[Path], None]] = {
     "eg3d-ffhq": _generator,
     "eg3d-w-avg": _average,
@@ -67,4 +80,5 @@ USES: Mapping[str, Callable[[Path], None]] = {
     "ir-se50": _training_recogniser,
     "curricularface": _judge,
     "ffhq-real": _real_images,
+    **{asset.id: _pack(asset) for asset in ASSETS if asset.format == "onnx-pack"},
 }

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
 import re
 import shutil
 import sys
 import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,11 +25,14 @@ from guidebench import assets
 from guidebench.assets import catalogue, contents
 from guidebench.assets.catalogue import Asset, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
-from guidebench.text import bytes_in_words
+from guidebench.text import brief, bytes_in_words
 
 MIRROR = "GUIDEBENCH_MIRROR"
 _ASIDE = ".arriving-"
-_STALE_SECONDS = 24 * 3600.0  # a temporary folder as old as this was left behind by a process that was killed
+_STALE_SECONDS = 24 * 3600.0  # a temporary folder as old as this was left behind, whoever made it
+_MOST_UNPACKED = 2  # bytes of an unpacked pack per byte of the published download; real ones have 1.3
+_MOST_MEMBERS = 50  # files in a pack; published ones have 5
+_MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.onnx")
 _CHUNK = 1 << 18  # bytes
 _TIMEOUT_SECONDS = 30.0  # without a byte
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 15.0  # how often progress is shown at most: on a terminal, elsewhere
@@ -66,6 +69,8 @@ def add(source: Path, *, as_id: str | None = None, link: bool = False) -> Placed
         raise BadInput(
             f"{source} does not exist; `guidebench assets list` shows what is needed and where it comes from"
         )
+    if not source.is_file() and not source.is_dir():
+        raise BadInput(f"{source} is a pipe or a device; give the file itself")
     try:
         asset = named(as_id) if as_id else recognise(source)
         if link and source.resolve() == (assets.folder() / asset.file).resolve():
@@ -156,16 +161,39 @@ def recognise(source: Path) -> Asset:
     )
 
 
+def sweep() -> None:
+    """Removes what killed processes left in the assets folder; what a living process still builds is let alone."""
+    mine = _aside_prefix()
+    for old in assets.folder().glob(f"{_ASIDE}*"):
+        builder = old.name.removeprefix(mine).partition("-")[0] if old.name.startswith(mine) else ""
+        with contextlib.suppress(OSError):
+            if (builder.isdecimal() and not _alive(int(builder))) or time.time() - old.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _arriving(asset: Asset) -> Iterator[Path]:
     """A temporary path for an asset, in a folder of its own next to the final place; removed when the block ends."""
     root = assets.folder()
     root.mkdir(parents=True, exist_ok=True)
-    for old in root.glob(f"{_ASIDE}*"):
-        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=root) as aside:
+    sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{_aside_prefix()}{os.getpid()}-", dir=root) as aside:
         yield Path(aside) / asset.file
+
+
+def _aside_prefix() -> str:
+    """How the temporary folders of this machine begin: processes of another cannot be asked whether they live."""
+    return f"{_ASIDE}{re.sub('[^A-Za-z0-9.]', '_', platform.node())}-"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _install(asset: Asset, aside: Path, *, given: str, linked: bool = False) -> Placed:
@@ -194,18 +222,36 @@ def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
     """Puts the ONNX files of a zip archive or a folder, however deeply nested, side by side into a new folder."""
     target.mkdir()
     if source.is_dir():
-        for path in sorted(source.rglob("*.onnx")):
+        paths = [path for path in sorted(source.rglob("*.onnx")) if path.is_file() and _MEMBER.fullmatch(path.name)]
+        _check_amount(asset, [path.stat().st_size for path in paths], given)
+        for path in paths:
             shutil.copyfile(path, _free(target / path.name, given))
         return
     try:
         with zipfile.ZipFile(source) as archive:
-            for member in archive.infolist():
-                name = PurePosixPath(member.filename).name
-                if name.endswith(".onnx") and not name.startswith("."):
-                    with archive.open(member) as packed, open(_free(target / name, given), "wb") as out:
-                        shutil.copyfileobj(packed, out, _CHUNK)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise BadInput(f"{given} is not a complete zip archive ({error}); get it again from {asset.origin}") from None
+            members = [(PurePosixPath(member.filename).name, member) for member in archive.infolist()]
+            members = [(name, member) for name, member in members if _MEMBER.fullmatch(name)]
+            _check_amount(asset, [member.file_size for _, member in members], given)
+            for name, member in members:
+                with archive.open(member) as packed, open(_free(target / name, given), "wb") as out:
+                    shutil.copyfileobj(packed, out, _CHUNK)  # reads no more than the size that was announced
+    except GuidebenchError:
+        raise
+    except Exception as error:  # every kind of compression and damage has its own
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk
+        raise BadInput(
+            f"{given} is not a complete zip archive ({brief(str(error))}); get it again from {asset.origin}"
+        ) from None
+
+
+def _check_amount(asset: Asset, sizes: Sequence[int], given: str) -> None:
+    """Raises BadInput if files of these sizes are far more than the pack has, before any of them is written."""
+    if len(sizes) > _MOST_MEMBERS or sum(sizes) > _MOST_UNPACKED * asset.size:
+        raise BadInput(
+            f"{given} holds {len(sizes):,} files of {bytes_in_words(sum(sizes))} together, the pack has about "
+            f"{bytes_in_words(asset.size)}; not taken as {asset.id}, which comes from {asset.origin}"
+        )
 
 
 def _free(path: Path, given: str) -> Path:

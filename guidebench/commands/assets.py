@@ -30,7 +30,9 @@ _testbed = click.option("--testbed", help="Only what this testbed needs or can u
 def _list(testbed: str | None, as_json: bool) -> None:
     """Show each file's role, licence and source, and whether it is here."""
     from guidebench import assets
+    from guidebench.assets import placing
 
+    placing.sweep()
     states = [assets.inspect(asset) for asset in _assets((), testbed)]
     if as_json:
         click.echo(json.dumps([state.as_data() for state in states], indent=1, ensure_ascii=False))
@@ -49,7 +51,9 @@ def _verify(ids: tuple[str, ...], testbed: str | None) -> None:
     Takes the named files, those of a testbed, or all that you have. Exit code 2 if one is wrong or missing.
     """
     from guidebench import assets
+    from guidebench.assets import placing
 
+    placing.sweep()
     states = [assets.inspect(asset, rehash=True) for asset in _assets(ids, testbed)]
     for state in states:
         if ids or testbed or state.status != "missing":

@@ -8,6 +8,7 @@ onnxruntime silently put on the CPU although CUDA was asked for is refused (docs
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from guidebench.errors import BadInput, MissingAsset
+from guidebench.errors import BadInput, MissingAsset, in_one_line
+from guidebench.files import open_regular
 from guidebench.images import to_arrays
 from guidebench.networks.irse import EMBEDDING_DIM, AlignedRecognizer
 from guidebench.networks.mtcnn import Detections, FaceDetector
@@ -98,9 +100,13 @@ def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
+        if _needs_other_files(path):
+            raise BadInput(f"{path} takes numbers from other files, which no pack does; add the pack again")
         model = get_model(str(path), providers=providers, sess_options=options)
+    except BadInput:
+        raise
     except Exception as error:  # onnxruntime and onnx raise classes of their own for every kind of damage
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = in_one_line(error)[:200]
         raise BadInput(f"{path} cannot be read as an ONNX model ({reason}); add the pack again") from None
     found = "another kind of model" if model is None else type(model).__name__
     if found != kind:
@@ -111,6 +117,26 @@ def read_model(path: str | Path, kind: str, *, device: torch.device | str = "cpu
             "GPU build, --device cpu runs everything on the CPU"
         )
     return model
+
+
+def _needs_other_files(path: str | Path) -> bool:
+    """Whether an ONNX file names files that hold some of its numbers; onnxruntime would open them anywhere."""
+    import onnx
+
+    with open_regular(path) as stream:
+        model = onnx.load(stream, load_external_data=False)
+    return any(tensor.external_data or tensor.data_location == tensor.EXTERNAL for tensor in _tensors(model))
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor of an ONNX message: in graphs, in the attributes of their nodes, in functions."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "DESCRIPTOR") else value:
+                yield from _tensors(part)
 
 
 def runs_on_cuda(model: Any) -> bool:

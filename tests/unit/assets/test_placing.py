@@ -48,6 +48,25 @@ NESTED_PACK = zipped(
 )
 
 
+def flagged_as_utf8(archive: bytes) -> bytes:
+    """The archive with the flag that its names are UTF-8, in both places that say so."""
+    for start, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        parts = archive.split(start)
+        archive = start.join([parts[0], *(part[: offset - 4] + b"\x00\x08" + part[offset - 2 :] for part in parts[1:])])
+    return archive
+
+
+def damaged(compression: int) -> bytes:
+    """A pack whose contents, not whose table, are damaged."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name in MEMBERS:
+            archive.writestr(name, bytes(range(256)) * 3)
+    data = bytearray(stream.getvalue())
+    data[60:160] = b"\xff" * 100
+    return bytes(data)
+
+
 def left_in(folder: Path) -> list[str]:
     """File names in the assets folder, the lock file left out."""
     return sorted(path.name for path in folder.iterdir() if path.name != assets.LOCK)
@@ -112,6 +131,15 @@ def test_a_link_whose_file_is_gone_is_missing(small, given):
         ("one", zipped(**{"detector.onnx": b"d"}), "recogniser.onnx"),
         ("one", zipped(**{"detector.onnx": b"d", "recogniser.onnx": b""}), "recogniser.onnx"),
         ("one", zipped(**{f"{name}/{member}": b"x" for name in "ab" for member in MEMBERS}), "several"),
+        ("one", zipped(**dict.fromkeys(MEMBERS, PAGE)), "web page"),
+        ("one", zipped(**dict.fromkeys(MEMBERS, bytes(1001))), "2 kB together"),
+        ("one", zipped(**{**dict.fromkeys(MEMBERS, b"x"), **{f"{n}.onnx": b"x" for n in range(50)}}), "52 files"),
+        ("one", NESTED_PACK.replace(b"recogniser.onnx", b"recogniser.\xff\xffnx"), "recogniser.onnx"),
+        ("one", flagged_as_utf8(NESTED_PACK.replace(b"recogniser.onnx", b"recogniser.\xff\xffnx")), "zip archive"),
+        *(
+            ("one", damaged(kind), "zip archive")
+            for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused_and_a_good_one_stays(
@@ -339,3 +367,43 @@ def test_leftovers_of_a_killed_process_are_removed_after_a_day(small, server, fo
         os.utime(path, (path.stat().st_atime - age, path.stat().st_mtime - age))
     placing.fetch(small["whole"])
     assert left_in(folder) == [f"{placing._ASIDE}new", "whole.pth"]
+
+
+def test_leftovers_of_a_process_that_is_gone_are_removed_at_once(small, folder):
+    """By every command that looks at the folder; what another machine left is told by its age alone."""
+    mine = placing._aside_prefix()
+    for name in (f"{mine}{2**30}-killed", f"{mine}{os.getpid()}-busy", f"{placing._ASIDE}elsewhere-{2**30}-x"):
+        (folder / name).mkdir(parents=True)
+    assert guidebench("assets", "list").exit_code == 0
+    assert left_in(folder) == sorted([f"{mine}{os.getpid()}-busy", f"{placing._ASIDE}elsewhere-{2**30}-x"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(small, tmp_path, folder, one_line):
+    os.mkfifo(tmp_path / "hand.pkl")
+    for options in ({}, {"as_id": "hand"}, {"link": True}):
+        with one_line(BadInput, "hand.pkl is a pipe"):
+            placing.add(tmp_path / "hand.pkl", **options)
+    folder.mkdir()
+    os.mkfifo(folder / "hand.pkl")
+    assert "is a pipe" in assets.inspect(small["hand"]).line
+
+
+def test_what_is_no_file_of_a_pack_is_passed_over(small, tmp_path, folder):
+    pack = tmp_path / "one-pack"
+    for name in (*MEMBERS, "\x1b[2Jx.onnx", "-x.onnx"):
+        (pack / name).parent.mkdir(exist_ok=True)
+        (pack / name).write_bytes(b"x")
+    (pack / "folder.onnx").mkdir()
+    placing.add(pack)
+    assert left_in(folder / "one-pack") == sorted(MEMBERS)
+
+
+def test_a_folder_that_holds_far_more_than_the_pack_is_not_copied(small, tmp_path, folder, one_line):
+    pack = tmp_path / "one-pack"
+    pack.mkdir()
+    for name in MEMBERS:
+        (pack / name).write_bytes(bytes(1001))
+    with one_line(BadInput, "2 kB together", "about 1 kB"):
+        placing.add(pack)
+    assert left_in(folder) == []

@@ -94,3 +94,22 @@ def test_other_files_get_one_line(pack, tmp_path):
         with pytest.raises(BadInput, match=rf"{path.name} .*read.* ONNX") as caught:
             arcface.load(detector, path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["graph", "attribute"])
+@pytest.mark.parametrize("location", ["/dev/zero", "../../secret", "beside.bin"])
+def test_numbers_in_other_files_are_refused_before_anything_opens_them(pack, tmp_path, place, location):
+    import onnx
+
+    model = onnx.load(str(pack / "w600k_r50.onnx"))
+    outside = onnx.TensorProto(name="outside", data_type=onnx.TensorProto.FLOAT, dims=[1])
+    outside.data_location = onnx.TensorProto.EXTERNAL
+    outside.external_data.add(key="location", value=location)
+    if place == "graph":
+        model.graph.initializer.append(outside)
+    else:
+        model.graph.node.append(onnx.helper.make_node("Constant", [], ["constant"], value=outside))
+    path = tmp_path / "pack.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BadInput, match=r"pack\.onnx takes numbers from other files"):
+        arcface.read_model(path, "ArcFaceONNX")

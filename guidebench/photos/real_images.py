@@ -7,17 +7,29 @@ is an ``.npz`` with ``mean`` (d,), ``covariance`` (d, d, ddof 1) and ``count``. 
 
 from __future__ import annotations
 
+import math
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, in_one_line
 from guidebench.evidence import FrechetStatistics
+from guidebench.files import open_regular
+from guidebench.text import one_line
 
 _HOLDS = "an array (N, d) of features, or mean, covariance and count"
+_NO_DESCRIPTION = "source and crop not stated in the file"
+_NAMES = ("features", "mean", "covariance", "count", "description")
+_ZIP, _NUMPY = b"PK\x03\x04", b"\x93NUM"  # how an .npz and a .npy file begin
+_UNPACKED_FLOOR, _UNPACKED_PER_BYTE = 2**26, 20  # bytes that a file may unpack to: for any file, and per byte of it
+_MOST_PHOTOGRAPHS = 10**9
+_LONGEST_DESCRIPTION = 500  # characters; one that `guidebench data statistics` writes has about 200
+_LISTED, _LONGEST_NAME = 6, 60  # names of arrays that an error lists, and characters of each
+_ROUNDING = 1e-6  # of a covariance that was computed in float32, relative to its trace
 
 
 def read(path: str | Path, *, dim: int) -> tuple[FrechetStatistics, str]:
@@ -31,8 +43,9 @@ def read(path: str | Path, *, dim: int) -> tuple[FrechetStatistics, str]:
     elif {"mean", "covariance", "count"} <= arrays.keys():
         statistics = _stored(path, arrays, dim)
     else:
-        raise BadInput(f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; give {_HOLDS}")
-    description = str(arrays["description"]) if "description" in arrays else "source and crop not stated in the file"
+        names = ", ".join(name[:_LONGEST_NAME] for name in sorted(arrays)[:_LISTED])
+        raise BadInput(f"{path} holds {names or 'nothing'}; give {_HOLDS}")
+    description = _text(path, arrays["description"]) if "description" in arrays else _NO_DESCRIPTION
     return statistics, f"{statistics.count:,} photographs ({description})"
 
 
@@ -47,16 +60,51 @@ def write(path: str | Path | BinaryIO, statistics: FrechetStatistics, descriptio
     )
 
 
-def _arrays(path: str | Path) -> Mapping[str, np.ndarray]:
+def _arrays(path: str | Path) -> Mapping[str, Any]:
+    """The arrays of a file that are used, by name; of those with other names None."""
     try:
-        with open(path, "rb") as stream:
-            content = np.load(stream, allow_pickle=False)
-            return (
-                {"features": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content}
-            )
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path} cannot be read as numpy arrays ({reason}); give {_HOLDS}") from None
+        with open_regular(path) as stream:
+            start = stream.read(len(_ZIP))
+            stream.seek(0)
+            if start == _NUMPY:
+                return {"features": _array(stream, os.fstat(stream.fileno()).st_size)}
+            if start == _ZIP:
+                return _of_archive(stream, os.fstat(stream.fileno()).st_size)
+            reason = "it is neither a .npy nor an .npz file"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except MemoryError:
+        reason = "it does not fit into memory"
+    except Exception as error:  # zipfile and numpy raise errors of their own for every kind of damage
+        reason = in_one_line(error)
+    raise BadInput(f"{path} cannot be read as numpy arrays ({reason[:200]}); give {_HOLDS}")
+
+
+def _of_archive(stream: IO[bytes], size: int) -> Mapping[str, Any]:
+    with zipfile.ZipFile(stream) as archive:
+        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        used = {name: members[name] for name in _NAMES if name in members}
+        limit = _UNPACKED_FLOOR + _UNPACKED_PER_BYTE * size
+        if sum(entry.file_size for entry in used.values()) > limit:
+            raise ValueError("it unpacks to far more than its size explains")
+        found: dict[str, Any] = dict.fromkeys(members)
+        for name, entry in used.items():
+            with archive.open(entry) as packed:
+                found[name] = _array(packed, entry.file_size)
+        return found
+
+
+def _array(stream: IO[bytes], size: int) -> np.ndarray:
+    """The array of a .npy file of that many bytes. Raises ValueError for objects, which would have to be unpickled."""
+    version = np.lib.format.read_magic(stream)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpickled")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"it announces {shape} numbers and holds fewer")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _fitted(path: str | Path, features: np.ndarray, dim: int) -> FrechetStatistics:
@@ -77,7 +125,39 @@ def _stored(path: str | Path, arrays: Mapping[str, np.ndarray], dim: int) -> Fre
             f"instead of ({dim},), ({dim}, {dim}) and one integer"
         )
     _check_finite(path, mean, covariance)
-    return FrechetStatistics(mean.astype(np.float64), covariance.astype(np.float64), int(count.reshape(())))
+    number, matrix = int(count.reshape(())), covariance.astype(np.float64)
+    if not 2 <= number <= _MOST_PHOTOGRAPHS:
+        raise BadInput(f"{path} says that it is of {number:,} photographs; make the file again")
+    if not _is_covariance(matrix):
+        raise BadInput(
+            f"{path} holds a covariance that no numbers have: not symmetric, or negative; make the file again"
+        )
+    return FrechetStatistics(mean.astype(np.float64), matrix, number)
+
+
+def _is_covariance(matrix: np.ndarray) -> bool:
+    """Whether a matrix (d, d) is symmetric and, up to the rounding of float32, positive semidefinite."""
+    scale = float(np.abs(matrix).max())
+    with np.errstate(over="ignore"):
+        total = float(np.trace(matrix))
+    if not math.isfinite(total) or not np.allclose(matrix, matrix.T, rtol=0, atol=_ROUNDING * scale):
+        return False
+    lifted = matrix + np.eye(len(matrix)) * (_ROUNDING * total + np.finfo(np.float64).tiny)
+    try:
+        np.linalg.cholesky(lifted)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def _text(path: str | Path, stored: np.ndarray) -> str:
+    """A description, in characters that a table may hold."""
+    if stored.dtype.kind != "U" or stored.size != 1:
+        raise BadInput(
+            f"{path} holds a description {stored.dtype} {stored.shape} instead of a text; make the file again"
+        )
+    text = one_line(str(stored.reshape(())))
+    return text if len(text) <= _LONGEST_DESCRIPTION else f"{text[:_LONGEST_DESCRIPTION]}…"
 
 
 def _check_finite(path: str | Path, *arrays: np.ndarray) -> None:

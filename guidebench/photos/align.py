@@ -19,6 +19,7 @@ from PIL import Image
 
 from guidebench import files
 from guidebench.errors import BadInput
+from guidebench.photos import endings
 
 if TYPE_CHECKING:
     from guidebench.networks.mtcnn import FaceDetector
@@ -35,7 +36,6 @@ SPREAD.setflags(write=False)
 
 _PLANE = [0, 1, 3, 4]  # eyes and corners of the mouth are roughly in a plane, the nose in front of it
 _NOSE_LEAD = 0.3  # the head's centre moves against the nose by this part when it turns; fits the five crops best
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 DetectorName = Literal["mtcnn", "insightface"]
 
@@ -168,12 +168,13 @@ def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         return
     if not given.is_dir():
         raise BadInput(f"{given} does not exist; give photographs, or a folder of them")
-    found = sorted(path for path in given.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
-    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+    paths = sorted(given.rglob("*"))
+    found = endings.photographs(paths, given)
+    endings.tell_what_is_passed_over(paths, given)
     if given.resolve() in out.resolve().parents:
         found = [path for path in found if out.resolve() not in path.resolve().parents]
     if not found:
-        raise BadInput(f"{given} holds no {', '.join(sorted(_ENDINGS))} files; give a folder of photographs")
+        raise BadInput(f"{given} holds no {', '.join(sorted(endings.READ))} files; give a folder of photographs")
     for path in found:
         yield path, path.relative_to(given)
 

@@ -20,7 +20,7 @@ from guidebench.environment import resolve_device
 from guidebench.errors import BadInput
 from guidebench.evidence import FrechetStatistics
 from guidebench.metrics.frechet import fit
-from guidebench.photos import real_images
+from guidebench.photos import endings, real_images
 from guidebench.testbed import FeatureSource
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.cat
 RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs per forward pass
 _LOG_EVERY = 1000  # photographs per line of progress
-_ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 def make(
@@ -76,7 +75,9 @@ def photographs(folder: Path, count: int | None = None) -> list[Path]:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder; give the folder of the real photographs")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file()]
+    paths = list(folder.rglob("*"))
+    found = endings.photographs(paths, folder)
+    endings.tell_what_is_passed_over(paths, folder)
     needed = max(2, count or 0)
     if len(found) < needed:
         raise BadInput(

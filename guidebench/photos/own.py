@@ -10,10 +10,10 @@ import torch
 
 from guidebench import digest, images
 from guidebench.errors import BadInput
+from guidebench.photos import endings
 from guidebench.testbed import Faces, Person
 
 SOURCE = "photos"
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 class FolderFaces(Faces):
@@ -26,7 +26,7 @@ class FolderFaces(Faces):
         """Raises BadInput as `list_people` does."""
         self._root = Path(root)
         self._resolution = resolution
-        self._people = list_people(self._root)
+        self._people = _found(self._root)
 
     def sources(self) -> Mapping[str, int]:
         """See `guidebench.testbed.Faces.sources`."""
@@ -54,29 +54,30 @@ class FolderFaces(Faces):
 
 
 def list_people(root: Path) -> dict[str, list[Path]]:
-    """Person -> photograph files, sorted by name and number. Hidden files and folders and other types are skipped.
+    """Person -> photograph files, sorted by name and number.
+
+    Hidden files and folders are skipped, and other types of files; if those are photographs, a warning says so.
 
     Raises BadInput if ``root`` is not a folder, has no sub-folder, or one of them holds no photograph.
     """
+    people = _found(root)
+    endings.tell_what_is_passed_over(root.glob("*/*"), root)
+    return people
+
+
+def _found(root: Path) -> dict[str, list[Path]]:
     if not root.is_dir():
         raise BadInput(f"photos: {root} is not a folder; give a folder with one sub-folder per person")
     people = {}
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in root.iterdir() if path.is_dir() and not endings.is_hidden(Path(path.name))]
     for folder in sorted(folders, key=_natural):
         if not folder.name.isprintable():
             raise BadInput(f"photos: {root} holds a folder named {folder.name!r}; rename it to something printable")
-        files = sorted(
-            (
-                path
-                for path in folder.iterdir()
-                if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
-            ),
-            key=_natural,
-        )
+        files = sorted(endings.photographs(folder.iterdir(), folder), key=_natural)
         if not files:
             raise BadInput(
-                f"photos: {folder} holds no {', '.join(sorted(_ENDINGS))} files; put this person's photographs there "
-                "or remove the folder"
+                f"photos: {folder} holds no {', '.join(sorted(endings.READ))} files; put this person's photographs "
+                "there or remove the folder"
             )
         people[folder.name] = files
     if not people:

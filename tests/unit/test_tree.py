@@ -11,7 +11,6 @@ import pytest
 ELSEWHERE = {
     # Assets are one room with one door.
     "assets/catalogue.py": "unit/assets/test_assets.py",
-    "assets/contents.py": "unit/assets/test_placing.py",
     # `guidebench check` is tested on everything that is registered, and on what breaks the rules.
     "checks/method.py": "contract/test_methods.py",
     "checks/metric.py": "contract/test_metrics.py",

@@ -17,7 +17,7 @@ def folder(tmp_path):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         images.save(torch.full((3, 20, 30), grey), path)
-    for name in ("anna/notes.txt", "anna/.hidden.png", ".cache/x.png", "readme.md"):
+    for name in ("anna/notes.txt", "anna/.hidden.png", ".cache/x.png", "__MACOSX/anna/._a.png", "readme.md"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no photograph")
@@ -81,3 +81,21 @@ def test_a_name_that_cannot_be_printed_is_refused(folder, says):
     (folder / "new\nline").mkdir()
     with pytest.raises(BadInput, match=says("'new\\nline'")):
         list_people(folder)
+
+
+def test_photographs_that_are_not_read_are_named_once(folder, caplog):
+    """Once a command, though it looks at the folder for every protocol and in every worker."""
+    assert list_people(folder) and not caplog.messages
+    for name in ("anna/b.HEIC", "anna/c.tif", "bert/d.avif", "__MACOSX/anna/e.heic"):
+        (folder / name).write_bytes(b"x")
+    assert [path.name for path in list_people(folder)["anna"]] == ["a.png"]
+    list_people(folder)
+    FolderFaces(folder, 8)
+    (message,) = caplog.messages
+    assert str(folder) in message and "3 files" in message and ".avif, .heic, .tif" in message and "JPEG" in message
+
+
+@pytest.mark.parametrize("ending", [".jpe", ".JFIF"])
+def test_other_names_of_jpeg_files_are_read(folder, ending):
+    (folder / "bert/10.png").rename(folder / f"bert/10{ending}")  # the content decides, not the name
+    assert [path.name for path in list_people(folder)["bert"]] == ["1.png", "2.PNG", f"10{ending}"]

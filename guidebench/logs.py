@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from guidebench.text import one_line
+
 ROOT = "guidebench"
 
 
@@ -29,7 +31,8 @@ class _OnStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             mark = "guidebench: " if record.levelno >= logging.WARNING else ""
-            sys.stderr.write(f"{mark}{self.format(record)}\n")
+            text = self.format(record)
+            sys.stderr.write(f"{mark}{text if record.exc_info else one_line(text)}\n")
             sys.stderr.flush()
         except Exception:
             self.handleError(record)

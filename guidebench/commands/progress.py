@@ -12,6 +12,7 @@ from typing import TextIO
 from guidebench.engine.plan import Case
 from guidebench.engine.run import Watcher
 from guidebench.engine.workers import Event, Finished, Sampled, Started, Stepped
+from guidebench.text import one_line
 
 _COLUMNS = 80  # of a terminal that does not tell its width
 _PLAIN_SECONDS = 15.0  # how often a plain status line is written at most
@@ -56,7 +57,7 @@ class Progress(Watcher):
                 if event.warning:
                     self._say(f"  generator not kept: {event.warning}")
         if self._live:
-            self._stream.write("\r\x1b[2K" + self._status(now)[: self._width()])
+            self._stream.write("\r\x1b[2K" + one_line(self._status(now))[: self._width()])
             self._stream.flush()
         elif isinstance(event, Stepped | Sampled) and now - self._last > _PLAIN_SECONDS:
             self._last = now
@@ -78,7 +79,7 @@ class Progress(Watcher):
 
     def _say(self, text: str) -> None:
         clear = "\r\x1b[2K" if self._live else ""
-        self._stream.write(f"{clear}{text}\n")
+        self._stream.write(f"{clear}{one_line(text)}\n")
         self._stream.flush()
 
     def _finished_line(self, event: Finished) -> str:

@@ -74,3 +74,9 @@ def test_a_library_stays_silent():
     code = "import logging, guidebench; logging.getLogger('guidebench.some.module').warning('something')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == done.stderr == ""
+
+
+def test_a_message_is_one_line_that_a_terminal_shows_as_it_is(root, capsys):
+    logs.show_on_stderr()
+    LOGGER.warning("left out: %s", "\x1b[2J\nall is well")
+    assert capsys.readouterr().err == "guidebench: left out: \\x1b[2J\\x0aall is well\n"

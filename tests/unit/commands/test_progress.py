@@ -104,3 +104,12 @@ def test_the_live_line_is_as_long_as_the_terminal_is_wide(monkeypatch, columns, 
     shown = begun(cases, stream)
     shown.hear(Started(cases[0]))
     assert len(stream.getvalue().rpartition("[2K")[2]) == longest
+
+
+def test_a_method_cannot_clear_the_screen():
+    cases, stream = [case("a")], io.StringIO()
+    shown = begun(cases, stream)
+    shown.hear(Started(cases[0]))
+    shown.hear(Finished(cases[0], None, 2.0, "it raised \x1b[2J\nall is well"))
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith(r"FAILED: it raised \x1b[2J\x0aall is well")

@@ -214,7 +214,7 @@ def read(source: str) -> Manifest:
         return Manifest.from_data(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise MissingAsset(absence(source)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged ({error}); {remedy(source)}") from None
 
 
@@ -282,7 +282,8 @@ def _mapping(path: Path) -> Iterator[tuple[int, str]]:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and words of each line that is not empty."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with files.open_regular(path) as stream:
+            text = stream.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"cannot read {path}: {reason}; give the text file as CelebA and CelebA-HQ publish it") from None

@@ -48,8 +48,14 @@ def written_aside(path: str | Path, mode: Literal["w", "wb"] = "w", *, prefix: s
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """Opens a regular file to read. Raises OSError as `open` does, and at once for a pipe, a socket or a device."""
-    stream = open(path, "rb", opener=_without_waiting)
+    """Opens a regular file to read.
+
+    Raises OSError as `open` does, and also, at once, for a pipe, a socket, a device, or a name that no file can have.
+    """
+    try:
+        stream = open(path, "rb", opener=_without_waiting)
+    except ValueError as error:  # a zero byte, or half a character
+        raise OSError(errno.EINVAL, f"no file can have this name: {error}", str(path)) from None
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))

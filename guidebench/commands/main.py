@@ -20,7 +20,7 @@ import click
 import guidebench
 from guidebench import logs
 from guidebench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, GuidebenchError, in_one_line, unknown_name
-from guidebench.text import one_line
+from guidebench.text import brief, one_line
 
 # Command: (module below guidebench.commands and attribute, the first sentence of its help).
 SECTIONS = {
@@ -149,6 +149,15 @@ class Commands(click.Group):
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:{width}}", summary) for name, (_, summary) in section.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, but halves of characters, which neither a file nor a record can be called, are refused."""
+        for argument in args:
+            try:
+                os.fsencode(argument)
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{brief(argument)} is not text", ctx) from None
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click's, and every error is one clear line."""

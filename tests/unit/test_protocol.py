@@ -87,6 +87,15 @@ def test_a_file_that_cannot_be_read_is_named_once_with_what_to_do(tmp_path, load
     assert str(caught.value).count(str(path)) == 1 and words in str(caught.value)
 
 
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    """Windows editors write one."""
+    for name, start in (("plain", ""), ("marked", "\ufeff")):
+        text = f'{start}name = "mine"\r\nsource = "random"\r\nidentities = 3\r\n'
+        (tmp_path / f"{name}.toml").write_bytes(text.encode())
+    plain, marked = (protocol.load(str(tmp_path / f"{name}.toml")).resolve("mini") for name in ("plain", "marked"))
+    assert marked.digest() == plain.digest()
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

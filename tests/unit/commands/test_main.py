@@ -191,3 +191,31 @@ def test_closed_streams_are_no_error_and_nothing_else_gets_their_numbers(closed,
 def test_a_wrong_option_is_one_line_whatever_it_holds():
     line = CliRunner().invoke(main, ["list", "\x1b[2J\nall is well"]).stderr
     assert line.count("\n") == 1 and "\x1b" not in line
+
+
+SMOKE = ["run", "--protocol", "smoke", "--testbed", "linear", "--method", "mean-latent"]
+
+
+@pytest.mark.parametrize("half", ["\udcff", "\ud800"], ids=["byte", "surrogate"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*SMOKE, "--set", "lr={}"],
+        [*SMOKE, "--set", "reduction={}"],
+        [*SMOKE, "--set", "{}=1"],
+        [*SMOKE, "--set", "{}"],
+        ["evaluate", "--protocol", "smoke", "--testbed", "linear", "--checkpoint", "{}"],
+        ["show", "{}"],
+        ["show", "{}.toml"],
+        ["list", "{}"],
+        ["assets", "verify", "{}"],
+        ["assets", "add", "{}"],
+        ["data", "statistics", "--features", "{}"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:1] + arguments[-1:]),
+)
+def test_what_is_no_text_is_bad_input_and_no_bug(arguments, half, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [argument.format(half) for argument in arguments])
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1 and "internal error" not in result.stderr

@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 import io
 import itertools
-import math
 import os
 import re
 import stat
@@ -28,6 +27,7 @@ import torch
 from torch import Tensor
 
 from guidebench import digest as digests
+from guidebench.environment import memory
 from guidebench.errors import BadInput
 from guidebench.files import open_regular
 from guidebench.networks import builders
@@ -59,7 +59,7 @@ def read(path: str | Path, *, digest: str | None = None) -> Any:
         status = Path(path).stat()
         if unfit := _unfit(status):
             raise BadInput(f"{path} is not a checkpoint: {unfit}; give the path of a weight file")
-        if status.st_size * COPIES > machine_memory():
+        if status.st_size * COPIES > memory():
             raise MemoryError
         with open_regular(path) as stream:
             data = stream.read()
@@ -159,14 +159,6 @@ def attribute(module: StandIn, name: str) -> Any:
         known = (key for key in module.state if not str(key).startswith("_"))
         raise BadInput(f"{module.origin}: {shown(module.name)} has no attribute '{name}'{_choice(name, known)}")
     return module.state[name]
-
-
-def machine_memory() -> float:
-    """Bytes of memory that this machine has; infinite where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
 
 
 def listed(names: Iterable[Any]) -> str:

@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from guidebench.environment import memory
 from guidebench.errors import BadInput, in_one_line
 from guidebench.evidence import FrechetStatistics
 from guidebench.files import open_regular
@@ -26,6 +27,7 @@ _NO_DESCRIPTION = "source and crop not stated in the file"
 _NAMES = ("features", "mean", "covariance", "count", "description")
 _ZIP, _NUMPY = b"PK\x03\x04", b"\x93NUM"  # how an .npz and a .npy file begin
 _UNPACKED_FLOOR, _UNPACKED_PER_BYTE = 2**26, 20  # bytes that a file may unpack to: for any file, and per byte of it
+_COPIES = 3  # of an array that are in memory: as it is stored, in float64, and without its mean
 _MOST_PHOTOGRAPHS = 10**9
 _LONGEST_DESCRIPTION = 500  # characters; one that `guidebench data statistics` writes has about 200
 _LISTED, _LONGEST_NAME = 6, 60  # names of arrays that an error lists, and characters of each
@@ -64,12 +66,12 @@ def _arrays(path: str | Path) -> Mapping[str, Any]:
     """The arrays of a file that are used, by name; of those with other names None."""
     try:
         with open_regular(path) as stream:
-            start = stream.read(len(_ZIP))
+            start, size = stream.read(len(_ZIP)), os.fstat(stream.fileno()).st_size
             stream.seek(0)
             if start == _NUMPY:
-                return {"features": _array(stream, os.fstat(stream.fileno()).st_size)}
+                return {"features": _array(stream, size)}
             if start == _ZIP:
-                return _of_archive(stream, os.fstat(stream.fileno()).st_size)
+                return _of_archive(stream, size)
             reason = "it is neither a .npy nor an .npz file"
     except OSError as error:
         reason = error.strerror or str(error)
@@ -103,6 +105,8 @@ def _array(stream: IO[bytes], size: int) -> np.ndarray:
         raise ValueError("it holds Python objects, which are never unpickled")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"it announces {shape} numbers and holds fewer")
+    if _COPIES * size > memory():
+        raise MemoryError
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False)
 

@@ -473,9 +473,9 @@ def test_names_in_a_file_are_escaped_and_cut(tmp_path):
 def test_a_file_that_does_not_fit_into_memory_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(1000)}, path)
-    monkeypatch.setattr(checkpoints, "machine_memory", lambda: 2.0 * path.stat().st_size)
+    monkeypatch.setattr(checkpoints, "memory", lambda: 2.0 * path.stat().st_size)
     assert checkpoints.read(path)["a"].shape == (1000,)
-    monkeypatch.setattr(checkpoints, "machine_memory", lambda: 1.9 * path.stat().st_size)
+    monkeypatch.setattr(checkpoints, "memory", lambda: 1.9 * path.stat().st_size)
     with pytest.raises(BadInput, match="memory"):
         checkpoints.read(path)
 

@@ -142,3 +142,10 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "real.npz")
     with pytest.raises(BadInput, match="pipe"):
         real_images.read(tmp_path / "real.npz", dim=4)
+
+
+def test_a_file_that_does_not_fit_into_memory_is_not_read(tmp_path, features, monkeypatch):
+    np.save(tmp_path / "real.npy", features)
+    monkeypatch.setattr(real_images, "memory", lambda: 2.0 * features.nbytes)
+    with pytest.raises(BadInput, match="does not fit into memory"):
+        real_images.read(tmp_path / "real.npy", dim=4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
@@ -24,9 +25,10 @@ from multiprocessing.connection import Connection
 from guidebench.engine.spawning import settled
 from guidebench.errors import GuidebenchError, MethodError
 
+_context = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context()
 _NUMBER = struct.Struct("q")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_ENDING_SECONDS = 5.0  # for a child to end by itself
+_ENDING_SECONDS = 2.0  # for a child to end by itself
 
 
 def available() -> bool:
@@ -44,9 +46,9 @@ class Child:
     """A process of a nursery, and the pipe to it."""
 
     def __init__(self, pipe: Connection, pid: int, ended: Callable[[], int]) -> None:
-        """ended: waits for the end of the process and returns its status as `os.waitpid` does."""
+        """ended: waits for the end of the process; returns its exit code, or what signal ended it as a negative one."""
         self.pipe, self._pid, self._ended = pipe, pid, ended
-        self._status: int | None = None
+        self._code: int | None = None
 
     def receive(self, seconds: float | None = None) -> bytes:
         """The next message.
@@ -69,19 +71,19 @@ class Child:
             raise MethodError(f"its process ended {self._how()}") from None
 
     def _how(self) -> str:
-        self.end(2.0)
-        code = os.waitstatus_to_exitcode(self._status or 0)
+        self.end()
+        code = self._code or 0
         return f"by signal {-code} ({_signal_name(-code)})" if code < 0 else f"with exit code {code}"
 
     def end(self, patience: float = _ENDING_SECONDS) -> None:
         """Ends the process, by force after so many seconds, and all processes that it left."""
         self.pipe.close()
-        if self._status is not None:
+        if self._code is not None:
             return
         timer = threading.Timer(patience, self._kill)
         timer.start()
         try:
-            self._status = self._ended()
+            self._code = self._ended()
         finally:
             timer.cancel()
 
@@ -182,26 +184,27 @@ def _breed(
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever opened the nursery decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    multiprocessing.current_process().daemon = False  # a worker's own process may have no children
     prepare()
     settled()
     while True:
         asked, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not asked:
             return
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            _never_return(partial(_live, Connection(fds[0]), serve))
-        os.close(fds[0])
-        control.sendall(_NUMBER.pack(pid))
-        _, status = os.waitpid(pid, 0)
+        with Connection(fds[0]) as pipe:
+            child = _context.Process(target=_live, args=(pipe, control, serve), daemon=False)
+            child.start()
+        assert child.pid is not None
+        control.sendall(_NUMBER.pack(child.pid))
+        child.join()
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)  # what it started and left behind
-        control.sendall(_NUMBER.pack(status))
+            os.killpg(child.pid, signal.SIGKILL)  # what it started and left behind
+        control.sendall(_NUMBER.pack(child.exitcode or 0))
 
 
-def _live(pipe: Connection, serve: Callable[[Connection], None]) -> None:
+def _live(pipe: Connection, control: socket.socket, serve: Callable[[Connection], None]) -> None:
     """The life of a child: a group of its own, so that what it starts ends with it."""
+    control.close()
     end_with_parent()
     os.setsid()
     os.dup2(2, 1)  # results alone go to stdout

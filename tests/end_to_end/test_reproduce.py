@@ -40,7 +40,10 @@ def reproduce(suite, *arguments, out, testbed="linear"):
 
 
 def records(out):
-    files = sorted(path for path in Path(out).glob("records/**/record.json") if ".building" not in str(path))
+    try:
+        files = sorted(path for path in Path(out).glob("records/**/record.json") if ".building" not in str(path))
+    except FileNotFoundError:  # a folder was put into place while it was looked at
+        return records(out)
     return [read(path.parent) for path in files]
 
 

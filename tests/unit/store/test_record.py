@@ -84,7 +84,7 @@ def test_a_record_survives_its_file():
 
 def test_the_file_says_its_schema_and_key_and_is_sorted():
     data = json.loads(RECORD.to_json())
-    assert data["schema"] == 3 and data["key"] == SPEC.key and len(SPEC.key) == 64
+    assert data["schema"] == 4 and data["key"] == SPEC.key and len(SPEC.key) == 64
     assert list(data["spec"]) == sorted(data["spec"])
 
 
@@ -100,6 +100,7 @@ def test_the_key_depends_on_everything_that_decides_the_numbers():
         "seed": 4,
         "inputs": {"file": "digest"},
         "precision": "tf32",
+        "salt": 5,
         "numerics": 99,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(TrialSpec)}, "no field may be forgotten"
@@ -124,11 +125,11 @@ def test_one_request_for_two_people_is_another_trial_than_two_requests():
 def test_later_fields_are_passed_over_and_other_schemas_refused():
     assert Record.from_json(edited(["later"], 1)) == RECORD
     for text in (edited(["schema"], 99), edited(["schema"], 2), '{"schema": 2}'):
-        with pytest.raises(ValueError, match=r"schema (99|2) .* 3$"):
+        with pytest.raises(ValueError, match=r"schema (99|2) .* 4$"):
             Record.from_json(text)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "{", "null", "[" * 100_000, '{"schema": 3}', b"\xff\xfe"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", "null", "[" * 100_000, '{"schema": 4}', b"\xff\xfe"])
 def test_what_is_not_a_record_is_one_clear_line(text):
     with pytest.raises(ValueError) as caught:
         Record.from_json(text)

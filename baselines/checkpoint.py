@@ -52,8 +52,9 @@ class Checkpoint(Unlearner):
 
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         """Loads the checkpoint. Raises MethodError, in one line, if it is missing or of another kind."""
-        if not self._file.exists():
-            raise MethodError(f"the checkpoint {self._file} does not exist; put it there, or correct the path")
+        if not self._file.is_file():
+            what = "is not a file" if self._file.exists() else "does not exist"
+            raise MethodError(f"the checkpoint {self._file} {what}; put it there, or correct the path")
         try:
             if self.loader:
                 loaded = plugins.from_file(self.loader, "loader")(self._file, generator)

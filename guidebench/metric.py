@@ -55,6 +55,11 @@ class Metric:
     judged: bool = True  # one column per judge
     independent: ClassVar[bool] = True  # whether the values of different identities are: intervals and tests need it
 
+    @property
+    def ties(self) -> bool:
+        """Whether values at or below the judge's mean of different people tie: forgotten is forgotten."""
+        return self.judged and self.direction == "lower" and self.unit == "cosine"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialMetric(Metric):

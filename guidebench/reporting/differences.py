@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from guidebench.reporting.model import Cell, Column, Contrast, Report, Row
 from guidebench.reporting.statistics import Paired, Summary
+from guidebench.reporting.ties import is_forgotten
 
 NONE = "–"  # measured, but without a value; what was not measured is left blank
 TOO_SMALL = "n too small for p"
@@ -79,20 +80,16 @@ def adjusted_p(contrast: Contrast) -> str:
 def finding(column: Column, row: Cell, reference: Cell) -> str:
     """The verdict on a row: better or worse only by a test or, outside the family, an interval.
 
-    Where lower is better under a judge, two means at or below that of different people tie: forgotten is forgotten.
+    Otherwise two means that tie with different people are both forgotten, as far as so many people can tell.
     """
     contrast = row.contrast
     if contrast is None or contrast.difference.mean is None:
         return NOT_MEASURED
-    means = [cell.summary.mean for cell in (row, reference) if cell.summary and cell.summary.mean is not None]
-    forgotten = column.different_people.mean if column.different_people else None
-    if column.direction == "lower" and forgotten is not None and max(means) <= forgotten:
+    if contrast.separated if contrast.family else _leaves_out_zero(contrast.difference):
+        return "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
+    if all(is_forgotten(cell.summary, column.tie) for cell in (row, reference)):
         return "both forgotten"
-    if contrast.too_small:
-        return TOO_SMALL
-    if not (contrast.separated if contrast.family else _leaves_out_zero(contrast.difference)):
-        return "not separable"
-    return "better" if (contrast.difference.mean < 0) == (column.direction == "lower") else "worse"
+    return TOO_SMALL if contrast.too_small else "not separable"
 
 
 def _leaves_out_zero(found: Paired) -> bool:
@@ -123,7 +120,7 @@ def _described(contrast: Contrast, column: Column) -> tuple[str, ...]:
     found = contrast.difference
     return (
         _difference(found, column.digits),
-        f"{found.wins} of {found.n}",
+        better_for(found),
         _effect(found),
         p_value(contrast.p, exact=contrast.exact),
         adjusted_p(contrast),
@@ -161,7 +158,7 @@ def _compared(column: Column, cell: Cell, contrast: Contrast, reference: Cell) -
         mean_std(reference.summary, column.digits),
         _difference(found, column.digits),
         _effect(found),
-        f"{found.wins} of {found.n}",
+        better_for(found),
         NONE if verdict in (TOO_SMALL, NOT_MEASURED) else by,
         verdict,
     )
@@ -203,6 +200,11 @@ def _difference(found: Paired, digits: int) -> str:
         return NONE
     parts = (number(found.mean, digits), interval(found, digits), bca(found, digits))
     return " ".join(part for part in parts if part)
+
+
+def better_for(found: Paired) -> str:
+    """For how many people the first method is better, and for how many neither is."""
+    return f"{found.wins} of {found.n}" + (f", {found.ties} tie" if found.ties else "")
 
 
 def _effect(found: Paired) -> str:

@@ -114,9 +114,10 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
         )
     if report.kind != "compare":
         lines.append(
-            "Bold (plain text: *): best mean among rows measured on the same trials (floor and ceiling excluded). "
-            "Values at or below the different-people mean count as tied. Bold is not a significance test."
+            "Bold (plain text: *): best mean, as printed, among rows measured on the same trials (floor and ceiling "
+            "excluded). Bold is not a significance test."
         )
+    lines += _tie_notes(report)
     if report.kind == "paper" and any(
         cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)
     ):
@@ -125,6 +126,18 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
             "difference with its interval, p and effect size."
         )
     return lines
+
+
+def _tie_notes(report: Report) -> list[str]:
+    """What counts as forgotten, where a column has such a line."""
+    if not any(column.tie is not None for table in report.tables for column in table.columns):
+        return []
+    where = "differences, effects and p" if report.kind == "compare" else "differences, effects, p and bold"
+    return [
+        "Forgotten is forgotten: where lower is better, each person's value at or below the different-people mean "
+        f"counts as that mean in {where}. A mean ties with it if its interval holds it or lies "
+        "below it. Means and intervals are of the values as measured."
+    ]
 
 
 def _title_notes(report: Report) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from guidebench.reporting import statistics
+from guidebench.reporting import statistics, ties
 from guidebench.reporting.model import Column
 from guidebench.reporting.selection import Variant, by_variant, groups_of, row_order
 from guidebench.reporting.statistics import Paired, Summary
@@ -90,13 +90,20 @@ class Grid:
             return summary
         return replace(summary, low=None, high=None, bca=None)
 
+    def tied(self, variant: Variant, column: Column) -> Summary | None:
+        """`summary` of the values as methods are compared by them, see `guidebench.reporting.ties`."""
+        return statistics.summarise(ties.tied(self.scores(variant, column), column.tie))
+
     def difference(self, variant: Variant, column: Column) -> Paired | None:
-        """A row minus the reference; None for floors, the reference itself, and where nothing can be compared."""
+        """A row minus the reference, values that tie being equal.
+
+        None for floors, the reference itself, and where nothing can be compared.
+        """
         if self.reference in (None, variant) or self.is_floor(variant):
             return None
         if not column.independent or not column.tested or column.direction == "none":
             return None
-        own, reference = self.scores(variant, column), self.scores(self.reference, column)
+        own, reference = (ties.tied(self.scores(row, column), column.tie) for row in (variant, self.reference))
         if own.empty or reference.empty:
             return None
         return statistics.difference(own, reference, column.direction)

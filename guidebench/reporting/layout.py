@@ -204,7 +204,8 @@ def _best(
     grid: Grid, sketch: _Sketch, summaries: Mapping[tuple[Variant, Column], Summary | None], column: Column
 ) -> set[str]:
     rivals = [variant for variant in sketch.variants if not grid.is_floor(variant)]
-    return best_rows(column, {grid.labels[variant]: summaries[variant, column] for variant in rivals})
+    tied = {grid.labels[variant]: grid.tied(variant, column) for variant in rivals} if column.tie is not None else {}
+    return best_rows(column, {grid.labels[variant]: summaries[variant, column] for variant in rivals}, tied)
 
 
 # Tables ----------------------------------------------------------------------------------------------------------
@@ -308,8 +309,13 @@ def _column(
         direction=metric.direction if metric else "none",
         digits=digits,
         independent=metric.independent if metric else True,
-        different_people=footnotes.different_people_of(records, judge) if judge else None,
+        different_people=footnotes.different_people_of(records, judge) if judge and _is_cosine(metric) else None,
     )
+
+
+def _is_cosine(metric: Metric | None) -> bool:
+    """Whether values may be compared with the cosine of different people; one that nobody knows is shown beside it."""
+    return metric is None or metric.unit == "cosine"
 
 
 def _row_notes(records: Sequence[Record], groups: Sequence[Group]) -> dict[Variant, tuple[str, ...]]:

@@ -34,7 +34,12 @@ class Column:
     digits: int  # decimals shown
     independent: bool = True  # values of different groups; otherwise neither interval nor test is valid
     tested: bool = True  # whether its differences may join the tests of its protocol
-    different_people: DifferentPeople | None = None  # the judge's cosine of different people
+    different_people: DifferentPeople | None = None  # the judge's cosine of different people; None if it is no cosine
+
+    @property
+    def tie(self) -> float | None:
+        """At or below which values tie: the mean of different people, where lower is better. None: nowhere."""
+        return self.different_people.mean if self.different_people and self.direction == "lower" else None
 
     @property
     def arrow(self) -> str:

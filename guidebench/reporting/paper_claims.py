@@ -12,7 +12,7 @@ from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting import scores as frames
 from guidebench.reporting import selection
-from guidebench.reporting.differences import NONE, number
+from guidebench.reporting.differences import NONE, better_for, number
 from guidebench.reporting.statistics import Paired, paired
 from guidebench.text import markdown_table
 
@@ -90,7 +90,8 @@ def orderings(
     heads = ("claim of the paper", "metric", "difference", "mean [95 % interval]", "people", "holds for", "found")
     note = (
         "*holds* and *reversed* go by each interval alone, which is not adjusted for the number of claims. This is not "
-        "a test: `guidebench compare` tests two methods."
+        "a test: `guidebench compare` tests two methods. Similarities at or below the different-people mean tie: they "
+        "are equal before differences are taken."
     )
     return f"{markdown_table(heads, [_row(finding) for finding in found], left=3)}\n\n{note}"
 
@@ -104,5 +105,5 @@ def _row(finding: Finding) -> tuple[str, ...]:
         value = number(difference.mean, digits)
         if difference.low is not None and difference.high is not None:
             value += f" [{number(difference.low, digits)}, {number(difference.high, digits)}]"
-    people, wins = str(difference.n), f"{difference.wins} of {difference.n}"
+    people, wins = str(difference.n), better_for(difference)
     return ordering.claim, metric, f"{ordering.first} - {ordering.second}", value, people, wins, finding.verdict

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from guidebench.errors import BadInput
+from guidebench.metrics import METRICS
+from guidebench.reporting.ties import tie_of, tied
 
 CONFIDENCE = 0.95
 ALPHA = 0.05  # an adjusted p below this separates two methods
@@ -69,6 +71,11 @@ class Paired:
         if self.mean is None or self.std is None or self.std <= 1e-12 * abs(self.mean):
             return None
         return self.mean / self.std
+
+    @property
+    def ties(self) -> int:
+        """Groups for which both methods have the same value."""
+        return sum(value == 0 for value in self.values.values())
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str,
 
 
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:
-    """`difference` of two methods, given by their labels as in tables.
+    """`difference` of two methods, given by their labels as in tables; values that tie are equal.
 
     Raises BadInput if a label is absent or the frame holds several protocols, testbeds, versions of the weights, or
     versions of a method.
@@ -294,6 +301,7 @@ def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, 
     for column in ("protocol_digest", "testbed", "weights_version"):
         if (found := scores[column].nunique(dropna=False)) > 1:
             raise BadInput(f"paired differences need one {column}, got {found}; filter the frame")
+    scores = tied(scores, tie_of(scores, METRICS.get(metric)))
     return difference(_of_label(scores, a, metric), _of_label(scores, b, metric), direction)
 
 

@@ -26,6 +26,7 @@ from guidebench.reporting.differences import NONE, TextTable, interval, number
 from guidebench.reporting.layout import DEFAULT_AGAINST
 from guidebench.reporting.selection import METHOD_ORDER
 from guidebench.reporting.statistics import Paired, Summary
+from guidebench.reporting.ties import tie_of, tied
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
 
 RESOLVED = ("id", "id_others", "fid_pre")  # metrics for which the resolvable difference is stated
@@ -95,10 +96,13 @@ def resolution_section(runs: Runs) -> Section:
     pairs = compared(runs.methods)
     rows, findings = [], []
     for quantity in runs.quantities(RESOLVED):
-        direction = METRICS[quantity.metric].direction
+        metric = METRICS[quantity.metric]
         stds = []
         for first, second in pairs:
-            found = statistics.difference(runs.scores(first, quantity), runs.scores(second, quantity), direction)
+            left, right = (
+                tied(own, tie_of(own, metric)) for own in (runs.scores(first, quantity), runs.scores(second, quantity))
+            )
+            found = statistics.difference(left, right, metric.direction)
             rows.append((quantity.title, f"{first} − {second}", *_resolved(found, quantity)))
             stds += [] if found.std is None else [found.std]
         if stds:
@@ -111,7 +115,8 @@ def resolution_section(runs: Runs) -> Section:
     return Section(
         "Resolution: the smallest difference that n people show",
         "Methods are compared person by person, so what counts is *s*, the standard deviation of the people's "
-        "differences (seeds averaged first, as many as are recorded). A true mean difference δ is *resolved* if the "
+        "differences (seeds averaged first, as many as are recorded; values that tie with different people are equal). "
+        "A true mean difference δ is *resolved* if the "
         f"two-sided paired t test at α = {statistics.ALPHA:g} finds it in {percent(reliability.POWER)} of all "
         "experiments: δ = λ s / √n, where a noncentral t with n − 1 degrees of freedom and noncentrality λ exceeds "
         f"t(0.975; n − 1) with probability {reliability.POWER:g}. That is {factors}. In brackets: half the width of "

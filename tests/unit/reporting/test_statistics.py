@@ -96,8 +96,8 @@ def test_people_who_are_forgotten_together_are_one_group(make_record, make_score
 
 
 def test_groups_are_paired_as_people_are(make_record, make_score):
-    """Differences of the groups' means: (0.5 - 1.5) and (1.0 - 3.0); people of a group cannot be paired apart."""
-    values = {"guide": ((0.0, 1.0), (1.0, 1.0)), "mine": ((1.0, 2.0), (2.0, 4.0))}
+    """Differences of the groups' means: (1.5 - 2.5) and (2.0 - 4.0); people of a group cannot be paired apart."""
+    values = {"guide": ((1.0, 2.0), (2.0, 2.0)), "mine": ((2.0, 3.0), (3.0, 5.0))}
     table = _frame(
         [
             _together(make_record, make_score, method, people, own)
@@ -156,10 +156,11 @@ def test_bootstrap_interval_is_the_same_at_every_call_and_follows_the_data():
 def test_summary_and_difference_hold_the_bootstrap_interval(make_record, make_score):
     people = [f"p{number:02}" for number in range(30)]
     values = dict(zip(people, np.random.default_rng(1).normal(size=30), strict=True))
-    records = [_record(make_record, make_score, "guide", who, value) for who, value in values.items()]
-    records += [_record(make_record, make_score, "mine", who, 0.0) for who in people]
-    summary = statistics.summarise(statistics.select(_frame(records[:30]), "id", "alpha"))
-    assert summary.bca == statistics.paired(_frame(records), "id", "alpha", "guide", "mine").bca
+    metric = "id_retain"  # values of which none ties
+    records = [_record(make_record, make_score, "guide", who, value, metric=metric) for who, value in values.items()]
+    records += [_record(make_record, make_score, "mine", who, 0.0, metric=metric) for who in people]
+    summary = statistics.summarise(statistics.select(_frame(records[:30]), metric, "alpha"))
+    assert summary.bca == statistics.paired(_frame(records), metric, "alpha", "guide", "mine").bca
     assert summary.bca[0] < summary.mean < summary.bca[1]
 
 

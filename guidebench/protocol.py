@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from guidebench import digest, files, registry
 from guidebench.errors import BadInput, unknown_name
@@ -30,10 +30,19 @@ _BOUNDS = {
     "neighbours": (0, 10_000),
     "samples": (2, 10_000_000),
 }
+_KINDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    tuple[int, ...]: "a list of integers",
+    tuple[str, ...]: "a list of texts",
+}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _LIST_COMMAND = "guidebench list protocols"
 
 
+PRIMARY = ("recognised", "recognised_others", "id_retain", "fid_pre", "delta_fid_real")
+_READING = ("identities", "seeds", "summary", "title", "primary")  # fields that change no number of a trial
 _LATER = {"forget": 1, "requests": 1, "retain_named": 0}  # fields that came after the first records, and their defaults
 
 
@@ -62,6 +71,7 @@ class Protocol:
     samples: int = 5000  # random latent codes for FID_pre, ΔFID_real, KID_pre, precision and recall
     seeds: tuple[int, ...] = (0,)  # repetitions of every trial
     conventions: str = "corrected"  # see docs/conventions.md
+    primary: tuple[str, ...] = PRIMARY  # metrics whose differences are tested; others have intervals and no p
     summary: str = ""  # one line for `guidebench list protocols`
 
     def __post_init__(self) -> None:
@@ -79,6 +89,8 @@ class Protocol:
             raise self._wrong("seeds", "one or more different integers from 0 to 4294967295")
         if self.conventions not in CONVENTIONS:
             raise self._wrong("conventions", f"one of {', '.join(CONVENTIONS)}")
+        if len(set(self.primary)) < len(self.primary) or not all(isinstance(name, str) for name in self.primary):
+            raise self._wrong("primary", "different names of metrics")
         if self.identities % self.people:
             raise self._wrong("identities", f"a multiple of {self.people}: {self.requests} x {self.forget} per trial")
         if self.source == RANDOM and self.probe_photos:
@@ -109,16 +121,15 @@ class Protocol:
 
     def as_data(self) -> dict[str, Any]:
         """The fields as JSON-like data."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
-            "seeds": list(self.seeds)
-        }
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
 
     def measurement(self) -> dict[str, Any]:
-        """The fields that decide what one trial computes: neither how many trials there are nor prose.
+        """The fields that decide what one trial computes: neither how many trials there are, nor prose, nor tests.
 
         A field that came later counts only where it differs from its default, so that older records keep their keys.
         """
-        data = {k: v for k, v in self.as_data().items() if k not in ("identities", "seeds", "summary", "title")}
+        data = {k: v for k, v in self.as_data().items() if k not in _READING}
         return {k: v for k, v in data.items() if k not in _LATER or v != _LATER[k]}
 
     def digest(self) -> str:
@@ -128,7 +139,8 @@ class Protocol:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Protocol:
         """The protocol that `as_data` gave."""
-        return cls(**{**data, "seeds": tuple(data["seeds"])})
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+        return cls(**fields)
 
 
 def common_conventions(protocols: Sequence[Protocol]) -> str:
@@ -229,9 +241,14 @@ def _checked(table: Mapping[str, Any], origin: str, prefix: str) -> dict[str, An
         wanted = types[key]
         if wanted is float and type(value) is int and abs(value) < 2**53:
             value = float(value)
-        is_seeds = key == "seeds" and isinstance(value, list) and all(type(seed) is int for seed in value)
-        if not is_seeds and type(value) is not wanted:
-            kind = {int: "an integer", float: "a number", str: "a text"}.get(wanted, "a list of integers")
-            raise BadInput(f"{origin}: {prefix}{key} = {brief(value)} must be {kind}")
-        result[key] = tuple(value) if is_seeds else value
+        if not _fits(value, wanted):
+            raise BadInput(f"{origin}: {prefix}{key} = {brief(value)} must be {_KINDS[wanted]}")
+        result[key] = tuple(value) if isinstance(value, list) else value
     return result
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a value of a TOML file has a field's type; a tuple's is a list there."""
+    if get_origin(wanted) is not tuple:
+        return type(value) is wanted
+    return isinstance(value, list) and all(type(item) is get_args(wanted)[0] for item in value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guidebench.reporting.model import Cell, Column, Contrast, Report, Row
+from guidebench.reporting.model import Cell, Column, Contrast, Group, Report, Row
 from guidebench.reporting.statistics import Paired, Summary
 from guidebench.reporting.ties import is_forgotten
 
@@ -96,17 +96,20 @@ def _leaves_out_zero(found: Paired) -> bool:
     return found.n > 2 and found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
 
 
+_Placed = tuple[Row, Column, Cell, Contrast]
+
+
 @dataclass(frozen=True)
 class _Block:
     """Contrasts that one table shows."""
 
     title: str  # protocol and judge
     tested: bool
-    placed: tuple[tuple[Row, Column, Cell, Contrast], ...]
+    placed: tuple[_Placed, ...]
 
 
 def differences(report: Report) -> list[TextTable]:
-    """Every row against the reference in every column: what is tested, then each further judge."""
+    """Every row against the reference in every column: what is tested, other columns, then each further judge."""
     heads = ("method", "metric", "difference [95 % interval]", "better for", "effect", "p", "adjusted p", "Wilcoxon p")
     tables = []
     for block in _blocks(report):
@@ -129,7 +132,7 @@ def _described(contrast: Contrast, column: Column) -> tuple[str, ...]:
 
 
 def comparison(report: Report) -> list[TextTable]:
-    """Two methods side by side in every metric, with a verdict each: what is tested, then further judges."""
+    """Two methods side by side in every metric, with a verdict each: tests, other columns, then further judges."""
     references = {
         column: cell for table in report.tables for row, column, cell in table.placed() if row.label == report.against
     }
@@ -175,7 +178,7 @@ def _lead(name: str, verdicts: Sequence[tuple[str, str]], tested: bool) -> str:
 
 
 def _blocks(report: Report) -> list[_Block]:
-    """Contrasts by protocol and judge, a row's together; those of a family of tests first, under its judge."""
+    """Contrasts by protocol, a row's together: those of the tests, the columns beside them, each further judge."""
     order = [row.label for table in report.tables for row in table.rows]
     placed = [
         (row, column, cell, cell.contrast)
@@ -184,15 +187,23 @@ def _blocks(report: Report) -> list[_Block]:
         if cell.contrast and (cell.contrast.family or cell.contrast.difference.n)
     ]
     placed.sort(key=lambda place: order.index(place[0].label))
+    columns = [column for table in report.tables for column in table.columns]
     blocks = []
-    for family in report.families:
-        own = [place for place in placed if place[1].group == family.group]
-        judges = [family.judge, *(column.judge for _, column, _, contrast in own if not contrast.family)]
-        for judge in dict.fromkeys(judges):
-            tested = judge == family.judge
-            there = tuple(place for place in own if (place[3].family if tested else place[1].judge == judge))
-            blocks.append(_Block(f"{family.group.title}{f', judge {judge}' if judge else ''}", tested, there))
-    return blocks
+    for group in dict.fromkeys(column.group for column in columns):
+        own = [place for place in placed if place[1].group == group]
+        judges = list(dict.fromkeys(column.judge for column in columns if column.group == group and column.judge))
+        tested = [place for place in own if place[3].family]
+        beside = [place for place in own if not place[3].family and place[1].judge in (None, *judges[:1])]
+        by_judge = [[place for place in own if place[1].judge == judge] for judge in judges[1:]]
+        blocks += [_block(group, tested, ""), _block(group, beside, ", not primary")]
+        blocks += [_block(group, there, "") for there in by_judge]
+    return [block for block in blocks if block.placed]
+
+
+def _block(group: Group, placed: Sequence[_Placed], suffix: str) -> _Block:
+    judge = next((column.judge for _, column, _, _ in placed if column.judge), None)
+    tested = any(contrast.family for _, _, _, contrast in placed)
+    return _Block(f"{group.title}{f', judge {judge}' if judge else ''}{suffix}", tested, tuple(placed))
 
 
 def _difference(found: Paired, digits: int) -> str:

@@ -153,9 +153,9 @@ def test_notes(report: Report, usual: str) -> list[str]:
     """
     if report.against is None:
         return [f"No tests: there is no single row {usual} to compare with; --against METHOD names another."]
-    if not report.families:
-        return []
     contrasts = [cell.contrast for _, _, cell in _cells(report.tables) if cell.contrast]
+    if not report.families:
+        return _untested_notes(report)
     lines = [
         f"Test: exact paired sign-flip permutation, two-sided, of the differences to {report.against} on the same "
         "people, seeds and random numbers; p adjusted by Holm."
@@ -166,7 +166,8 @@ def test_notes(report: Report, usual: str) -> list[str]:
         lines.append(
             f"p after ≈: more than {EXACT_UP_TO} differences, {RESAMPLES:,} random sign patterns instead of all 2^n."
         )
-    return [*lines, *(_family_note(report, family) for family in report.families), *_unpaired_notes(report)]
+    lines += [_family_note(report, family) for family in report.families]
+    return [*lines, *_untested_notes(report), *_unpaired_notes(report)]
 
 
 def _family_note(report: Report, family: Family) -> str:
@@ -182,13 +183,30 @@ def _family_note(report: Report, family: Family) -> str:
     least = min(contrast.attainable for contrast in contrasts if contrast.attainable is not None)
     parts = [
         f"Tests under {family.group.protocol}: m = {family.size} = {_plural(len(family.labels), 'method')} ({methods}) "
-        f"× {_plural(len(family.metrics), 'column')} ({', '.join(family.metrics)})",
+        f"× {_plural(len(family.metrics), 'primary column')} ({', '.join(family.metrics)})",
         f" under {family.judge}" if family.judge else "",
     ]
     if small:
         n = " or ".join(map(str, small))
         parts.append(f"; n = {n} is too small for p: adjusted, it could not fall below {least:.2g}")
     return "".join([*parts, "."])
+
+
+def _untested_notes(report: Report) -> list[str]:
+    """Which columns are compared without a test, because the protocol does not name them as primary."""
+    untested: dict[str, list[str]] = {}
+    for _, column, cell in _cells(report.tables):
+        if cell.contrast and not column.tested and not (report.is_compact or column.judge in _further(report)):
+            untested.setdefault(column.group.protocol, []).append(column.title)
+    return [
+        f"Not primary under {protocol}, so intervals and no p: {', '.join(dict.fromkeys(titles))}."
+        for protocol, titles in untested.items()
+    ]
+
+
+def _further(report: Report) -> list[str]:
+    """The judges after the first."""
+    return list(dict.fromkeys(column.judge for _, column, _ in _cells(report.tables) if column.judge))[1:]
 
 
 def _unpaired_notes(report: Report) -> list[str]:

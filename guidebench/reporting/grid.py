@@ -101,7 +101,7 @@ class Grid:
         """
         if self.reference in (None, variant) or self.is_floor(variant):
             return None
-        if not column.independent or not column.tested or column.direction == "none":
+        if not column.independent or column.direction == "none":
             return None
         own, reference = (ties.tied(self.scores(row, column), column.tie) for row in (variant, self.reference))
         if own.empty or reference.empty:

@@ -25,7 +25,7 @@ from guidebench.reporting.model import (
 )
 from guidebench.reporting.published import claimed_tables
 from guidebench.reporting.scores import from_records
-from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of
+from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of, primary_of
 from guidebench.reporting.significance import Place, contrasts
 from guidebench.reporting.statistics import Paired, Summary
 
@@ -98,7 +98,7 @@ def build(
     grid = Grid(plain, frame, choice.table, reference)
     sketches = [_paper(plain, grid, metrics, choice)] if choice.table else _full(plain, grid, metrics)
     decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")
-    if choice.kind == "compare" and not decided.families:
+    if choice.kind == "compare" and not any(found.difference.n for found in decided.contrasts.values()):
         names = " and ".join(sorted(grid.labels.values()))
         raise BadInput(f"{names} have values for no person and seed in common; `guidebench scores` lists all values")
     marked = set(groups_of(plain)) if choice.is_compact else decided.answered if choice.table else set()
@@ -261,7 +261,8 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
 def _in_short(column: Column, choice: Choice) -> Column:
     """A column of a compact table: a decimal less for images."""
     digits = column.digits if column.judge else max(0, column.digits - 1)
-    column = replace(column, digits=digits, tested=choice.tested is None or column.metric in choice.tested)
+    tested = column.tested and (choice.tested is None or column.metric in choice.tested)
+    column = replace(column, digits=digits, tested=tested)
     if choice.kind == "brief":
         return column
     return replace(column, title=PLAIN[column.metric], latex=PLAIN[column.metric])
@@ -297,7 +298,7 @@ def _cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
 
 
 def _column(
-    group: Group, name: str, judge: str | None, records: Iterable[Record], metrics: Mapping[str, Metric], *, digits: int
+    group: Group, name: str, judge: str | None, records: Sequence[Record], metrics: Mapping[str, Metric], *, digits: int
 ) -> Column:
     metric = metrics.get(name)
     return Column(
@@ -309,6 +310,7 @@ def _column(
         direction=metric.direction if metric else "none",
         digits=digits,
         independent=metric.independent if metric else True,
+        tested=name in primary_of(group, records),
         different_people=footnotes.different_people_of(records, judge) if judge and _is_cosine(metric) else None,
     )
 

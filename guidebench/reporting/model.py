@@ -33,7 +33,7 @@ class Column:
     direction: str  # "lower", "higher" or "none"
     digits: int  # decimals shown
     independent: bool = True  # values of different groups; otherwise neither interval nor test is valid
-    tested: bool = True  # whether its differences may join the tests of its protocol
+    tested: bool = True  # whether its differences may join the tests: primary under its protocol
     different_people: DifferentPeople | None = None  # the judge's cosine of different people; None if it is no cosine
 
     @property

@@ -75,6 +75,12 @@ def groups_of(records: Iterable[Record]) -> list[Group]:
     return [Group(name, titles[name]) for name in sorted(titles, key=protocol_order)]
 
 
+def primary_of(group: Group, records: Iterable[Record]) -> tuple[str, ...]:
+    """The metrics whose differences are tested under a protocol: what the earliest record of it says."""
+    own = [record for record in records if record.spec.protocol.name == group.protocol]
+    return min(own, key=lambda record: record.environment.created).spec.protocol.primary if own else ()
+
+
 def judges_of(records: Iterable[Record]) -> list[str]:
     """The judges of records; the first leads."""
     return list(dict.fromkeys(judge.name for record in records for judge in record.instrument.judges))

@@ -17,9 +17,9 @@ def contrasts(
     """Every difference to the reference row, with p values where it is tested, and what is tested together.
 
     differences: by place, where there is something to compare. compared: all places of the rows that are compared,
-    without the reference and floors. Differences are tested under the first of ``judges`` and in the columns without
-    one. A family has rows × columns members, without columns in which nothing can be compared; a member that cannot be
-    tested, because nothing was measured or no group is shared, counts with p = 1.
+    without the reference and floors. Differences are tested in the primary columns under the first of ``judges`` and in
+    those without one. A family has rows × columns members, without columns in which nothing can be compared; a member
+    that cannot be tested, because nothing was measured or no group is shared, counts with p = 1.
     """
     found = {place: Contrast(difference) for place, difference in differences.items()}
     families = []

@@ -59,6 +59,9 @@ def test_a_protocol_survives_a_record():
         ('source = "a"\nidentities = 3\n[on.minii]\nsamples = 3', ["[on.minii]", "[on.mini]"]),
         ('source = "a"\nidentities = 3\nyaw_deg = 1' + "0" * 300, ["yaw_deg", "number"]),
         ('source = "a"\nidentities = true', ["identities = True", "integer"]),
+        ('source = "a"\nidentities = 3\nprimary = "id"', ["primary = 'id'", "list of texts"]),
+        ('source = "a"\nidentities = 3\nprimary = [1]', ["primary = [1]", "list of texts"]),
+        ('source = "a"\nidentities = 3\nseeds = ["0"]', ["seeds = ['0']", "list of integers"]),
     ],
 )
 def test_malformed_files_are_answered_with_file_key_and_what_is_allowed(tmp_path, text, words):
@@ -105,6 +108,7 @@ def test_a_byte_order_mark_changes_nothing(tmp_path):
         ({"seeds": (1, 1)}, ["seeds = (1, 1)", "different"]),
         ({"seeds": (2**64,)}, [f"seeds = ({2**64},)", "0 to 4294967295"]),
         ({"identities": 10**9}, [f"identities = {10**9}", "1 to"]),
+        ({"primary": ("id", "id")}, ["primary = ('id', 'id')", "different"]),
         ({"conventions": "mine"}, ["conventions = 'mine'", "corrected, published"]),
     ],
 )
@@ -122,3 +126,12 @@ def test_a_random_source_has_no_probe_photos(says):
 def test_unknown_names_get_the_closest_match(says):
     with pytest.raises(BadInput, match=says("'celebahq_multi'", "'celebahq-multi'")):
         protocol.load("celebahq_multi")
+
+
+def test_what_is_tested_decides_no_number_of_a_trial():
+    text = 'source = "ffhq"\nidentities = 3\n'
+    usual = protocol.parse(text, origin="x", default_name="x").resolve("mini")
+    chosen = protocol.parse(f'{text}primary = ["id", "fid_pre"]', origin="x", default_name="x").resolve("mini")
+    assert usual.primary == protocol.PRIMARY and chosen.primary == ("id", "fid_pre")
+    assert usual.digest() == chosen.digest()
+    assert Protocol.from_data(chosen.as_data()) == chosen

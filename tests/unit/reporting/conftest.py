@@ -23,8 +23,9 @@ from guidebench.store.evidence_files import save_evidence
 from guidebench.store.folders import StoredRecord
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
+PRIMARY = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 PROTOCOLS = {
-    "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, samples=400),
+    "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, samples=400, primary=PRIMARY),
     "celebahq-multi": Protocol(
         name="celebahq-multi",
         version=1,
@@ -33,6 +34,7 @@ PROTOCOLS = {
         identities=3,
         probe_photos=4,
         samples=400,
+        primary=PRIMARY,
     ),
 }
 DIFFERENT_PEOPLE = {"alpha": DifferentPeople(0.10, 0.15), "beta": DifferentPeople(0.05, 0.12)}

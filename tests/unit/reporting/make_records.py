@@ -24,6 +24,7 @@ JUDGES = (
     Judge(name="beta", different_people=DifferentPeople(0.05, 0.12)),
 )
 PEOPLE = tuple(f"p{number}" for number in range(1, 10))
+PRIMARY = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 PROTOCOLS = {
     "celebahq-multi": Protocol(
         name="celebahq-multi",
@@ -34,8 +35,11 @@ PROTOCOLS = {
         probe_photos=4,
         neighbours=0,
         samples=400,
+        primary=PRIMARY,
     ),
-    "ffhq": Protocol(name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, neighbours=0, samples=400),
+    "ffhq": Protocol(
+        name="ffhq", version=1, title="FFHQ", source="ffhq", identities=3, neighbours=0, samples=400, primary=PRIMARY
+    ),
 }
 # id, id_others, id_retain under alpha, FID_pre, ΔFID_real of the person in the middle
 LEVELS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from guidebench.commands.main import main
 from guidebench.errors import BadInput
+from guidebench.protocol import PRIMARY
 from guidebench.reporting import differences, report
 from guidebench.store.folders import scan
 
@@ -41,6 +43,44 @@ def test_every_method_is_compared_with_the_baseline_on_shared_identities(build, 
     assert contrast.p == contrast.adjusted == contrast.attainable == 2 / 2**8
     assert contrast.separated
     assert not contrast.too_small
+
+
+def test_only_primary_columns_of_the_protocol_are_tested_the_others_have_intervals(build, make_record):
+    """Of Table 2's columns the usual protocol tests the two of images; ID and ID_others have intervals alone."""
+    usual = replace(make_record().spec.protocol, primary=PRIMARY)
+    people = [f"p{number}" for number in range(8)]
+    records = [make_record(name, who, protocol=usual) for name in ("mean-latent", "guide") for who in people]
+    report = build(records, "table-2")
+    (family,) = report.families
+    assert (family.size, family.judge, family.metrics) == (2, None, ("FID_pre", "ΔFID_real"))
+    ident = _contrast(report, "guide")
+    assert (ident.family, ident.p, ident.adjusted, ident.difference.n) == (0, None, None, 8)
+    assert any(re.search(r"Not primary\b.*: ID, ID_others\.", note) for note in report.tests)
+    compared = build(records, "compare", against="mean-latent")
+    tested, beside, further = differences.comparison(compared)
+    assert [row[0].split()[0] for row in tested.rows] == ["ID_retain", "FID_pre", "ΔFID_real"]
+    assert "not primary" in beside.title and [row[0].split()[0] for row in beside.rows] == ["ID", "ID_others"]
+    assert {row[-2] for row in (*beside.rows, *further.rows)} == {"interval"} and "beta" in further.title
+
+
+def test_without_a_primary_column_cells_show_intervals_and_a_note_says_why(build, make):
+    records = make("mean-latent", LEVEL) + make("guide", LOWER)
+    records = [
+        replace(r, spec=replace(r.spec, protocol=replace(r.spec.protocol, primary=("fid_pre",)))) for r in records
+    ]
+    report = build(records)
+    assert not report.families and report.tables[0].detailed
+    assert any("Not primary" in note for note in report.tests)
+    (found,) = differences.comparison(build(records, "compare", against="mean-latent"))
+    assert found.rows[0][-2:] == ("interval", "better")
+
+
+def test_the_earliest_record_says_what_is_tested(build, make):
+    """Whoever changes it later has seen the results."""
+    first = make("mean-latent", LEVEL, created="2026-01-01T00:00:00Z")
+    later = make("guide", LOWER, created="2026-02-01T00:00:00Z")
+    later = [replace(r, spec=replace(r.spec, protocol=replace(r.spec.protocol, primary=()))) for r in later]
+    assert build(first + later).families and build(later + first).families
 
 
 def test_family_is_methods_without_the_baseline_times_columns_of_the_first_judge(build, make_record):

@@ -1,15 +1,17 @@
-"""KID, precision and recall of the unlearned generator's samples against the original's.
+"""KID, precision and recall of the unlearned generator's samples against the original's, defined as in torch-fidelity.
 
 KID is the unbiased squared MMD under the kernel (xᵀy/d + 1)³, averaged over random subsets (Bińkowski et al., arXiv
 1801.01401). Precision is the share of samples of the unlearned generator that fall among the original's, recall the
 share of the original's that fall among the unlearned one's; "among" means within the distance of a sample's third
-nearest neighbour of its own set (Kynkäänniemi et al., arXiv 1904.06991). Tests hold all three to torch-fidelity's, bit
-for bit; torch-fidelity itself takes a worker a second to import.
+nearest neighbour of its own set (Kynkäänniemi et al., arXiv 1904.06991).
+
+Memory does not grow with the number of samples: KID looks at subsets, precision and recall at blocks of distances. Tests hold all three to
+torch-fidelity's; importing that takes a worker a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ KID_SUBSETS = 100  # torch-fidelity's usual number
 KID_SUBSET_SIZE = 1000  # at most, and at most half of the samples
 KID_SEED = 2020  # of the subsets; torch-fidelity's usual one
 PRC_NEIGHBOURS = 3
-_AT_ONCE = 10_000  # samples whose distances are computed together, torch-fidelity's usual number
+PRC_BLOCK = 2000  # samples of each set whose distances are held at a time: 32 MB
 
 
 def kernel_distance(source: np.ndarray, after: np.ndarray) -> float:
@@ -39,10 +41,10 @@ def kernel_distance(source: np.ndarray, after: np.ndarray) -> float:
     if count < 4:
         raise ValueError(f"KID needs at least four feature vectors per set, got {count}")
     size, draws = min(KID_SUBSET_SIZE, count // 2), np.random.RandomState(KID_SEED)
-    sets = [np.asarray(features, dtype=np.float64) for features in (source, after)]
-    distances = [
-        _squared_mmd(*(rows[draws.choice(len(rows), size, replace=False)] for rows in sets)) for _ in range(KID_SUBSETS)
-    ]
+    distances = []
+    for _ in range(KID_SUBSETS):
+        subsets = [rows[draws.choice(len(rows), size, replace=False)] for rows in (source, after)]
+        distances.append(_squared_mmd(*(rows.astype(np.float64) for rows in subsets)))
     return float(np.mean(distances))
 
 
@@ -62,42 +64,45 @@ def _squared_mmd(first: np.ndarray, second: np.ndarray) -> float:
     return (within(first) + within(second)) / (size * (size - 1)) - 2 * across / (size * size)
 
 
-def precision_recall(source: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Precision and recall of ``after`` with respect to ``source``, both (n, d); each in [0, 1].
+def precision_recall(source: np.ndarray, after: np.ndarray, *, block: int = PRC_BLOCK) -> tuple[float, float]:
+    """Precision and recall of ``after`` with respect to ``source``, both (n, d): exact shares of n, in [0, 1].
 
-    Raises ValueError if a set holds no more rows than `PRC_NEIGHBOURS`.
+    block: samples of each set whose distances are held at a time. Raises ValueError if a set holds no more rows than
+    `PRC_NEIGHBOURS`.
     """
-    import torch
-
     if min(len(source), len(after)) <= PRC_NEIGHBOURS:
         raise ValueError(f"precision and recall need more than {PRC_NEIGHBOURS} feature vectors per set")
-    original, generated = (torch.from_numpy(np.asarray(rows, dtype=np.float64)) for rows in (source, after))
-    of_original, of_generated = _neighbourhoods(original), _neighbourhoods(generated)
-    recalled, precise = [], torch.zeros(len(generated), dtype=torch.bool)
-    for rows, radii in zip(original.split(_AT_ONCE), of_original.split(_AT_ONCE), strict=True):
-        distances = _distances(rows, generated)
-        recalled.append((distances <= of_generated).any(dim=1))
-        precise |= (distances <= radii[:, None]).any(dim=0)
-    return _share(precise), _share(torch.cat(recalled))
+    reach_source, reach_after = _reach(source, block), _reach(after, block)
+    genuine, covered = np.zeros(len(after), bool), np.zeros(len(source), bool)
+    for rows, columns, distances in _distances(after, source, block):
+        genuine[rows] |= (distances <= reach_source[columns]).any(dim=1).numpy()
+        covered[columns] |= (distances.T <= reach_after[rows]).any(dim=1).numpy()
+    return int(genuine.sum()) / len(after), int(covered.sum()) / len(source)
 
 
-def _neighbourhoods(features: Tensor) -> Tensor:
-    """(n, d) -> (n,): how far each row's third nearest neighbour is, itself not counted."""
+def _reach(features: np.ndarray, block: int) -> Tensor:
+    """(n,) the distance of each sample to its `PRC_NEIGHBOURS`-th nearest neighbour of the same set."""
     import torch
 
-    rows = features.split(_AT_ONCE)
-    return torch.cat([_distances(some, features).kthvalue(PRC_NEIGHBOURS + 1).values for some in rows])
+    nearest: list[Tensor] = []  # by block of rows: the smallest distances so far, a sample's own among them
+    for rows, _, distances in _distances(features, features, block):
+        place = rows.start // block
+        known = [nearest.pop()] if place < len(nearest) else []
+        together = torch.cat([*known, distances], dim=1)
+        nearest.append(together.topk(min(PRC_NEIGHBOURS + 1, together.shape[1]), dim=1, largest=False).values)
+    return torch.cat(nearest).amax(dim=1)
 
 
-def _distances(rows: Tensor, features: Tensor) -> Tensor:
-    """(m, d), (n, d) -> (m, n): Euclidean."""
+def _distances(first: np.ndarray, second: np.ndarray, block: int) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Places in two sets and the distances between them in float64: all columns of a block of rows, then the next."""
     import torch
 
-    return torch.cat([torch.cdist(rows, others) for others in features.split(_AT_ONCE)], dim=1)
-
-
-def _share(found: Tensor) -> float:
-    return float(found.float().mean())
+    for start in range(0, len(first), block):
+        rows = slice(start, min(start + block, len(first)))
+        left = torch.from_numpy(first[rows].astype(np.float64))
+        for other in range(0, len(second), block):
+            columns = slice(other, min(other + block, len(second)))
+            yield rows, columns, torch.cdist(left, torch.from_numpy(second[columns].astype(np.float64)))
 
 
 @lru_cache(maxsize=1)  # two metrics of one computation

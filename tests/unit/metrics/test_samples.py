@@ -66,20 +66,6 @@ def test_the_kernel_distance_is_the_one_that_torch_fidelity_gives(torch_fidelity
     assert samples.kernel_distance(first, second) == theirs
 
 
-@pytest.mark.parametrize("at_once", [10_000, 64])
-@pytest.mark.parametrize("spread", [0.7, 1.3])
-def test_precision_and_recall_are_those_that_torch_fidelity_gives(monkeypatch, torch_fidelity, spread, at_once):
-    """However many samples are compared together."""
-    import torch
-    from torch_fidelity.metric_prc import prc_features_to_metric
-
-    first, second = two_sets((300, 250), 16, spread)
-    theirs = prc_features_to_metric(torch.from_numpy(second), torch.from_numpy(first), verbose=False)
-    monkeypatch.setattr(samples, "_AT_ONCE", at_once)
-    found = samples.precision_recall(first, second)
-    assert found == (theirs["precision"], theirs["recall"]) and min(found) < 1
-
-
 def test_nothing_of_torch_fidelity_is_imported():
     """A second of a worker's start was torchvision, and torch._dynamo by it."""
     code = (
@@ -102,6 +88,45 @@ def test_precision_concerns_the_samples_after_and_recall_those_before():
     kept, lost = rng.normal(size=(60, 2)), 1000 + rng.normal(size=(60, 2))
     source = np.concatenate([kept, lost])
     assert samples.precision_recall(source, np.concatenate([kept, kept + 1e-6])) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 50, 60, 2000])
+def test_shares_are_exact_and_do_not_depend_on_the_blocks_they_are_counted_in(block):
+    """k of 60 and k of 50, which a float32 would blur: sums of differences must tie exactly."""
+    rng = np.random.default_rng(6)
+    source, after = rng.normal(size=(50, 3)), 0.6 + rng.normal(size=(60, 3))
+    precision, recall = samples.precision_recall(source, after, block=block)
+    assert (precision, recall) == samples.precision_recall(source, after)
+    assert precision in [k / 60 for k in range(20, 60)] and recall in [k / 50 for k in range(20, 50)]
+
+
+def test_precision_and_recall_are_those_that_torch_fidelity_gives(torch_fidelity):
+    import torch
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    rng = np.random.default_rng(8)
+    source, after = rng.normal(size=(300, 6)).astype(np.float32), rng.normal(size=(250, 6)).astype(np.float32) * 1.3
+    pair = (torch.from_numpy(rows.astype(np.float64)) for rows in (after, source))
+    theirs = prc_features_to_metric(*pair, prc_neighborhood=3, verbose=False)
+    ours = samples.precision_recall(source, after, block=64)
+    assert ours == pytest.approx((theirs["precision"], theirs["recall"]), abs=1e-7)
+    assert 0 < ours[0] < 1 and 0 < ours[1] < 1
+
+
+def test_distances_are_held_in_blocks_whatever_the_number_of_samples(monkeypatch):
+    import torch
+
+    shapes = []
+    real = torch.cdist
+
+    def watched(first, second):
+        shapes.append((len(first), len(second)))
+        return real(first, second)
+
+    monkeypatch.setattr(torch, "cdist", watched)
+    rows = np.random.default_rng(9).normal(size=(130, 2)).astype(np.float32)
+    samples.precision_recall(rows, rows, block=40)
+    assert max(max(shape) for shape in shapes) == 40
 
 
 def test_an_untouched_generator_scores_best_and_a_destroyed_one_worst():

@@ -6,8 +6,8 @@ seen *after* is therefore seen once per request, on a leading axis; the paper's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
@@ -123,6 +123,8 @@ class Evidence:
     after: tuple[Samples, ...]  # of the unlearned generator after each request: same latents, same cameras
     real: FrechetStatistics | None  # real images
     public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
+    thresholds: Mapping[str, float | None] = field(default_factory=dict)  # by judge: the cosine from which two faces
+    # pass as one person, see `DifferentPeople.threshold`; None or absent: not known
 
     @property
     def forgotten(self) -> tuple[Subject, ...]:

@@ -53,6 +53,7 @@ class Metric:
     unit: str
     summary: str  # one line: what it means
     judged: bool = True  # one column per judge
+    counted: bool = False  # values are shares of `Score.n`: tables say how many of how many, too
     independent: ClassVar[bool] = True  # whether the values of different identities are: intervals and tests need it
 
     @property

@@ -210,7 +210,8 @@ def _trial(name: str, *, forget: int, requests: int, photos: bool = True) -> Cas
     sights = {judge: _sight(rng, len(subjects), requests, len(people), photos) for judge in JUDGES}
     source, *after = (Samples(_features(rng)) for _ in range(1 + requests))
     real = FrechetStatistics.of(_features(rng)) if photos else None
-    evidence = Evidence(tuple(subjects), sights, VIEWS // 2, source, tuple(after), real)
+    thresholds = {JUDGES[0]: 0.5}  # as of judges of which only one is known well enough
+    evidence = Evidence(tuple(subjects), sights, VIEWS // 2, source, tuple(after), real, thresholds)
     whom = {subject.identity for subject in subjects} | {evidence.group}
     return Case(name, evidence, frozenset(whom), requests)
 

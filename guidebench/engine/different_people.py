@@ -1,10 +1,11 @@
-"""How alike a judge finds two different people: at or below that, a person counts as forgotten.
+"""How alike a judge finds two different people, and from which cosine on it takes two faces for one person.
 
 Measured on the first photographs of a photo set's people, once for each set and judge, and kept in the cache.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,19 +18,42 @@ from guidebench.evidence import DifferentPeople
 from guidebench.images import quantise
 from guidebench.testbed import Faces, Judges, Testbed
 
-MOST_PEOPLE = 40  # 780 pairs
+MOST_PEOPLE = 250  # 31,125 pairs
 FEWEST_PEOPLE = 10  # 45 pairs; with fewer there is no such line in a table
-_VERSION = 2  # raised when the same photographs and weights give other numbers, or the file another form
+FEWEST_PAIRS = 20_000  # 201 people; with fewer there is no threshold: it is exceeded by one pair in 1,000
+FALSE_ACCEPTS = 1e-3
+_BOOTSTRAPS = 1_000
+_VERSION = 3  # raised when the same photographs and weights give other numbers, or the file another form
 
 
 def pair_statistics(vectors: np.ndarray) -> DifferentPeople:
-    """Mean and standard deviation (ddof 1) of the cosine over all pairs of rows.
+    """Mean and standard deviation (ddof 1) of the cosine over all pairs of rows, and from `FEWEST_PAIRS` the threshold.
 
     vectors: (n, d) unit rows, one per person, n ≥ 3.
     """
     cosines = vectors.astype(np.float64) @ vectors.astype(np.float64).T
     values = cosines[np.triu_indices(len(vectors), k=1)]
-    return DifferentPeople(float(values.mean()), float(values.std(ddof=1)), len(values))
+    known = DifferentPeople(float(values.mean()), float(values.std(ddof=1)), len(values))
+    if len(values) < FEWEST_PAIRS:
+        return known
+    threshold = float(np.quantile(values, 1 - FALSE_ACCEPTS))
+    return dataclasses.replace(known, threshold=threshold, threshold_interval=_threshold_interval(cosines))
+
+
+def _threshold_interval(cosines: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of the threshold if people are drawn again, the same at every call.
+
+    cosines: (n, n) of everybody with everybody. Pairs share people, so it is people that are drawn; two draws of one
+    person are no pair of strangers.
+    """
+    draws, found = np.random.default_rng(0), []
+    first, second = np.triu_indices(len(cosines), k=1)
+    for _ in range(_BOOTSTRAPS):
+        people = draws.integers(0, len(cosines), len(cosines))
+        a, b = people[first], people[second]
+        found.append(np.quantile(cosines[a, b][a != b], 1 - FALSE_ACCEPTS))
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def measure_different_people(

@@ -104,6 +104,7 @@ def gather(bench: Bench, protocol: Protocol, scene: Scene, stages: Sequence[Stag
         after=tuple(stage.samples for stage in stages),
         real=bench.judges.real,
         public=(bench.public_source(protocol), *(stage.public for stage in stages)),
+        thresholds={judge: known.threshold for judge, known in bench.different_people(protocol).items()},
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from guidebench.errors import in_one_line
 from guidebench.evidence import Evidence
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
-from guidebench.metrics import collapse, frechet, identity, samples
+from guidebench.metrics import collapse, frechet, identity, recognition, samples
 
 TRIAL_METRICS: dict[str, TrialMetric] = {
-    metric.name: metric for metric in (*identity.METRICS, *frechet.METRICS, *samples.METRICS)
+    metric.name: metric for metric in (*identity.METRICS, *recognition.METRICS, *frechet.METRICS, *samples.METRICS)
 }
 CROSS_METRICS: dict[str, CrossMetric] = {metric.name: metric for metric in collapse.METRICS}
 METRICS: dict[str, Metric] = {**TRIAL_METRICS, **CROSS_METRICS}  # every column of a table

@@ -5,8 +5,8 @@ KID is the unbiased squared MMD under the kernel (xᵀy/d + 1)³, averaged over 
 share of the original's that fall among the unlearned one's; "among" means within the distance of a sample's third
 nearest neighbour of its own set (Kynkäänniemi et al., arXiv 1904.06991).
 
-Memory does not grow with the number of samples: KID looks at subsets, precision and recall at blocks of distances. Tests hold all three to
-torch-fidelity's; importing that takes a worker a second.
+Memory does not grow with the number of samples: KID looks at subsets, precision and recall at blocks of distances.
+Tests hold all three to torch-fidelity's; importing that takes a worker a second.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KID_SUBSETS = 100  # torch-fidelity's usual number
 KID_SUBSET_SIZE = 1000  # at most, and at most half of the samples
 KID_SEED = 2020  # of the subsets; torch-fidelity's usual one
 PRC_NEIGHBOURS = 3
-PRC_BLOCK = 2000  # samples of each set whose distances are held at a time: 32 MB
+PRC_BLOCK = 1000  # samples of each set whose distances are held at a time: 8 MB
 
 
 def kernel_distance(source: np.ndarray, after: np.ndarray) -> float:

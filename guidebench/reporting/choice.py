@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
-BRIEF = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
+BRIEF = ("recognised", "id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
+BESIDE = {"id": "recognised", "id_others": "recognised_others"}  # what the paper's columns lack, where it has values
 PLAIN = {"id": "same photo", "id_others": "other photos", "id_retain": "other people", "fid_pre": "image damage"}
 
 
@@ -27,7 +28,7 @@ class Choice:
     kind: Kind
     table: PaperTable | None = None  # of the paper layout
     against: str | None = None  # the row that the table compares the others with
-    tested: tuple[str, ...] | None = None  # metrics whose differences are tested; None: all
+    tested: tuple[str, ...] | None = None  # of the primary metrics, those that are tested; None: all
 
     @property
     def name(self) -> str:
@@ -43,10 +44,11 @@ class Choice:
 def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | None = None) -> Choice:
     """The layout of a name.
 
-    "auto" and "paper" are the columns of Table 2 if all records are of the multi-image protocol, else those of Table
-    1, with whatever protocols and methods there are. A suite's name such as "table-3", its file, or ``table`` is that
-    table with its own protocols only. "short" has four columns in plain words, and the rows of ``table`` if given;
-    "brief" has the columns of `BRIEF` under one judge, tests those that the paper has, and is not offered to users.
+    "paper" is the columns of Table 2 if all records are of the multi-image protocol, else those of Table 1, with
+    whatever protocols and methods there are; "auto" is the same with Recognised beside them. A suite's name such as
+    "table-3", its file, or ``table`` is that table with its own protocols only. "short" has four columns in plain
+    words, and the rows of ``table`` if given; "brief" has the columns of `BRIEF` under one judge, tests those that the
+    paper has, and is not offered to users.
     Raises BadInput for an unknown name, or if the records hold none of a table's protocols.
     """
     from guidebench import suites
@@ -73,6 +75,7 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
         raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(there)}")
     if layout == "short":
         return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
+    beside = tuple(name for metric in table.metrics for name in (metric, BESIDE.get(metric)) if name)
     if layout == "brief":
-        return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=table.metrics)
-    return Choice("paper", table, against)
+        return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=beside)
+    return Choice("paper", replace(table, metrics=beside) if layout == "auto" else table, against)

@@ -101,6 +101,11 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
             "FID and other metrics of random samples: intervals, std and p are conditional on the one set of latent "
             "codes that all trials share."
         )
+    if any(column.counted for table in report.tables for column in table.columns):
+        lines.append(
+            "Recognised: share of renders that the judge accepts as the person by the best of the person's photographs "
+            "(Random: renders before), a render without a face is not accepted; k of n counts all people and seeds."
+        )
     dependent = dict.fromkeys(
         column.title
         for table in report.tables
@@ -263,7 +268,7 @@ def _judge_notes(records: Sequence[Record]) -> list[str]:
     notes, pairs = [], []
     for judge in judges_of(records):
         found = different_people_of(records, judge)
-        known = f", different people {found.mean:.3f} ± {found.std:.3f}" if found else ""
+        known = f", different people {found.mean:.3f} ± {found.std:.3f}{_threshold(found)}" if found else ""
         described = next((own.description for r in records for own in r.instrument.judges if own.name == judge), "")
         digest = next(
             (
@@ -277,9 +282,32 @@ def _judge_notes(records: Sequence[Record]) -> list[str]:
         what = f" ({described})" if described else ""
         notes.append(f"Judge {judge}{what}{known}{f', weights {digest[:12]}' if digest else ''}.")
         pairs += [f"{judge}: {found.pairs} pairs"] if found and found.pairs else []
+        notes += _unknown_threshold(records, judge)
     if pairs:
         notes.append(f"Different people: first photographs of the photo set, {', '.join(pairs)}.")
     return notes
+
+
+def _unknown_threshold(records: Sequence[Record], judge: str) -> list[str]:
+    """Why nobody has a value of Recognised under a judge, if that is so."""
+    scores = [
+        score
+        for record in records
+        for score in record.outcome.scores
+        if score.metric == "recognised" and score.judge == judge
+    ]
+    if not scores or any(score.value is not None for score in scores):
+        return []
+    return [f"Recognised is not measured under {judge}: {scores[0].reason}."]
+
+
+def _threshold(known: DifferentPeople) -> str:
+    """From which cosine on two faces are one person, and how well that is known."""
+    if known.threshold is None:
+        return ""
+    low, high = known.threshold_interval or (None, None)
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    return f", accepts two faces as one person from {known.threshold:.3f}{interval} on (1 of 1,000 pairs of strangers)"
 
 
 def _preset_notes(records: Sequence[Record]) -> list[str]:

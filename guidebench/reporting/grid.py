@@ -85,7 +85,10 @@ class Grid:
 
     def summary(self, variant: Variant, column: Column) -> Summary | None:
         """A cell's mean and spread; without intervals where the values are not independent."""
-        summary = statistics.summarise(self.scores(variant, column))
+        scores = self.scores(variant, column)
+        summary = statistics.summarise(scores)
+        if summary and summary.n and column.counted:
+            summary = replace(summary, hits=statistics.hits(scores))
         if summary is None or column.independent:
             return summary
         return replace(summary, low=None, high=None, bca=None)

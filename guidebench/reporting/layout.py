@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guidebench.errors import BadInput, unknown_name
-from guidebench.reporting import footnotes
+from guidebench.reporting import footnotes, statistics
 from guidebench.reporting.best import best_rows
 from guidebench.reporting.choice import PLAIN, Choice
 from guidebench.reporting.grid import COSTS, Grid, unique_labels
@@ -252,6 +252,7 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
             if choice.is_compact and name == "id_others" and not own[0].spec.protocol.probe_photos:
                 continue
             judges: list[str | None] = [*judges_of(records)] if metrics[name].judged else [None]
+            judges = [judge for judge in judges if not _is_unknown(metrics[name], grid.frame, group, judge)]
             for judge in judges[:1] if choice.is_compact else judges:
                 column = _column(group, name, judge, records, metrics, digits=table.digits)
                 columns.append(_in_short(column, choice) if choice.is_compact else column)
@@ -280,6 +281,7 @@ def _full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) 
             found = frame["judge"].isna() if judge is None else frame["judge"] == judge
             present = set(frame.loc[found & frame["metric"].notna(), "metric"])
             names = [name for name in metrics if name in present] + sorted(present - set(metrics))
+            names = [name for name in names if not _is_unknown(metrics.get(name), grid.frame, group, judge)]
             columns = [_column(group, name, judge, own, metrics, digits=2 if judge is None else 3) for name in names]
             if judge is None:
                 columns += _cost_columns(group, frame)
@@ -287,6 +289,14 @@ def _full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) 
                 title = f"{group.title}: {f'judge {judge}' if judge else 'images and cost'}"
                 sketches.append(_Sketch(title, tuple(columns), variants, own))
     return sketches
+
+
+def _is_unknown(metric: Metric | None, frame: pd.DataFrame, group: Group, judge: str | None) -> bool:
+    """Whether a column would hold nothing, because the judge has no threshold; a footnote says so instead."""
+    if metric is None or not metric.counted:
+        return False
+    own = statistics.select(frame[frame["protocol"] == group.protocol], metric.name, judge)
+    return not own["value"].notna().any()
 
 
 def _cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
@@ -311,6 +321,7 @@ def _column(
         digits=digits,
         independent=metric.independent if metric else True,
         tested=name in primary_of(group, records),
+        counted=metric.counted if metric else False,
         different_people=footnotes.different_people_of(records, judge) if judge and _is_cosine(metric) else None,
     )
 

@@ -34,6 +34,7 @@ class Column:
     digits: int  # decimals shown
     independent: bool = True  # values of different groups; otherwise neither interval nor test is valid
     tested: bool = True  # whether its differences may join the tests: primary under its protocol
+    counted: bool = False  # values are shares of so many renders: cells say how many of how many
     different_people: DifferentPeople | None = None  # the judge's cosine of different people; None if it is no cosine
 
     @property

@@ -133,6 +133,12 @@ COLUMNS: Mapping[str, Column] = {
         "mean of the judge's cosine of different people", _nothing, "Float64", _different_people("mean")
     ),
     "different_people_std": Column("its standard deviation", _nothing, "Float64", _different_people("std")),
+    "threshold": Column(
+        "the cosine that one of 1,000 pairs of strangers exceeds under the judge; missing where it is not known",
+        _nothing,
+        "Float64",
+        _different_people("threshold"),
+    ),
     "seconds_unlearn": Column(
         "seconds in the method; missing, as all costs, if the trial failed",
         lambda at: at.record.cost and at.record.cost.seconds_unlearn,

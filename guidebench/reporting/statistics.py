@@ -40,6 +40,7 @@ class Summary:
     scores: int  # scores with and without one: in one-person trials, one per trial
     bca: tuple[float, float] | None = None  # bootstrap 95 % interval of the mean, from `BCA_FROM` groups on
     pairs: int = 0  # pairs or samples behind the values
+    hits: int | None = None  # of shares that are counted: how many of the pairs
     lost_before: int = 0  # pairs in which no face was found before unlearning
     lost_after: int = 0  # pairs in which a face was found before, none after
     reason: str | None = None  # of the first missing score
@@ -241,6 +242,12 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         reason=None if len(valued) == len(scores) else str(scores.loc[scores["value"].isna(), "reason"].iloc[0]),
         units=frozenset(by_trial),
     )
+
+
+def hits(scores: pd.DataFrame) -> int:
+    """How many of the pairs behind shares they are, over all scores with a value."""
+    valued = scores[scores["value"].notna()]
+    return round(float((valued["value"] * valued["n"]).sum()))
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lower") -> Paired:

@@ -51,6 +51,8 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
             if faces is not None:
                 arrays[f"{judge}/{name}"] = faces.vectors.astype(np.float32)
                 arrays[f"{judge}/{name}/found"] = faces.found
+        if (threshold := evidence.thresholds.get(judge)) is not None:
+            arrays[f"{judge}/threshold"] = np.array(threshold)
     source = {"features": _features(evidence.source)[0]}
     arrays["source/shared"] = np.array(_share(source, shared, aside))
     if evidence.real is not None:
@@ -86,6 +88,11 @@ def load_evidence(path: str | Path) -> Evidence:
             public=tuple(Samples(features) for features in arrays["public/features"])
             if "public/features" in arrays
             else (),
+            thresholds={
+                str(judge): float(arrays[f"{judge}/threshold"])
+                for judge in arrays["judges"]
+                if f"{judge}/threshold" in arrays
+            },
         )
 
 

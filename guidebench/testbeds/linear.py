@@ -224,13 +224,19 @@ class LinearRecognizer(Recognizer):
         return self.vectors(self.reader(images))
 
     def different_people(self, pairs: int = 20_000) -> DifferentPeople:
-        """Mean and standard deviation of the cosine of two people, over random pairs."""
+        """Mean, standard deviation and threshold of the cosine of two people, over random pairs."""
         rng = seeds.stream(*_WEIGHTS, "strangers")  # the name of a stream is part of its seed
         identities = torch.randn(2, pairs, IDENTITY, generator=rng)
         u = torch.cat([torch.full((2, pairs, ANATOMY), ANATOMY_VALUE), identities], dim=2)
         first, second = (self.vectors(half.to(self.scaling.device)) for half in u)
         cosines = (first * second).sum(dim=1)
-        return DifferentPeople(float(cosines.mean()), float(cosines.std()))
+        above = pairs / 1_000  # pairs that exceed the threshold, with a standard error of about their square root
+        low, middle, high = (
+            float(cosines.quantile(1 - (above + part * above**0.5) / pairs)) for part in (1.96, 0.0, -1.96)
+        )
+        return DifferentPeople(
+            float(cosines.mean()), float(cosines.std()), threshold=middle, threshold_interval=(low, high)
+        )
 
 
 class LinearPerceptual(PerceptualDistance):

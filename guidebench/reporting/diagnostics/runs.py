@@ -92,10 +92,11 @@ class Runs:
     def quantities(self, metrics: Sequence[str] = BRIEF) -> list[Quantity]:
         """Those of these metrics that were measured, a judge after the other; by default those that a run prints."""
         there = set(self.frame["metric"].dropna())
+        valued = set(self.frame.loc[self.frame["value"].notna(), "metric"])
         return [
             Quantity(name, judge)
             for name in metrics
-            if name in there
+            if name in there and (name in valued or not METRICS[name].counted)  # a judge may have no threshold
             for judge in (self.judges if METRICS[name].judged else [None])
         ]
 

@@ -34,6 +34,11 @@ def coverage(summary: Summary | None) -> str:
     return f"{summary.n} of {summary.groups}"
 
 
+def counts(summary: Summary | None) -> str:
+    """Of a share that is counted: how many of how many renders, over all people and seeds."""
+    return "" if summary is None or summary.hits is None else f"{summary.hits} of {summary.pairs} renders"
+
+
 def different_people(column: Column, plus_minus: str = " ± ") -> str:
     """The judge's mean and std of different people; blank where it has none."""
     known = column.different_people

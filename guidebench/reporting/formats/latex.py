@@ -135,7 +135,8 @@ def _cell(cell: Cell, column: Column, table: Table) -> str:
     else:
         mark = r"^\dagger" if shared.mark(cell, column, table) else ""
         text = rf"$\mathbf{{{text}}}{mark}$" if cell.best else f"${text}{mark}$"
-    small = [escape(line) for line in (*shared.intervals(cell, column, table), shared.coverage(cell.summary)) if line]
+    counted = (shared.counts(cell.summary), shared.coverage(cell.summary))
+    small = [escape(line) for line in (*shared.intervals(cell, column, table), *counted) if line]
     lines = [text, *(rf"{{\scriptsize {line}}}" for line in small)]
     return text if len(lines) == 1 else rf"{_STACK}{{{(chr(92) * 2).join(lines)}}}"
 

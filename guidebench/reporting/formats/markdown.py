@@ -72,8 +72,8 @@ def _table(table: Table) -> str:
 
 def _cell(cell: Cell, column: Column, table: Table) -> str:
     mean = _mean(cell, column) + shared.mark(cell, column, table)
-    coverage = shared.coverage(cell.summary)
-    parts = [mean, *shared.intervals(cell, column, table), f"({coverage})" if coverage else ""]
+    bracketed = [f"({text})" for text in (shared.counts(cell.summary), shared.coverage(cell.summary)) if text]
+    parts = [mean, *shared.intervals(cell, column, table), *bracketed]
     return " ".join(part for part in parts if part)
 
 

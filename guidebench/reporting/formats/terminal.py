@@ -105,8 +105,7 @@ def _cell(cell: Cell, column: Column, table: Table) -> Lines:
     summary = cell.summary
     lines = [mean_std(summary, column.digits) + shared.mark(cell, column, table) + ("*" if cell.best else " ")]
     lines += [f"{line} " for line in shared.intervals(cell, column, table)]
-    if shared.coverage(summary):
-        lines.append(f"{shared.coverage(summary)} ")
+    lines += [f"{line} " for line in (shared.counts(summary), shared.coverage(summary)) if line]
     if summary is not None and (summary.lost_before or summary.lost_after):
         lines.append(f"lost {summary.lost_before}/{summary.lost_after} ")
     return lines

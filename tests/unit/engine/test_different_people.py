@@ -36,13 +36,35 @@ def test_three_people_are_three_pairs():
     assert found.pairs == 3
 
 
-def test_forty_photographs_agree_with_twenty_thousand_random_pairs(testbed):
-    """Pairs share people: the mean over 40 people varies by about the spread over √20."""
+def test_photographs_agree_with_twenty_thousand_random_pairs(testbed):
+    """Pairs share people: the mean over n people varies by about the spread over √(n/2)."""
     known = measured(testbed)
+    people = min(testbed.faces().sources()["celebahq"], different_people.MOST_PEOPLE)
     for judge, closed in LinearTestbed().judges().different_people.items():
-        assert known[judge].pairs == 780 and closed.pairs is None
-        assert known[judge].mean == pytest.approx(closed.mean, abs=closed.std / 20**0.5)
+        assert known[judge].pairs == people * (people - 1) // 2 and closed.pairs is None
+        assert known[judge].mean == pytest.approx(closed.mean, abs=closed.std / (people / 2) ** 0.5)
         assert known[judge].std == pytest.approx(closed.std, rel=0.2)
+
+
+def _people(count):
+    rows = np.random.default_rng(0).normal(size=(count, 16))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_a_threshold_is_what_one_pair_of_strangers_in_a_thousand_exceeds():
+    """202 people are 20,301 pairs, of which 20 or 21 are above it."""
+    vectors = _people(202)
+    found = different_people.pair_statistics(vectors)
+    cosines = (vectors @ vectors.T)[np.triu_indices(202, k=1)]
+    assert (cosines > found.threshold).sum() in (20, 21)
+    low, high = found.threshold_interval
+    assert low < found.threshold < high < cosines.max() and high - low < 0.1
+    assert different_people.pair_statistics(vectors) == found
+
+
+def test_fewer_than_twenty_thousand_pairs_give_no_threshold():
+    found = different_people.pair_statistics(_people(200))
+    assert found.pairs == 19_900 and found.threshold is found.threshold_interval is None
 
 
 def test_it_is_measured_once(testbed, monkeypatch):

@@ -75,7 +75,7 @@ def test_below_half_coverage_there_is_no_value_but_a_reason():
 
 def test_metrics_that_a_protocol_does_not_ask_for_give_no_row():
     found = evidence(before=[[E1] * 3], after=[[E1] * 3], roles=("forget",))
-    assert {score.metric for score in score_all(found)} == {"id", *IMAGE_METRICS}
+    assert {score.metric for score in score_all(found)} == {"id", "recognised", *IMAGE_METRICS}
 
 
 def test_photographs_are_compared_with_renders():
@@ -120,6 +120,12 @@ def test_every_metric_says_which_way_is_better():
         "id_photo": "lower",
         "id_neighbour": "lower",
         "inversion": "none",
+        "recognised": "lower",
+        "recognised_others": "lower",
+        "recognised_retain": "higher",
+        "recognised_before": "none",
+        "recognised_others_before": "none",
+        "recognised_retain_before": "none",
         "fid_pre": "lower",
         "delta_fid_real": "lower",
         "kid_pre": "lower",
@@ -149,7 +155,7 @@ def table(found):
     return {
         (score.metric, score.identity, score.after_request): (score.role, score.value)
         for score in score_all(found)
-        if score.judge
+        if score.metric.startswith("id_") or score.metric == "id"
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guidebench.errors import BadInput
+from guidebench.reporting.formats import compact, markdown
 from guidebench.store.folders import scan
 from guidebench.suites import PaperTable
 
@@ -136,3 +137,64 @@ def test_judge_that_a_row_lacks_leaves_its_cells_empty(build, make_record, make_
     rows = {row.label: row for row in build([make_record("guide"), old]).tables[0].rows}
     assert rows["mine"].cells[0].summary.mean == 0.2
     assert rows["mine"].cells[1].summary is None
+
+
+def _recognised(make_record, make_score, method, shares, judge="alpha"):
+    """People of whom so many of eleven renders pass, and whose ID is higher the more do."""
+    return [
+        make_record(
+            method,
+            who,
+            scores=[
+                make_score("id", 0.2 + hits / 50, judge, identity=who),
+                make_score("recognised", None if hits is None else hits / 11, judge, identity=who, n=11, lost_after=0),
+                make_score("fid_pre", 9.0, None, identity=who),
+                make_score("delta_fid_real", 4.0, None, identity=who),
+            ],
+        )
+        for who, hits in zip("abcdefgh", shares, strict=False)
+    ]
+
+
+def test_recognised_stands_beside_the_papers_columns_with_how_many_renders_pass(build, make_record, make_score):
+    records = _recognised(make_record, make_score, "guide", [0, 1, 0, 2])
+    records += _recognised(make_record, make_score, "mean-latent", [11, 9, 11, 10])
+    report = build(records)
+    (table,) = report.tables
+    assert [column.metric for column in table.columns][:4] == ["id", "id", "recognised", "id_others"]
+    assert [column.judge for column in table.columns][:3] == ["alpha", "beta", "alpha"]  # beta said nothing of it
+    text = markdown.as_markdown(report)
+    assert "(3 of 44 renders)" in text and "(41 of 44 renders)" in text
+    assert any("Recognised: share of renders" in note for note in report.footnotes)
+    paper = build(records, "paper").tables[0]
+    assert "recognised" not in [column.metric for column in paper.columns]
+    assert table.columns[2].different_people is None and table.columns[2].tie is None
+
+
+def test_a_run_ends_with_recognised_first_within_eighty_columns(build, make_record, make_score):
+    people = {"scramble": [0, 0, 0, 0], "guide": [0, 1, 0, 2]}
+    report = build(
+        [r for name, hits in people.items() for r in _recognised(make_record, make_score, name, hits)], "brief"
+    )
+    text = compact.as_compact_text(report)
+    assert [column.metric for column in report.tables[0].columns][:2] == ["recognised", "id"]
+    assert "Recognised" in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_a_judge_without_a_threshold_has_a_note_instead_of_empty_columns(build, make_record, make_score):
+    reason = "no threshold of alpha is known"
+    records = [
+        make_record(
+            "guide",
+            who,
+            scores=[
+                make_score("id", 0.2, identity=who),
+                make_score("recognised", None, identity=who, reason=reason, n=0, lost_after=0),
+            ],
+        )
+        for who in "ab"
+    ]
+    for layout in ("auto", "full"):
+        report = build(records, layout)
+        assert "recognised" not in [column.metric for table in report.tables for column in table.columns]
+        assert any(f"under alpha: {reason}" in note for note in report.footnotes)

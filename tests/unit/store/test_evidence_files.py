@@ -31,7 +31,7 @@ def made_up(seed=0, *, real=True):
     source = Samples(np.random.default_rng(9).normal(size=(7, 3)).astype(np.float32))
     after = tuple(Samples(rng.normal(size=(7, 3)).astype(np.float32)) for _ in range(REQUESTS))
     statistics = FrechetStatistics(np.arange(3.0), np.eye(3), 40) if real else None
-    return Evidence(SUBJECTS, {"judge": sight}, 1, source, after, statistics)
+    return Evidence(SUBJECTS, {"judge": sight}, 1, source, after, statistics, {"judge": 0.47} if real else {})
 
 
 def save(found, out, name="one"):
@@ -55,11 +55,12 @@ def test_evidence_survives_its_file(tmp_path):
     for kept, given in zip(back.after, found.after, strict=True):
         assert np.array_equal(kept.features, given.features) and kept.features.dtype == np.float32
     assert np.array_equal(back.real.covariance, found.real.covariance) and back.real.count == 40
+    assert back.thresholds == {"judge": 0.47}
 
 
 def test_evidence_without_real_images_and_neighbours_says_so(tmp_path):
     back = load_evidence(save(made_up(real=False), tmp_path))
-    assert back.real is None
+    assert back.real is None and back.thresholds == {}
 
 
 def test_what_trials_have_in_common_lies_once_beside_the_records(tmp_path):

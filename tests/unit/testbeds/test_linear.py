@@ -210,6 +210,18 @@ def test_different_people_are_as_alike_as_the_testbed_says(bench: Bench) -> None
         assert float(cosines.std()) == pytest.approx(known.std, rel=0.15)
 
 
+def test_one_pair_of_strangers_in_a_thousand_exceeds_the_threshold(bench: Bench) -> None:
+    """Of 20,000 pairs of unit vectors in general position: 20, give or take five."""
+    draws = torch.randn(2, 20_000, IDENTITY, generator=stream("test", "strangers"))
+    u = torch.cat([torch.full((2, 20_000, ANATOMY), ANATOMY_VALUE), draws], dim=2)
+    for name, judge in bench.judges.recognizers.items():
+        first, second = map(judge.vectors, u)
+        known = bench.judges.different_people[name]
+        assert 5 <= int(((first * second).sum(dim=1) >= known.threshold).sum()) <= 40
+        low, high = known.threshold_interval
+        assert known.mean < low < known.threshold < high < 1
+
+
 def test_nothing_scores_one_and_a_distance_of_zero(bench: Bench) -> None:
     outcome = run(bench, "nothing")
     for judge in bench.judges.recognizers:

@@ -113,7 +113,7 @@ def differences(report: Report) -> list[TextTable]:
     heads = ("method", "metric", "difference [95 % interval]", "better for", "effect", "p", "adjusted p", "Wilcoxon p")
     tables = []
     for block in _blocks(report):
-        rows = [(row.title, column.title, *_described(contrast, column)) for row, column, _, contrast in block.placed]
+        rows = [(row.marked, column.title, *_described(contrast, column)) for row, column, _, contrast in block.placed]
         texts = [line if block.tested else line[:5] for line in (heads, *rows)]
         tables.append(TextTable(f"{block.title}: differences to {report.against}", texts[0], tuple(texts[1:])))
     return tables
@@ -136,9 +136,10 @@ def comparison(report: Report) -> list[TextTable]:
     references = {
         column: cell for table in report.tables for row, column, cell in table.placed() if row.label == report.against
     }
+    marked = {row.label: row.marked for table in report.tables for row in table.rows}
     tables = []
     for block in _blocks(report):
-        name, against = block.placed[0][0].title, str(report.against)
+        name, against = block.placed[0][0].marked, marked.get(str(report.against), str(report.against))
         rows = [_compared(column, cell, contrast, references[column]) for _, column, cell, contrast in block.placed]
         by = "adjusted p" if block.tested else "by"
         heads = ("metric", name, against, "difference [95 % interval]", "effect", "better for", by, "found")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from guidebench.reporting.marks import mark_notes
 from guidebench.reporting.model import Cell, Column, Family, Report, Row, Table
 from guidebench.reporting.selection import Variant, groups_of, judges_of, row_order
 from guidebench.reporting.statistics import ALPHA, BCA_FROM, EXACT_UP_TO, RESAMPLES, Summary
@@ -33,6 +34,7 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
         *_fid_notes(records),
         *_judge_notes(records),
         *_value_notes(records, report),
+        *mark_notes(report.tables),
         *_title_notes(report),
         *_preset_notes(records),
         *_missing_notes(records, report.tables),

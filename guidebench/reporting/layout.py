@@ -12,6 +12,7 @@ from guidebench.reporting import footnotes, statistics
 from guidebench.reporting.best import best_rows
 from guidebench.reporting.choice import PLAIN, Choice
 from guidebench.reporting.grid import COSTS, Grid, unique_labels
+from guidebench.reporting.marks import mark_notes, marks_of
 from guidebench.reporting.model import (
     Cell,
     Column,
@@ -116,7 +117,7 @@ def build(
         claims=tuple(claimed_tables(claims, plain, metrics, choice.name)),
     )
     if choice.is_compact:
-        return replace(report, footnotes=(footnotes.in_short(plain, report),))
+        return replace(report, footnotes=(footnotes.in_short(plain, report), *mark_notes(tables)))
     return replace(
         report,
         footnotes=tuple(footnotes.notes(plain, report, superseded, unreadable)),
@@ -224,6 +225,7 @@ def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group])
             section=grid.section(variant),
             notes=notes[variant],
             cells=tuple(_cell(variant, grid.labels[variant], column, decided) for column in sketch.columns),
+            marks=marks_of(record for record in sketch.records if Variant.of(record) == variant),
         )
         for variant in sketch.variants
     )

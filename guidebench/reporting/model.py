@@ -91,6 +91,12 @@ class Row:
     section: int  # 0: floors, 1: the rows that the table names, 2: others; rules separate them
     notes: tuple[str, ...]  # failed trials, fewer groups, no preset, …
     cells: tuple[Cell, ...]
+    marks: tuple[str, ...] = ()  # what its reader must know, see `guidebench.reporting.marks`
+
+    @property
+    def marked(self) -> str:
+        """The title, with its marks."""
+        return f"{self.title} ({', '.join(self.marks)})" if self.marks else self.title
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,11 @@ COLUMNS: Mapping[str, Column] = {
         of_score=lambda record, score: score.identity,
     ),
     "seed": Column("repetition", lambda at: at.record.spec.seed, "int"),
+    "salt": Column(
+        "of the evaluation's draws, 0 for none; rows of different salts never share a table column",
+        lambda at: at.record.spec.salt,
+        "int",
+    ),
     "after_request": Column(
         "the request after which it was measured, counted from 1; 0 for a failed trial",
         lambda at: 0,
@@ -168,6 +173,9 @@ COLUMNS: Mapping[str, Column] = {
     "commit": Column("commit of the checkout; missing outside one", lambda at: at.record.environment.commit),
     "created": Column("UTC, ISO 8601", lambda at: at.record.environment.created),
     "attempts": Column("earlier attempts that failed", lambda at: len(at.record.outcome.attempts), "int"),
+    "marks": Column(
+        "what a reader of its row must know, separated by semicolons", lambda at: "; ".join(at.record.outcome.marks)
+    ),
     "path": Column("folder of the record", lambda at: str(at.path)),
 }
 _OF_SCORES = {name: column.of_score for name, column in COLUMNS.items() if column.of_score}
@@ -297,7 +305,7 @@ def _companies(records: Sequence[StoredRecord]) -> list[list[int]]:
     for place, stored in enumerate(records):
         if stored.record.is_measured:
             spec = stored.record.spec
-            shared = [spec.protocol.digest(), spec.testbed, spec.manifest, dict(spec.weights), spec.seed]
+            shared = [spec.protocol.digest(), spec.testbed, spec.manifest, dict(spec.weights), spec.seed, spec.salt]
             method = [spec.method.label, spec.method.definition(), spec.precision, spec.numerics]  # inputs are personal
             companies[json.dumps([*shared, *method], sort_keys=True)][spec.people] = place
     return [

@@ -181,7 +181,7 @@ def without_superseded(records: Sequence[StoredRecord]) -> tuple[list[StoredReco
 def _place(record: Record) -> tuple[object, ...]:
     spec = record.spec
     weights = spec.weights.get("generator")
-    return spec.testbed, weights, spec.protocol.digest(), spec.method.label, spec.requests, spec.seed
+    return spec.testbed, weights, spec.protocol.digest(), spec.method.label, spec.requests, spec.seed, spec.salt
 
 
 # Refusals --------------------------------------------------------------------------------------------------------
@@ -190,15 +190,16 @@ def _place(record: Record) -> tuple[object, ...]:
 def check_unmixed(records: Sequence[StoredRecord]) -> None:
     """Raises BadInput if rows of these records would share a column although they measured different things.
 
-    One table holds one testbed, one set of conventions, one precision, one version of the numerics, one set of weights
-    and real images, and per protocol one digest and one photo set. The message names what is mixed and how to separate
-    it.
+    One table holds one testbed, one set of conventions, one precision, one salt, one version of the numerics, one set
+    of weights and real images, and per protocol one digest and one photo set. The message names what is mixed and how
+    to separate it.
     """
     plain = [stored.record for stored in records]
     _one(plain, "testbeds", lambda record: record.spec.testbed, _choice("--testbed"))
     _one(plain, "conventions", lambda record: record.spec.protocol.conventions, _choice("--conventions"))
     _one(plain, "versions of the numerics", lambda record: str(record.spec.numerics), _apart)
     _one(plain, "precisions", lambda record: record.spec.precision, _apart)
+    _one(plain, "salts", lambda record: str(record.spec.salt), _apart)
     for name in sorted({name for record in plain for name in record.spec.weights}):
         _one_set_of_weights(name, [record for record in plain if name in record.spec.weights])
     _one([record for record in plain if record.instrument.features], "FID features", _features, _apart)

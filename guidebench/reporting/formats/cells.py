@@ -61,14 +61,20 @@ def title(column: Column, judges: int) -> str:
     return f"{column.title}{judge} {column.arrow}".rstrip()
 
 
-def label(row: Row) -> str:
-    """The row's title, with its mark if it is a floor or ceiling."""
-    return f"{row.title} ({row.mark})" if row.mark else row.title
+def label(row: Row, width: int | None = None) -> str:
+    """The row's title, with its marks, floor and ceiling among them. width: so long at most; the title is cut first."""
+    marks = ", ".join(mark for mark in (row.mark, *row.marks) if mark)
+    behind = f" ({marks})" if marks else ""
+    if width is None or len(row.title) + len(behind) <= width:
+        return row.title + behind
+    if len(behind) >= width - 1 or not row.marks:
+        return shortened(row.title + behind, width)
+    return shortened(row.title, width - len(behind)) + behind
 
 
 def label_and_notes(row: Row) -> str:
-    """The row's title, mark and notes in one line."""
-    rest = "; ".join(part for part in (row.mark, *row.notes) if part)
+    """The row's title, marks and notes in one line."""
+    rest = "; ".join(part for part in (row.mark, *row.marks, *row.notes) if part)
     return f"{row.title} ({rest})" if rest else row.title
 
 

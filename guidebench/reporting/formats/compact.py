@@ -48,13 +48,12 @@ def _lines(table: Table, kind: str, width: int) -> list[str]:
         [str(_count(row)), *(_cell(cell, column, kind) for cell, column in zip(row.cells, table.columns, strict=True))]
         for row in table.rows
     ]
-    labels = [shared.label(row) for row in table.rows]
-    longest = max(map(len, labels))
+    longest = max(len(shared.label(row)) for row in table.rows)
     shown, gap, room = _fit(heads, cells, longest, width)
     if room < min(longest, _WHOLE_LABEL):
         cells = [[re.sub(" ?± ?", "±", cell) for cell in own] for own in cells]
         shown, gap, room = _fit(heads, cells, longest, width)
-    rows = [[shared.shortened(name, room), *own[: shown - 1]] for name, own in zip(labels, cells, strict=True)]
+    rows = [[shared.label(row, room), *own[: shown - 1]] for row, own in zip(table.rows, cells, strict=True)]
     head, *lines = aligned([heads[:shown], *rows], gap=gap, left=1)
     rule = "-" * max(map(len, (head, *lines)))
     text = [head, rule]

@@ -53,6 +53,7 @@ def _table(table: Table) -> dict[str, Any]:
             "title": row.title,
             "method": row.method,
             "mark": row.mark or None,
+            "marks": list(row.marks),
             "notes": list(row.notes),
             "cells": [_cell(cell) for cell in row.cells],
         }

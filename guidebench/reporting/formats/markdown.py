@@ -84,7 +84,7 @@ def _compact(table: Table) -> str:
     for row in table.rows:
         cells = [_mean(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
         room = compact.WIDTH - len("|  |") - sum(len(cell.replace("**", "")) + len("  |") for cell in cells)
-        rows.append([shared.shortened(shared.label(row), room), *cells])
+        rows.append([shared.label(row, room), *cells])
     return text.markdown_table(["method", *heads], rows)
 
 

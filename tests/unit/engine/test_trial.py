@@ -69,7 +69,8 @@ def test_identities_and_seeds_do_not_move_evaluation_draws(bench):
 def test_a_random_cast_has_no_photographs_and_no_photo_metrics(bench):
     protocol = protocols.load("random").resolve("linear", samples=40)
     found = scores(bench, protocol, "mean-latent")
-    assert {metric for metric, _ in found} == {"id", "id_retain", "id_neighbour", *IMAGE_METRICS}
+    shares = {"recognised", "recognised_retain"}  # of renders that pass as the person's before
+    assert {metric for metric, _ in found} == {"id", "id_retain", "id_neighbour", *shares, *IMAGE_METRICS}
 
 
 def test_the_context_holds_players_and_no_judge(bench):
@@ -228,3 +229,12 @@ def test_nothing_that_is_remembered_can_be_written_to_by_a_method(bench):
     assert bench.scene(SMOKE, 0) is scene
     assert torch.equal(scene.cast.latents, codes) and torch.equal(scene.cast.neighbours, around)
     assert all(torch.equal(value, weights[name]) for name, value in bench.players.generator.state_dict().items())
+
+
+def test_nothing_leaves_everybody_recognised_and_scramble_nobody(bench):
+    """The judges' thresholds reach the metrics; on photographs the floor is what was recognised before."""
+    nothing, scramble = (scores(bench, SMOKE, method) for method in ("nothing", "scramble"))
+    for judge in bench.judges.recognizers:
+        for who in ("recognised", "recognised_others", "recognised_retain"):
+            assert nothing[who, judge].value == nothing[f"{who}_before", judge].value > 0.9
+            assert scramble[who, judge].value == 0.0

@@ -102,6 +102,7 @@ def test_the_key_depends_on_everything_that_decides_the_numbers():
         "precision": "tf32",
         "salt": 5,
         "numerics": 99,
+        "salt": 5,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(TrialSpec)}, "no field may be forgotten"
     keys = {dataclasses.replace(SPEC, **{name: value}).key for name, value in changed.items()}

@@ -19,6 +19,7 @@ from guidebench.text import brief
 if TYPE_CHECKING:
     from guidebench.chosen import Entrant
 
+MOST_DIGITS = 3  # further ones do not repeat on another machine, see docs/statistics.md
 LIST_COMMAND = "guidebench list suites"
 _KINDS = {
     "title": (str, "a text"),
@@ -280,8 +281,8 @@ def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
 
 
 def _digits(value: int, origin: str) -> int:
-    if not 0 <= value <= 9:
-        raise BadInput(f"{origin}: digits = {value} is not allowed; give 0 to 9")
+    if not 0 <= value <= MOST_DIGITS:
+        raise BadInput(f"{origin}: digits = {value} is not allowed; give 0 to {MOST_DIGITS}")
     return value
 
 

@@ -85,7 +85,7 @@ def compare(directory: Path, style: str, **options: Any) -> None:
 @common.records
 @click.option("--columns", default=_SCORE_COLUMNS, help="Comma-separated; `all` for every column of the records.")
 def scores(directory: Path, columns: str) -> None:
-    """Print every score as CSV, one row per score.
+    """Print every score as CSV, one row per score, with all digits.
 
     In Python, `guidebench.records` returns the same as a DataFrame.
     """
@@ -94,7 +94,7 @@ def scores(directory: Path, columns: str) -> None:
     for name in wanted:
         if name not in frame.columns:
             raise BadInput(f"records have no column '{name}'; they have: {', '.join(frame.columns)}")
-    click.echo(frame[wanted].to_csv(index=False, float_format="%.6g"), nl=False)
+    click.echo(frame[wanted].to_csv(index=False), nl=False)
 
 
 @click.command()

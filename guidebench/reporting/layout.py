@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling"}
 DEFAULT_AGAINST = "mean-latent"
+IMAGE_DIGITS = 2  # decimals of metrics without a judge: one more than repeats on another machine
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
             judges: list[str | None] = [*judges_of(records)] if metrics[name].judged else [None]
             judges = [judge for judge in judges if not _is_unknown(metrics[name], grid.frame, group, judge)]
             for judge in judges[:1] if choice.is_compact else judges:
-                column = _column(group, name, judge, records, metrics, digits=table.digits)
+                digits = table.digits if judge else min(table.digits, IMAGE_DIGITS)
+                column = _column(group, name, judge, records, metrics, digits=digits)
                 columns.append(_in_short(column, choice) if choice.is_compact else column)
     return _Sketch(table.title, tuple(columns), tuple(grid.variants), records)
 
@@ -284,7 +286,9 @@ def _full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) 
             present = set(frame.loc[found & frame["metric"].notna(), "metric"])
             names = [name for name in metrics if name in present] + sorted(present - set(metrics))
             names = [name for name in names if not _is_unknown(metrics.get(name), grid.frame, group, judge)]
-            columns = [_column(group, name, judge, own, metrics, digits=2 if judge is None else 3) for name in names]
+            columns = [
+                _column(group, name, judge, own, metrics, digits=IMAGE_DIGITS if judge is None else 3) for name in names
+            ]
             if judge is None:
                 columns += _cost_columns(group, frame)
             if columns:

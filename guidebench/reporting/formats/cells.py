@@ -9,11 +9,6 @@ from guidebench.reporting.statistics import Summary
 DIFFERENT_PEOPLE = "different people"  # the label of their row
 
 
-def exact(value: float | None) -> float | None:
-    """Ten significant digits: more than any measurement has, fewer than platforms disagree about."""
-    return None if value is None else float(f"{value:.10g}")
-
-
 def mark(cell: Cell, column: Column, table: Table) -> str:
     """The mark of a row that differs significantly from the reference, where cells show no interval."""
     separated = cell.contrast is not None and cell.contrast.separated

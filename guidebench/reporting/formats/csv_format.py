@@ -6,7 +6,6 @@ import csv
 import io
 from typing import Any
 
-from guidebench.reporting.formats.cells import exact
 from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 
@@ -36,7 +35,7 @@ COLUMNS = (
 
 
 def as_csv(report: Report) -> str:
-    """One line per cell, numbers not rounded; published numbers have columns of their own."""
+    """One line per cell, numbers with all their digits; published numbers have columns of their own."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -68,10 +67,10 @@ def _cell(report: Report, table: Table, row: Row, summary: Summary, column: Colu
         "metric": column.metric,
         "judge": column.judge or "",
         "direction": column.direction,
-        "mean": exact(summary.mean),
-        "std": exact(summary.std),
-        "ci95_low": exact(summary.low),
-        "ci95_high": exact(summary.high),
+        "mean": summary.mean,
+        "std": summary.std,
+        "ci95_low": summary.low,
+        "ci95_high": summary.high,
         **_pair("bca95", summary.bca),
         "groups_with_value": summary.n,
         "groups_scored": summary.groups,
@@ -89,7 +88,7 @@ def _cell(report: Report, table: Table, row: Row, summary: Summary, column: Colu
 
 
 def _pair(name: str, pair: tuple[float, float] | None) -> dict[str, float | None]:
-    return {f"{name}_{end}": exact(value) for end, value in zip(("low", "high"), pair or (None, None), strict=True)}
+    return {f"{name}_{end}": value for end, value in zip(("low", "high"), pair or (None, None), strict=True)}
 
 
 def _contrast(report: Report, cell: Cell) -> dict[str, Any]:
@@ -99,21 +98,21 @@ def _contrast(report: Report, cell: Cell) -> dict[str, Any]:
     found = contrast.difference
     return {
         "against": report.against,
-        "difference": exact(found.mean),
-        "difference_std": exact(found.std),
-        "difference_ci95_low": exact(found.low),
-        "difference_ci95_high": exact(found.high),
+        "difference": found.mean,
+        "difference_std": found.std,
+        "difference_ci95_low": found.low,
+        "difference_ci95_high": found.high,
         **_pair("difference_bca95", found.bca),
-        "effect": exact(found.effect),
+        "effect": found.effect,
         "groups_paired": found.n,
         "groups_better": found.wins,
         "trials_unpaired": found.missing,
-        "p": exact(contrast.p),
+        "p": contrast.p,
         "p_exact": str(contrast.exact).lower() if contrast.p is not None else "",
-        "p_adjusted": exact(contrast.adjusted),
-        "p_attainable": exact(contrast.attainable),
+        "p_adjusted": contrast.adjusted,
+        "p_attainable": contrast.attainable,
         "family": contrast.family or "",
-        "p_wilcoxon": exact(contrast.wilcoxon),
+        "p_wilcoxon": contrast.wilcoxon,
     }
 
 

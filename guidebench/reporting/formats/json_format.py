@@ -6,7 +6,6 @@ import dataclasses
 import json
 from typing import Any
 
-from guidebench.reporting.formats.cells import exact
 from guidebench.reporting.model import Cell, ClaimedTable, Contrast, Report, Table
 
 
@@ -66,25 +65,16 @@ def _cell(cell: Cell) -> dict[str, Any] | None:
     if cell.summary is None:
         return None
     units = sorted(cell.summary.units)
-    data = _rounded(dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset())))
+    data = dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset()))
     return {**data, "units": units, "best": cell.best, "contrast": _contrast(cell.contrast)}
 
 
 def _contrast(contrast: Contrast | None) -> dict[str, Any] | None:
     if contrast is None:
         return None
-    data: dict[str, Any] = _rounded(dataclasses.asdict(contrast))
-    data["difference"]["effect"] = exact(contrast.difference.effect)
+    data = dataclasses.asdict(contrast)
+    data["difference"]["effect"] = contrast.difference.effect
     return {**data, "too_small": contrast.too_small, "separated": contrast.separated}
-
-
-def _rounded(data: Any) -> Any:
-    """JSON-like data with floats of ten digits."""
-    if isinstance(data, float):
-        return exact(data)
-    if isinstance(data, dict):
-        return {name: _rounded(value) for name, value in data.items()}
-    return [_rounded(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _claims(claimed: ClaimedTable) -> dict[str, Any]:

@@ -64,7 +64,3 @@ def test_different_people_are_shown_with_the_digits_of_the_column():
 def test_labels_hold_the_mark_and_the_notes(mark, notes, label, with_notes):
     row = Row("guide", "guide", "guide", mark, 0, notes, ())
     assert (cells.label(row), cells.label_and_notes(row)) == (label, with_notes)
-
-
-def test_exact_numbers_have_ten_digits_and_missing_ones_stay_missing():
-    assert cells.exact(1 / 3) == 0.3333333333 and cells.exact(None) is None

@@ -7,7 +7,9 @@ import io
 import json
 
 import pytest
+from click.testing import CliRunner
 
+from guidebench.commands.main import main
 from guidebench.reporting import report
 
 
@@ -63,3 +65,13 @@ def test_editing_the_reference_moves_its_cell_and_the_differences_to_it(committe
     after = _cells(committed)
     assert _changed(before, after, "mean", "std") == {("mean-latent", "fid_pre", "")}
     assert _changed(before, after, "difference") == {("guide", "fid_pre", ""), ("mine", "fid_pre", "")}
+
+
+def test_numbers_have_all_their_digits(committed):
+    """The mean of nine people's values as Python writes it: whoever reads it back gets the same float."""
+    place = ("celebahq-multi", "guide", "id", "alpha")
+    shown = _cells(committed)[place]["mean"]
+    assert repr(float(shown)) == shown and len(shown) > 12
+    exported = CliRunner().invoke(main, ["scores", str(committed)]).output
+    values = [row["value"] for row in csv.DictReader(io.StringIO(exported)) if row["value"]]
+    assert [repr(float(value)) for value in values] == values

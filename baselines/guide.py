@@ -137,6 +137,7 @@ class Guide(Unlearner):
     summary = "+ global loss: GUIDE as published"
     paper = "Seo et al., Generative Unlearning for Any Identity, CVPR 2024, arXiv 2405.09879"
     presets = {"mini": {"steps": 25, "lr": 4e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    fitted_on = {"mini": ("fid_pre",)}  # docs/presets.md
     bounds = {
         "steps": (0, 1_000_000),
         "lr": (0.0, 10.0),

@@ -31,6 +31,7 @@ class ChosenMethod:
     fields: Mapping[str, Any]  # all hyper-parameters
     source_digest: str  # SHA-256 of its files: of its classes, and what they import from beside them
     preset: bool = False  # whether the method's preset for the testbed was used
+    fitted_on: tuple[str, ...] = ()  # the metrics by which that preset was chosen, if it is used as it is
     floor: bool = False  # a floor or ceiling row: nothing, scramble
     training_seen: bool = True  # False: it only hands over what other code unlearned
 
@@ -71,7 +72,7 @@ def choose(
     settings = settings or {}
     method, preset = with_preset(registry.load_method(spec), testbed)
     method = check_fields(with_settings(method, settings))
-    return Entrant(method, _described(method, spec, name or labelled(method, settings), preset), few)
+    return Entrant(method, _described(method, spec, name or labelled(method, settings), testbed, preset), few)
 
 
 def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
@@ -84,10 +85,10 @@ def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
     spec = registry.spec_of(kind)
     usual, preset = with_preset(registry.checked_method(kind, spec), testbed)
     if inspect.isclass(given):
-        return Entrant(check_fields(usual), _described(usual, spec, usual.name, preset))
+        return Entrant(check_fields(usual), _described(usual, spec, usual.name, testbed, preset))
     method = check_fields(registry.checked_method(_in_plain_numbers(given), spec))
     changed = [name for name in field_names(method) if getattr(method, name) != getattr(usual, name)]
-    return Entrant(method, _described(method, spec, labelled(method, changed), preset and not changed))
+    return Entrant(method, _described(method, spec, labelled(method, changed), testbed, preset and not changed))
 
 
 def _in_plain_numbers(method: Any) -> Any:
@@ -107,7 +108,7 @@ def labelled(method: Unlearner, changed: Iterable[str]) -> str:
     return f"{method.name}({values})" if values else method.name
 
 
-def _described(method: Unlearner, spec: str, label: str, preset: bool) -> ChosenMethod:
+def _described(method: Unlearner, spec: str, label: str, testbed: str, preset: bool) -> ChosenMethod:
     return ChosenMethod(
         spec=spec,
         name=method.name,
@@ -116,9 +117,17 @@ def _described(method: Unlearner, spec: str, label: str, preset: bool) -> Chosen
         fields={field: getattr(method, field) for field in field_names(method)},
         source_digest=sources.source_digest(method),
         preset=preset,
+        fitted_on=_fitted_on(method, testbed) if preset else (),
         floor=registry.spec_of(type(method)) in registry.FLOORS,
         training_seen=method.training_seen,
     )
+
+
+def _fitted_on(method: Unlearner, testbed: str) -> tuple[str, ...]:
+    """By which metrics its preset was chosen; nothing where a field of the preset was overridden."""
+    name = registry.testbed_name(testbed)
+    as_it_is = all(getattr(method, field) == value for field, value in method.presets[name].items())
+    return tuple(method.fitted_on.get(name, ())) if as_it_is else ()
 
 
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:

@@ -105,6 +105,7 @@ class Unlearner(ABC):
     supports: ClassVar[frozenset[str]] = frozenset({"single"})  # what a protocol may ask of it, see below
     needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
+    fitted_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by testbed, the metrics by which its preset was chosen
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
     training_seen: ClassVar[bool] = True  # False: it only hands over what other code unlearned
 

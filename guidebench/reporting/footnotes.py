@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from guidebench.metrics import METRICS
 from guidebench.reporting.marks import mark_notes
 from guidebench.reporting.model import Cell, Column, Family, Report, Row, Table
 from guidebench.reporting.selection import Variant, groups_of, judges_of, row_order
@@ -321,6 +322,9 @@ def _preset_notes(records: Sequence[Record]) -> list[str]:
         if method.floor or not method.training_seen or not values:
             continue
         origin = f"preset for {testbed}" if method.preset else f"class defaults, no preset for {testbed}"
+        if method.fitted_on:
+            titles = [METRICS[name].title if name in METRICS else name for name in method.fitted_on]
+            origin += f", chosen by {', '.join(titles)}"
         labels = rates.setdefault(f"{values} ({origin})", [])
         if method.label not in labels:
             labels.append(method.label)

@@ -44,6 +44,12 @@ class Finding:
     ordering: Ordering
     judge: str | None
     difference: Paired
+    fitted: bool = False  # a method's preset was chosen by this metric
+
+    @property
+    def found(self) -> str:
+        """The verdict, and whether it is partly by construction."""
+        return f"{self.verdict} (fitted)" if self.fitted else self.verdict
 
     @property
     def verdict(self) -> str:
@@ -62,11 +68,19 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
         if not {ordering.first, ordering.second} <= set(scores["label"]):
             continue
         judges: Sequence[str | None] = list(dict.fromkeys(scores["judge"].dropna())) or [None]
+        fitted = _is_fitted(scores, ordering)
         for judge in judges:
-            found.append(
-                Finding(ordering, judge, paired(frame, ordering.metric, judge, ordering.first, ordering.second))
-            )
+            difference = paired(frame, ordering.metric, judge, ordering.first, ordering.second)
+            found.append(Finding(ordering, judge, difference, fitted))
     return found
+
+
+def _is_fitted(scores: pd.DataFrame, ordering: Ordering) -> bool:
+    """Whether the preset of one of the two methods was chosen by the metric of an ordering."""
+    if "fitted_on" not in scores:
+        return False
+    by = scores.loc[scores["label"].isin([ordering.first, ordering.second]), "fitted_on"].dropna()
+    return any(ordering.metric in names.split("; ") for names in by)
 
 
 def orderings(
@@ -93,6 +107,11 @@ def orderings(
         "a test: `guidebench compare` tests two methods. Similarities at or below the different-people mean tie: they "
         "are equal before differences are taken."
     )
+    if any(finding.fitted for finding in found):
+        note += (
+            " *fitted*: steps and learning rate were chosen by this metric, on other people, so that the ordering is "
+            "partly by construction."
+        )
     return f"{markdown_table(heads, [_row(finding) for finding in found], left=3)}\n\n{note}"
 
 
@@ -106,4 +125,4 @@ def _row(finding: Finding) -> tuple[str, ...]:
         if difference.low is not None and difference.high is not None:
             value += f" [{number(difference.low, digits)}, {number(difference.high, digits)}]"
     people, wins = str(difference.n), better_for(difference)
-    return ordering.claim, metric, f"{ordering.first} - {ordering.second}", value, people, wins, finding.verdict
+    return ordering.claim, metric, f"{ordering.first} - {ordering.second}", value, people, wins, finding.found

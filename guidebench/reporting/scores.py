@@ -80,6 +80,10 @@ COLUMNS: Mapping[str, Column] = {
     "preset": Column(
         "whether the method's preset for this testbed was used", lambda at: at.record.spec.method.preset, "bool"
     ),
+    "fitted_on": Column(
+        "metrics by which that preset was chosen, separated by semicolons",
+        lambda at: "; ".join(at.record.spec.method.fitted_on),
+    ),
     "floor": Column(
         "whether this is a floor or ceiling row: nothing, scramble", lambda at: at.record.spec.method.floor, "bool"
     ),

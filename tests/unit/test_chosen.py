@@ -23,6 +23,7 @@ class Plain(Unlearner):
     name = "plain"
     bounds = {"rate": (0.0, 1.0)}
     presets = {"linear": {"steps": 30}, "mini": {"step": 30}}
+    fitted_on = {"linear": ("fid_pre",)}
 
     steps: int = 3
     rate: float = 0.5
@@ -267,3 +268,17 @@ def test_the_ladder_shares_one_preset_so_that_rows_differ_in_their_flags_only():
     flags = {"target_kind", "adjacency_loss", "global_loss"}
     fields = [dataclasses.asdict(row) for row in rows]
     assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)
+
+
+def test_a_row_says_by_which_metrics_its_preset_was_chosen_unless_the_preset_was_overridden():
+    def fitted(entrant):
+        return entrant.chosen.fitted_on
+
+    assert fitted(chosen.choose_object(Plain, "linear")) == ("fid_pre",)
+    assert fitted(chosen.choose_object(Plain(steps=30), "linear")) == ("fid_pre",)
+    assert fitted(chosen.choose_object(Plain(steps=31), "linear")) == ()
+    assert fitted(chosen.choose_object(Plain, "eg3d-ffhq")) == ()
+    assert fitted(chosen.choose("guide", "mini")) == ("fid_pre",) == fitted(chosen.choose("mean-latent", "mini"))
+    assert fitted(chosen.choose("guide", "mini", {"alpha_max": "20"})) == ("fid_pre",)
+    assert fitted(chosen.choose("guide", "mini", {"lr": "0.1"})) == ()
+    assert chosen.choose("guide", "linear").chosen.definition().keys() == {"name", "class", "fields", "source"}

@@ -1,11 +1,14 @@
 """The paper's orderings are reported as found: held, reversed or not separable, by the paired interval."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
-from guidebench.reporting import paper_claims
+from guidebench.reporting import paper_claims, report
+from guidebench.store.record import Record
 
 
 def frame(values, metric="fid_pre", judge=None):
@@ -69,3 +72,25 @@ def test_the_table_says_below_that_it_is_not_a_test(committed):
     *table, blank, note = result.output.splitlines()
     assert blank == "" and all(line.startswith("|") for line in table)
     assert "adjusted" in note and "test" in note and "`guidebench compare`" in note
+
+
+def test_an_ordering_of_the_metric_that_a_preset_was_chosen_by_says_fitted_in_its_row():
+    values = {"mean-latent": [9, 10, 11, 12.1], "guide": [5, 6, 7, 8]}
+    both = pd.concat([frame(values), frame(values, "delta_fid_real"), frame(values, "id", "arcface")])
+    both["fitted_on"] = ["kid_pre; fid_pre" if label == "guide" else "" for label in both["label"]]
+    found = {item.ordering.metric: paper_claims._row(item)[-1] for item in paper_claims.findings(both)}
+    assert found == {"fid_pre": "holds (fitted)", "delta_fid_real": "holds", "id": "holds"}
+
+
+def test_the_note_explains_fitted_where_a_row_says_it(committed):
+    def orderings():
+        return CliRunner().invoke(main, ["orderings", str(committed), "--protocol", "celebahq-multi"]).output
+
+    assert "fitted" not in orderings()
+    for path in committed.glob("records/celebahq-multi/guide/*/record.json"):
+        record = Record.from_json(path.read_text())
+        method = replace(record.spec.method, fitted_on=("fid_pre",))
+        path.write_text(replace(record, spec=replace(record.spec, method=method)).to_json())
+    shown = orderings()
+    assert "(fitted) |" in shown and "*fitted*: steps and learning rate" in shown
+    assert "guide: steps 300, lr 0.001 (preset for mini, chosen by FID\\_pre)." in report.report(committed)

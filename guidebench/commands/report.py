@@ -119,13 +119,23 @@ def orderings(directory: Path, **chosen: str | None) -> None:
 @_conventions
 @_one_protocol
 @_weights
-def instrument(directory: Path, **options: Any) -> None:
+@click.option(
+    "--second-codes",
+    is_flag=True,
+    help="Sample kept generators (run --keep-generators) with a second set of codes, and show how FID_pre changes.",
+)
+@common.device
+def instrument(directory: Path, second_codes: bool, device: str, **options: Any) -> None:
     """Show how far the scores themselves can be trusted.
 
     The page covers spread over seeds, resolution, agreement of judges, sample counts, and floor and ceiling.
     """
     from guidebench.reporting.diagnostics.instrument import instrument as page
 
+    if second_codes:
+        from guidebench.engine import second_codes as again
+
+        options["further"] = [again.second_codes(device)]
     click.echo(page(directory, **options))
 
 

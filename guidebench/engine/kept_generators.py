@@ -56,7 +56,7 @@ def render_trial(
     if players.digests["generator"] != spec.weights.get("generator"):
         raise BadInput(f"{folder} was made with other weights of testbed {spec.testbed} than are installed")
     _check_angles(yaws, pitch)
-    generator = _kept_generator(folder, spec.method, players.generator)
+    generator = kept_generator(folder, spec.method, players.generator)
     rig = players.generator.rig
     pitch = spec.protocol.pitch if pitch is None else pitch
     cameras = None
@@ -91,7 +91,8 @@ def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:
         raise BadInput(f"--pitch {pitch}: give radians between -1.5 and 1.5")
 
 
-def _kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> Generator:
+def kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> Generator:
+    """The generator that a record kept, frozen. source: the original. Raises BadInput if it cannot be loaded."""
     try:
         method = recorded.build()
     except (TypeError, ValueError) as error:

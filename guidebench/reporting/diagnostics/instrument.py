@@ -30,15 +30,16 @@ def instrument(
     conventions: str | None = None,
     protocol: str | None = None,
     weights: str | None = None,
+    further: Sequence[Callable[[Runs], Section]] = (),
 ) -> str:
     """The page as Markdown, from the records below ``directory`` and their evidence.
 
-    testbed, conventions, protocol, weights: which, if the records hold several. Raises BadInput if they still do, or if
-    no method was measured.
+    testbed, conventions, protocol, weights: which, if the records hold several. further: more sections. Raises BadInput
+    if the records still hold several, or if no method was measured.
     """
     chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
     runs = Runs(selection.of_one_protocol(scores.read(directory).records, chosen, directory))
-    return "\n\n".join([_head(runs), *(section(runs).markdown() for section in SECTIONS)])
+    return "\n\n".join([_head(runs), *(section(runs).markdown() for section in (*SECTIONS, *further))])
 
 
 def _head(runs: Runs) -> str:

@@ -89,7 +89,7 @@ class Grid:
         summary = statistics.summarise(scores)
         if summary and summary.n and column.counted:
             summary = replace(summary, hits=statistics.hits(scores))
-        if summary is None or column.independent:
+        if summary is None or (column.independent and not _is_flat(summary, column)):
             return summary
         return replace(summary, low=None, high=None, bca=None)
 
@@ -109,7 +109,8 @@ class Grid:
         own, reference = (ties.tied(self.scores(row, column), column.tie) for row in (variant, self.reference))
         if own.empty or reference.empty:
             return None
-        return statistics.difference(own, reference, column.direction)
+        found = statistics.difference(own, reference, column.direction)
+        return replace(found, low=None, high=None) if _is_flat(found, column) else found
 
     def scores(self, variant: Variant, column: Column) -> pd.DataFrame:
         """What `statistics.select` gives; of a cost, one score per trial."""
@@ -117,6 +118,11 @@ class Grid:
         if column.metric in COSTS:
             return _costs(self._frames.get(place, none), column.metric)
         return self._scores.get(place, {}).get((column.metric, column.judge), none)
+
+
+def _is_flat(found: Summary | Paired, column: Column) -> bool:
+    """Whether all people have the same share, 0 mostly: the interval would have no width and claim to know."""
+    return column.counted and found.std == 0
 
 
 def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -77,3 +77,27 @@ def test_values_that_depend_on_each_other_have_no_interval(grid, make_record):
     assert found.summary(found.variants[0], column("id")).low is not None
     dependent = found.summary(found.variants[0], column("id", independent=False))
     assert dependent.mean is not None and dependent.low is dependent.high is None
+
+
+def test_a_share_that_all_people_have_alike_has_counts_and_no_interval(grid, make_record, make_score):
+    """Four people without a recognised render do not show that nobody is: [0, 0] would claim it."""
+
+    def of(method, shares):
+        return [
+            make_record(method, who, scores=[make_score("recognised", share, identity=who, n=10, lost_after=0)])
+            for who, share in zip("abcd", shares, strict=True)
+        ]
+
+    found = grid(
+        of("mean-latent", [0.0] * 4) + of("guide", [0.0] * 4) + of("mine", [0, 0, 0, 0.5]), reference="mean-latent"
+    )
+    cell = column("recognised", counted=True)
+    baseline, guide, mine = found.variants
+    assert (found.summary(guide, cell).mean, found.summary(guide, cell).hits, found.summary(guide, cell).low) == (
+        0,
+        0,
+        None,
+    )
+    assert found.summary(mine, cell).hits == 5 and found.summary(mine, cell).low < 0
+    assert found.difference(guide, cell).low is None and found.difference(mine, cell).low < 0
+    assert found.summary(guide, column("recognised")).low == 0  # of what is no count

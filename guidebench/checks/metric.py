@@ -211,7 +211,7 @@ def _trial(name: str, *, forget: int, requests: int, photos: bool = True) -> Cas
     source, *after = (Samples(_features(rng)) for _ in range(1 + requests))
     real = FrechetStatistics.of(_features(rng)) if photos else None
     thresholds = {JUDGES[0]: 0.5}  # as of judges of which only one is known well enough
-    evidence = Evidence(tuple(subjects), sights, VIEWS // 2, source, tuple(after), real, thresholds)
+    evidence = Evidence(tuple(subjects), sights, VIEWS // 2, source, tuple(after), real, thresholds=thresholds)
     whom = {subject.identity for subject in subjects} | {evidence.group}
     return Case(name, evidence, frozenset(whom), requests)
 

@@ -40,7 +40,6 @@ class TrialSpec:
     precision: str = "strict"  # of products of float32, see `guidebench.precision`
     salt: int = 0  # decides what a method must not know in advance: codes, people to keep, order; see docs/records.md
     numerics: int = NUMERICS_VERSION
-    salt: int = 0  # of the evaluation's draws; 0: none
 
     @cached_property
     def key(self) -> str:
@@ -58,7 +57,6 @@ class TrialSpec:
                 "salt": self.salt,
                 "numerics": self.numerics,
                 **({"inputs": dict(self.inputs)} if self.inputs else {}),
-                **({"salt": self.salt} if self.salt else {}),
                 **({"testbed_code": self.testbed_code} if self.testbed_code else {}),
             }
         )

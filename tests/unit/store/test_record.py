@@ -100,7 +100,6 @@ def test_the_key_depends_on_everything_that_decides_the_numbers():
         "seed": 4,
         "inputs": {"file": "digest"},
         "precision": "tf32",
-        "salt": 5,
         "numerics": 99,
         "salt": 5,
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -40,6 +41,25 @@ class Score:
         object.__setattr__(self, "value", float(self.value))
         if not math.isfinite(self.value):
             raise ValueError(f"{self.metric} of {self.identity} is {self.value}; give None and a reason instead")
+
+
+def check_scores(scores: Iterable[Score], *, requests: int) -> None:
+    """Raises ValueError, in one line, on what cannot be among the scores of one trial, whatever the metrics measure.
+
+    That is a negative count, a request that the trial did not make, and two scores of the same thing.
+    """
+    places: Counter[tuple[str, str | None, str, str, int]] = Counter()
+    for score in scores:
+        place = (score.metric, score.judge, score.identity, score.role, score.after_request)
+        places[place] += 1
+        what = f"{score.metric} of {score.identity}"
+        if places[place] > 1:
+            raise ValueError(f"{what}{f' by {score.judge}' if score.judge else ''} was scored twice")
+        if not 1 <= score.after_request <= requests:
+            raise ValueError(f"{what} was scored after request {score.after_request} of {requests}")
+        for name in ("n", "lost_before", "lost_after"):
+            if getattr(score, name) < 0:
+                raise ValueError(f"{what} has {name} = {getattr(score, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from guidebench.errors import in_one_line
 from guidebench.evidence import Evidence
-from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
+from guidebench.metric import CrossMetric, Metric, Score, TrialMetric, check_scores
 from guidebench.metrics import collapse, frechet, identity, recognition, samples
 
 TRIAL_METRICS: dict[str, TrialMetric] = {
@@ -31,6 +31,7 @@ def _guarded(metric: TrialMetric, evidence: Evidence) -> list[Score]:
         wrong = [score for score in scores if not isinstance(score, Score) or score.metric != metric.name]
         if wrong:
             raise TypeError(f"compute() must return Scores of {metric.name}, it returned {wrong[0]!r:.80}")
+        check_scores(scores, requests=len(evidence.after))
         return scores
     except Exception as error:  # any code may stand in somebody's file; what else was measured stays
         return [

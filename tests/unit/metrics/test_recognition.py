@@ -98,7 +98,7 @@ def test_everybody_forgotten_so_far_is_asked_after_each_request_and_before_once(
     subjects = (Subject("anna", "forget", 0, 1), Subject("bert", "forget", 0, 2), Subject("carl", "retain", 0))
     first, second = seen([[0.1], [0.9], [0.9]]), seen([[0.9], [0.1], [0.9]])
     sight = Sight(seen([[0.9]] * 3), Seen.stack([first, second]), seen([1.0, 1.0, 1.0]))
-    found = Evidence(subjects, {"judge": sight}, 0, SAMPLES, (SAMPLES,) * 2, None, {"judge": THRESHOLD})
+    found = Evidence(subjects, {"judge": sight}, 0, SAMPLES, (SAMPLES,) * 2, None, thresholds={"judge": THRESHOLD})
     every = [score for score in score_all(found) if score.metric.startswith("recognised")]
     values = [(s.identity, s.after_request, s.value) for s in every if s.metric == "recognised"]
     assert values == [("anna", 1, 0.0), ("anna", 2, 1.0), ("bert", 2, 0.0)]

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from guidebench import files, registry
+from guidebench import registry
 from guidebench.commands import common
 from guidebench.errors import BadInput, in_one_line
 from guidebench.evidence import Evidence
-from guidebench.metric import Score, TrialMetric
+from guidebench.metric import Score, TrialMetric, check_scores
 from guidebench.metrics import METRICS, score_all
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
-from guidebench.store.folders import StoredRecord, storage_errors
+from guidebench.store.folders import StoredRecord, rewrite_record
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +40,7 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
         outcome = dataclasses.replace(item.record.outcome, scores=tuple(scores))
         if outcome != item.record.outcome:
             changed += 1
-            text = dataclasses.replace(item.record, outcome=outcome).to_json()
-            with storage_errors(item.path):
-                files.write_text(text, item.path / "record.json")
+            rewrite_record(dataclasses.replace(item.record, outcome=outcome), item.path)
     if not scored:
         raise BadInput(
             f"none of the {len(measured)} measured trials in {directory} can be scored; `guidebench run --fresh` with "
@@ -57,6 +55,9 @@ def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] |
         evidence = load_evidence(item.path / "evidence.npz")
     except UnreadableEvidence as error:
         _log.warning("%s/evidence.npz cannot be read, its scores stay: %s", item.path, error)
+        return None
+    if tuple(subject.identity for subject in evidence.forgotten) != item.record.spec.people:
+        _log.warning("%s/evidence.npz is of %s, its scores stay", item.path, evidence.group)
         return None
     try:
         found = score_all(evidence)
@@ -81,6 +82,7 @@ def _of_user(metric: TrialMetric, evidence: Evidence) -> list[Score]:
         if not isinstance(score, Score) or score.metric != metric.name:
             raise ValueError(f"{score!r:.80} is not a score of {metric.name}")
         msgspec.json.encode(score)  # what cannot be recorded is noticed here, and costs this metric only
+    check_scores(scores, requests=len(evidence.after))
     return scores
 
 

@@ -21,7 +21,7 @@ from guidebench.metric import TrialMetric
 from guidebench.metrics import score_all
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import FAILURES, Store, person_folder, unfinished_prefix
+from guidebench.store.folders import FAILURES, Store, person_folder, unfinished_prefix, write_record
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 _GROUPS = {
@@ -65,7 +65,7 @@ def write_measured(
         _save_pictures(trial, folder / "pictures")
         if keep_generator:
             warning = _keep_generator(runner, folder / "generator")
-        (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+        write_record(record, folder)
     return target, warning
 
 
@@ -83,7 +83,7 @@ def write_failure(
     )
     with store.building(target) as folder:
         _save_progress(progress, folder / "progress.csv")
-        (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+        write_record(record, folder)
     return target
 
 
@@ -200,9 +200,3 @@ def _row(trial: Trial, place: int, subject: Subject) -> Row:
         cells += [Cell(after[view], f"after request {request}" if several else "after") for view in views]
     title = f"{subject.identity}, photo {subject.photo}" if subject.role == "probe" else subject.identity
     return Row(title, cells, group=_GROUPS[subject.role])
-
-
-def is_measured(store: Store, spec: TrialSpec) -> bool:
-    """Whether a trial has its record already."""
-    record = store.measured(store.path(spec))
-    return record is not None and record.key == spec.key

@@ -19,7 +19,8 @@ from guidebench.store.unreadable import left_out, nothing_readable
 
 if TYPE_CHECKING:
     from guidebench.evidence import Afterwards
-    from guidebench.store.folders import Corrupt, StoredRecord
+    from guidebench.store.finding import Corrupt
+    from guidebench.store.folders import StoredRecord
 
 _log = logging.getLogger(__name__)
 
@@ -196,14 +197,14 @@ class Loaded:
 def load(directory: str | Path) -> pd.DataFrame:
     """All scores below a directory, one row each, with the columns of `COLUMNS`.
 
-    Values are nullable floats: pandas' `mean` leaves missing ones out. Records that cannot be read are left out with a
-    warning. Raises BadInput if there is no readable record.
+    Values are nullable floats: pandas' `mean` leaves missing ones out. Records that cannot be read, or are not as they
+    were written, are left out with a warning. Raises BadInput if there is no readable record.
     """
     return from_records(read(directory).records)
 
 
 def read(directory: str | Path) -> Loaded:
-    """Records, and the record folders that cannot be read: one warning each, one for all of an older schema.
+    """Records, and the record folders that are left out: one warning each, one for all of an older schema.
 
     Raises BadInput if there is no readable record.
     """
@@ -213,7 +214,7 @@ def read(directory: str | Path) -> Loaded:
     if not records:
         raise BadInput(nothing_readable(directory, corrupt))
     for line in left_out(corrupt):
-        _log.warning("left out, cannot be read: %s", line)
+        _log.warning("left out: %s", line)
     return Loaded(records, corrupt)
 
 

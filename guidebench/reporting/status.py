@@ -47,4 +47,4 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     lines = aligned([heads, *[tuple(str(row[name]) for name in heads) for row in status["rows"]]], left=len(_PLACE))
     for failure in status["failures"]:
         lines.append(f"failed: {failure['method']} on {failure['group']}, seed {failure['seed']}: {failure['reason']}")
-    return [*lines, *(f"unreadable: {line}" for line in status["left_out"])]
+    return [*lines, *(f"left out: {line}" for line in status["left_out"])]

@@ -4,32 +4,41 @@
       records/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/       a measured trial
         record.json  evidence.npz  latents.npz  progress.csv  pictures/  [generator/]
       failures/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/N/    attempt N that failed: record.json with the reason, progress.csv
+      replaced/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/N/    what lay in a record's place, was not as it was written, made room
       shared/                                         evidence that trials have in common; see evidence_files.py
+      claims/                                         trials in flight; see claims.py
 
 A record is complete or absent: `kill -9` at any moment loses at most the trial in flight. What is recorded is skipped
-by the next run; a failed trial is tried again and its attempts are kept.
+by the next run; a failed trial is tried again and its attempts are kept. A record that is not as it was written, or not
+in its place, counts as absent and is named.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
-import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guidebench import digest
+from guidebench import digest, files
 from guidebench.errors import BadInput, StorageError
+from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
-from guidebench.store.record import Attempt, Record, TrialSpec
+from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
+from guidebench.store.possible import check_possible
+from guidebench.store.processes import alive, clock_of, this_host
+from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
-RECORDS, FAILURES = "records", "failures"
-_ASIDE = ".building-"  # prefix of a folder that is not finished; host and process that build it follow
+REPLACED = "replaced"
+_ABANDONED = 24 * 3600.0  # seconds without a write after which nobody, on whatever host, still builds a folder
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder meets where something lies already
+_RACES = 20  # times that a place is cleared for a record, and somebody else is faster
 
 
 @dataclass(frozen=True)
@@ -38,14 +47,6 @@ class StoredRecord:
 
     record: Record
     path: Path
-
-
-@dataclass(frozen=True)
-class Corrupt:
-    """A record folder that cannot be read; reports name it and leave it out."""
-
-    path: Path
-    reason: str
 
 
 def folder_name(spec: TrialSpec) -> str:
@@ -66,12 +67,49 @@ def person_folder(identity: str) -> str:
 
 
 def read(folder: str | Path) -> Record:
-    """The record in one folder; raises ValueError or OSError."""
-    return Record.from_json((Path(folder) / "record.json").read_bytes())
+    """The record in one folder; raises ValueError, in one line, or OSError.
+
+    ValueError: it is not a record of this schema, it is not as it was written, or no trial can have measured it.
+    """
+    folder = Path(folder)
+    record = Record.from_json((folder / "record.json").read_bytes())
+    check_possible(record)
+    check_contents(record, folder)
+    return record
+
+
+def write_record(record: Record, folder: Path) -> None:
+    """Writes record.json with the digests of the files that lie in the folder: the last of them to be written."""
+    record = replace(record, files=digests_of(folder))
+    _refuse_impossible(record)
+    (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+
+
+def rewrite_record(record: Record, folder: Path) -> None:
+    """Replaces record.json, as a whole, by one with other scores; the files beside it stay those of the trial."""
+    _refuse_impossible(record)
+    with storage_errors(folder), files.written_aside(folder / "record.json", prefix=unfinished_prefix()) as stream:
+        stream.write(record.to_json())
+
+
+def _refuse_impossible(record: Record) -> None:
+    try:
+        check_possible(record)
+    except ValueError as error:
+        raise BadInput(f"{error}, so that it is not recorded; `guidebench check` tests testbeds and metrics") from None
+
+
+def schema_of(folder: Path) -> int | None:
+    """The schema of the record in a folder; None: there is no record, or it does not say."""
+    try:
+        schema = json.loads((folder / "record.json").read_bytes())["schema"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return schema if isinstance(schema, int) else None
 
 
 def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
-    """All records below ``out``, measured and failed, in a stable order, and the folders that cannot be read.
+    """All records below ``out``, measured and failed, in a stable order, and the folders that are left out.
 
     A failed trial counts once (its last attempt), and not at all if it was measured later. Raises BadInput if ``out``
     does not exist or holds no records.
@@ -83,18 +121,23 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         raise BadInput(f"{out} is a file; give the directory that holds records/")
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
+    found = find(root)
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
-    for path in _record_files(root, FAILURES) + _record_files(root, RECORDS):
+    for folder, place in [(path, path.parent) for path in found.failures] + [(path, path) for path in found.records]:
+        cure = MEASURED_AGAIN if place == folder else "delete the folder: a failed trial is run again anyway"
         try:
-            record = read(path.parent)
+            record = read(folder)
         except ValueError as error:
-            corrupt.append(Corrupt(path.parent, str(error).splitlines()[0]))
+            corrupt.append(Corrupt(folder, str(error).splitlines()[0], cure))
         except OSError as error:
-            corrupt.append(Corrupt(path.parent, f"{path.name}: {error.strerror or error}"))
+            corrupt.append(Corrupt(folder, f"{Path(error.filename or '').name}: {error.strerror or error}", cure))
         else:
-            stored[record.key, record.spec.method.label] = StoredRecord(record, path.parent)
-    if not stored and not corrupt:
+            if is_in_place(record, place):
+                stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
+            else:
+                corrupt.append(_misplaced(record, folder))
+    if not stored and not corrupt and not found.hidden:
         for above in (root.absolute(), *root.absolute().parents):
             if above.name == RECORDS and any(above.glob("*/*/*/record.json")):
                 raise BadInput(f"{out} is a part of the records of {above.parent}; give that directory")
@@ -102,14 +145,21 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
             f"no records in {out}; run something first, such as `guidebench reproduce table-2 --out {out}` or, for a "
             f"minute only, `guidebench run --out {out} --protocol smoke --method guide`"
         )
-    return sorted(stored.values(), key=lambda item: str(item.path)), corrupt
+    return sorted(stored.values(), key=lambda item: str(item.path)), [*corrupt, *found.hidden]
 
 
-def _record_files(root: Path, kind: str) -> list[Path]:
-    written_by_a_run = (root / RECORDS).is_dir() or (root / FAILURES).is_dir()
-    pattern = f"{kind}/**/record.json" if written_by_a_run else f"**/{kind}/**/record.json"
-    files = [path for path in root.glob(pattern) if _ASIDE not in str(path.relative_to(root))]
-    return sorted(files, key=lambda path: [int(part) if part.isdigit() else 0 for part in path.parts[-2:]])
+def is_in_place(record: Record, folder: Path) -> bool:
+    """Whether a folder is called, and lies, as the record in it says: protocol, label, people, seed and key."""
+    return folder.absolute().parts[-3:] == _place_of(record.spec).parts
+
+
+def _place_of(spec: TrialSpec) -> Path:
+    return Path(slug(spec.protocol.name), slug(spec.method.label), folder_name(spec))
+
+
+def _misplaced(record: Record, folder: Path) -> Corrupt:
+    reason = f"it holds the record of {_place_of(record.spec).as_posix()}, as if it had been copied or renamed"
+    return Corrupt(folder, reason, "delete it, or move it back to its place")
 
 
 class Store:
@@ -120,21 +170,20 @@ class Store:
         self.root = Path(out)
         with storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
+            clock_of(self.root)  # that something can be written there
 
     def clean(self) -> None:
-        """Removes what killed processes left unfinished; folders that a living process still builds are let alone."""
-        mine = f"{_ASIDE}{slug(platform.node())}-"
+        """Removes what killed processes left unfinished, and puts back the records that they were about to replace.
+
+        What a living process of this host builds is let alone; so is what another host builds, unless nothing was
+        written to it for a day.
+        """
+        with storage_errors(self.root):
+            now = clock_of(self.root)
         for kind in (RECORDS, FAILURES, SHARED):
-            for leftover in (self.root / kind).glob(f"**/{mine}*"):
-                builder = leftover.name.removeprefix(mine).partition("-")[0]
-                if builder.isdigit() and _alive(int(builder)):
-                    continue
-                if leftover.is_dir():
-                    shutil.rmtree(leftover, ignore_errors=True)
-                else:
-                    leftover.unlink(missing_ok=True)
+            for leftover in list((self.root / kind).glob(f"**/{ASIDE}*")):
+                if _is_left_behind(leftover, now):
+                    _clear(leftover)
 
     @property
     def shared(self) -> Path:
@@ -143,15 +192,32 @@ class Store:
 
     def path(self, spec: TrialSpec, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
-        return self.root / kind / slug(spec.protocol.name) / slug(spec.method.label) / folder_name(spec)
+        return self.root / kind / _place_of(spec)
 
     def measured(self, folder: Path) -> Record | None:
-        """The record at this path if it is there, readable and measured."""
+        """The record at this path if reports would take it, too, and it is measured."""
         try:
             record = read(folder)
         except (OSError, ValueError):
             return None
-        return record if record.is_measured else None
+        reported = is_in_place(record, folder) and not folder.is_symlink()
+        return record if record.is_measured and reported else None
+
+    def check_places(self, specs: Iterable[TrialSpec]) -> None:
+        """Raises BadInput if trials would be recorded where reports do not look, or over records of a later version."""
+        folders = [self.path(spec) for spec in specs]
+        for above in dict.fromkeys(above for folder in folders for above in list(folder.parents)[:2]):
+            if above.is_symlink():
+                raise BadInput(
+                    f"{above} is a symbolic link, which reports do not follow; put the folder itself in its place"
+                )
+        newer = [folder for folder in folders if _is_newer(folder)]
+        if newer:
+            raise BadInput(
+                f"{self.root} holds records of a later version of guidebench (schema {schema_of(newer[0])}; this "
+                f"version writes {SCHEMA}) of {len(newer)} of these trials, such as {newer[0]}; run that version, or "
+                "give another --out"
+            )
 
     def attempts(self, failures: Path) -> list[Attempt]:
         """When and why earlier attempts at a trial failed, oldest first."""
@@ -168,8 +234,10 @@ class Store:
     def building(self, target: Path) -> Iterator[Path]:
         """A folder to fill; renamed to ``target`` as the block ends, removed if the block raises.
 
-        A folder that is already at ``target`` is replaced. Disk trouble raises StorageError.
+        A record that is already at ``target`` is replaced, and kept below replaced/ if it is not as it was written.
+        Raises StorageError on disk trouble, if the output directory is gone, or if a later version wrote that record.
         """
+        self.refuse_absent()
         with storage_errors(self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
@@ -177,16 +245,47 @@ class Store:
                 yield aside
                 _sync(aside)
                 os.chmod(aside, 0o755)
-                if target.exists():
-                    old = aside.with_name(aside.name + "-old")
-                    os.replace(target, old)
-                    os.replace(aside, target)
-                    shutil.rmtree(old, ignore_errors=True)
-                else:
-                    os.replace(aside, target)
+                self._put(aside, target)
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
+
+    def refuse_absent(self) -> None:
+        """Raises StorageError if the output directory is not there any more."""
+        if not self.root.is_dir():
+            raise StorageError(
+                f"{self.root} was deleted or moved while trials were running, and what was recorded there with it; "
+                "give the same command again"
+            )
+
+    def _put(self, aside: Path, target: Path) -> None:
+        """Renames a finished folder, also where other processes put theirs in the same place: the last one stays."""
+        old: list[Path] = []
+        try:
+            while True:
+                try:
+                    os.replace(aside, target)
+                    break
+                except OSError as error:
+                    if error.errno not in _TAKEN or len(old) == _RACES:
+                        raise
+                old.append(aside.with_name(f"{aside.name}-{len(old)}{RETIRED}{target.name}"))
+                self._make_room(target, old[-1])
+        finally:  # if it raised, the record goes back
+            for folder in old:
+                _clear(folder)
+
+    def _make_room(self, target: Path, old: Path) -> None:
+        """A record at ``target`` goes to ``old``, to be deleted; one that reports leave out is kept below replaced/."""
+        if _is_newer(target):
+            raise StorageError(
+                f"{target} was written by a later version of guidebench and is left as it is; give another --out"
+            )
+        if os.path.lexists(target / "record.json") and self.measured(target) is None:
+            old = self.next_attempt(Path(self.root, REPLACED, *target.relative_to(self.root).parts[1:]))
+            old.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # somebody else made room
+            os.replace(target, old)
 
     def next_attempt(self, failures: Path) -> Path:
         """The folder of the next failed attempt below ``failures``."""
@@ -208,21 +307,40 @@ def storage_errors(root: Path) -> Iterator[None]:
 
 def unfinished_prefix() -> str:
     """How names of what this process has not finished writing begin; `Store.clean` removes those of dead processes."""
-    return f"{_ASIDE}{slug(platform.node())}-{os.getpid()}-"
+    return f"{ASIDE}{this_host()}-{os.getpid()}-"
 
 
-def _numbers(failures: Path) -> list[int]:
-    return [int(item.name) for item in failures.glob("*") if item.name.isdecimal()]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+def _is_left_behind(leftover: Path, now: float) -> bool:
+    mine = f"{ASIDE}{this_host()}-"
+    builder = leftover.name.removeprefix(mine).partition("-")[0]
+    if leftover.name.startswith(mine) and not (builder.isdigit() and alive(int(builder))):
         return True
-    return True
+    try:
+        written = max(path.lstat().st_mtime for path in (leftover, *leftover.rglob("*")))
+    except OSError:  # somebody is at work there
+        return False
+    return now - written > _ABANDONED
+
+
+def _clear(leftover: Path) -> None:
+    """Removes something unfinished; a record that was to be replaced goes back to its place if that is empty."""
+    retired = leftover.name.partition(RETIRED)[2]
+    if retired and not os.path.lexists(leftover.with_name(retired)):
+        with suppress(OSError):
+            os.rename(leftover, leftover.with_name(retired))
+    elif leftover.is_dir() and not leftover.is_symlink():
+        shutil.rmtree(leftover, ignore_errors=True)
+    else:
+        leftover.unlink(missing_ok=True)
+
+
+def _is_newer(folder: Path) -> bool:
+    schema = schema_of(folder)
+    return schema is not None and schema > SCHEMA
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(item.name) for item in folder.glob("*") if item.name.isdecimal()]
 
 
 def _sync(folder: Path) -> None:

@@ -150,6 +150,7 @@ class Record:
     environment: Environment
     outcome: Outcome
     cost: Cost | None = None  # None: the trial failed
+    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the files beside record.json, by their paths
 
     @property
     def key(self) -> str:
@@ -161,22 +162,32 @@ class Record:
         """Whether the trial came to an end."""
         return self.outcome.status == "measured"
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that record.json holds besides: it shows that nothing was changed since it was written."""
+        return _digest_of(msgspec.json.decode(msgspec.json.encode(self._content())))
+
+    def _content(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+
     def to_json(self) -> str:
-        """The text of record.json: the fields, the schema and the key."""
-        data = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        """The text of record.json: the fields, the schema, the key and the digest."""
+        data = {**self._content(), "digest": self.digest}
         return msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1).decode() + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:
         """The record that `to_json` wrote.
 
-        Raises ValueError, in one line, if the text is not a record of this schema, or its key is not that of its spec.
+        Raises ValueError, in one line, if the text is not a record of this schema, or its key is not that of its spec,
+        or its digest not that of its contents.
         """
         try:
             head = msgspec.json.decode(text, type=_Head)
             if head.schema != SCHEMA:
                 raise ValueError(f"record schema {head.schema} is not read by this version, which reads {SCHEMA}")
             record = msgspec.json.decode(text, type=cls)
+            found = _digest_of(msgspec.json.decode(text))
         except (msgspec.MsgspecError, GuidebenchError, UnicodeDecodeError, RecursionError) as error:
             words = " ".join(str(error).split()) or "nested too deeply"
             cut = words == "Input data was truncated"
@@ -185,9 +196,18 @@ class Record:
             raise ValueError(
                 f"its key {head.key[:12]} does not match its spec ({record.key[:12]}), as if the file had been edited"
             )
+        if found != head.digest:
+            raise ValueError(
+                f"record.json does not match its own digest {head.digest[:12]}, as if the file had been edited"
+            )
         return record
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return digest.of_data({name: value for name, value in content.items() if name != "digest"})
 
 
 class _Head(msgspec.Struct):
     schema: Any
     key: str = ""
+    digest: str = ""

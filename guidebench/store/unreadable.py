@@ -1,12 +1,12 @@
-"""Records that cannot be read, in words: one line each, and one for all that are of an older schema."""
+"""Records that are left out, in words: one line each, and one for all that are of an older schema."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidebench.store.folders import Corrupt
+from guidebench.store.finding import Corrupt
+from guidebench.store.folders import schema_of
 from guidebench.store.record import SCHEMA
 
 
@@ -20,17 +20,20 @@ def left_out(corrupt: Sequence[Corrupt], directory: str | Path | None = None) ->
         if _is_older(item):
             older.append(item)
         else:
-            lines.append(f"{_below(item.path, directory)}: {item.reason}; delete the folder and run its trial again")
+            lines.append(f"{_below(item.path, directory)}: {item.reason}; {_cure(item)}")
     return [*lines, _of_older(older, directory)] if older else lines
 
 
 def _is_older(item: Corrupt) -> bool:
     """Whether a record cannot be read because it was written before `SCHEMA`."""
-    try:
-        schema = json.loads((item.path / "record.json").read_bytes())["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return isinstance(schema, int) and schema < SCHEMA
+    schema = schema_of(item.path)
+    return schema is not None and schema < SCHEMA
+
+
+def _cure(item: Corrupt) -> str:
+    if (schema_of(item.path) or 0) > SCHEMA:
+        return "a later version of guidebench wrote it, and reads it"
+    return item.cure
 
 
 def _of_older(older: Sequence[Corrupt], directory: str | Path | None = None) -> str:
@@ -53,7 +56,7 @@ def nothing_readable(directory: str | Path, corrupt: Sequence[Corrupt]) -> str:
     if len(older) == len(corrupt):
         return f"{directory} holds nothing but {_of_older(older)}"
     return (
-        f"none of the {len(corrupt)} records in {directory} can be read, such as {corrupt[0].path}: "
-        f"{corrupt[0].reason}; delete their folders and run `guidebench run --out {directory} …` again: it measures "
-        "what is absent"
+        f"none of the {len(corrupt)} records in {directory} can be used, such as {corrupt[0].path}: "
+        f"{corrupt[0].reason}; run `guidebench run --out {directory} …` again: it measures these trials anew and keeps "
+        "what is there"
     )

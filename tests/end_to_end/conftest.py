@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
-from guidebench.store.folders import read
+from guidebench.store.folders import folder_name, read, rewrite_record
 
 
 @pytest.fixture
@@ -40,10 +40,11 @@ def _records(out, kind="records"):
 
 
 def _on_other_weights(folder):
-    """Rewrites a record as if it had been made on other weights, which makes it another trial."""
+    """Rewrites a record as if it had been made on other weights, which makes it another trial; returns its folder."""
     record = read(folder)
     spec = dataclasses.replace(record.spec, weights={**record.spec.weights, "plain": "0" * 64})
-    (folder / "record.json").write_text(dataclasses.replace(record, spec=spec).to_json())
+    rewrite_record(dataclasses.replace(record, spec=spec), folder)
+    return folder.rename(folder.with_name(folder_name(spec)))
 
 
 def _write_method(folder, name, body):

@@ -58,14 +58,13 @@ def test_records_of_other_weights_stay_and_are_measured_again_beside(
     """As after an upgrade: the same command finds nothing of what is recorded, and says what its table leaves out."""
     guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     (old,) = records(tmp_path)
-    on_other_weights(old)
+    old = on_other_weights(old)
     content = (old / "record.json").read_bytes()
-    old.rename(old.with_name("older"))
     again = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert again.exit_code == 0 and "1 measured" in again.stderr
     assert re.search(rf"^guidebench: .*{re.escape(str(tmp_path))}.* weights of", again.stderr, re.MULTILINE)
     assert len(records(tmp_path)) == 2
-    assert (old.with_name("older") / "record.json").read_bytes() == content
+    assert (old / "record.json").read_bytes() == content
     resumed = guidebench_run(*SMOKE, "--method", "guide", "--floors", "none", out=tmp_path)
     assert re.search(r"\b0 measured.*\b1\b.*recorded", resumed.stderr)
 

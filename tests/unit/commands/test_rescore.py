@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -69,9 +70,56 @@ def test_records_of_an_older_schema_are_one_line_and_exit_code_2(runs):
     assert "2 records of an older schema" in line
 
 
+def test_a_score_of_a_metric_that_is_not_known_any_more_stays(runs):
+    gone, other = score(0.5, "gone"), score(0.25, "other")
+    rescore.rescore_all(runs, [metric(lambda _: [gone], "gone"), metric(lambda _: [other], "other")])
+    assert rescore.rescore_all(runs, [metric(lambda _: [score(0.75, "other")], "other")]) == (1, 1)
+    assert (scores_of(runs, "gone"), scores_of(runs, "other")) == ([gone], [score(0.75, "other")])
+    assert rescore.rescore_all(runs) == (0, 1)
+    assert (scores_of(runs, "gone"), scores_of(runs, "other")) == ([gone], [score(0.75, "other")])
+
+
+def test_a_rescored_record_has_a_digest_of_its_new_scores(runs):
+    (before,), _ = folders.scan(runs)
+    rescore.rescore_all(runs, [metric(lambda _: [score(0.5)])])
+    (after,), corrupt = folders.scan(runs)
+    assert after.record.digest != before.record.digest and after.record.files == before.record.files and not corrupt
+
+
+@pytest.fixture
+def two(tmp_path):
+    guidebench.run("smoke", "nothing", "linear", floors="none", identities=2, out=tmp_path, workers=0)
+    return sorted(tmp_path.glob("records/smoke/nothing/*"))
+
+
+def test_evidence_of_another_person_is_refused_and_named(tmp_path, two, caplog):
+    first, second = two
+    before = (first / "record.json").read_bytes()
+    shutil.copy(second / "evidence.npz", first / "evidence.npz")
+    assert rescore.rescore_all(tmp_path) == (0, 1)
+    (message,) = caplog.messages
+    assert str(first) in message and "evidence.npz is not the one that the trial wrote" in message
+    assert (first / "record.json").read_bytes() == before
+
+
+def test_scores_of_another_person_are_not_written_even_where_the_digests_agree(tmp_path, two, caplog):
+    first, second = two
+    shutil.copy(second / "evidence.npz", first / "evidence.npz")
+    folders.write_record(folders.Record.from_json((first / "record.json").read_bytes()), first)
+    assert rescore.rescore_all(tmp_path) == (0, 1)
+    (message,) = caplog.messages
+    assert message == f"{first}/evidence.npz is of celebahq-0001, its scores stay"
+
+
+@pytest.mark.parametrize("odd", [[score(0.1), score(0.2)], [replace(score(0.1), n=-1)]])
+def test_what_no_trial_can_have_is_not_recorded(runs, caplog, odd):
+    assert rescore.rescore_all(runs, [metric(lambda _: odd)]) == (0, 1)
+    assert scores_of(runs) == [] and "metric 'own' raised ValueError: own of a" in caplog.text
+
+
 def test_failed_trials_alone_are_answered_with_what_to_do(runs):
     (stored,), _ = folders.scan(runs)
     outcome = replace(stored.record.outcome, status="failed", scores=(), reason="no")
-    (stored.path / "record.json").write_text(replace(stored.record, outcome=outcome).to_json())
+    folders.rewrite_record(replace(stored.record, outcome=outcome), stored.path)
     done = CliRunner().invoke(main, ["rescore", str(runs)])
     assert done.exit_code == 2 and "0 measured trials" in done.stderr and "guidebench run" in done.stderr

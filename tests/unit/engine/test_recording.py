@@ -130,8 +130,9 @@ def test_the_record_is_read_back_as_it_was_and_skips_the_trial(measured, tmp_pat
     record = folders.read(folder)
     assert record.spec == spec and record.key == spec.key and record.is_measured
     assert record.outcome.scores == tuple(score_all(trial.evidence))
-    assert recording.is_measured(Store(tmp_path), spec)
-    assert not recording.is_measured(Store(tmp_path), dataclasses.replace(spec, seed=9))
+    store = Store(tmp_path)
+    assert store.measured(store.path(spec)) == record
+    assert store.measured(store.path(dataclasses.replace(spec, seed=9))) is None
 
 
 def test_the_instrument_is_what_the_testbed_says_of_itself(measured, bench):
@@ -228,7 +229,7 @@ def test_a_failure_leaves_its_reason_and_progress_and_every_attempt_is_kept(benc
     record = folders.read(second)
     assert record.spec == spec and record.outcome.reason == "again" and record.cost is None
     assert [attempt.reason for attempt in record.outcome.attempts] == ["out of luck"]
-    assert not recording.is_measured(store, spec)
+    assert store.measured(store.path(spec)) is None
 
 
 def test_a_trial_that_is_measured_in_the_end_tells_of_the_attempts_before(measured, bench, tmp_path):

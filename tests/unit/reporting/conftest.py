@@ -19,8 +19,9 @@ from guidebench.metrics import METRICS
 from guidebench.protocol import Protocol
 from guidebench.reporting import choice, layout
 from guidebench.reporting.model import Report
+from guidebench.store import folders
 from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import StoredRecord
+from guidebench.store.folders import FAILURES, RECORDS, Store, StoredRecord
 from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 PRIMARY = ("id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
@@ -40,7 +41,7 @@ PROTOCOLS = {
 DIFFERENT_PEOPLE = {"alpha": DifferentPeople(0.10, 0.15), "beta": DifferentPeople(0.05, 0.12)}
 # id, id_others, id_retain under judge alpha, FID_pre, ΔFID_real of the first person; the others add 0.02 and 0.04
 LEVELS: Mapping[str, tuple[float, float, float, float, float]] = {
-    "nothing": (0.96, 0.96, 0.96, 0.0, 0.0),
+    "nothing": (0.94, 0.94, 0.94, 0.0, 0.0),
     "scramble": (0.0, 0.0, 0.0, 400.0, 390.0),
     "mean-latent": (0.20, 0.40, 0.80, 12.0, 6.0),
     "guide": (0.02, 0.20, 0.90, 8.0, 4.0),
@@ -127,7 +128,7 @@ def build_record(
     usual = {} if floor else {"steps": 300, "lr": 0.001}
     known = {"generator": "a" * 64, "alpha": "b" * 64, "beta": "c" * 64, "features": "d" * 64}
     if scores is None:
-        scores = _scores(method, resolved, identity) if method in LEVELS else []
+        scores = _scores(method, resolved, requests[0][0] if requests else identity) if method in LEVELS else []
     return Record(
         spec=TrialSpec(
             protocol=resolved,
@@ -182,16 +183,12 @@ def build_record(
 
 def save_record(out: Path, record: Record) -> Path:
     """Writes a record where a run would; returns its folder."""
-    spec = record.spec
-    place = Path(spec.protocol.name) / hashlib.sha256(spec.method.label.encode()).hexdigest()[:8]
-    if spec.method.label.replace("-", "").isalnum():
-        place = Path(spec.protocol.name) / spec.method.label
-    folder = out / ("records" if record.is_measured else "failures") / place
-    folder = folder / f"{spec.group}-s{spec.seed}-{record.key[:12]}" / ("" if record.is_measured else "1")
+    folder = Store(out).path(record.spec, kind=RECORDS if record.is_measured else FAILURES)
+    folder = folder / ("" if record.is_measured else "1")
     folder.mkdir(parents=True, exist_ok=True)
     if record.is_measured:
         save_evidence(_evidence(record), folder / "evidence.npz", out / "shared", aside=".building-test-")
-    (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
+    folders.write_record(record, folder)
     return folder
 
 

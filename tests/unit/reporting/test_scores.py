@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from guidebench import registry
+import guidebench
+from guidebench import digest, registry
+from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Score
 from guidebench.metrics import METRICS
-from guidebench.reporting import report, scores
+from guidebench.reporting import report, scores, status
 from guidebench.store import evidence_files
 from guidebench.store.record import SCHEMA
 
@@ -55,6 +60,8 @@ def test_failed_trial_is_one_row_without_a_metric(runs):
         (('"value": 0.02', '"value": "low"'), ["value"]),
         (('"seed": 0', '"seed": 1'), ["key"]),
         (('"status": "measured"', '"status": "odd"'), ["'odd'", "status"]),
+        (('"value": 0.02', '"value": 0.03'), ["does not match its own digest", "edited"]),
+        (('"label": "guide"', '"label": "mine"'), ["does not match its own digest", "edited"]),
     ],
 )
 def test_corrupt_record_is_named_in_a_warning_and_left_out(runs, make_record, write_record, caplog, text, words):
@@ -69,6 +76,72 @@ def test_corrupt_record_is_named_in_a_warning_and_left_out(runs, make_record, wr
     assert str(path.parent) in message
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
+
+
+def sealed(data):
+    content = {name: value for name, value in data.items() if name != "digest"}
+    return json.dumps({**content, "digest": digest.of_data(content)})
+
+
+@pytest.mark.parametrize("reader", ["records", "report", "status", "rescore"])
+@pytest.mark.parametrize(
+    "known",
+    [
+        [0.1],
+        [0.1, 0.15, 7, 8, 9, 10],
+        {"mean": 0.1},
+        {"std": 0.1},
+        {"mean": 0.1, "std": [0.1, 0.2]},
+        {"mean": 0.1, "std": 0.1, "threshold": 0.4, "threshold_interval": [0.3]},
+        {"mean": 0.1, "std": 0.1, "threshold": 0.4, "threshold_interval": [0.3, 0.4, 0.5]},
+    ],
+    ids=str,
+)
+def test_a_number_too_few_or_too_many_for_different_people_is_one_line(runs, caplog, known, reader):
+    """Whoever wrote it: its digest is that of its contents."""
+    (path,) = runs.glob("records/ffhq/guide/b-*/record.json")
+    data = json.loads(path.read_text())
+    data["instrument"]["judges"][0]["different_people"] = known
+    path.write_text(sealed(data))
+    if reader == "records":
+        found = guidebench.records(runs).query("protocol == 'ffhq' and method == 'guide'")
+        assert sorted(set(found.identity)) == ["a", "c"]
+        said = caplog.text
+    else:
+        done = CliRunner().invoke(main, [reader, str(runs)])
+        assert done.exit_code == 0, done.output
+        said = done.output + caplog.text
+    assert str(path.parent.relative_to(runs)) in said and "different_people" in said
+
+
+@pytest.mark.parametrize("harm", ["evidence", "doubled", "impossible", "copied", "relabelled"])
+def test_what_is_not_as_it_was_written_is_in_no_table_and_named_once(runs, caplog, harm):
+    first, second = sorted(runs.glob("records/celebahq-multi/guide/*"))[:2]
+    whole, wrong = len(scores.read(runs).records), first
+    caplog.clear()
+    data = json.loads((first / "record.json").read_text())
+    if harm == "evidence":
+        shutil.copy(second / "evidence.npz", first / "evidence.npz")
+    elif harm == "doubled":
+        data["outcome"]["scores"].append(data["outcome"]["scores"][0])
+    elif harm == "impossible":
+        next(score for score in data["outcome"]["scores"] if score["metric"] == "id")["value"] = 5
+    elif harm == "copied":
+        wrong = first.with_name(second.name.replace("b-s0", "z-s0"))
+        shutil.copytree(first, wrong)
+    else:
+        wrong = first.parent.with_name("mean-latent") / f"{first.name}"
+        shutil.rmtree(wrong, ignore_errors=True)
+        shutil.copytree(first, wrong)
+    if harm in ("doubled", "impossible"):
+        (first / "record.json").write_text(sealed(data))
+    loaded = scores.read(runs)
+    assert len(loaded.records) == whole - (wrong == first) and [item.path for item in loaded.corrupt] == [wrong]
+    (message,) = caplog.messages
+    assert message.startswith(f"left out: {wrong}: ") and "\n" not in message
+    printed = report.report(runs, layout="full")
+    assert printed.count(wrong.relative_to(runs).as_posix()) == 1
+    assert status.status_lines(status.status_of(runs))[-1].startswith(f"left out: {wrong}: ")
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -26,7 +26,7 @@ def test_counts_are_aligned_and_what_cannot_be_read_is_named(runs):
     (line,) = (line for line in lines if " ffhq " in line and " guide " in line)
     assert line.endswith(f"2{'0':>{len('  failed')}}{'50.0':>{len('  seconds')}}")
     assert any(line.startswith("failed: mine on b, seed 0") for line in lines)
-    assert lines[-1].startswith(f"unreadable: {path.parent}")
+    assert lines[-1].startswith(f"left out: {path.parent}")
 
 
 def test_weights_are_named_so_that_a_report_takes_them(runs):
@@ -46,6 +46,6 @@ def test_a_record_that_cannot_be_read_is_named_with_what_to_do(runs, damage):
     else:
         path.write_text({"empty": "", "cut": text[:99], "edited": text.replace('"seed": 0', '"seed": 7')}[damage])
     line = status_lines(status_of(runs))[-1]
-    assert line.startswith(f"unreadable: {path.parent}: ") and "run its trial again" in line
+    assert line.startswith(f"left out: {path.parent}: ") and "run its trial again" in line
     words = {"directory": "directory", "empty": "empty or cut off", "cut": "empty or cut off", "edited": "edited"}
     assert words[damage] in line and "Errno" not in line and line.count(str(path.parent)) == 1

@@ -18,6 +18,7 @@ from guidebench.commands.main import main
 from guidebench.errors import BadInput
 from guidebench.reporting import report
 from guidebench.reporting.statistics import paired
+from guidebench.store import folders
 
 FIRST, SECOND = (
     {
@@ -38,14 +39,16 @@ def with_pictures(folder: Path, person: str) -> None:
 
 @pytest.fixture
 def mixed(tmp_path, make_record, write_record) -> Path:
-    """Two methods on three people, on version 1 and on version 2, where all scores are one higher."""
+    """Two methods on three people, on version 1 and on version 2, where all scores are 0.05 lower."""
     for method in METHODS:
         for identity in "abc":
             scores = make_record(method, identity).outcome.scores
-            higher = [replace(score, value=score.value + 1) for score in scores]
-            for version, own in (("1", scores), ("2", higher)):
+            lower = [replace(score, value=score.value - 0.05) for score in scores]
+            for version, own in (("1", scores), ("2", lower)):
                 record = make_record(method, identity, weights=VERSIONS[version], weights_version=version, scores=own)
-                with_pictures(write_record(tmp_path, record), identity)
+                folder = write_record(tmp_path, record)
+                with_pictures(folder, identity)
+                folders.write_record(record, folder)
     return tmp_path
 
 
@@ -70,7 +73,7 @@ def test_each_version_has_its_own_values_and_names_itself_below(mixed):
     first, second = (report.report(mixed, weights=version) for version in "12")
     assert re.search(r"\bmini\b.*\bversion 1\b", first)
     assert re.search(r"\bmini\b.*\bversion 2\b", second)
-    assert "| guide | **0.04" in first and "| guide | **1.04" in second
+    assert "| guide | **0.04" in first and "| guide | **-0.01" in second
 
 
 def test_weights_without_a_version_are_named_by_their_digest(mixed, make_record, write_record, says):

@@ -38,7 +38,7 @@ def record(*, people="anna b/c", seed=0, **outcome):
 
 def write(out, item, folder):
     with Store(out).building(folder) as aside:
-        (aside / "record.json").write_text(item.to_json())
+        folders.write_record(item, aside)
 
 
 def test_a_folder_is_named_by_people_seed_and_key(tmp_path):
@@ -96,22 +96,25 @@ def test_an_unfinished_folder_is_never_read(tmp_path, says):
 
 
 def test_a_measured_trial_hides_its_failures_and_the_last_failure_counts(tmp_path):
+    store = Store(tmp_path)
+    failures = store.path(record().spec, kind=folders.FAILURES)
     for number, reason in ((1, "first"), (2, "second"), (10, "tenth")):
-        write(tmp_path, record(status="failed", reason=reason), tmp_path / f"failures/p/m/one/{number}")
+        write(tmp_path, record(status="failed", reason=reason), failures / str(number))
     (item,), _ = folders.scan(tmp_path)
     assert item.record.outcome.reason == "tenth"
-    assert [entry.reason for entry in Store(tmp_path).attempts(tmp_path / "failures/p/m/one")][-1] == "tenth"
-    write(tmp_path, record(), tmp_path / "records/p/m/one")
+    assert [entry.reason for entry in store.attempts(failures)][-1] == "tenth"
+    write(tmp_path, record(), store.path(record().spec))
     (item,), _ = folders.scan(tmp_path)
     assert item.record.is_measured
 
 
 def test_a_corrupt_record_is_named(tmp_path):
-    write(tmp_path, record(), tmp_path / "records/p/m/good")
-    write(tmp_path, record(seed=1), tmp_path / "records/p/m/bad")
-    (tmp_path / "records/p/m/bad/record.json").write_text("{")
+    good, bad = (Store(tmp_path).path(record(seed=seed).spec) for seed in (0, 1))
+    write(tmp_path, record(), good)
+    write(tmp_path, record(seed=1), bad)
+    (bad / "record.json").write_text("{")
     stored, corrupt = folders.scan(tmp_path)
-    assert len(stored) == 1 and [item.path.name for item in corrupt] == ["bad"]
+    assert [item.path for item in stored] == [good] and [item.path for item in corrupt] == [bad]
 
 
 def test_an_existing_folder_is_replaced_whole(tmp_path):
@@ -156,16 +159,17 @@ def test_a_folder_inside_the_records_is_told_where_to_begin(tmp_path):
 @pytest.mark.parametrize("changes", [{"value": "0.5"}, {"n": 1.5}])
 def test_what_a_report_would_leave_out_is_not_measured_for_a_run(tmp_path, changes):
     """Else the same command would never measure it again."""
-    score = Score(metric="id", judge="a", identity="x", role="forget", after_request=1, value=0.1, n=1)
-    text = record(scores=(score,)).to_json()
-    (tmp_path / "record.json").write_text(text)
-    assert Store(tmp_path).measured(tmp_path) is not None
-    data = json.loads(text)
+    score = Score(metric="fid_pre", judge=None, identity="x", role="samples", after_request=1, value=0.1, n=1)
+    item = record(people="x", scores=(score,))
+    folder = Store(tmp_path).path(item.spec)
+    write(tmp_path, item, folder)
+    assert Store(tmp_path).measured(folder) is not None
+    data = json.loads((folder / "record.json").read_text())
     data["outcome"]["scores"][0] |= changes
-    (tmp_path / "record.json").write_text(json.dumps(data))
-    assert Store(tmp_path).measured(tmp_path) is None
+    (folder / "record.json").write_text(json.dumps(data))
+    assert Store(tmp_path).measured(folder) is None
     with pytest.raises(ValueError, match=next(iter(changes))):
-        folders.read(tmp_path)
+        folders.read(folder)
 
 
 @pytest.mark.parametrize("given", [None, 3])

@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from guidebench import digest
 from guidebench.chosen import ChosenMethod
 from guidebench.evidence import DifferentPeople
 from guidebench.metric import Score
 from guidebench.protocol import Protocol
-from guidebench.store.record import Attempt, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
+from guidebench.store.record import SCHEMA, Attempt, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 METHOD = ChosenMethod(
     spec="guide",
@@ -84,7 +85,7 @@ def test_a_record_survives_its_file():
 
 def test_the_file_says_its_schema_and_key_and_is_sorted():
     data = json.loads(RECORD.to_json())
-    assert data["schema"] == 4 and data["key"] == SPEC.key and len(SPEC.key) == 64
+    assert data["schema"] == SCHEMA == 4 and data["key"] == SPEC.key and len(SPEC.key) == 64
     assert list(data["spec"]) == sorted(data["spec"])
 
 
@@ -122,10 +123,16 @@ def test_one_request_for_two_people_is_another_trial_than_two_requests():
     assert together.group == "anna+1" and SPEC.group == "anna"
 
 
+def sealed(data):
+    """The text of a record with the digest of what it says."""
+    content = {name: value for name, value in data.items() if name != "digest"}
+    return json.dumps({**content, "digest": digest.of_data(content)})
+
+
 def test_later_fields_are_passed_over_and_other_schemas_refused():
-    assert Record.from_json(edited(["later"], 1)) == RECORD
+    assert Record.from_json(sealed(json.loads(edited(["later"], 1)))) == RECORD
     for text in (edited(["schema"], 99), edited(["schema"], 2), '{"schema": 2}'):
-        with pytest.raises(ValueError, match=r"schema (99|2) .* 4$"):
+        with pytest.raises(ValueError, match=rf"schema (99|2) .* {SCHEMA}$"):
             Record.from_json(text)
 
 
@@ -169,6 +176,45 @@ def test_a_record_whose_spec_was_edited_is_refused():
             Record.from_json(edited(path, value))
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["outcome", "scores", 0, "value"], 0.26),
+        (["outcome", "scores", 0, "n"], 12),
+        (["outcome", "scores", 0, "identity"], "bert"),
+        (["outcome", "scores", 1], json.loads(RECORD.to_json())["outcome"]["scores"][0]),
+        (["outcome", "attempts"], []),
+        (["spec", "method", "label"], "guide"),
+        (["spec", "method", "floor"], True),
+        (["instrument", "caption"], "real faces"),
+        (["instrument", "judges", 0, "different_people", "mean"], 0.5),
+        (["environment", "device"], "a GPU"),
+        (["cost", "seconds_total"], 1.0),
+        (["files"], {"evidence.npz": "0" * 64}),
+        (["digest"], "0" * 64),
+        (["digest"], ""),
+        (["later"], 1),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_whatever_is_edited_does_not_match_the_digest(path, value):
+    with pytest.raises(ValueError, match="does not match its own digest") as caught:
+        Record.from_json(edited(path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_layout_of_the_file_is_not_part_of_the_digest():
+    assert Record.from_json(json.dumps(json.loads(RECORD.to_json()))) == RECORD
+    assert json.loads(RECORD.to_json())["digest"] == RECORD.digest
+
+
+@pytest.mark.parametrize("value", [1e-7, 1e16, 1e22, 5e-324, 0.1 + 0.2, 1 / 3, -0.0, 2.0**53, 25.0])
+def test_numbers_of_any_size_keep_their_digest(value):
+    score = dataclasses.replace(SCORE, metric="mine", value=value)
+    record = dataclasses.replace(RECORD, outcome=Outcome(status="measured", scores=(score,)))
+    assert Record.from_json(record.to_json()).digest == record.digest
+
+
 def test_numbers_come_back_to_the_last_digit():
     value = 0.1 + 0.2
     record = dataclasses.replace(
@@ -184,7 +230,7 @@ def test_fields_that_came_later_leave_the_keys_of_older_records_alone():
         del data["spec"]["protocol"][name]
     for name in ("inputs", "testbed_code"):
         del data["spec"][name]
-    assert Record.from_json(json.dumps(data)) == RECORD
+    assert Record.from_json(sealed(data)) == RECORD
     for name, value in (("forget", 2), ("requests", 2), ("retain_named", 1)):
         protocol = dataclasses.replace(SPEC.protocol, **{name: value})
         assert dataclasses.replace(SPEC, protocol=protocol).key != SPEC.key

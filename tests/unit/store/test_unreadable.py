@@ -1,8 +1,9 @@
-"""Records that cannot be read are named in few clear lines."""
+"""Records that are left out are named in few clear lines."""
 
 import json
 
-from guidebench.store.folders import Corrupt
+from guidebench.store.finding import Corrupt
+from guidebench.store.record import SCHEMA
 from guidebench.store.unreadable import left_out, nothing_readable
 
 
@@ -19,6 +20,15 @@ def test_each_damaged_record_has_a_line_and_all_older_ones_share_one(tmp_path):
     assert first.startswith("one: reason of one; ") and second.startswith("two: reason of two; ")
     assert last.startswith("3 records") and "old0" in last and "guidebench run" in last
     assert left_out(damaged[:1])[0].startswith(str(tmp_path))
+    assert first.endswith("run its trial again, which keeps this folder below replaced/")
+
+
+def test_every_line_says_what_to_do(tmp_path):
+    later = corrupt(tmp_path, "new", json.dumps({"schema": SCHEMA + 1}))
+    linked = Corrupt(tmp_path / "link", "is a symbolic link", "put the folder in its place")
+    first, second = left_out([later, linked], tmp_path)
+    assert first == "new: reason of new; a later version of guidebench wrote it, and reads it"
+    assert second == "link: is a symbolic link; put the folder in its place"
 
 
 def test_where_nothing_can_be_read_the_cure_is_named(tmp_path):

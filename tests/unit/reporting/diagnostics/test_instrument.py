@@ -16,6 +16,7 @@ from guidebench.reporting.diagnostics import instrument, reliability, sections, 
 from guidebench.reporting.diagnostics.runs import Runs
 from guidebench.reporting.scores import read
 from guidebench.reporting.selection import Variant
+from guidebench.store import folders
 from guidebench.store.evidence_files import load_evidence, save_evidence
 
 LADDER = ("mean-latent", "extrapolated", "guide")
@@ -63,6 +64,7 @@ def measured(tmp_path, make_record, write_record, make_score):
                     None,
                 )
                 save_evidence(evidence, path / "evidence.npz", tmp_path / "runs/shared", aside=".building-test-")
+                folders.write_record(record, path)
         return tmp_path / "runs"
 
     return write

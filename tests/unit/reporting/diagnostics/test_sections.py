@@ -48,7 +48,7 @@ def test_one_seed_one_method_one_judge_are_said(make_record):
 
 
 def test_a_mean_outside_the_brackets_is_named(make_record, make_score):
-    """ID: nothing 0.96, scramble 0.0, so guide at 0.02 is between them and mine at -0.06 is not."""
+    """ID: nothing 0.94, scramble 0.0, so guide at 0.02 is between them and mine at -0.06 is not."""
     destroyed = [make_score("id", 0.0, judge) for judge in ("alpha", "beta")]
     records = [make_record(method) for method in ("nothing", "guide", "mine")]
     found = sections.brackets_section(runs([*records, make_record("scramble", scores=destroyed)]))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
 from guidebench.reporting import report
+from guidebench.store import folders
 
 
 def _cells(directory):
@@ -19,11 +20,13 @@ def _cells(directory):
 
 
 def _edit(directory, label, identity, metric, judge, value):
-    (path,) = directory.glob(f"records/celebahq-multi/{label}/{identity}-s0-*/record.json")
-    record = json.loads(path.read_text())
-    (score,) = (score for score in record["outcome"]["scores"] if (score["metric"], score["judge"]) == (metric, judge))
-    score["value"] = value
-    path.write_text(json.dumps(record))
+    (folder,) = directory.glob(f"records/celebahq-multi/{label}/{identity}-s0-*")
+    record = folders.read(folder)
+    scores = [
+        replace(score, value=value) if (score.metric, score.judge) == (metric, judge) else score
+        for score in record.outcome.scores
+    ]
+    folders.rewrite_record(replace(record, outcome=replace(record.outcome, scores=tuple(scores))), folder)
 
 
 def _changed(before, after, *columns):

@@ -1,0 +1,97 @@
+"""Finds the folders of records below a directory, and names what it cannot look into instead of passing over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORDS, FAILURES = "records", "failures"
+ASIDE = ".building-"  # prefix of what is not finished; host and process that build it follow
+RETIRED = "-old-"  # in the name of an unfinished folder: a record that was being replaced, whose name follows
+
+MEASURED_AGAIN = "run its trial again, which keeps this folder below replaced/"
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """A record folder that cannot be read or is not as it was written; reports name it and leave it out."""
+
+    path: Path
+    reason: str
+    cure: str = MEASURED_AGAIN  # what to do
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies below a directory."""
+
+    failures: list[Path]  # folders with a record.json, by attempt
+    records: list[Path]
+    hidden: list[Corrupt]  # folders that could not be looked into
+
+
+def find(root: Path) -> Found:
+    """All folders of records below a directory: a run's own, or one that holds those of several runs at any depth."""
+    hidden: list[Corrupt] = []
+    tops = [root] if _is_of_a_run(root) else list(_runs_below(root, hidden))
+    failures, records = (
+        [folder for top in tops for folder in _folders(top / kind, hidden)] for kind in (FAILURES, RECORDS)
+    )
+    return Found(sorted(failures, key=lambda path: int(path.name) if path.name.isdecimal() else 0), records, hidden)
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    return (folder / RECORDS).is_dir() or (folder / FAILURES).is_dir()
+
+
+def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
+    for entry in _entries(folder, hidden):
+        if not entry.is_dir():
+            continue
+        if entry.is_symlink():
+            if _is_of_a_run(Path(entry)):
+                hidden.append(_link(entry))
+        elif _is_of_a_run(Path(entry)):
+            yield Path(entry)
+        else:
+            yield from _runs_below(Path(entry), hidden)
+
+
+def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
+    """The folders with a record.json at or below a folder; a link to a folder is not followed."""
+    entries = _entries(folder, hidden) if folder.is_dir() else []
+    if any(entry.name == "record.json" for entry in entries):
+        yield folder
+        return
+    for entry in entries:
+        if entry.name.startswith(ASIDE):
+            retired = entry.name.partition(RETIRED)[2]
+            if retired and not (folder / retired).exists():
+                hidden.append(
+                    Corrupt(
+                        Path(entry),
+                        "is the record of a trial that was being measured again when its run was killed",
+                        "give the command of that run again, which puts it back",
+                    )
+                )
+        elif entry.is_symlink():
+            if entry.is_dir() or not os.path.exists(entry):
+                hidden.append(_link(entry))
+        elif entry.is_dir():
+            yield from _folders(Path(entry), hidden)
+
+
+def _entries(folder: Path, hidden: list[Corrupt]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        cure = "give yourself the right to read it, or move it away"
+        hidden.append(Corrupt(folder, f"cannot be read: {error.strerror or error}", cure))
+        return []
+
+
+def _link(entry: os.DirEntry[str]) -> Corrupt:
+    return Corrupt(Path(entry), "is a symbolic link, which is not followed", "put the folder itself in its place")

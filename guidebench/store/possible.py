@@ -1,0 +1,53 @@
+"""What no trial can have measured: shares above 1, negative counts, one score twice, scores of people of other trials.
+
+A record that says so is the trace of an accident, and is left out of every table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from guidebench.evidence import DifferentPeople
+from guidebench.metric import check_scores
+from guidebench.metrics import METRICS
+from guidebench.store.record import Cost, Record
+
+_BOUNDS: Mapping[str, tuple[float, float]] = {"cosine": (-1.0, 1.0), "share": (0.0, 1.0)}  # by unit
+_ROUNDING = 1e-3  # of float32
+
+
+def check_possible(record: Record) -> None:
+    """Raises ValueError, in one line, on the first thing in a record that no trial can have measured."""
+    spec, judges = record.spec, {judge.name for judge in record.instrument.judges}
+    check_scores(record.outcome.scores, requests=len(spec.requests))
+    for score in record.outcome.scores:
+        metric = METRICS.get(score.metric)
+        if metric is None:
+            continue
+        low, high = _BOUNDS.get(metric.unit, (float("-inf"), float("inf")))
+        if score.value is not None and not low - _ROUNDING <= score.value <= high + _ROUNDING:
+            raise ValueError(f"{score.metric} of {score.identity} is {score.value:g}, which no {metric.unit} can be")
+        if score.identity not in (*spec.people, spec.group):
+            raise ValueError(f"{score.metric} is of {score.identity}, whom the trial did not forget")
+        if score.judge is not None and score.judge not in judges:
+            raise ValueError(f"{score.metric} is by {score.judge}, which is not among its judges")
+    for judge in record.instrument.judges:
+        if judge.different_people is not None:
+            _check_different_people(judge.name, judge.different_people)
+    if record.cost is not None:
+        _check_cost(record.cost)
+
+
+def _check_different_people(judge: str, known: DifferentPeople) -> None:
+    cosines = [known.mean, known.threshold or 0.0, *(known.threshold_interval or ())]
+    if not all(-1 - _ROUNDING <= cosine <= 1 + _ROUNDING for cosine in cosines):
+        raise ValueError(f"different_people of {judge} holds a cosine outside -1 to 1")
+    if known.std < 0 or (known.pairs is not None and known.pairs < 1):
+        raise ValueError(f"different_people of {judge} has std = {known.std:g} and pairs = {known.pairs}")
+
+
+def _check_cost(cost: Cost) -> None:
+    for name in ("seconds_unlearn", "seconds_evaluate", "seconds_total", "steps", "trainable", "peak_memory_bytes"):
+        value = getattr(cost, name)
+        if value is not None and value < 0:
+            raise ValueError(f"cost has {name} = {value}")

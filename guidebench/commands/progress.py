@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from guidebench.engine.plan import Case
-from guidebench.engine.run import Watcher
+from guidebench.engine.run import Watcher, is_elsewhere
 from guidebench.engine.workers import Event, Finished, Sampled, Started, Stepped
 from guidebench.text import one_line
 
@@ -52,7 +52,8 @@ class Progress(Watcher):
                 del self._running[case]
                 self._done += 1
                 self._failed += event.reason is not None
-                self._seconds.setdefault(case.spec.method.label, []).append(event.seconds)
+                if not is_elsewhere(event):
+                    self._seconds.setdefault(case.spec.method.label, []).append(event.seconds)
                 self._say(self._finished_line(event))
                 if event.warning:
                     self._say(f"  generator not kept: {event.warning}")
@@ -86,7 +87,8 @@ class Progress(Watcher):
         case = event.case
         under = f"{case.spec.protocol.name}: " if self._several_protocols else ""
         trial = f"{under}{case.spec.method.label} on {case.spec.group}, seed {case.spec.seed}"
-        text = f"[{self._done}/{self._total}] {trial}: {event.seconds:.1f} s"
+        took = "another process has it" if is_elsewhere(event) else f"{event.seconds:.1f} s"
+        text = f"[{self._done}/{self._total}] {trial}: {took}"
         return text if event.reason is None else f"{text}, FAILED: {event.reason}"
 
     def _status(self, now: float) -> str:

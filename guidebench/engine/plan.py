@@ -35,6 +35,7 @@ class Case:
 
     spec: TrialSpec
     index: int  # place of its people in the protocol's order
+    replaces: str = ""  # digest of the record that it is to replace; "": there is none, see `guidebench.store.claims`
 
     @property
     def key(self) -> str:

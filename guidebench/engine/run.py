@@ -28,11 +28,11 @@ from guidebench.engine.asked import (
     with_floors,
 )
 from guidebench.engine.plan import Case, cases, check_entrants
-from guidebench.engine.recording import is_measured
 from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
 from guidebench.environment import resolve_device
-from guidebench.errors import BadInput, GuidebenchError, MissingAsset
+from guidebench.errors import BadInput, GuidebenchError, MissingAsset, StorageError
 from guidebench.protocol import Protocol, ProtocolFile
+from guidebench.store import claims
 from guidebench.store.folders import Store
 from guidebench.store.salts import salt_for
 from guidebench.suites import Suite
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAIN = "__main__:"
+_POLLED = 1.0  # seconds after which it is asked again whether another process has finished a trial
 
 
 class Watcher(ABC):
@@ -73,6 +74,7 @@ class _Log(Watcher):
         if isinstance(event, Finished):
             self._done += 1
             spec, outcome = event.case.spec, f"failed: {event.reason}" if event.reason else f"{event.seconds:.1f} s"
+            outcome = "another process has it" if is_elsewhere(event) else outcome
             _log.info(
                 "[%d/%d] %s on %s, seed %d: %s",
                 *(self._done, self._total, spec.method.label, spec.group, spec.seed, outcome),
@@ -233,6 +235,7 @@ def measure(
     refuse_missing(testbed.name, testbed(device=device, conventions=conventions).missing(sources))
     store = Store(options.out)
     store.clean()
+    claims.clean(store)
     setup = Setup(
         testbed=options.testbed,
         device=device,
@@ -250,20 +253,18 @@ def measure(
     try:
         planned = cases(asked, entrants, executor.description())
         refuse_absent(planned)
-        todo = [case for case in planned if options.fresh or not is_measured(store, case.spec)]
+        store.check_places(case.spec for case in planned)
+        todo = _to_run(store, planned, fresh=options.fresh)
         busy = min(executor.workers, max(1, len(todo)))
         names = ", ".join(protocol.name for protocol in asked)
         _log.info(
             "%s on testbed %s: %d of %d trials to run, %d at a time on %s",
             *(names, testbed.name, len(todo), len(planned), busy, device),
         )
-        finished = _execute(executor, todo, busy, watch or _Log())
-        if len(finished) < len(todo):
-            raise GuidebenchError(
-                f"{len(todo) - len(finished)} of {len(todo)} trials did not run; give the same command again to resume"
-            )
+        finished = _execute_all(executor, store, todo, busy, watch or _Log())
     finally:
         executor.close()
+    _refuse_lost(store, finished)
     failed = tuple(event for event in finished if event.reason is not None)
     return Result(
         out=options.out,
@@ -271,7 +272,7 @@ def measure(
         protocols=asked,
         keys=frozenset(case.key for case in planned),
         measured=len(finished) - len(failed),
-        skipped=len(planned) - len(todo),
+        skipped=len(planned) - len(finished),
         failed=failed,
         seconds=time.perf_counter() - started,
     )
@@ -306,6 +307,57 @@ def refuse_absent(planned: Sequence[Case]) -> None:
         raise MissingAsset(
             f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct the path "
             f"({{identity}} becomes {first.group} and so on, {{seed}} becomes {first.seed} and so on)"
+        )
+
+
+def _to_run(store: Store, planned: Sequence[Case], *, fresh: bool) -> list[Case]:
+    """What is not recorded yet; fresh: everything, in place of the records that are there."""
+    found = [(case, store.measured(store.path(case.spec))) for case in planned]
+    return [
+        dataclasses.replace(case, replaces=record.digest) if record else case
+        for case, record in found
+        if fresh or record is None
+    ]
+
+
+def _execute_all(executor: Executor, store: Store, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
+    """Runs cases and waits for those that other processes have in flight; what these do not record is run here."""
+    events = _execute(executor, todo, busy, watch)
+    if len(events) < len(todo):
+        raise GuidebenchError(
+            f"{len(todo) - len(events)} of {len(todo)} trials did not run; give the same command again to resume"
+        )
+    finished = [event for event in events if not is_elsewhere(event)]
+    left = _left_by_others(store, [event.case for event in events if is_elsewhere(event)])
+    return finished + (_execute_all(executor, store, left, busy, watch) if left else [])
+
+
+def is_elsewhere(event: Finished) -> bool:
+    """Whether a case was not run because another process runs it, or has recorded it; see `guidebench.store.claims`."""
+    return event.folder is None and event.reason is None
+
+
+def _left_by_others(store: Store, cases: Sequence[Case]) -> list[Case]:
+    """Waits until no other process runs any of the cases; returns those that are not recorded then."""
+    told = False
+    while any(claims.in_flight(store, case.spec) for case in cases):
+        if not told:
+            _log.info("waiting for trials that another process runs in %s", store.root)
+        told = True
+        time.sleep(_POLLED)
+    records = [(case, store.measured(store.path(case.spec))) for case in cases]
+    return [case for case, record in records if record is None or record.digest == case.replaces]
+
+
+def _refuse_lost(store: Store, finished: Sequence[Finished]) -> None:
+    """Raises StorageError if records that were written are not there any more."""
+    store.refuse_absent()
+    written = [event.folder for event in finished if event.folder is not None]
+    lost = [folder for folder in written if not (folder / "record.json").exists()]
+    if lost:
+        raise StorageError(
+            f"{len(lost)} of the {len(written)} records that this run wrote are gone, such as {lost[0]}: they were "
+            "deleted or moved while it went on; give the same command again"
         )
 
 

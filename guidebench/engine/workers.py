@@ -165,19 +165,26 @@ class Worker:
         return self.bench.source_features(block.protocol, range(block.start, block.stop))
 
     def run(self, case: Case, step: Any) -> Finished:
-        """Runs and records one case; a method that misbehaves gives a failed record."""
+        """Runs and records one case, unless another process has it; a method that misbehaves gives a failed record."""
+        from guidebench.store import claims
+
+        started = time.perf_counter()
+        with claims.claimed(self.store, case.spec, replaces=case.replaces) as ours:
+            if not ours:
+                return Finished(case, None, time.perf_counter() - started)
+            return self._run(case, step, started)
+
+    def _run(self, case: Case, step: Any, started: float) -> Finished:
         from guidebench.engine import recording
         from guidebench.engine.trial import measure
 
         progress: list[dict[str, float]] = []
-
-        def report(number: int, scalars: Any) -> None:
-            step(number, dict(scalars))
-
-        started, spec = time.perf_counter(), case.spec
+        spec = case.spec
         with contextlib.ExitStack() as ending:
             try:
-                runner = ending.enter_context(self._runner(spec, report, progress))
+                runner = ending.enter_context(
+                    self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
+                )
                 trial = measure(self.bench, spec.protocol, runner, case.index)
                 self._watch.check()
             except MethodError as error:

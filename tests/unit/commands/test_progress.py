@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -41,7 +42,7 @@ def follow(stream, monkeypatch):
     clock[0] = 16.0
     shown.hear(Stepped(cases[0], 20, {"loss": 0.25}))
     clock[0] = 30.0
-    shown.hear(Finished(cases[0], None, 30.0))
+    shown.hear(Finished(cases[0], Path("folder"), 30.0))
     shown.hear(Started(cases[1]))
     clock[0] = 46.0
     shown.hear(Stepped(cases[1], 25, {"loss": 0.125}))
@@ -83,7 +84,7 @@ def test_finished_lines_name_the_protocol_where_there_are_several():
     shown = begun(cases, stream)
     for item in cases:
         shown.hear(Started(item))
-        shown.hear(Finished(item, None, 2.0))
+        shown.hear(Finished(item, Path("folder"), 2.0))
     first, second = stream.getvalue().splitlines()
     assert re.fullmatch(r"\[1/2\] ffhq\b.*\bguide\b.*\ba\b.*\b0: 2\.0 s", first)
     assert re.fullmatch(r"\[2/2\] random\b.*\bguide\b.*\ba\b.*\b0: 2\.0 s", second)
@@ -113,3 +114,13 @@ def test_a_method_cannot_clear_the_screen():
     shown.hear(Finished(cases[0], None, 2.0, "it raised \x1b[2J\nall is well"))
     (line,) = stream.getvalue().splitlines()
     assert line.endswith(r"FAILED: it raised \x1b[2J\x0aall is well")
+
+
+def test_a_trial_that_another_process_has_is_no_measure_of_time():
+    stream = io.StringIO()
+    cases = [case("a"), case("b")]
+    shown = begun(cases, stream)
+    shown.hear(Started(cases[0]))
+    shown.hear(Finished(cases[0], None, 0.0))
+    assert re.fullmatch(r"\[1/2\] guide\b.*\ba\b.*: another process has it\n", stream.getvalue())
+    assert shown._left(0.0) is None

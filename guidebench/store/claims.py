@@ -1,0 +1,150 @@
+"""Who is at work on which trial, where several processes share one output directory: nobody repeats another's trial.
+
+    OUT/claims/PEOPLE-sSEED-KEY-ROW    a trial in flight: host and process that run it
+
+A claim is a file that only one process can make. Its time is renewed while the trial runs. It is void if its process is
+dead, which another process of the same host can see, or if its time is old: on other hosts nothing else can be seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from guidebench import digest
+from guidebench.store.folders import Store, folder_name, storage_errors, unfinished_prefix
+from guidebench.store.processes import alive, clock_of, this_host
+from guidebench.store.record import TrialSpec
+
+CLAIMS = "claims"
+RENEWED = 15.0  # seconds after which a claim's time is renewed
+VOID = 300.0  # seconds after which a claim that was not renewed is void: file servers show times late
+_TRIES = 20  # times that a claim is made again because others come and go
+_HELD: set[str] = set()  # tokens of this process's own claims
+
+
+@contextmanager
+def claimed(store: Store, spec: TrialSpec, *, replaces: str = "") -> Iterator[bool]:
+    """Whether this process is the one to run a trial; if so, no other does until the block ends.
+
+    False: another process runs it, or has recorded it since this run was planned. replaces: the digest of the record
+    that this run is to replace; "": there was none. Raises StorageError if claims cannot be written.
+    """
+    path = _path(store, spec)
+    store.refuse_absent()
+    with storage_errors(store.root):
+        token = _make(path)
+    if token is None:
+        yield False
+        return
+    done = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(path, done), daemon=True)
+    try:
+        record = store.measured(store.path(spec))
+        if record is not None and record.digest != replaces:
+            yield False
+        else:
+            renewal.start()
+            yield True
+    finally:
+        done.set()
+        _give_up(path, token)
+
+
+def in_flight(store: Store, spec: TrialSpec) -> bool:
+    """Whether some process runs a trial now."""
+    path = _path(store, spec)
+    return path.exists() and not _is_void(path)
+
+
+def clean(store: Store) -> None:
+    """Removes claims that are void."""
+    for path in sorted((store.root / CLAIMS).glob("*")):
+        if _is_void(path):
+            path.unlink(missing_ok=True)
+
+
+def _path(store: Store, spec: TrialSpec) -> Path:
+    row = digest.of_data([spec.protocol.name, spec.method.label])[:8]  # one trial may be the row of two labels
+    return store.root / CLAIMS / f"{folder_name(spec)}-{row}"
+
+
+def _make(path: Path) -> str | None:
+    """Makes a claim and returns what is written in it; None if somebody else has it."""
+    owner = {"host": this_host(), "pid": os.getpid(), "token": secrets.token_hex(8)}
+    text = json.dumps(owner)
+    _HELD.add(text)  # before others can read it
+    for _ in range(_TRIES):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileNotFoundError:  # the folder, which its last user removed just now
+            continue
+        except FileExistsError:
+            if not _is_void(path) or not _take_away(path):
+                break
+            continue
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+        return text
+    _HELD.discard(text)
+    return None
+
+
+def _is_void(path: Path) -> bool:
+    try:
+        age, text = clock_of(path.parent) - path.stat().st_mtime, path.read_text()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    owner = _owner(text)
+    if owner.get("host") == this_host() and isinstance(pid := owner.get("pid"), int):
+        mine = pid == os.getpid()
+        if (mine and text not in _HELD) or not (mine or alive(pid)):
+            return True
+    return age > VOID
+
+
+def _owner(text: str) -> dict[str, Any]:
+    """What a claim says; nothing if it was read between being made and being written."""
+    try:
+        owner = json.loads(text)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _take_away(path: Path) -> bool:
+    """Removes a void claim; of several processes only one does, and none removes a claim that was made meanwhile."""
+    aside = path.with_name(f"{unfinished_prefix()}{secrets.token_hex(4)}")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return True  # somebody else did: whoever makes the next claim has it
+    void = _is_void(aside)
+    if not void:
+        with suppress(OSError):
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
+    return void
+
+
+def _renew(path: Path, done: threading.Event) -> None:
+    while not done.wait(RENEWED):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _give_up(path: Path, token: str) -> None:
+    _HELD.discard(token)
+    with suppress(OSError):
+        if path.read_text() == token:
+            path.unlink()
+        path.parent.rmdir()  # of the last claim

@@ -12,6 +12,7 @@ import numpy as np
 from guidebench.errors import BadInput
 from guidebench.reporting import selection
 from guidebench.reporting.figures import Person, contact_sheet
+from guidebench.store.contents import check_contents
 from guidebench.store.folders import StoredRecord, person_folder, scan, storage_errors
 from guidebench.store.unreadable import left_out
 
@@ -32,9 +33,10 @@ def gallery(
     """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot, without floors.
 
     Of several seeds the lowest is shown. protocol, testbed, conventions, weights: which, if the records hold several.
-    methods: labels in the order of their rows; none: all, as recorded. first: only that many people, by name. What is
-    left out is logged: trials that cannot be read, or whose pictures are missing. Raises BadInput if there is nothing
-    to show or records do not belong together, StorageError if ``out`` cannot be written.
+    methods: labels, or names that tell versions of their code apart, in the order of their rows; none: all. first: only
+    that many people, by name. What is left out is logged: trials that cannot be used, or whose pictures are missing or
+    changed. Raises BadInput if there is nothing to show or records do not belong together, StorageError if ``out``
+    cannot be written.
     """
     chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
     readable, corrupt = scan(directory)
@@ -42,24 +44,42 @@ def gallery(
     stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
     known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
-    asked = [item for item in stored if item.record.spec.method.label in wanted]
+    asked = [item for item in stored if set(wanted) & set(_names(item))]
     shown = [item for item in asked if _folders(item)]
-    absent = [label for label in wanted if label not in known]
+    absent = [name for name in wanted if not any(name in _names(item) for item in stored)]
     if not shown or absent:
         names = ", ".join(absent or wanted)
         raise BadInput(f"{directory} holds no pictures of {names or 'any method'}; it has: {', '.join(known)}")
     for line in left_out(corrupt):
-        _log.warning("left out, cannot be read: %s", line)
+        _log.warning("left out: %s", line)
     _say_what_is_missing(asked)
+    _refuse_versions(shown)
     shown = selection.of_one_protocol(shown, selection.Filter(), directory)
     record = shown[0].record
     numbered = record.instrument.weights_version
     version = f", weights version {numbered}" if numbered else ""
     title = f"{record.spec.protocol.title}, testbed {record.spec.testbed}{version}"
-    people = _people(shown, wanted)[:first]
+    rows = [item.record.spec.method.label for name in wanted for item in shown if name in _names(item)]
+    people = _people(shown, list(dict.fromkeys(rows)))[:first]
     with storage_errors(Path(out)):
         contact_sheet(people, out, title=title)
     return Path(out)
+
+
+def _names(item: StoredRecord) -> tuple[str, str]:
+    return selection.Variant.of(item.record).names
+
+
+def _refuse_versions(shown: Sequence[StoredRecord]) -> None:
+    """Raises BadInput if rows would show what several versions of a method's code made."""
+    versions: dict[str, set[str]] = {}
+    for item in shown:
+        label, name = _names(item)
+        versions.setdefault(label, set()).add(name)
+    for label, names in versions.items():
+        if len(names) > 1:
+            choices = " or ".join(f"`--method '{name}'`" for name in sorted(names))
+            raise BadInput(f"'{label}' was recorded with several versions of its code; choose one: {choices}")
 
 
 def _say_what_is_missing(asked: Sequence[StoredRecord]) -> None:
@@ -69,13 +89,22 @@ def _say_what_is_missing(asked: Sequence[StoredRecord]) -> None:
     )
     if without:
         listed = ", ".join(f"{label} ({count} of {trials[label]} trials)" for label, count in sorted(without.items()))
-        _log.warning("left out, pictures are missing: %s; `guidebench run --fresh` draws them again", listed)
+        _log.warning("left out, pictures are missing or changed: %s; `guidebench run --fresh` draws them again", listed)
 
 
 def _folders(item: StoredRecord) -> dict[str, Path]:
-    """Person -> folder of pictures, for everybody whom a trial forgot and who was drawn."""
-    folders = {person: item.path / "pictures" / person_folder(person) for person in item.record.spec.people}
-    return {person: folder for person, folder in folders.items() if (folder / "after.png").is_file()}
+    """Person -> folder of pictures, for everybody whom a trial forgot and who was drawn by it."""
+    folders = {person: f"pictures/{person_folder(person)}" for person in item.record.spec.people}
+    return {person: item.path / folder for person, folder in folders.items() if _is_drawn(item, folder)}
+
+
+def _is_drawn(item: StoredRecord, folder: str) -> bool:
+    """Whether somebody's pictures are there, and those that the trial drew."""
+    try:
+        check_contents(item.record, item.path, [f"{folder}/{name}.png" for name in ("photo", "before", "after")])
+    except (OSError, ValueError):
+        return False
+    return (item.path / folder / "after.png").is_file()
 
 
 def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Person]:

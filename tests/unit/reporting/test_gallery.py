@@ -10,6 +10,7 @@ from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
 from guidebench.reporting.figures import CELL
 from guidebench.reporting.gallery import gallery
+from guidebench.store import folders
 
 FEWER_VIEWS = Protocol(
     name="celebahq-multi",
@@ -29,11 +30,13 @@ def draw(tmp_path, make_record, write_record):
     """Writes a record with a plain picture of everybody whom it forgot."""
 
     def draw(method, requests, *, after=COLOURS["after"], **changes):
-        folder = write_record(tmp_path / "runs", make_record(method, requests=requests, **changes))
+        record = make_record(method, requests=requests, **changes)
+        folder = write_record(tmp_path / "runs", record)
         for person in (person for people in requests for person in people):
             (folder / "pictures" / person).mkdir(parents=True)
             for name, colour in (COLOURS | {"after": after}).items():
                 Image.new("RGB", (64, 64), colour).save(folder / "pictures" / person / f"{name}.png")
+        folders.write_record(record, folder)
         return tmp_path / "runs"
 
     return draw
@@ -91,6 +94,27 @@ def test_what_is_left_out_for_want_of_pictures_is_named(draw, tmp_path, caplog):
     assert _count(path, COLOURS["after"]) == 2
     (message,) = (record.getMessage() for record in caplog.records)
     assert "mean-latent (1 of 1 trials)" in message and "guide (" not in message
+
+
+def test_a_picture_that_the_trial_did_not_draw_is_not_shown_and_named(draw, tmp_path, caplog):
+    draw("guide", [["a"], ["b"]])
+    runs = draw("mean-latent", [["a"], ["b"]])
+    (mine,) = runs.rglob("mean-latent/*/pictures/a/after.png")
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(mine)
+    path = gallery(runs, tmp_path / "g.png", protocol=None)
+    assert (_count(path, COLOURS["after"]), _count(path, (9, 9, 9))) == (3, 0)
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "mean-latent (1 of 1 trials)" in message and "missing or changed" in message
+
+
+def test_one_of_two_versions_of_a_methods_code_is_drawn_by_its_name_in_tables(draw, tmp_path, says):
+    other = (9, 9, 9)
+    draw("guide", [["a"]], after=other)
+    runs = draw("guide", [["a"]], source_digest="f" * 64)
+    with pytest.raises(BadInput, match=says("'guide'", "versions of its code", "--method 'guide [code ffffff]'")):
+        gallery(runs, tmp_path / "g.png", protocol=None)
+    path = gallery(runs, tmp_path / "g.png", protocol=None, methods=["guide [code ffffff]"])
+    assert (_count(path, COLOURS["after"]), _count(path, other)) == (1, 0)
 
 
 def test_a_method_that_was_never_measured_is_refused(draw, tmp_path, says):

@@ -20,6 +20,8 @@ from guidebench.errors import BadInput, MethodError
 from guidebench.noise import Noise
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import folders
+from guidebench.store.contents import check_contents
+from guidebench.store.record import Record
 from guidebench.testbed import Generator
 from guidebench.views import render_views
 
@@ -35,20 +37,25 @@ def render_trial(
     pitch: float | None,
     out: str | Path,
     device: str,
+    trust_code: bool = False,
 ) -> Path:
     """Writes a sheet with the original's and the unlearned generator's renders of one person.
 
     photo: a photograph to invert; None: the latent code of the forgotten person, or of ``person`` among several.
-    yaws: degrees. pitch: radians as in protocols, None: the protocol's. Raises BadInput if the trial kept no generator,
-    forgot nobody of that name, or has other weights than the testbed.
+    yaws: degrees. pitch: radians as in protocols, None: the protocol's. trust_code: run code that the record names and
+    that does not come with an installed package. Raises BadInput if it would have to and may not, if the trial kept no
+    generator, forgot nobody of that name, or has other weights than the testbed.
     """
     folder = Path(trial)
     try:
         record = folders.read(folder)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{folder} is not a record: {error}; give a folder below OUT/records/") from None
+        raise BadInput(f"{folder} is not a record as a run wrote it: {error}; give one below OUT/records/") from None
     if not (folder / "generator").is_dir():
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
+    _check_generator(record, folder)
+    if not trust_code:
+        _refuse_code(record, folder)
     spec = record.spec
     kind = registry.testbed_class(record.instrument.testbed)
     testbed = kind(device=resolve_device(device), conventions=spec.protocol.conventions)
@@ -82,6 +89,31 @@ def render_trial(
     with folders.storage_errors(Path(out)):
         sheet(rows, out)
     return Path(out)
+
+
+def _check_generator(record: Record, folder: Path) -> None:
+    """Raises BadInput if what the trial kept is not what lies there."""
+    kept = [path.relative_to(folder).as_posix() for path in sorted((folder / "generator").rglob("*")) if path.is_file()]
+    try:
+        check_contents(record, folder, [name for name in kept if "/." not in name])
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder}: {error}; measure the trial again with --keep-generators --fresh") from None
+
+
+def _refuse_code(record: Record, folder: Path) -> None:
+    """Raises BadInput if rendering would run Python that the record names by file or module: anybody can write that."""
+    method = record.spec.method
+    named = {"testbed": record.instrument.testbed, "method": method.spec}
+    code = [f"{what} {spec}" for what, spec in named.items() if registry.is_direct(spec)]
+    code += [
+        f"{name} {value}"
+        for name, value in method.fields.items()
+        if isinstance(value, str) and registry.is_file_spec(value)
+    ]
+    if code:
+        raise BadInput(
+            f"{folder} names code that would be run: {', '.join(code)}; give --trust-code if you know whose it is"
+        )
 
 
 def _check_angles(yaws: Sequence[float], pitch: float | None) -> None:

@@ -97,7 +97,10 @@ def test_a_kept_generator_of_a_testbed_in_a_file_is_rendered(files):
     assert done.exit_code == 0, done.output
     (stored,), _ = folders.scan(files / "runs")
     assert stored.record.instrument.testbed == testbed and len(stored.record.spec.testbed_code) == 64
-    drawn = CliRunner().invoke(main, ["render", str(stored.path), "--out", str(files / "x.png")])
+    refused = CliRunner().invoke(main, ["render", str(stored.path), "--out", str(files / "x.png")])
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1 and not (files / "x.png").exists()
+    assert f"testbed {testbed}; give --trust-code" in refused.stderr
+    drawn = CliRunner().invoke(main, ["render", str(stored.path), "--trust-code", "--out", str(files / "x.png")])
     assert drawn.exit_code == 0 and (files / "x.png").is_file(), drawn.output
 
 

@@ -23,7 +23,6 @@ ELSEWHERE = {
     "commands/common.py": "unit/commands/test_main.py",
     "commands/data.py": "unit/photos/test_manifests.py",
     "commands/render.py": "end_to_end/test_recorded.py",
-    "engine/kept_generators.py": "end_to_end/test_recorded.py",
     # Parts of one network or of the loading of its files.
     "networks/builders.py": "unit/networks/test_checkpoints.py",
     "networks/pickles.py": "unit/networks/test_hostile_checkpoints.py",
@@ -55,6 +54,8 @@ OF_NO_MODULE = {
     "baselines/test_guide_loop.py": "of the numbers of baselines/guide.py, step by step",
     "networks/test_hostile_checkpoints.py": "of what networks/pickles.py refuses",
     "reporting/formats/test_goldens.py": "of what all formats print of one set of records",
+    "engine/test_shared_directory.py": "of engine/run.py: several runs in one directory, and one that is taken away",
+    "store/test_places.py": "of store/folders.py: where records lie, and how one takes the place of another",
     "reporting/test_weights_versions.py": "of all commands that read records, on two versions of the weights",
     "test_docs.py": "of docs/",
     "test_doctests.py": "of all docstrings",

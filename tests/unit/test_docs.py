@@ -74,6 +74,12 @@ def test_commands_are_understood(command):
         group.make_context(group.name, words)
 
 
+def test_commands_of_one_protocol_name_it():
+    """The directory of the other examples holds several."""
+    alone = [command for command in commands() if command.split()[0] in ("gallery", "orderings", "instrument")]
+    assert alone and [command for command in alone if "--protocol" not in command] == []
+
+
 @pytest.mark.parametrize("place", range(2))
 def test_methods_of_the_tutorial_are_well_behaved(place, tmp_path):
     source = blocks(ROOT / "docs/methods.md", "python")[place]

@@ -122,9 +122,9 @@ class Evidence:
     source: Samples  # of the original generator
     after: tuple[Samples, ...]  # of the unlearned generator after each request: same latents, same cameras
     real: FrechetStatistics | None  # real images
-    public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
     thresholds: Mapping[str, float | None] = field(default_factory=dict)  # by judge: the cosine from which two faces
     # pass as one person, see `DifferentPeople.threshold`; None or absent: not known
+    public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
 
     @property
     def forgotten(self) -> tuple[Subject, ...]:

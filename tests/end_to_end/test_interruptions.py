@@ -80,6 +80,22 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path, records, write_meth
     assert not list((tmp_path / "out").rglob(".building-*"))
 
 
+def test_several_processes_share_the_trials_of_one_directory(tmp_path, records, write_method):
+    """Each trial leaves a line: six trials, whoever runs them, and both have the same table at the end."""
+    line = f"open({str(tmp_path / 'trials')!r}, 'a').write(request.forget[0].identity + chr(10)); time.sleep(0.5)"
+    command = ["0" if word == "2" else word for word in slow_run(tmp_path, write_method)]
+    write_method(tmp_path, "slow", line)
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    trials = (tmp_path / "trials").read_text().split()
+    assert sorted(trials) == sorted(set(trials)) and len(trials) == len(records(tmp_path / "out")) == 6
+    assert len({table for table, _ in outputs}) == 1
+    assert sum(int(re.search(r"\b(\d) measured", said)[1]) for _, said in outputs) == 6
+
+
 def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_method):
     process = subprocess.Popen(
         slow_run(tmp_path, write_method),

@@ -85,9 +85,9 @@ def compare(directory: Path, style: str, **options: Any) -> None:
 @common.records
 @click.option("--columns", default=_SCORE_COLUMNS, help="Comma-separated; `all` for every column of the records.")
 def scores(directory: Path, columns: str) -> None:
-    """Print every score as CSV, one row per score, with all digits.
+    """Print every score as CSV, one row per score.
 
-    In Python, `guidebench.records` returns the same as a DataFrame.
+    Numbers have all their digits. In Python, `guidebench.records` returns the same as a DataFrame.
     """
     frame = guidebench.records(directory)
     wanted = list(frame.columns) if columns == "all" else [name.strip() for name in columns.split(",")]

@@ -216,7 +216,7 @@ def _best(
 def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group]) -> Table:
     """marked: the protocols under which cells show marks instead of intervals."""
     groups = list(dict.fromkeys(column.group for column in sketch.columns))
-    notes = _row_notes(sketch.records, groups)
+    notes, own = _row_notes(sketch.records, groups), by_variant(sketch.records)
     rows = tuple(
         Row(
             label=grid.labels[variant],
@@ -226,7 +226,7 @@ def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group])
             section=grid.section(variant),
             notes=notes[variant],
             cells=tuple(_cell(variant, grid.labels[variant], column, decided) for column in sketch.columns),
-            marks=marks_of(record for record in sketch.records if Variant.of(record) == variant),
+            marks=marks_of(own.get(variant, ())),
         )
         for variant in sketch.variants
     )

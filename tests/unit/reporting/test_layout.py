@@ -61,12 +61,14 @@ def test_a_table_of_the_paper_has_its_own_protocols_rows_and_names(build, runs):
 
 
 def test_a_table_of_ones_own_decides_columns_order_names_and_decimals(build, make_record, says):
-    table = PaperTable("own", "My table", ("fid_pre",), ("ffhq",), (("mine", "Ours"), ("guide", "Theirs")), digits=4)
+    rows = (("mine", "Ours"), ("guide", "Theirs"))
+    table = PaperTable("own", "My table", ("fid_pre", "id"), ("ffhq",), rows, digits=3)
     records = [make_record(name, protocol=where) for name in ("guide", "mine") for where in ("ffhq", "celebahq-multi")]
     report = build(records, table=table)
     assert report.layout == "own"
     assert [row.title for row in report.tables[0].rows] == ["Ours", "Theirs"]
-    assert [(column.group.protocol, column.digits) for column in report.tables[0].columns] == [("ffhq", 4)]
+    columns = [(column.group.protocol, column.metric, column.digits) for column in report.tables[0].columns]
+    assert columns == [("ffhq", "fid_pre", 2), ("ffhq", "id", 3), ("ffhq", "id", 3)]  # of images two at most
     with pytest.raises(BadInput, match=says("metric 'fid_prae'", "'fid_pre'", "`guidebench list metrics`")):
         build(records, table=PaperTable("own", "My table", ("fid_prae",), ("ffhq",)))
 

@@ -124,8 +124,9 @@ def orderings(directory: Path, **chosen: str | None) -> None:
     is_flag=True,
     help="Sample kept generators (run --keep-generators) with a second set of codes, and show how FID_pre changes.",
 )
+@click.option("--trust-code", is_flag=True, help="With --second-codes: run Python files that records name.")
 @common.device
-def instrument(directory: Path, second_codes: bool, device: str, **options: Any) -> None:
+def instrument(directory: Path, second_codes: bool, trust_code: bool, device: str, **options: Any) -> None:
     """Show how far the scores themselves can be trusted.
 
     The page covers spread over seeds, resolution, agreement of judges, sample counts, and floor and ceiling.
@@ -135,7 +136,7 @@ def instrument(directory: Path, second_codes: bool, device: str, **options: Any)
     if second_codes:
         from guidebench.engine import second_codes as again
 
-        options["further"] = [again.second_codes(device)]
+        options["further"] = [again.second_codes(device, trust_code=trust_code)]
     click.echo(page(directory, **options))
 
 

@@ -55,7 +55,7 @@ def render_trial(
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
     _check_generator(record, folder)
     if not trust_code:
-        _refuse_code(record, folder)
+        refuse_code(record, folder)
     spec = record.spec
     kind = registry.testbed_class(record.instrument.testbed)
     testbed = kind(device=resolve_device(device), conventions=spec.protocol.conventions)
@@ -100,7 +100,7 @@ def _check_generator(record: Record, folder: Path) -> None:
         raise BadInput(f"{folder}: {error}; measure the trial again with --keep-generators --fresh") from None
 
 
-def _refuse_code(record: Record, folder: Path) -> None:
+def refuse_code(record: Record, folder: Path) -> None:
     """Raises BadInput if rendering would run Python that the record names by file or module: anybody can write that."""
     method = record.spec.method
     named = {"testbed": record.instrument.testbed, "method": method.spec}

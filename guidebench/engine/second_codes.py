@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from guidebench import registry
 from guidebench.engine.bench import Bench
 from guidebench.engine.isolation import blame_the_method
-from guidebench.engine.kept_generators import kept_generator
+from guidebench.engine.kept_generators import kept_generator, refuse_code
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, MethodError
 from guidebench.evidence import Evidence, Samples, Subject
@@ -23,11 +23,14 @@ from guidebench.store.record import Record
 _log = logging.getLogger(__name__)
 
 
-def second_codes(device: str) -> Callable[[Runs], Section]:
-    """The section for `guidebench instrument`. device: what to sample on."""
+def second_codes(device: str, *, trust_code: bool = False) -> Callable[[Runs], Section]:
+    """The section for `guidebench instrument`. device: what to sample on. trust_code: run code that records name."""
 
     def section(runs: Runs) -> Section:
         kept = [stored for label in runs.methods for stored in runs.trials(label) if _is_kept(stored)]
+        if not trust_code:
+            for stored in kept:
+                refuse_code(stored.record, stored.path)
         return second_codes_section(measure(kept, device), runs.methods)
 
     return section

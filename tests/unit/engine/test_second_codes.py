@@ -77,3 +77,14 @@ def test_a_generator_that_cannot_be_loaded_is_left_out_with_the_reason(runs, tmp
     found = second_codes.measure(scan(copy)[0], "cpu")
     assert [reading.second is None for reading in found].count(True) == 1
     assert any(reading.reason and "cannot be loaded" in reading.reason for reading in found)
+
+
+def test_code_that_records_name_is_run_only_if_it_is_trusted(tmp_path):
+    from pathlib import Path
+
+    citizens = Path(__file__).parents[2] / "contract" / "good_citizens.py"
+    sizes = {"identities": 1, "samples": 60, "floors": "none", "workers": 0, "keep_generators": True}
+    guidebench.run("smoke", f"{citizens}:Wrapper", testbed="linear", out=tmp_path, **sizes)
+    refused = _invoke("instrument", tmp_path, "--second-codes")
+    assert refused.exit_code == 2 and "good_citizens.py" in refused.stderr and "--trust-code" in refused.stderr
+    assert _invoke("instrument", tmp_path, "--second-codes", "--trust-code").exit_code == 0

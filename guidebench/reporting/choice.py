@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 BRIEF = ("recognised", "id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
+INSTEAD = "delta_fid_real"  # what makes room for Recognised in it
 BESIDE = {"id": "recognised", "id_others": "recognised_others"}  # what the paper's columns lack, where it has values
 PLAIN = {"id": "same photo", "id_others": "other photos", "id_retain": "other people", "fid_pre": "image damage"}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from guidebench.errors import BadInput, unknown_name
 from guidebench.reporting import footnotes, statistics
 from guidebench.reporting.best import best_rows
-from guidebench.reporting.choice import PLAIN, Choice
+from guidebench.reporting.choice import INSTEAD, PLAIN, Choice
 from guidebench.reporting.grid import COSTS, Grid, unique_labels
 from guidebench.reporting.marks import mark_notes, marks_of
 from guidebench.reporting.model import (
@@ -260,6 +260,8 @@ def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric],
                 digits = table.digits if judge else min(table.digits, IMAGE_DIGITS)
                 column = _column(group, name, judge, records, metrics, digits=digits)
                 columns.append(_in_short(column, choice) if choice.is_compact else column)
+    if choice.kind == "brief" and any(column.metric == "recognised" for column in columns):
+        columns = [column for column in columns if column.metric != INSTEAD]  # six would leave labels no room
     return _Sketch(table.title, tuple(columns), tuple(grid.variants), records)
 
 

@@ -179,7 +179,8 @@ def test_a_run_ends_with_recognised_first_within_eighty_columns(build, make_reco
         [r for name, hits in people.items() for r in _recognised(make_record, make_score, name, hits)], "brief"
     )
     text = compact.as_compact_text(report)
-    assert [column.metric for column in report.tables[0].columns][:2] == ["recognised", "id"]
+    columns = [column.metric for column in report.tables[0].columns]
+    assert columns[:2] == ["recognised", "id"] and columns[-1] == "fid_pre"
     assert "Recognised" in text and max(map(len, text.splitlines())) <= 80
 
 

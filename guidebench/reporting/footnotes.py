@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guidebench.evidence import DifferentPeople
     from guidebench.store.record import Record
 
-RETAINED = ("id_retain", "id_named", "recognised_retain")  # of people whom all trials share
+SHARED = ("id_named",)  # of people whom all trials share
 RATE_FIELDS = ("steps", "lr", "learning_rate")  # what a preset changes
 
 
@@ -105,11 +105,11 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
             "FID and other metrics of random samples: intervals, std and p are conditional on the one set of latent "
             "codes that all trials share."
         )
-    retained = [column.title for _, column, _ in _cells(report.tables) if column.metric in RETAINED]
-    if retained:
+    shared = [column.title for _, column, _ in _cells(report.tables) if column.metric in SHARED]
+    if shared:
         lines.append(
-            f"{', '.join(dict.fromkeys(retained))}: intervals, std and p are conditional on the people who must "
-            "survive, the same in all trials."
+            f"{', '.join(dict.fromkeys(shared))}: intervals, std and p are conditional on the people who were named to "
+            "the method, the same in all trials."
         )
     if any(column.counted for table in report.tables for column in table.columns):
         lines.append(

@@ -322,14 +322,16 @@ def _to_run(store: Store, planned: Sequence[Case], *, fresh: bool) -> list[Case]
 
 def _execute_all(executor: Executor, store: Store, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
     """Runs cases and waits for those that other processes have in flight; what these do not record is run here."""
-    events = _execute(executor, todo, busy, watch)
-    if len(events) < len(todo):
-        raise GuidebenchError(
-            f"{len(todo) - len(events)} of {len(todo)} trials did not run; give the same command again to resume"
-        )
-    finished = [event for event in events if not is_elsewhere(event)]
-    left = _left_by_others(store, [event.case for event in events if is_elsewhere(event)])
-    return finished + (_execute_all(executor, store, left, busy, watch) if left else [])
+    finished: list[Finished] = []
+    while todo:
+        events = _execute(executor, todo, busy, watch)
+        if len(events) < len(todo):
+            raise GuidebenchError(
+                f"{len(todo) - len(events)} of {len(todo)} trials did not run; give the same command again to resume"
+            )
+        finished += [event for event in events if not is_elsewhere(event)]
+        todo = _left_by_others(store, [event.case for event in events if is_elsewhere(event)])
+    return finished
 
 
 def is_elsewhere(event: Finished) -> bool:

@@ -85,9 +85,7 @@ def test_several_processes_share_the_trials_of_one_directory(tmp_path, records, 
     line = f"open({str(tmp_path / 'trials')!r}, 'a').write(request.forget[0].identity + chr(10)); time.sleep(0.5)"
     command = ["0" if word == "2" else word for word in slow_run(tmp_path, write_method)]
     write_method(tmp_path, "slow", line)
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     trials = (tmp_path / "trials").read_text().split()

@@ -29,7 +29,7 @@ MISBEHAVIOUR = {
         "seen, old = [], generator.decode\n"
         "        def decode(*a, **k): seen.append(1); return old(*a, **k) * (1 if len(seen) < 2 else torch.nan)\n"
         "        generator.decode = decode",
-        ["renders", "finite"],
+        ["top level of a file"],
     ),
     "changes-source": ("[p.mul_(2) for p in context.source.parameters()]", ["context's source"]),
     "changes-recognizer": (

@@ -33,7 +33,7 @@ def test_retained_people_change_from_trial_to_trial_and_are_never_the_forgotten_
     for index, names in enumerate(kept):
         assert len(set(names)) == 3 and f"celebahq-{index:04d}" not in names
     turns = Counter(name for names in kept for name in names)
-    assert len(turns) >= 33 and max(turns.values()) == 2  # a forgotten person's turn goes to the next one
+    assert len(turns) >= 33 and max(turns.values()) <= 2  # a forgotten person's turn goes to the next one
 
 
 def test_the_salt_decides_who_is_kept_and_the_neighbours_and_nothing_that_the_method_is_told():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,14 +19,34 @@ import guidebench
 from guidebench.baselines.nothing import Nothing
 from guidebench.commands.main import main
 from guidebench.engine import run as engine
-from guidebench.engine.workers import Finished, InProcess, Started
 from guidebench.errors import BadInput, StorageError
 from guidebench.store import claims, folders
 from guidebench.store.folders import Store
 from guidebench.store.record import SCHEMA
 from guidebench.unlearner import Unlearner
 
-COUNT = []  # people whom `Counting` forgot
+
+class Counted:
+    """A list that processes share: one line of a file per entry."""
+
+    def __init__(self):
+        self._file = Path(tempfile.mkdtemp()) / "counted"
+
+    def append(self, name):
+        with open(self._file, "a") as stream:
+            stream.write(f"{name}\n")
+
+    def clear(self):
+        self._file.unlink(missing_ok=True)
+
+    def __iter__(self):
+        return iter(self._file.read_text().split() if self._file.exists() else [])
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+
+COUNT = Counted()  # people whom `Counting` forgot
 
 
 @dataclass(frozen=True)
@@ -40,24 +62,9 @@ class Counting(Unlearner):
         return generator
 
 
-class Claiming(InProcess):
-    """Leaves to others what they have."""
-
-    def run(self, cases):
-        store = Store(self._worker.setup.out)
-        for case in cases:
-            with claims.claimed(store, case.spec, replaces=case.replaces) as mine:
-                if mine:
-                    yield from super().run([case])
-                else:
-                    yield Started(case)
-                    yield Finished(case, None, 0.0)
-
-
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A run of three trials in one directory; each claims what it does."""
-    monkeypatch.setattr(engine, "start_executor", lambda setup, **_: Claiming(setup))
+def run(tmp_path):
+    """A run of three trials in one directory."""
     COUNT.clear()
 
     def run(method=Counting, **options):
@@ -143,11 +150,12 @@ def test_what_was_recorded_while_a_run_went_on_is_skipped(tmp_path, run, monkeyp
 
 @pytest.mark.parametrize("what", ["", "records", "records/smoke/nothing"])
 def test_a_directory_that_is_deleted_in_mid_run_is_no_success(tmp_path, monkeypatch, what):
-    out, calls = tmp_path / "out", []
+    out = tmp_path / "out"
+    COUNT.clear()
 
     def unlearn(self, generator, request, context):
-        calls.append(request)
-        if len(calls) == 3:
+        COUNT.append(request.forget[0].identity)
+        if len(COUNT) == 3:
             shutil.rmtree(out / what)
         return generator
 

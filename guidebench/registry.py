@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FLOORS = ("nothing", "scramble")
+BLIND = (*FLOORS, "grey")  # methods that forget nobody, and so must not look at the request
 CHECKPOINT = Entry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
 DEFAULT_TESTBED = "mini"
 _METHODS = (
@@ -38,6 +39,7 @@ _METHODS = (
     Entry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
     Entry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
     Entry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
+    Entry("grey", "guidebench.baselines.grey:Grey", "forgets nobody: takes the colour out of every image"),
     Entry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
     Entry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
 )

@@ -106,12 +106,12 @@ def _findings(spec: str) -> Iterator[Finding]:
     yield _check_handover(result, source)
     codes = _codes(bench, item)
     again, otherwise = (_attempt(bench, method, asked, request).result for asked in (request, another))
-    floor = method.name in registry.FLOORS
-    reaction = "the same for everyone, as a floor should be" if floor else "another identity gives another generator"
+    blind = method.name in registry.BLIND
+    reaction = "the same for everyone, as it should be" if blind else "another identity gives another generator"
     yield guarded("batches", "one code renders the same alone and among others", lambda: _batches(result, codes))
     yield guarded("noise", "constant noise repeats, random runs", lambda: _noise(result, codes))
     yield guarded("repeats", "two runs with the same streams agree", lambda: _repeats(result, again, codes))
-    yield guarded("reacts", reaction, lambda: _reacts(floor, result, otherwise, codes))
+    yield guarded("reacts", reaction, lambda: _reacts(blind, result, otherwise, codes))
     yield _check_saves(method, result, bench, codes)
     yield supports(method, bench)
 
@@ -265,14 +265,14 @@ def _repeats(result: Generator, again: object, codes: Tensor) -> str | None:
     return None
 
 
-def _reacts(floor: bool, result: Generator, otherwise: object, codes: Tensor) -> str | None:
+def _reacts(blind: bool, result: Generator, otherwise: object, codes: Tensor) -> str | None:
     if not isinstance(otherwise, Generator):
         return "a run on another identity fails"
     same = torch.equal(_images(result, codes), _images(otherwise, codes))
-    if same and not floor:
+    if same and not blind:
         return "another identity gives the same generator; use request.forget"
-    if floor and not same:
-        return "a floor must not look at the request"
+    if blind and not same:
+        return "a method that forgets nobody must not look at the request"
     return None
 
 

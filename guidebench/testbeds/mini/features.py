@@ -14,13 +14,18 @@ from guidebench.testbeds.mini.parameters import VISIBLE_PARAMETERS
 
 REGRESSED = VISIBLE_PARAMETERS + 2  # and yaw, elevation
 FID_DIM = 128
+MEAN_DISTANCE = 0.65  # of photographs of two people, about what LPIPS-VGG says of two faces
 
 
 class PerceptualNetwork(PerceptualDistance):
     """LPIPS-like: squared differences of channel-normalised maps, summed over four resolutions.
 
-    Images of any size in [-1, 1]; they are compared at 64 x 64.
+    Images of any size in [-1, 1]; they are compared at 64 x 64. `scale` is set after training such that the mean over
+    pairs of photographs of different people is MEAN_DISTANCE: what a weight of the paper's losses then means is of the
+    order of what it means with LPIPS.
     """
+
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,6 +34,7 @@ class PerceptualNetwork(PerceptualDistance):
             nn.Sequential(conv_block(before, now), nn.AvgPool2d(2))
             for before, now in zip(widths[:-1], widths[1:], strict=True)
         )
+        self.register_buffer("scale", torch.ones(()))
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """One map a level, halving the resolution each time."""
@@ -39,12 +45,12 @@ class PerceptualNetwork(PerceptualDistance):
         return maps
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """(n, 3, h, w), (n, 3, h, w) -> (n,); 0 for equal images, of order 1 for different faces."""
+        """(n, 3, h, w), (n, 3, h, w) -> (n,); 0 for equal images, about MEAN_DISTANCE for different faces."""
         distance = torch.zeros(len(a), device=a.device)
         for of_a, of_b in zip(self.maps(a), self.maps(b), strict=True):
             difference = functional.normalize(of_a, dim=1, eps=1e-4) - functional.normalize(of_b, dim=1, eps=1e-4)
             distance = distance + difference.square().sum(dim=1).mean(dim=(1, 2))
-        return distance
+        return distance * self.scale
 
 
 class FeatureNetwork(nn.Module):

@@ -1,7 +1,7 @@
 """Mini's three recognisers: one for methods to train with, two judges of other architecture, seed and people.
 
 All give 128 numbers whose cosine shows whether two pictures are of one person. The judges look at what a PNG would
-hold, resized to 112 x 112, and have a second head that detects whether there is a face at all.
+hold, resized to 112 x 112, align it first, and have a second head that detects whether there is a face at all.
 """
 
 import logging
@@ -18,6 +18,7 @@ from guidebench.images import from_uint8, to_uint8
 from guidebench.networks import arcface
 from guidebench.repairs import REPAIR_ONNXRUNTIME
 from guidebench.testbed import Recognizer
+from guidebench.testbeds.mini.alignment import Localiser, resample
 from guidebench.testbeds.mini.layers import ResidualBlock, as_seen, conv_block, residual_pyramid
 
 _log = logging.getLogger(__name__)
@@ -55,29 +56,39 @@ class TrainingRecognizer(Recognizer):
 class JudgeNetwork(nn.Module):
     """Embedding and face presence from (n, 3, 112, 112) in [-1, 1].
 
-    `stages` turn the picture into maps of falling resolution; subclasses define them. The presence head reads their
-    means and spreads and the embedding, and is trained last, with all else frozen.
+    `localiser` finds the face, and the picture is resampled to where photographs have it. `stages` turn it into maps of
+    falling resolution; subclasses define them. The presence head reads their means and spreads, the last one's rows,
+    which tell up from down, and the embedding; it is trained last, with all else frozen.
     """
 
     stages: nn.ModuleList
     project: nn.Module
 
-    def _add_presence(self, widths: tuple[int, ...]) -> None:
-        inputs = 2 * sum(widths) + EMBEDDING_DIM
+    def __init__(self) -> None:
+        super().__init__()
+        self.localiser = Localiser()
+
+    def _add_presence(self, widths: tuple[int, ...], rows: int) -> None:
+        """widths: channels of the stages' maps; rows: of the last map."""
+        inputs = 2 * sum(widths) + widths[-1] * rows + EMBEDDING_DIM
         self.presence_norm = nn.BatchNorm1d(inputs)
         self.presence = nn.Sequential(nn.Linear(inputs, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1))
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Raw embeddings (n, 128) and what the presence head reads (n, inputs)."""
+        return self.look_at(images, self.localiser(images))
+
+    def look_at(self, images: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`look`, with the face where `frames` (n, 3) say, as `resample` takes them."""
         statistics = []
-        maps = images
+        maps = resample(images, frames)
         for stage in self.stages:
             maps = stage(maps)
             mean = maps.mean(dim=(2, 3), keepdim=True)
             spread = ((maps - mean) ** 2).mean(dim=(2, 3)) + 1e-6
             statistics += [mean[:, :, 0, 0], torch.sqrt(spread)]
         raw = self.project(maps)
-        return raw, torch.cat([*statistics, raw], dim=1)
+        return raw, torch.cat([*statistics, maps.mean(dim=3).flatten(1), raw], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, 112, 112) -> (n, 128 + 1): unit embedding, presence logit (a face is there where it is positive)."""
@@ -106,7 +117,7 @@ class CurricularFaceNetwork(JudgeNetwork):
         )
         flat = nn.Linear(widths[3] * 16, EMBEDDING_DIM)
         self.project = nn.Sequential(nn.Flatten(), flat, nn.BatchNorm1d(EMBEDDING_DIM))
-        self._add_presence(widths)
+        self._add_presence(widths, rows=4)
 
 
 def _plain(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -132,7 +143,7 @@ class ArcFaceNetwork(JudgeNetwork):
         )
         flat = nn.Linear(widths[3] * 49, EMBEDDING_DIM)
         self.project = nn.Sequential(nn.Flatten(), flat, nn.BatchNorm1d(EMBEDDING_DIM))
-        self._add_presence(widths)
+        self._add_presence(widths, rows=7)
 
 
 def _split(output: Tensor) -> Seen[Tensor]:

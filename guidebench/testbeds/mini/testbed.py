@@ -1,6 +1,7 @@
 """The testbed `mini`: a small face generator, its players and judges, trained on rendered faces and shipped."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -79,7 +80,7 @@ class MiniTestbed(Testbed):
         }
         extractor = fid.Extractor(self.weights).to(self.device).eval()
         real = self.weights.real_statistics()
-        manifest = self.weights.manifest
+        known_strangers = self.weights.manifest["different_people"]
         return Judges(
             recognizers=recognizers,
             features=FeatureSource(fid.NAME, extractor, FID_DIM, fid.DESCRIPTION),
@@ -90,8 +91,8 @@ class MiniTestbed(Testbed):
                 "features": self.weights.sha256("fid.safetensors"),
                 "real": self.weights.sha256("reals.safetensors"),
             },
-            real_description=f"{real.count} rendered photographs of unseen people",
-            different_people={judge: DifferentPeople(*pair) for judge, pair in manifest["different_people"].items()},
+            real_description=f"{real.count} rendered photographs of unseen people, from the protocols' cameras",
+            different_people={judge: _different_people(known) for judge, known in known_strangers.items()},
         )
 
     def shipped(self) -> str:
@@ -102,3 +103,9 @@ class MiniTestbed(Testbed):
     def faces(self) -> MiniFaces:
         """Photographs by the renderer."""
         return MiniFaces(self.cache)
+
+
+def _different_people(known: dict[str, Any]) -> DifferentPeople:
+    """What the manifest says of one judge."""
+    low, high = known["threshold_interval"]
+    return DifferentPeople(**{**known, "threshold_interval": (low, high)})

@@ -13,12 +13,16 @@ from typing import Any
 import torch
 
 from guidebench import files, logs
+from guidebench.baselines.guide import Guide
 from guidebench.errors import GuidebenchError
 from guidebench.store.folders import storage_errors
-from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
+from guidebench.testbeds.mini import WEIGHTS_VERSION, alignment, sheets
+from guidebench.testbeds.mini.features import MEAN_DISTANCE
 from guidebench.testbeds.mini.people import SEEDS
+from guidebench.testbeds.mini.renderer import RESOLUTION
 from guidebench.testbeds.mini.testbed import MiniTestbed
-from guidebench.testbeds.mini.training import data
+from guidebench.testbeds.mini.training import data, scales
+from guidebench.testbeds.mini.training import strangers as strangers_of
 from guidebench.testbeds.mini.training.export import weights_folder
 from guidebench.testbeds.mini.training.loop import Settings
 from guidebench.testbeds.mini.training.measure import HELD_OUT_SETS, measure
@@ -31,15 +35,63 @@ PICTURES = "../../../docs/mini"  # where the sheets are kept in the repository, 
 LOSSES = {
     "generator-points": "signed distance, lit colour, albedo, masks at surface points; background colour",
     "generator-images": "face-weighted Charbonnier, raw picture, gradients, perceptual; points at half weight",
-    "perceptual": "smooth L1 on 35 parameters and 2 angles",
+    "perceptual": "smooth L1 on 35 parameters and 2 angles; scaled afterwards",
     "fid": "smooth L1 on 35 parameters and 2 angles",
     "encoder-parameters": "smooth L1 on 35 parameters and 2 angles",
     "encoder": "latent regression; L1, perceptual, training recogniser's cosine; size of the row offsets",
-    "recognizer": "CosFace, margin 0.3; smooth L1 on 24 identity numbers",
-    "curricularface": "CurricularFace, margin 0.3; smooth L1 on 24 identity numbers",
-    "arcface": "ArcFace, margin 0.3; smooth L1 on 24 identity numbers",
+    "recognizer": "CosFace, margin 0.3; smooth L1 on 2 functions of 24 numbers; opposites",
+    "curricularface": "CurricularFace, margin 0.3; smooth L1 on 2 functions of 24 numbers, shift, scale; opposites",
+    "arcface": "ArcFace, margin 0.3; smooth L1 on 2 functions of 24 numbers, shift, scale; opposites",
     "presence-curricularface": "binary cross entropy, all but the presence head frozen",
     "presence-arcface": "binary cross entropy, all but the presence head frozen",
+}
+
+
+RECOGNISERS = ("curricularface", "arcface", "recognizer")
+BEYOND = {
+    "mirrored": "as far beyond the average",
+    "extrapolated": "GUIDE's target, d = 30 beyond it",
+    "strangers": "other people",
+}
+LOCAL_TERMS = {
+    "features": Guide.local_mse,
+    "perceptual": Guide.local_perceptual,
+    "identity": Guide.local_identity,
+}
+
+# What version 2 of the weights had, measured in the same way.
+VERSION_2: dict[str, dict[str, dict[str, float]]] = {
+    "edits": {
+        "curricularface": {
+            "grey": 0.33,
+            "contrast 0.75": 0.71,
+            "saturation 0.5": 0.58,
+            "4 pixels down": 0.81,
+            "8 pixels down": 0.5,
+            "zoom 0.85": 0.58,
+        },
+        "arcface": {
+            "grey": 0.3,
+            "contrast 0.75": 0.61,
+            "saturation 0.5": 0.52,
+            "4 pixels down": 0.82,
+            "8 pixels down": 0.52,
+            "zoom 0.85": 0.61,
+        },
+        "recognizer": {
+            "grey": 0.28,
+            "contrast 0.75": 0.62,
+            "saturation 0.5": 0.5,
+            "4 pixels down": 0.8,
+            "8 pixels down": 0.48,
+            "zoom 0.85": 0.58,
+        },
+    },
+    "beyond": {
+        "curricularface": {"mirrored": -0.25, "extrapolated": -0.23, "strangers": 0.01},
+        "arcface": {"mirrored": -0.21, "extrapolated": -0.2, "strangers": 0.01},
+        "recognizer": {"mirrored": -0.19, "extrapolated": -0.18, "strangers": 0.0},
+    },
 }
 
 
@@ -53,7 +105,10 @@ def write_card(settings: Settings) -> None:
 
 def card(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
     """The model card of weights with this manifest, from what `measure` found."""
-    parts = [_head(manifest), _training(manifest), _quality(measured, manifest), _files(manifest), _limits()]
+    parts = [
+        *(_head(manifest), _training(manifest), _quality(measured)),
+        *(_judges(measured, manifest), _scales(measured), _files(manifest), _limits()),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -131,7 +186,7 @@ def _training(manifest: dict[str, Any]) -> str:
 stage, step); runs of equal steps on one machine at one thread count have equal digests, interrupted or not."""
 
 
-def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
+def _quality(measured: dict[str, Any]) -> str:
     compared = measured["generator_vs_renderer"]
     generator = [
         ["PSNR against the renderer, same latent and camera (400 held-out images)", f"{compared['psnr_db']:.2f} dB"],
@@ -139,7 +194,7 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         ["L1 on [0, 1]", f"{compared['l1']:.4f}"],
         ["horizontal gradient error / renderer's gradient", f"{compared['gradient_error']:.2f}"],
         [
-            "FID, 5,000 images against the shipped statistics",
+            "FID, 5,000 images under the protocols' cameras against the real images",
             f"{measured['fid_generator_vs_renderer']:.2f} % of variance",
         ],
         ["mean norm of w - w_avg over all rows", f"{measured['latents']['mean_norm']:.2f}"],
@@ -178,9 +233,6 @@ def _quality(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
         [key, *(f"{100 * measured['presence'][judge][key]:.2f} %" for judge in judges)]
         for key in measured["presence"][judges[0]]
     ]
-    different_people = ", ".join(
-        f"{name} {mean:.3f} ± {std:.3f}" for name, (mean, std) in manifest["different_people"].items()
-    )
     pictures = "; ".join(f"[{name}]({PICTURES}/{name}.jpg) ({what})" for name, (_, what) in sheets.SHEETS.items())
     columns = ["recogniser", "photographs", "both styles", "generator images", "same", "different"]
     columns.append("different, generator")
@@ -207,13 +259,109 @@ true latent):
 
 {markdown_table(["recogniser", "in domain", "shifted"], inversion)}
 
-Face presence, share of held-out images (photographs and generator images missed; faceless images refused):
+Face presence, share of held-out images (faces missed; faceless images refused):
 
 {markdown_table(["images", *judges], presence)}
 
-Different people, both styles, as tables print it: {different_people}.
-
 Sheets, by `python -m guidebench.testbeds.mini.sheets --out docs/mini`: {pictures}."""
+
+
+def _judges(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
+    edits = [
+        [name, *(_with_version_2(measured["edits"], VERSION_2["edits"], judge, name, ".2f") for judge in RECOGNISERS)]
+        for name in measured["edits"]["curricularface"]
+    ]
+    beyond = [
+        [
+            words,
+            *(
+                _with_version_2(measured["beyond_the_average"], VERSION_2["beyond"], judge, key, ".2f")
+                for judge in RECOGNISERS
+            ),
+        ]
+        for key, words in BEYOND.items()
+    ]
+    strangers = [
+        [
+            judge,
+            f"{known['mean']:.3f} ± {known['std']:.3f}",
+            f"{known['pairs']:,}",
+            f"{known['threshold']:.3f}",
+            "{:.3f} to {:.3f}".format(*known["threshold_interval"]),
+            f"{100 * measured['accepted'][judge]:.2f} %",
+        ]
+        for judge, known in manifest["different_people"].items()
+    ]
+    size, seen = RESOLUTION, alignment.THUMBNAIL
+    people, others = (len(data.HELD_OUT[name].people) for name in ("validation", "calibration"))
+    odds, some, views = round(1 / strangers_of.FALSE_MATCHES), strangers_of.VIEWS_EACH, strangers_of.VIEWS
+    return f"""## What judges overlook
+
+A judge finds and aligns a face before it looks at it, as recognisers of photographs do: a localiser reads a grey
+thumbnail of {seen} x {seen} pixels, without its brightness and contrast, and names shift and scale; the picture is
+resampled accordingly. Localiser and judge are trained on photographs that are moved, zoomed and changed in contrast,
+exposure and saturation. Mean cosine of a photograph and the edited photograph, 500 in-domain photographs of 200
+held-out people (in brackets: version 2; the training recogniser, which aligns nothing, is there to compare):
+
+{markdown_table(["edit", *RECOGNISERS], edits)}
+
+Grey is the luminance (0.299, 0.587, 0.114) in all channels; saturation multiplies the distance to it; contrast
+multiplies the distance to the picture's mean luminance; pixels are those of a photograph, {size} x {size}; zoom is
+about the middle. Pictures are moved bilinearly, and what comes in from outside repeats the border pixel.
+
+Recognisers are also trained to read off the 24 identity numbers. If they read off the numbers alone, opposite numbers
+would have opposite embeddings, and who is mirrored through the average code would be an anti-person. They read off two
+uncorrelated functions of each number, one odd and one even: the first two Legendre polynomials of its rank. In the
+second half of their training, people of a batch with opposite numbers are also kept from having cosines below those of
+other people. The generator's mapping is what it was; in StyleGAN, too, mirrored codes are opposite faces. Mean cosine
+of a generated person and of who is beyond the average, {people} people from the front (in brackets: version 2):
+
+{markdown_table(["who", *RECOGNISERS], beyond)}
+
+## Different people
+
+Two photographs of each of the {others} people of set calibration, one of either style, were inverted, and each code was
+rendered from {some} of the {views} views of protocols; two other photographs are there as they are. Pairs are all those
+of different people of which at least one is a render. The threshold is the cosine that one of {odds:,} such
+pairs exceeds; its interval is a 95 % bootstrap over people. Accepted: share of pairs of a render and another photograph
+of the same person above it.
+
+{markdown_table(["judge", "mean ± std", "pairs", "threshold", "interval", "accepted"], strangers)}"""
+
+
+def _with_version_2(now: dict[str, Any], before: dict[str, Any], recogniser: str, key: str, digits: str) -> str:
+    """A number, and what it was in version 2."""
+    return f"{now[recogniser][key]:{digits}} ({before[recogniser][key]:{digits}})"
+
+
+def _scales(measured: dict[str, Any]) -> str:
+    floors = [
+        [f"{int(count):,}", f"{one['generator']:.2f}", f"{one['gaussian']:.2f}"]
+        for count, one in measured["fid_floor"].items()
+    ]
+    terms = measured["local_loss"]
+    total = sum(terms.values())
+    local = [
+        [name, f"{weight:g}", f"{terms[name]:.3f}", f"{100 * terms[name] / total:.0f} %"]
+        for name, weight in LOCAL_TERMS.items()
+    ]
+    perceptual = measured["perceptual"]
+    mean = f"{perceptual['mean']:.2f} ± {perceptual['std']:.2f}"
+    reals = len(data.HELD_OUT["reals"].people)
+    return f"""## Scales
+
+Real images are {reals:,} in-domain photographs, one each of people whom nothing else shows, from the protocols'
+cameras: yaw uniform within ±15°, 7.3° above eye level. FID against them of few images that are as good as they can be,
+in % of variance: of the original generator's under the same cameras, and of draws from the real images' own Gaussian,
+which is bias alone.
+
+{markdown_table(["images", "generator", "Gaussian"], floors)}
+
+The perceptual distance is scaled such that photographs of two people are {MEAN_DISTANCE} apart on average; two random
+generated faces under one of the protocols' cameras are {mean} apart. The terms of GUIDE's local loss
+before its first step, with the paper's weights, means of {scales.PEOPLE} development people:
+
+{markdown_table(["term", "weight", "weighted", "share"], local)}"""
 
 
 def _files(manifest: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Renders the training and held-out photographs into shards on disk, once."""
 
+import dataclasses
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from torch import Tensor
 from guidebench import files
 from guidebench.images import from_uint8, to_uint8
 from guidebench.testbeds.mini.people import SEEDS, Photographs, Style, gather, photograph
-from guidebench.testbeds.mini.renderer import render_points
+from guidebench.testbeds.mini.renderer import camera_labels, render_points
 from guidebench.testbeds.mini.training.loop import Settings, rng_for
 
 _log = logging.getLogger(__name__)
@@ -21,6 +23,10 @@ PEOPLE_PER_SHARD = 200
 PHOTOS_PER_PERSON = 5
 POINTS_PER_IMAGE = 2_048
 TRAINING_SETS = ("recognizer", "curricularface", "arcface")
+
+# The cameras of every protocol that ships, of its views as of its FID samples; a test compares.
+PROTOCOL_YAW = math.radians(15.0)  # half range, in radians
+PROTOCOL_ELEVATION = math.asin(0.4 / math.pi)  # of the pitch offset -0.2, in radians
 
 # Fields that hold one row of rays per image; the others hold one row per image.
 RAY_FIELDS = ("pixels", "depth", "colours", "targets")
@@ -96,13 +102,14 @@ class HeldOut:
     people: range
     photos: int
     styles: tuple[Style, ...]  # the style of photograph i is styles[i % len(styles)]
+    protocol_cameras: bool = False  # instead of the styles' own
 
 
 HELD_OUT = {
     "validation": HeldOut(SEEDS["development"][:400], 1, ("in_domain",)),
     "development": HeldOut(SEEDS["development"][400:600], 10, ("in_domain", "shifted")),
     "calibration": HeldOut(SEEDS["development"][600:], 5, ("in_domain", "shifted")),
-    "reals": HeldOut(SEEDS["reals"], 1, ("in_domain",)),
+    "reals": HeldOut(SEEDS["reals"], 1, ("in_domain",), protocol_cameras=True),
 }
 
 
@@ -130,6 +137,8 @@ def render_held_out_set(settings: Settings, name: str) -> None:
             for number in range(held_out.photos)
         ]
     )
+    if held_out.protocol_cameras:
+        drawn = seen_by_protocols(drawn, rng_for(settings.seed, f"data/{name}", 0))
     images = to_uint8(drawn.render())
     shifted = torch.tensor([held_out.styles[n % len(held_out.styles)] == "shifted" for n in range(held_out.photos)])
     shard = {
@@ -141,6 +150,23 @@ def render_held_out_set(settings: Settings, name: str) -> None:
     with files.written_aside(path, "wb") as stream:
         torch.save(shard, stream)
     _log.info("data: %s has %d images", name, len(images))
+
+
+def protocol_angles(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Yaw (count,), uniform, and elevation (count,), constant, of the cameras of protocols' FID samples, in radians."""
+    yaw = (2 * torch.rand(count, generator=rng) - 1) * PROTOCOL_YAW
+    return yaw, torch.full((count,), PROTOCOL_ELEVATION)
+
+
+def protocol_cameras(count: int, rng: torch.Generator) -> Tensor:
+    """Labels (count, 25) of `protocol_angles`."""
+    return camera_labels(*protocol_angles(count, rng))
+
+
+def seen_by_protocols(drawn: Photographs, rng: torch.Generator) -> Photographs:
+    """The same people in the same light, seen by `protocol_angles`."""
+    yaw, elevation = protocol_angles(len(drawn.z), rng)
+    return dataclasses.replace(drawn, yaw=yaw, elevation=elevation)
 
 
 def render_recognizer_set(settings: Settings) -> None:

@@ -4,13 +4,13 @@ import json
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from guidebench import files
-from guidebench.images import from_uint8
 from guidebench.metrics.frechet import fit
 from guidebench.testbed import Recognizer
 from guidebench.testbeds.mini import fid
@@ -26,10 +26,10 @@ from guidebench.testbeds.mini.recognizers import (
     TrainingRecognizer,
 )
 from guidebench.testbeds.mini.testbed import ARCFACE_FILE
+from guidebench.testbeds.mini.training import strangers
 from guidebench.testbeds.mini.training.data import load_held_out
-from guidebench.testbeds.mini.training.loop import Settings, load_finished
+from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for
 from guidebench.testbeds.mini.training.plan import STAGES
-from guidebench.testbeds.mini.training.recognition import verification
 from guidebench.testbeds.mini.weights_io import WeightsFolder, write_manifest, write_module
 
 LIMIT_BYTES = 16 * 2**20  # of all files together
@@ -85,12 +85,23 @@ def real_statistics(weights: WeightsFolder, images: Tensor) -> dict[str, Tensor]
     }
 
 
-def different_people(judge: Recognizer, settings: Settings) -> tuple[float, float]:
-    """Mean and standard deviation of the cosine of different people, on development photographs in both styles."""
-    held_out = load_held_out(settings, "development")
-    vectors = torch.cat([judge.embed(from_uint8(part)).vectors for part in held_out["images"].split(100)])
-    numbers = verification(vectors, held_out["person"])
-    return round(numbers["different_mean"], 4), round(numbers["different_std"], 4)
+def strangers_by_judge(settings: Settings, weights: WeightsFolder) -> dict[str, dict[str, Any]]:
+    """What each judge says of different people, for the manifest."""
+    shape = GeneratorConfig()
+    faces = strangers.lineup(
+        settings,
+        weights.load_into(MiniGenerator(), "generator"),
+        weights.load_into(Encoder(shape.num_ws, shape.w_dim), "encoder"),
+    )
+    judges: dict[str, Recognizer] = {
+        "curricularface": CurricularFaceJudge(weights.load_into(CurricularFaceNetwork(), "curricularface")),
+        "arcface": ArcFaceJudge(weights.checked(ARCFACE_FILE)),
+    }
+    rng = rng_for(settings.seed, "strangers/people", 0)
+    return {
+        name: strangers.different_people(strangers.embedded(judge, faces.images), faces, rng)
+        for name, judge in judges.items()
+    }
 
 
 def export_weights(settings: Settings) -> None:
@@ -107,15 +118,11 @@ def export_weights(settings: Settings) -> None:
     reals = real_statistics(weights, load_held_out(settings, "reals")["images"])
     with files.written_aside(folder / "reals.safetensors", "wb") as stream:
         stream.write(save_safetensors(reals))
-    judges: dict[str, Recognizer] = {
-        "curricularface": CurricularFaceJudge(weights.load_into(CurricularFaceNetwork(), "curricularface")),
-        "arcface": ArcFaceJudge(weights.checked(ARCFACE_FILE)),
-    }
     write_manifest(
         folder,
         {
             "generator": {**asdict(GeneratorConfig()), "latent_norm": LATENT_NORM},
-            "different_people": {name: different_people(judge, settings) for name, judge in judges.items()},
+            "different_people": strangers_by_judge(settings, weights),
             "training": _training_summary(settings),
         },
     )

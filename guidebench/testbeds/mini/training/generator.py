@@ -267,6 +267,6 @@ class GeneratorImages(GeneratorStage):
         edges = gradient_error(error) + 0.5 * gradient_error(functional.avg_pool2d(error, 2))
         loss = 0.5 * points + picture + 0.25 * raw + 0.5 * edges
         if self.step % 2:
-            loss = loss + 0.2 * self.perceptual(images * 2 - 1, batch["images"]).mean()
+            loss = loss + 1.25 * self.perceptual(images * 2 - 1, batch["images"]).mean()
         self.update(loss, progress)
         return {"loss": loss.item(), "points": points.item(), "picture": picture.item()}

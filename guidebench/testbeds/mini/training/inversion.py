@@ -105,7 +105,7 @@ class EncoderStage(Stage):
         looks = self.perceptual(rebuilt, photos[few]).mean()
         person = (1 - (self.recognizer(rebuilt) * self.recognizer(photos[few])).sum(dim=1)).mean()
         size = (by_row[few] / self.spread).square().mean()
-        loss = 0.3 * latent + 5 * pixels + 0.5 * looks + 1.5 * person + 0.02 * size
+        loss = 0.3 * latent + 5 * pixels + 3 * looks + 1.5 * person + 0.02 * size
         optimiser = self.optimisers["adamw"]
         self.set_learning_rate(min(1.0, (self.step + 1) / 100) * cosine(progress, flat=0.2, end=0.01))
         optimiser.zero_grad(set_to_none=True)

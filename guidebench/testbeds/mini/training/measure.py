@@ -17,14 +17,16 @@ from torch.nn import functional
 
 from guidebench import files
 from guidebench.environment import device_in_words
-from guidebench.images import from_uint8
+from guidebench.images import from_uint8, to_uint8
 from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.noise import Noise
 from guidebench.testbed import Generator, Judges, Players, Recognizer
 from guidebench.testbeds.mini.parameters import LATENT_DIM
 from guidebench.testbeds.mini.renderer import camera_labels, sample_angles
 from guidebench.testbeds.mini.testbed import MiniTestbed
+from guidebench.testbeds.mini.training import scales, scrutiny, strangers
 from guidebench.testbeds.mini.training.data import load_held_out
+from guidebench.testbeds.mini.training.edits import EDITS
 from guidebench.testbeds.mini.training.export import weights_folder
 from guidebench.testbeds.mini.training.generated import render_codes
 from guidebench.testbeds.mini.training.generator import compare_with_renderer
@@ -36,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 Numbers = dict[str, float]
 
-HELD_OUT_SETS = ("validation", "development")  # what `measure` takes from the held-out photographs
+HELD_OUT_SETS = ("validation", "development", "calibration")  # what `measure` takes from the held-out photographs
 VIEWS = {"up to 0.25": (0.0, 0.25), "0.25 to 0.5": (0.25, 0.5), "beyond 0.5": (0.5, math.inf)}  # of yaw, in radians
 
 
@@ -55,7 +57,11 @@ def measure(settings: Settings, weights: Path) -> dict[str, Any]:
     recognizers: dict[str, Recognizer] = {"recognizer": players.recognizer, **judges.recognizers}
     few = settings.steps is not None
     validation = load_held_out(settings, "validation")
+    development = load_held_out(settings, "development")
+    plain = ~development["shifted"]
     sets = _embedded_sets(settings, generator, recognizers)
+    features = scales.samples(settings, generator, judges, 300 if few else 5_000)
+    assert judges.real is not None
     return {
         "generator_vs_renderer": compare_with_renderer(generator, validation),
         "views": _views(generator, validation),
@@ -69,7 +75,13 @@ def measure(settings: Settings, weights: Path) -> dict[str, Any]:
         },
         "inversion": _inversion(settings, players, recognizers),
         "presence": _presence(settings, generator, judges, count=64 if few else 2_000),
-        "fid_generator_vs_renderer": _fid(settings, generator, judges, count=300 if few else 5_000),
+        "edits": scrutiny.after_edits(recognizers, development["images"][plain][::2]),
+        "beyond_the_average": scrutiny.beyond_the_average(generator, recognizers, validation["z"]),
+        "accepted": _accepted(settings, players, judges),
+        "fid_generator_vs_renderer": frechet_distance(fit([features]), judges.real),
+        "fid_floor": scales.fid_floor(features, judges.real),
+        "perceptual": scales.perceptual_distances(settings, players, pairs=50 if few else 1_000),
+        "local_loss": scales.local_loss(settings, players),
         "latents": _latents(settings, generator),
         "cpu_seconds": _cost(generator, players),
         "device": device_in_words(str(settings.device)),
@@ -105,19 +117,14 @@ def _embedded_sets(
     person, plain = held_out["person"], ~held_out["shifted"]
     ws = generator.map(held_out["z"][plain].to(generator.w_avg))
     generated = render_codes(generator, ws, held_out["cameras"][plain])
-    photographs = {name: embed_all(one, held_out["images"]) for name, one in recognizers.items()}
+    photographs = {name: strangers.embedded(one, held_out["images"]) for name, one in recognizers.items()}
     return {
         "renders": EmbeddedSet(person[plain], {name: vectors[plain] for name, vectors in photographs.items()}),
         "renders_both_styles": EmbeddedSet(person, photographs),
         "generator_images": EmbeddedSet(
-            person[plain], {name: embed_all(one, generated) for name, one in recognizers.items()}
+            person[plain], {name: strangers.embedded(one, generated) for name, one in recognizers.items()}
         ),
     }
-
-
-def embed_all(recognizer: Recognizer, images: Tensor) -> Tensor:
-    """Unit rows of uint8 images (n, 3, h, w)."""
-    return torch.cat([recognizer.embed(from_uint8(part)).vectors.cpu() for part in images.split(100)])
 
 
 def rank_agreement(first: Tensor, second: Tensor, person: Tensor) -> Numbers:
@@ -150,9 +157,9 @@ def _inversion(
         exact = render_codes(generator, generator.map(held_out["z"][rows].to(generator.w_avg)), cameras)
         result[style] = {}
         for name, recognizer in recognizers.items():
-            of_photos = embed_all(recognizer, photos)
-            cosines = functional.cosine_similarity(of_photos, embed_all(recognizer, rebuilt))
-            limit = functional.cosine_similarity(of_photos, embed_all(recognizer, exact))
+            of_photos = strangers.embedded(recognizer, photos)
+            cosines = functional.cosine_similarity(of_photos, strangers.embedded(recognizer, rebuilt))
+            limit = functional.cosine_similarity(of_photos, strangers.embedded(recognizer, exact))
             result[style][name] = {
                 "mean": float(cosines.mean()),
                 "std": float(cosines.std()),
@@ -170,6 +177,9 @@ def _presence(settings: Settings, generator: Generator, judges: Judges, count: i
     z = torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg)
     generated = render_codes(generator, generator.map(z), camera_labels(*sample_angles(count, rng)))
     kinds = faceless_images(generator, photos, count, rng)
+    edited = torch.cat(
+        [to_uint8(edit(from_uint8(part))) for edit, part in zip(EDITS.values(), photos.chunk(len(EDITS)), strict=True)]
+    )
     result: dict[str, Numbers] = {}
     for name, judge in judges.recognizers.items():
 
@@ -177,22 +187,21 @@ def _presence(settings: Settings, generator: Generator, judges: Judges, count: i
             seen = torch.cat([judge.embed(from_uint8(part)).found for part in images.split(100)])
             return float(seen.float().mean())
 
-        result[name] = {"photographs_missed": 1 - found(photos), "generator_images_missed": 1 - found(generated)}
+        faces = {"photographs": photos, "edited_photographs": edited, "generator_images": generated}
+        result[name] = {f"{kind}_missed": 1 - found(images) for kind, images in faces.items()}
         result[name] |= {f"refused: {kind}": 1 - found(images) for kind, images in kinds.items()}
     return result
 
 
-@torch.no_grad()
-def _fid(settings: Settings, generator: Generator, judges: Judges, count: int) -> float:
-    """Random latents, in-domain cameras, against the shipped statistics of photographs."""
-    rng = rng_for(settings.seed, "measure/fid", 0)
-    cameras = camera_labels(*sample_angles(count, rng))
-    images = render_codes(
-        generator, generator.map(torch.randn(count, LATENT_DIM, generator=rng).to(generator.w_avg)), cameras
-    )
-    features = [judges.features.features(from_uint8(part)) for part in images.split(100)]
-    assert judges.real is not None
-    return frechet_distance(fit(features), judges.real)
+def _accepted(settings: Settings, players: Players, judges: Judges) -> dict[str, float]:
+    """Share of pairs of one person above the manifest's threshold, by judge."""
+    faces = strangers.lineup(settings, players.generator, players.inverter)
+    found = {}
+    for name, judge in judges.recognizers.items():
+        threshold = judges.different_people[name].threshold
+        assert threshold is not None
+        found[name] = strangers.accepted(strangers.embedded(judge, faces.images), faces, threshold)
+    return found
 
 
 @torch.no_grad()

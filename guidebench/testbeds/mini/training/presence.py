@@ -1,8 +1,8 @@
 """Trains the judges' presence heads: is there a face at all? The rest of each judge stays frozen.
 
 Faces are photographs and generated images, also at extreme codes. The rest are images of scrambled generators,
-shuffled patches, noise, plain and smooth colours, and faces blurred beyond recognition. Afterwards the bias moves
-the threshold to 0 on calibration images.
+shuffled patches, faces upside down or blurred beyond recognition, noise, plain and smooth colours. Afterwards the bias
+moves the threshold to 0 on calibration images.
 """
 
 import copy
@@ -20,6 +20,7 @@ from guidebench.testbeds.mini.parameters import LATENT_DIM
 from guidebench.testbeds.mini.recognizers import ArcFaceNetwork, CurricularFaceNetwork, JudgeNetwork, judge_input
 from guidebench.testbeds.mini.renderer import RESOLUTION, camera_labels, sample_angles
 from guidebench.testbeds.mini.training.data import load_held_out, load_training_images
+from guidebench.testbeds.mini.training.edits import moved, random_colours, random_frames
 from guidebench.testbeds.mini.training.generated import load_generated, load_generator, render_codes
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, load_finished, rng_for, seeded_build
 
@@ -90,19 +91,29 @@ def blurred(images: Tensor, cells: int) -> Tensor:
     return functional.interpolate(small, size=(RESOLUTION, RESOLUTION), mode="bicubic").clamp(0, 255).to(torch.uint8)
 
 
-def faceless_images(generator: Generator, photos: Tensor, count: int, rng: torch.Generator) -> dict[str, Tensor]:
-    """About `count` images without a face, by kind; half are scrambled. `photos` (uint8) give patches and blurs.
+def upside_down(images: Tensor) -> Tensor:
+    """Every other image turned by 180 degrees, the rest mirrored top to bottom."""
+    turned = images.flip(2)
+    turned[::2] = turned[::2].flip(3)
+    return turned
 
-    Patches of 24 pixels hold whole eyes and are the hardest to refuse, hence the largest share of the rest.
+
+def faceless_images(generator: Generator, photos: Tensor, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+    """About `count` images that no detector takes for a face, by kind; half are scrambled.
+
+    `photos` (uint8) give patches, blurs and faces upside down. Patches of 24 pixels, which hold whole eyes, and faces
+    upside down are the hardest to refuse, hence the largest shares of the rest.
     """
     share = max(1, count // 20)
-    pick = photos[torch.randint(len(photos), (7 * share,), generator=rng)].split([share, 3 * share, share, 2 * share])
+    shares = [share, 3 * share, share, 2 * share, 3 * share]
+    pick = photos[torch.randint(len(photos), (sum(shares),), generator=rng)].split(shares)
     return {
         "scrambled": scrambled_images(generator, count // 2, rng),
         "patches of 12 pixels": shuffled(pick[0], 12, rng),
         "patches of 24 pixels": shuffled(pick[1], 24, rng),
         "blurred to 2 pixels": blurred(pick[2], 2),
         "blurred to 4 pixels": blurred(pick[3], 4),
+        "upside down": upside_down(pick[4]),
         "white noise": smooth_noise(share, RESOLUTION, rng),
         "smooth noise": torch.cat([smooth_noise(max(1, share // 3), cells, rng) for cells in (3, 6, 16)]),
         "plain colours": smooth_noise(share, 1, rng),
@@ -125,13 +136,15 @@ def extreme_faces(generator: Generator, count: int, rng: torch.Generator) -> Ten
 
 
 def degraded(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Faces that are still faces: noisy, darker or brighter, or at half the resolution."""
-    values = from_uint8(images)
+    """Faces that are still faces: at half the resolution, noisy, in other colours, moved, smaller or larger."""
+    return torch.cat([_degraded(from_uint8(part), rng) for part in images.split(100)])
+
+
+def _degraded(values: Tensor, rng: torch.Generator) -> Tensor:
     soft = functional.interpolate(functional.avg_pool2d(values, 2), scale_factor=2, mode="bilinear")
     values = torch.where(torch.rand(len(values), 1, 1, 1, generator=rng) < 0.3, soft, values)
     values = values + torch.randn(values.shape, generator=rng) * 0.08 * torch.rand(len(values), 1, 1, 1, generator=rng)
-    exposure = 0.75 + 0.5 * torch.rand(len(values), 1, 1, 1, generator=rng)
-    return to_uint8((values + 1) * exposure - 1)
+    return to_uint8(moved(random_colours(values, rng), random_frames(len(values), rng)))
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.images import from_uint8
-from guidebench.testbeds.mini.features import FID_DIM, REGRESSED, FeatureNetwork, PerceptualNetwork
+from guidebench.testbeds.mini.features import FID_DIM, MEAN_DISTANCE, REGRESSED, FeatureNetwork, PerceptualNetwork
 from guidebench.testbeds.mini.training.data import TRAINING_SETS, load_held_out, load_training_images
 from guidebench.testbeds.mini.training.loop import Settings, Stage, cosine, seeded_build
 
@@ -72,7 +72,7 @@ class RegressionStage(Stage):
 
 
 class Perceptual(RegressionStage):
-    """The perceptual distance's network."""
+    """The perceptual distance's network; scaled afterwards on pairs of held-out photographs."""
 
     name = "perceptual"
     default_steps = 420
@@ -82,6 +82,13 @@ class Perceptual(RegressionStage):
 
     def hidden(self, images: Tensor) -> Tensor:
         return cast(PerceptualNetwork, self.network).maps(images)[-1].flatten(1)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        network = cast(PerceptualNetwork, self.network).eval()
+        images = from_uint8(load_held_out(self.settings, "validation")["images"]).to(self.device)  # one of each person
+        distances = [network(images, images.roll(places, dims=0)) for places in range(1, 6)]
+        network.scale.mul_(MEAN_DISTANCE / torch.cat(distances).mean())
 
 
 class FidFeatures(RegressionStage):

@@ -323,7 +323,7 @@ def _to_run(store: Store, planned: Sequence[Case], *, fresh: bool) -> list[Case]
 def _execute_all(executor: Executor, store: Store, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
     """Runs cases and waits for those that other processes have in flight; what these do not record is run here."""
     finished: list[Finished] = []
-    while todo:
+    while True:
         events = _execute(executor, todo, busy, watch)
         if len(events) < len(todo):
             raise GuidebenchError(
@@ -331,7 +331,8 @@ def _execute_all(executor: Executor, store: Store, todo: Sequence[Case], busy: i
             )
         finished += [event for event in events if not is_elsewhere(event)]
         todo = _left_by_others(store, [event.case for event in events if is_elsewhere(event)])
-    return finished
+        if not todo:
+            return finished
 
 
 def is_elsewhere(event: Finished) -> bool:

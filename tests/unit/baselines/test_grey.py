@@ -37,7 +37,7 @@ def test_nothing_is_trained_and_codes_stay_as_they_are(bench: Bench) -> None:
     found = trial.run_trial(bench, PROTOCOL, method, 0, 0, lambda step, scalars: None)
     assert found.stages[0].unlearned.trainable == 0 and found.stages[0].unlearned.progress == []
     z = torch.ones(2, bench.players.generator.z_dim)
-    assert torch.equal(found.generator.map(z), bench.players.generator.map(z))
+    assert torch.equal(found.stages[-1].unlearned.generator.map(z), bench.players.generator.map(z))
 
 
 def test_what_is_kept_comes_back(bench: Bench, tmp_path) -> None:

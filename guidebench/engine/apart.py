@@ -10,7 +10,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -185,8 +185,6 @@ class Apart(Runner):
 
 def spec_without_salt(spec: TrialSpec) -> TrialSpec:
     """A trial's definition without what its method must not know in advance."""
-    from dataclasses import replace
-
     return replace(spec, salt=0)
 
 

@@ -5,6 +5,7 @@ Towards the method anything may be sent. What comes back is plain data alone, so
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from typing import Any
@@ -63,8 +64,6 @@ def tensors_from_bytes(content: bytes) -> dict[str, Tensor]:
 
 def module_to_bytes(module: Generator) -> bytes:
     """A generator of any class, with its state; whoever reads it runs the code that it names."""
-    import io
-
     stream = io.BytesIO()
     torch.save(module, stream)
     return stream.getvalue()
@@ -72,7 +71,5 @@ def module_to_bytes(module: Generator) -> bytes:
 
 def module_from_bytes(content: bytes, device: torch.device) -> Generator:
     """What `module_to_bytes` was given."""
-    import io
-
     found: Generator = torch.load(io.BytesIO(content), map_location=device, weights_only=False)
     return found

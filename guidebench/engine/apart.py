@@ -10,7 +10,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,6 @@ def _prepare() -> None:
     import torch._dynamo  # noqa: F401
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a method's process is told of its trial: nothing of how it will be judged."""
-
-    spec: TrialSpec
-    protocol: Protocol
-
-
 class Apart(Runner):
     """See the module."""
 
@@ -99,10 +91,11 @@ class Apart(Runner):
         timeout: float | None = None,
     ) -> None:
         """source: the original generator. timeout: seconds for each answer; None: as long as it takes."""
-        self._nurseries, self._spec, self._source, self._device = nurseries, spec, source, device
+        self._nurseries, self._source, self._device = nurseries, source, device
+        self._spec = replace(spec, salt=0)  # what other processes are told: not what a method must not know
         self._report, self._rows, self._timeout = report, rows, timeout
         self._child = nurseries.method()
-        self._child.send(packed(_Task(spec_without_salt(spec), spec.protocol)))
+        self._child.send(packed(self._spec))
         self._hosts: list[Hosted] = []
 
     def unlearn(self, request: ForgetRequest, number: int) -> Unlearned:
@@ -183,11 +176,6 @@ class Apart(Runner):
         return hosted
 
 
-def spec_without_salt(spec: TrialSpec) -> TrialSpec:
-    """A trial's definition without what its method must not know in advance."""
-    return replace(spec, salt=0)
-
-
 def _on_cpu(request: ForgetRequest) -> ForgetRequest:
     return ForgetRequest(tuple(map(_item_on_cpu, request.forget)), tuple(map(_item_on_cpu, request.retain)))
 
@@ -239,17 +227,17 @@ class _ToldRows(Rows):
 
 
 def _serve(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
-    """The life of a method's process: a trial's task, then requests until the pipe closes."""
+    """The life of a method's process: what defines its trial, then requests until the pipe closes."""
     forward_logs(pipe)
     try:
-        (task,) = unpacked(pipe.recv_bytes())
-        method = as_planned(task.spec)
+        (spec,) = unpacked(pipe.recv_bytes())
+        method = as_planned(spec)
         players = load()
-        here = Here(method, players, device, task.protocol, task.spec.seed, lambda step, scalars: None, _ToldRows(pipe))
+        here = Here(method, players, device, spec.protocol, spec.seed, lambda step, scalars: None, _ToldRows(pipe))
         while True:
             match unpacked(pipe.recv_bytes()):
                 case ("unlearn", request, number):
-                    answer = _unlearn(here, players, task.protocol, request, number, device)
+                    answer = _unlearn(here, players, spec.protocol, request, number, device)
                 case ("targets", items):
                     codes = here.targets([_item_on(item, device) for item in items])
                     names = [item.identity for item in items]

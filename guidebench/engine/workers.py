@@ -140,10 +140,14 @@ class Worker:
         self._nurseries: Nurseries | None = None
         if nursery.available() and not (setup.in_process and testbed.device.type != "cpu"):
             players = self._open_nurseries(testbed)
-        self.bench = Bench(testbed, players, salt=setup.salt)
-        self.metrics = trial_metrics(setup.metrics)
-        if setup.photos is not None:
-            self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
+        try:
+            self.bench = Bench(testbed, players, salt=setup.salt)
+            self.metrics = trial_metrics(setup.metrics)
+            if setup.photos is not None:
+                self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
+        except BaseException:
+            self.close()
+            raise
         self._watch = Watch()
 
     def _open_nurseries(self, testbed: Testbed) -> Players | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from guidebench.store.record import TrialSpec
+from guidebench.testbeds.linear import LinearGenerator
 from guidebench.unlearner import Unlearner
 
 
@@ -51,3 +52,23 @@ class Local(Unlearner):
 
         generator.__class__ = Inner
         return generator
+
+
+class Looking(LinearGenerator):
+    """Renders how many definitions of trials with a salt it finds around it."""
+
+    def decode(self, features, ws, cameras=None, *, noise):
+        salted = [found for found in gc.get_objects() if isinstance(found, TrialSpec) and found.salt]
+        return super().decode(features, ws, cameras, noise=noise) + len(salted)
+
+
+@dataclass(frozen=True)
+class LooksWhileRendering(Unlearner):
+    """Returns a generator that looks around whenever it renders."""
+
+    name = "looks-while-rendering"
+
+    def unlearn(self, generator, request, context):
+        looking = Looking()
+        looking.load_state_dict(generator.state_dict())
+        return looking.eval().requires_grad_(False)

@@ -104,6 +104,13 @@ def test_the_method_is_told_no_salt_and_no_evaluated_person(bench, apart, caplog
     assert [record.getMessage() for record in caplog.records if "salt" in record.getMessage()] == ["salts [0]"]
 
 
+def test_a_generator_that_renders_elsewhere_is_told_no_salt_either(bench, apart):
+    runner, *_ = apart(f"{METHODS}:LooksWhileRendering")
+    trial = measure(bench, SMOKE, runner, 0)
+    assert trial.stages[0].unlearned.wrapper
+    assert torch.equal(trial.stages[0].renders.pictures, trial.scene.before.pictures)
+
+
 def test_what_it_saves_and_where_it_leads_comes_from_its_process(bench, apart, tmp_path):
     runner, *_ = apart("guide")
     request = bench.cast(SMOKE, 0).requests[0]

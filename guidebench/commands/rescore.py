@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
 from guidebench.store.folders import StoredRecord, rewrite_record
 
 _log = logging.getLogger(__name__)
+_ROUNDING = 1e-9  # difference, relative or absolute, that float64 sums of the same numbers may have
 
 
 def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> tuple[int, int]:
@@ -37,6 +39,7 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
         if scores is None:
             continue
         scored += 1
+        scores = _kept_where_equal(scores, item.record.outcome.scores)
         outcome = dataclasses.replace(item.record.outcome, scores=tuple(scores))
         if outcome != item.record.outcome:
             changed += 1
@@ -47,6 +50,26 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
             "the same options measures them again"
         )
     return changed, scored
+
+
+def _kept_where_equal(scores: Sequence[Score], recorded: Sequence[Score]) -> list[Score]:
+    """Scores, as recorded where they differ by rounding alone: sums depend on the number of threads and the machine."""
+    known = {_place(score): score for score in recorded}
+    return [
+        known[_place(score)] if _place(score) in known and _close(score, known[_place(score)]) else score
+        for score in scores
+    ]
+
+
+def _place(score: Score) -> tuple[object, ...]:
+    return score.metric, score.judge, score.identity, score.role, score.after_request
+
+
+def _close(score: Score, recorded: Score) -> bool:
+    if score.value is None or recorded.value is None:
+        return False
+    same = dataclasses.replace(score, value=recorded.value) == recorded
+    return same and math.isclose(score.value, recorded.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
 def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] | None:

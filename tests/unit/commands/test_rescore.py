@@ -123,3 +123,12 @@ def test_failed_trials_alone_are_answered_with_what_to_do(runs):
     folders.rewrite_record(replace(stored.record, outcome=outcome), stored.path)
     done = CliRunner().invoke(main, ["rescore", str(runs)])
     assert done.exit_code == 2 and "0 measured trials" in done.stderr and "guidebench run" in done.stderr
+
+
+@pytest.mark.parametrize(("moved", "changed"), [(0.5 * (1 + 1e-15), 0), (0.5 + 1e-6, 1), (None, 1)])
+def test_rounding_alone_changes_nothing(runs, moved, changed):
+    """Sums of another number of threads differ in their last digits."""
+    rescore.rescore_all(runs, [metric(lambda _: [score(0.5)])])
+    again = score(moved) if moved else replace(score(0.5), value=None, reason="none")
+    assert rescore.rescore_all(runs, [metric(lambda _: [again])]) == (changed, 1)
+    assert scores_of(runs) == [again if changed else score(0.5)]

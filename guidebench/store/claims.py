@@ -4,25 +4,28 @@
 
 A claim is a file that only one process can make. Its time is renewed while the trial runs. It is void if its process is
 dead, which another process of the same host can see, or if its time is old: on other hosts nothing else can be seen.
+One process at a time takes claims away, and looks at each again first, so nobody takes away one that was just made.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from guidebench import digest
-from guidebench.store.folders import Store, folder_name, storage_errors, unfinished_prefix
+from guidebench.store.folders import Store, folder_name, storage_errors
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import TrialSpec
 
 CLAIMS = "claims"
+_LOCK = ".lock"  # among them, while one is taken away
 RENEWED = 15.0  # seconds after which a claim's time is renewed
 VOID = 300.0  # seconds after which a claim that was not renewed is void: file servers show times late
 _TRIES = 20  # times that a claim is made again because others come and go
@@ -66,8 +69,8 @@ def in_flight(store: Store, spec: TrialSpec) -> bool:
 def clean(store: Store) -> None:
     """Removes claims that are void."""
     for path in sorted((store.root / CLAIMS).glob("*")):
-        if _is_void(path):
-            path.unlink(missing_ok=True)
+        if path.name != _LOCK:
+            _take_away(path, _is_void)
 
 
 def _path(store: Store, spec: TrialSpec) -> Path:
@@ -81,13 +84,14 @@ def _make(path: Path) -> str | None:
     text = json.dumps(owner)
     _HELD.add(text)  # before others can read it
     for _ in range(_TRIES):
-        path.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            path.parent.mkdir()
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileNotFoundError:  # the folder, which its last user removed just now
             continue
         except FileExistsError:
-            if not _is_void(path) or not _take_away(path):
+            if not _is_void(path) or not _take_away(path, _is_void):
                 break
             continue
         with os.fdopen(handle, "w") as stream:
@@ -121,19 +125,44 @@ def _owner(text: str) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _take_away(path: Path) -> bool:
-    """Removes a void claim; of several processes only one does, and none removes a claim that was made meanwhile."""
-    aside = path.with_name(f"{unfinished_prefix()}{secrets.token_hex(4)}")
+def _take_away(path: Path, is_mine_to_take: Callable[[Path], bool]) -> bool:
+    """Removes a claim, and the folder with the last one; False if it is not to be removed."""
+    folder = path.parent
     try:
-        os.rename(path, aside)
+        with _alone(folder):
+            if path.exists():  # and stays: only who is alone removes it
+                if not is_mine_to_take(path):
+                    return False
+                path.unlink()
+    except FileNotFoundError:  # the folder, with everybody's claims
+        return True
+    with suppress(OSError):
+        folder.rmdir()
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets one thread of one process at a time remove claims. Raises FileNotFoundError without the folder."""
+    lock = folder / _LOCK
+    while True:
+        with open(lock, "ab") as stream:
+            with suppress(OSError):  # file servers without locks: still only one process makes a claim
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_still_at(lock, stream.fileno()):  # its last user removed it while this one waited
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_still_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:
-        return True  # somebody else did: whoever makes the next claim has it
-    void = _is_void(aside)
-    if not void:
-        with suppress(OSError):
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
-    return void
+        return False
 
 
 def _renew(path: Path, done: threading.Event) -> None:
@@ -143,8 +172,6 @@ def _renew(path: Path, done: threading.Event) -> None:
 
 
 def _give_up(path: Path, token: str) -> None:
-    _HELD.discard(token)
     with suppress(OSError):
-        if path.read_text() == token:
-            path.unlink()
-        path.parent.rmdir()  # of the last claim
+        _take_away(path, lambda path: path.read_text() == token)
+    _HELD.discard(token)

@@ -159,10 +159,17 @@ def test_of_many_that_find_a_void_claim_one_has_the_trial(store, make_record):
     spec = make_record().spec
     with claimed(store, spec):
         (path,) = written(store)
-    path.parent.mkdir()
-    path.write_text(json.dumps({"host": "another", "pid": 1, "token": "x"}))
-    age(path, claims.VOID + 60)
-    together, ended, have = threading.Barrier(8), threading.Barrier(8), []
+    for _ in range(50):
+        path.parent.mkdir()
+        path.write_text(json.dumps({"host": "another", "pid": 1, "token": "x"}))
+        age(path, claims.VOID + 60)
+        assert sorted(claimed_together(store, spec, 8)) == [False] * 7 + [True]
+        assert not path.parent.exists()
+
+
+def claimed_together(store, spec, count):
+    """Who of as many threads has a trial that all of them claim at once."""
+    together, ended, have = threading.Barrier(count), threading.Barrier(count), []
 
     def take():
         together.wait()
@@ -170,12 +177,12 @@ def test_of_many_that_find_a_void_claim_one_has_the_trial(store, make_record):
             have.append(mine)
             ended.wait()
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
+    threads = [threading.Thread(target=take) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(have) == [False] * 7 + [True]
+    return have
 
 
 def test_what_was_recorded_since_the_run_was_planned_is_not_repeated(store, make_record, put_record):

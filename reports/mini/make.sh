@@ -19,14 +19,15 @@ show() { # PAGE FILE: the page's part between the marks of a file of this folder
 ladder="--method mean-latent --method extrapolated --method extrapolated-adj --method guide"
 
 people="--identities 20 --seeds 0,1,2"
+set -- --salt 0 "$@" # the codes and the people to keep of the committed results; every new directory draws its own
 
-guidebench reproduce table-2 $people --out "$runs" --format markdown --method redirect "$@" >"$here/table-2.md"
+guidebench reproduce table-2 $people --out "$runs" --format markdown --method redirect --method grey "$@" >"$here/table-2.md"
 guidebench reproduce table-1 $people --out "$runs" --format markdown "$@" >"$here/table-1.md"
 guidebench reproduce table-3 --out "$runs" --format markdown "$@" >"$here/table-3.md"
 guidebench reproduce table-4 --out "$runs" --format markdown "$@" >"$here/table-4.md"
 guidebench reproduce figure-9 --out "$runs" --format markdown "$@" >"$here/figure-9.md"
 
-everybody="$ladder --method redirect --method nothing --method scramble"
+everybody="$ladder --method redirect --method grey --method nothing --method scramble"
 guidebench report "$runs" --protocol celebahq-multi --layout full $everybody >"$here/full.md"
 guidebench compare "$runs" guide mean-latent --protocol celebahq-multi --format markdown >"$here/guide-against-mean-latent.md"
 guidebench orderings "$runs" --protocol celebahq-multi >"$here/orderings.md"
@@ -36,9 +37,11 @@ done
 guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
 guidebench run --protocol celebahq-multi --identities 4 --samples 2000 $ladder --floors none --out "$runs-samples" "$@" >&2
 guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; next} shown' >"$here/sample-count.md"
+guidebench run --protocol celebahq-multi --identities 10 $ladder --keep-generators --floors none --out "$runs-codes" "$@" >&2
+guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second/} shown' >"$here/second-codes.md"
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
-guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect >"$here/short.md"
+guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
 pictures=$here/../../docs/mini
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$pictures/gallery.jpg"
 guidebench gallery "$runs" --protocol celebahq-multi --method mean-latent --method guide --first 4 --out "$pictures/four-people.jpg"
@@ -47,4 +50,5 @@ show README.md short.md
 show reports/mini/README.md orderings.md
 show docs/instrument.md instrument.md
 show docs/instrument.md sample-count.md
+show docs/instrument.md second-codes.md
 show docs/presets.md presets.md

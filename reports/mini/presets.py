@@ -1,19 +1,23 @@
-"""Measures the grid from which the preset of the GUIDE family on mini is chosen: python presets.py TUNING [OPTION …].
+"""Measures the grid from which the presets of GUIDE's ladder on mini are chosen: python presets.py TUNING [OPTION …].
 
 Options are those of `guidebench run`. What TUNING holds already is not measured again. Prints docs/presets.md's table.
 """
 
 import csv
 import io
-import math
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from guidebench.reporting import published
-
 LADDER = ("mean-latent", "extrapolated", "extrapolated-adj", "guide")
-GRID = ((25, 2e-3), (25, 4e-3), (25, 8e-3), (50, 2e-3))  # steps, learning rate
+RATES = (2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3)
+STEPS = 25
+TWICE = ((50, 2e-3), (50, 4e-3), (50, 8e-3), (50, 16e-3))  # shown, not chosen from
+SHOWN = ("id", "id_others", "id_retain", "fid_pre")
+SALT = "0"  # decides the people to keep and the codes of FID_pre
+
+Scores = dict[tuple[str, str], list[float]]
 
 
 def guidebench(*arguments: str) -> str:
@@ -22,60 +26,55 @@ def guidebench(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def measure(folder: Path, steps: int, rate: float, options: list[str]) -> dict[tuple[str, str], float]:
-    """Means over development people of every metric that has no judge or the first one, by (method, metric)."""
+def measure(folder: Path, steps: int, rate: float, options: list[str]) -> Scores:
+    """Every score of every person under both judges, by (method, metric)."""
     methods = [word for method in LADDER for word in ("--method", method)]
     settings = ["--set", f"steps={steps}", "--set", f"lr={rate}"]
-    protocol = ["--protocol", "development", "--samples", "500", "--floors", "none"]
+    protocol = ["--protocol", "development", "--identities", "6", "--salt", SALT, "--floors", "none"]
     guidebench("run", *protocol, "--out", str(folder), *methods, *settings, *options)
-    printed = guidebench("scores", str(folder), "--columns", "label,metric,judge,value")
-    values: dict[tuple[str, str], list[float]] = {}
-    for row in csv.DictReader(io.StringIO(printed)):
-        if row["judge"] in ("", "curricularface") and row["value"]:
-            values.setdefault((row["label"].partition("(")[0], row["metric"]), []).append(float(row["value"]))
-    return {key: sum(some) / len(some) for key, some in values.items()}
+    scores: Scores = {}
+    for row in csv.DictReader(io.StringIO(guidebench("scores", str(folder), "--columns", "label,metric,value"))):
+        if row["value"]:
+            scores.setdefault((row["label"].partition("(")[0], row["metric"]), []).append(float(row["value"]))
+    return scores
 
 
-def claimed() -> dict[str, float]:
-    """FID_pre of the ladder in GUIDE's Table 1, CelebAHQ."""
-    (table,) = (table for table in published.load() if table.name == "guide-1")
-    return {row.method: row.claims["fid_pre"].mean for row in table.rows if row.protocol == "celebahq"}
+def mean(values: Iterable[float]) -> float:
+    """Of at least one value."""
+    values = list(values)
+    return sum(values) / len(values)
 
 
-def distance(means: dict[tuple[str, str], float]) -> float:
-    """The criterion: sum of squared differences of log FID_pre ratios to the baseline, measured and published."""
-    paper = claimed()
+def margin(scores: Scores, method: str) -> float:
+    """The criterion: ID_retain - ID_others, where below 0 nothing is left to forget. Untouched 0, ideal 1, destroyed 0."""
+    forgotten = mean(max(value, 0.0) for value in scores[method, "id_others"])
+    return mean(scores[method, "id_retain"]) - forgotten
 
-    def ratio(of: float, baseline: float) -> float:
-        return math.log(of / baseline)
 
-    baseline = means["mean-latent", "fid_pre"]
-    return sum(
-        (ratio(means[method, "fid_pre"], baseline) - ratio(paper[method], paper["mean-latent"])) ** 2
-        for method in LADDER[1:]
-    )
+def row(steps: int, rate: float, scores: Scores, best: dict[str, float]) -> str:
+    """One line of the table: the criterion for every method, then scores of the baseline and of GUIDE."""
+    cells = [str(steps), f"{rate:g}"]
+    for method in LADDER:
+        cell = f"{margin(scores, method):.3f}"
+        cells.append(f"**{cell}**" if (steps, best[method]) == (STEPS, rate) else cell)
+    for method in (LADDER[0], LADDER[-1]):
+        cells += [f"{mean(scores[method, metric]):.{1 if metric == 'fid_pre' else 2}f}" for metric in SHOWN]
+    return f"| {' | '.join(cells)} |"
 
 
 def main(arguments: list[str]) -> None:
     """Run the grid and print it."""
     folder, options = Path(arguments[0]), arguments[1:]
+    grid = [*((STEPS, rate) for rate in RATES), *TWICE]
     results = {
-        (steps, rate): measure(folder / f"steps-{steps}-lr-{rate:g}", steps, rate, options) for steps, rate in GRID
+        (steps, rate): measure(folder / f"steps-{steps}-lr-{rate:g}", steps, rate, options) for steps, rate in grid
     }
-    best = min(results, key=lambda setting: distance(results[setting]))
-    print("| steps | lr | ID: baseline | guide | ID_others: baseline | guide | ID_retain: guide |", end="")
-    print(" FID_pre: baseline | extrapolated | + adjacency | guide | distance |")
-    print("|" + "---:|" * 12)
-    for (steps, rate), means in results.items():
-        cells = [str(steps), f"{rate:g}"]
-        cells += [
-            f"{means[method, metric]:.2f}" for metric in ("id", "id_others") for method in ("mean-latent", "guide")
-        ]
-        cells += [f"{means['guide', 'id_retain']:.2f}", *(f"{means[method, 'fid_pre']:.1f}" for method in LADDER)]
-        cells += [f"{distance(means):.3f}"]
-        if (steps, rate) == best:
-            cells = [f"**{cell}**" for cell in cells]
-        print(f"| {' | '.join(cells)} |")
+    best = {method: max(RATES, key=lambda rate: margin(results[STEPS, rate], method)) for method in LADDER}
+    titles = "ID | ID_others | ID_retain | FID_pre"
+    print(f"| steps | lr | {' | '.join(LADDER)} | baseline: {titles} | guide: {titles} |")
+    print("|" + "---:|" * (2 + len(LADDER) + 2 * len(SHOWN)))
+    for (steps, rate), scores in results.items():
+        print(row(steps, rate, scores, best))
 
 
 if __name__ == "__main__":

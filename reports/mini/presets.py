@@ -46,7 +46,7 @@ def mean(values: Iterable[float]) -> float:
 
 
 def margin(scores: Scores, method: str) -> float:
-    """The criterion: ID_retain - ID_others, where below 0 nothing is left to forget. Untouched 0, ideal 1, destroyed 0."""
+    """The criterion: ID_retain - ID_others, where what is below 0 counts as 0. Untouched: 0, ideal: 1."""
     forgotten = mean(max(value, 0.0) for value in scores[method, "id_others"])
     return mean(scores[method, "id_retain"]) - forgotten
 

@@ -67,7 +67,7 @@ def report(
         methods.append(against)
     found = _load(directory, selection.Filter(testbed, conventions, protocol, methods or None, weights), keys)
     choice = resolve(layout, found.records, table)
-    if choice.kind == "compare":
+    if choice.kind == "compare" or (choice.kind == "short" and methods):
         found = replace(found, records=_exactly(found.records, methods))
     return render(_build(found, directory, choice, against, published, metrics), format, width)
 

@@ -38,7 +38,7 @@ guidebench instrument "$runs" --protocol celebahq-multi >"$here/instrument.md"
 guidebench run --protocol celebahq-multi --identities 4 --samples 2000 $ladder --floors none --out "$runs-samples" "$@" >&2
 guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; next} shown' >"$here/sample-count.md"
 guidebench run --protocol celebahq-multi --identities 10 $ladder --keep-generators --floors none --out "$runs-codes" "$@" >&2
-guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second/} shown' >"$here/second-codes.md"
+guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second set/} shown' >"$here/second-codes.md"
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"

@@ -90,7 +90,7 @@ def test_the_committed_means_follow_from_the_committed_scores(rows):
 
 def test_the_short_table_follows_from_the_committed_scores(rows):
     """Four columns under the first judge, seeds first, then identities; no line is wider than a terminal."""
-    labels = ("mean-latent", "extrapolated", "extrapolated-adj", "guide", "redirect")
+    labels = ("mean-latent", "extrapolated", "extrapolated-adj", "guide", "grey", "redirect")
     columns = {"id": 0.00501, "id_others": 0.00501, "id_retain": 0.00501, "fid_pre": 0.0501}
     lines = (FOLDER / "short.md").read_text().splitlines()
     table = [line.strip("|").split("|") for line in lines[2:] if line.startswith("|")]

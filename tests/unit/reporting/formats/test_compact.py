@@ -135,6 +135,15 @@ def test_short_is_four_columns_in_plain_words(committed):
     assert "9 people" in note and "seeds 0 1" in note and "alpha" in note and "0.10 ± 0.15" in note
 
 
+def test_short_has_one_row_for_a_method_that_is_named(tmp_path, write_record, make_record):
+    """And not the rows of a sweep, which are settings of that method."""
+    for label in ("guide", "guide(alpha_max=20.0)"):
+        write_record(tmp_path, make_record("guide", "a", label=label))
+    rows = re.findall(r"^\| (guide\S*) \|", report.report(tmp_path, layout="short", method="guide"), re.MULTILINE)
+    assert rows == ["guide"]
+    assert "alpha" in report.report(tmp_path, layout="short")
+
+
 def test_short_is_of_one_protocol_and_in_every_format(committed, says):
     with pytest.raises(BadInput, match=says("short", "--protocol", "celebahq-multi", "ffhq")):
         report.report(committed, layout="short")

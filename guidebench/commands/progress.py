@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from guidebench.engine.events import Event, Finished, Sampled, Started, Stepped
 from guidebench.engine.plan import Case
 from guidebench.engine.run import Watcher, is_elsewhere
-from guidebench.engine.workers import Event, Finished, Sampled, Started, Stepped
 from guidebench.text import one_line
 
 _COLUMNS = 80  # of a terminal that does not tell its width

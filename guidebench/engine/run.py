@@ -27,8 +27,10 @@ from guidebench.engine.asked import (
     suite_entrants,
     with_floors,
 )
+from guidebench.engine.events import Event, Finished
 from guidebench.engine.plan import Case, cases, check_entrants
-from guidebench.engine.workers import Event, Executor, Finished, Setup, start_executor
+from guidebench.engine.worker import Setup
+from guidebench.engine.workers import Executor, start_executor
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset, StorageError
 from guidebench.protocol import Protocol, ProtocolFile

@@ -18,84 +18,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from guidebench import environment, errors
 from guidebench.allocator import pages_kept
+from guidebench.engine.events import Event, Finished, Sampled, Started, Stepped
 from guidebench.engine.nursery import end_with_parent
-from guidebench.engine.plan import Case, Description, describe
+from guidebench.engine.plan import Case, Description
 from guidebench.engine.spawning import ignore_interrupts, settled, spawn
 from guidebench.engine.work import Block, SourceSamples, Work, blocks_of
-from guidebench.errors import GuidebenchError, MethodError
-from guidebench.protocol import Protocol, common_conventions
-from guidebench.store.record import TrialSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from guidebench.engine.apart import Nurseries
-    from guidebench.engine.unlearning import Report, Rows, Runner
-    from guidebench.metric import TrialMetric
-    from guidebench.precision import Precision
-    from guidebench.testbed import Players, Testbed
+from guidebench.engine.worker import Setup, Worker
+from guidebench.errors import GuidebenchError
+from guidebench.protocol import Protocol
 
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker needs to start: plain data."""
-
-    testbed: str
-    device: str
-    out: Path
-    protocols: tuple[Protocol, ...]
-    photos: Path | None = None  # folder of photographs that replaces the testbed's faces
-    keep_generators: bool = False
-    precision: Precision = "strict"
-    metrics: tuple[str | TrialMetric, ...] = ()  # further ones, see `guidebench.registry.trial_metrics`
-    salt: int = 0  # see `guidebench.store.record.TrialSpec`
-    timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
-    in_process: bool = False  # whether trials are judged in the process that asked for them
-
-
-@dataclass(frozen=True)
-class Started:
-    """A case began."""
-
-    case: Case
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """A case's method reported progress."""
-
-    case: Case
-    step: int
-    scalars: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A case ended and is recorded: measured if ``reason`` is None."""
-
-    case: Case
-    folder: Path | None  # None: its process died before it could record anything
-    seconds: float
-    reason: str | None = None
-    warning: str | None = None
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Workers together computed some of the original generator's samples, before the first case."""
-
-    done: int
-    total: int
-
-
-Event = Started | Stepped | Finished | Sampled
 
 
 class Executor(ABC):
@@ -114,118 +50,6 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """Stops at once."""
-
-
-class Worker:
-    """A loaded testbed that runs cases and records them."""
-
-    def __init__(self, setup: Setup) -> None:
-        import torch
-
-        from guidebench import precision
-        from guidebench.engine import nursery
-        from guidebench.engine.bench import Bench
-        from guidebench.photos.own import FolderFaces
-        from guidebench.registry import testbed_class, trial_metrics
-        from guidebench.store.folders import Store
-        from guidebench.watched import Watch
-
-        torch.set_num_threads(1)
-        precision.use(setup.precision)
-        self.setup = setup
-        self.store = Store(setup.out)
-        conventions = common_conventions(setup.protocols)
-        testbed = testbed_class(setup.testbed)(device=setup.device, conventions=conventions)
-        players = None
-        self._nurseries: Nurseries | None = None
-        if nursery.available() and not (setup.in_process and testbed.device.type != "cpu"):
-            players = self._open_nurseries(testbed)
-        try:
-            self.bench = Bench(testbed, players, salt=setup.salt)
-            self.metrics = trial_metrics(setup.metrics)
-            if setup.photos is not None:
-                self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
-        except BaseException:
-            self.close()
-            raise
-        self._watch = Watch()
-
-    def _open_nurseries(self, testbed: Testbed) -> Players | None:
-        """Before any judge is loaded, and before a GPU is used, which no child could then use; the players so far."""
-        from guidebench.engine.apart import Nurseries
-
-        players = testbed.players() if testbed.device.type == "cpu" else None
-        self._nurseries = Nurseries(
-            (lambda: players) if players else testbed.players, testbed.device, prepared=self.setup.in_process
-        )
-        return players
-
-    def description(self) -> Description:
-        """See `guidebench.engine.plan.describe`."""
-        return describe(self.bench, self.setup.protocols, self.setup.precision)
-
-    def sample(self, block: Block) -> np.ndarray:
-        """A block of the original generator's samples: features (stop - start, d)."""
-        return self.bench.source_features(block.protocol, range(block.start, block.stop))
-
-    def run(self, case: Case, step: Any) -> Finished:
-        """Runs and records one case, unless another process has it; a method that misbehaves gives a failed record."""
-        from guidebench.store import claims
-
-        started = time.perf_counter()
-        with claims.claimed(self.store, case.spec, replaces=case.replaces) as ours:
-            if not ours:
-                return Finished(case, None, time.perf_counter() - started)
-            return self._run(case, step, started)
-
-    def _run(self, case: Case, step: Any, started: float) -> Finished:
-        from guidebench.engine import recording
-        from guidebench.engine.trial import measure
-
-        progress: list[dict[str, float]] = []
-        spec = case.spec
-        with contextlib.ExitStack() as ending:
-            try:
-                runner = ending.enter_context(
-                    self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
-                )
-                trial = measure(self.bench, spec.protocol, runner, case.index)
-                self._watch.check()
-            except MethodError as error:
-                self._watch.restore()
-                folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
-                return Finished(case, folder, time.perf_counter() - started, str(error))
-            folder, warning = recording.write_measured(
-                self.store,
-                self.bench,
-                spec,
-                runner,
-                trial,
-                metrics=self.metrics,
-                keep_generator=self.setup.keep_generators,
-            )
-        return Finished(case, folder, time.perf_counter() - started, warning=warning)
-
-    @contextlib.contextmanager
-    def _runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
-        """The method of a trial, in a process of its own where there can be one."""
-        from guidebench.engine.apart import Apart, as_planned
-        from guidebench.engine.unlearning import Here
-
-        players, device = self.bench.players, self.bench.testbed.device
-        if self._nurseries is None:
-            yield Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows)
-            return
-        runner = Apart(self._nurseries, spec, players.generator, device, report, rows, self.setup.timeout)
-        try:
-            yield runner
-        finally:
-            runner.close()
-
-    def close(self) -> None:
-        """Ends the processes that methods run in."""
-        if self._nurseries is not None:
-            self._nurseries.close()
 
 
 class InProcess(Executor):

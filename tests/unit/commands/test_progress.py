@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from guidebench.commands import progress
-from guidebench.engine.workers import Finished, Sampled, Started, Stepped
+from guidebench.engine.events import Finished, Sampled, Started, Stepped
 
 
 class Named(SimpleNamespace):

@@ -19,8 +19,8 @@ from guidebench.baselines.nothing import Nothing
 from guidebench.commands.progress import Progress
 from guidebench.engine import run as engine
 from guidebench.engine.asked import Options, choose_methods, resolve_protocol
+from guidebench.engine.events import Finished, Started, Stepped
 from guidebench.engine.run import Watcher
-from guidebench.engine.workers import Finished, Started, Stepped
 from guidebench.errors import MissingAsset
 from guidebench.metric import Score, TrialMetric
 from guidebench.store import folders

@@ -16,14 +16,12 @@ import pytest
 from guidebench import chosen
 from guidebench import protocol as protocols
 from guidebench.engine import workers
+from guidebench.engine.events import Finished, Sampled, Stepped
 from guidebench.engine.plan import Case, cases
+from guidebench.engine.worker import Setup
 from guidebench.engine.workers import (
-    Finished,
     InProcess,
     Pool,
-    Sampled,
-    Setup,
-    Stepped,
     default_workers,
     start_executor,
 )

@@ -1,4 +1,4 @@
-"""The methods, metrics and testbeds that there are: those that ship, and what makes a plug-in one of them.
+"""The methods, attacks, metrics and testbeds that there are: those that ship, and what makes a plug-in one of them.
 
 Anybody adds one without editing this file: a distribution registers it under an entry point, and
 ``path/to/file.py:Name`` or ``module:Name`` names one that is registered nowhere (`guidebench.plugins`).
@@ -21,8 +21,10 @@ from guidebench.errors import BadInput, in_one_line
 from guidebench.plugins import ALLOWED, NAME, Entry, Kind
 from guidebench.plugins import is_direct as is_direct
 from guidebench.plugins import is_file_spec as is_file_spec
+from guidebench.settings import Settable
 
 if TYPE_CHECKING:
+    from guidebench.attack import Attack
     from guidebench.metric import Metric, TrialMetric
     from guidebench.testbed import Testbed
     from guidebench.unlearner import Unlearner
@@ -42,6 +44,33 @@ _METHODS = (
     Entry("grey", "guidebench.baselines.grey:Grey", "forgets nobody: takes the colour out of every image"),
     Entry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
     Entry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
+)
+_ATTACKS = (
+    Entry("reinvert", "guidebench.attacks.reinvert:Reinvert", "searches W+ for a code that renders the photographs"),
+    Entry("reinvert-w", "guidebench.attacks.reinvert:ReinvertW", "the same in W: one row for all style inputs"),
+    Entry("reinvert-z", "guidebench.attacks.reinvert:ReinvertZ", "the same in Z: what the generator makes by itself"),
+    Entry(
+        "neighbourhood",
+        "guidebench.attacks.neighbourhood:Neighbourhood",
+        "searches within a radius of the forgotten code for the person",
+    ),
+    Entry(
+        "wide-views",
+        "guidebench.attacks.wide_views:WideViews",
+        "renders the forgotten code from beyond the trained views",
+    ),
+    Entry("relearn", "guidebench.attacks.relearn:Relearn", "trains on photographs of the person; the curve over steps"),
+    Entry(
+        "resurgence",
+        "guidebench.attacks.relearn:Resurgence",
+        "trains on photographs of other people; the curve over steps",
+    ),
+    Entry("perturb", "guidebench.attacks.perturb:Perturb", "rounds the weights to 8 and 6 bits, adds noise to them"),
+    Entry(
+        "interpolate",
+        "guidebench.attacks.perturb:Interpolate",
+        "averages the weights with the original's; the curve over the share",
+    ),
 )
 _TESTBEDS = (
     Entry(
@@ -67,6 +96,11 @@ def methods() -> dict[str, Entry]:
     return METHOD.entries()
 
 
+def attacks() -> dict[str, Entry]:
+    """All registered attacks by name, as `methods`."""
+    return ATTACK.entries()
+
+
 def metrics() -> dict[str, Entry]:
     """All registered metrics by name, as `methods`."""
     return METRIC.entries()
@@ -83,6 +117,11 @@ def load_method(spec: str) -> Unlearner:
     Raises BadInput, in one line, if there is no such method, or if what is there is not one.
     """
     return METHOD.load(spec)
+
+
+def load_attack(spec: str) -> Attack:
+    """An attack by registered name, ``path/to/file.py:Class`` or ``module:Class``. Raises BadInput as `load_method`."""
+    return ATTACK.load(spec)
 
 
 def load_metric(spec: str) -> Metric:
@@ -165,8 +204,12 @@ def kind_of(spec: str) -> Kind[Any] | None:
     if inspect.isclass(found):
         from guidebench.testbed import Testbed
 
-        return TESTBED if issubclass(found, Testbed) else METHOD
-    return METHOD
+        if issubclass(found, Testbed):
+            return TESTBED
+    from guidebench.attack import Attack
+
+    is_attack = isinstance(found, Attack) or (inspect.isclass(found) and issubclass(found, Attack))
+    return ATTACK if is_attack else METHOD
 
 
 def checked_method(target: Any, spec: str) -> Unlearner:
@@ -175,35 +218,54 @@ def checked_method(target: Any, spec: str) -> Unlearner:
 
 
 def spec_of(kind: type) -> str:
-    """How the class of a method or testbed is named so that it is found again: as registered, if it ships."""
+    """How the class of a plug-in is named so that it is found again: as registered, if it ships."""
     spec = plugins.spec_of(kind)
-    return next((entry.name for entry in (*_METHODS, CHECKPOINT, *_TESTBEDS) if entry.target == spec), spec)
+    return next((entry.name for entry in (*_METHODS, CHECKPOINT, *_ATTACKS, *_TESTBEDS) if entry.target == spec), spec)
 
 
 def _check_method(target: Any, spec: str) -> Unlearner:
     from guidebench.unlearner import Unlearner
 
-    if inspect.isclass(target) and issubclass(target, Unlearner):
+    found: Unlearner = _checked_dataclass(target, spec, Unlearner)
+    return found
+
+
+def _check_attack(target: Any, spec: str) -> Attack:
+    from guidebench.attack import Attack, Knowledge
+
+    found: Attack = _checked_dataclass(target, spec, Attack)
+    if not isinstance(found.knows, Knowledge):
+        raise BadInput(
+            f"attack '{spec}': knows = {found.knows!r:.80} is not allowed; give a guidebench.attack.Knowledge"
+        )
+    return found
+
+
+def _checked_dataclass(target: Any, spec: str, interface: type[Settable]) -> Any:
+    """The object of an interface that a class or an object is; raises BadInput saying what it lacks."""
+    kind = interface.plugin_kind
+    if inspect.isclass(target) and issubclass(target, interface):
         if inspect.isabstract(target):
             missing = ", ".join(sorted(target.__abstractmethods__))
-            raise BadInput(f"method '{spec}' does not define {missing}; see `guidebench new method NAME`")
+            raise BadInput(f"{kind} '{spec}' does not define {missing}; see `guidebench new {kind} NAME`")
         try:
             target = target()
         except TypeError as error:
-            raise BadInput(f"method '{spec}' needs a default for every field: {error}") from None
+            raise BadInput(f"{kind} '{spec}' needs a default for every field: {error}") from None
         except (Exception, SystemExit) as error:  # of its __post_init__
-            raise BadInput(f"method '{spec}' cannot be made: {in_one_line(error)}") from None
-    if not isinstance(target, Unlearner):
-        raise BadInput(f"'{spec}' is not a guidebench.unlearner.Unlearner but {_what(target)}; derive from it")
+            raise BadInput(f"{kind} '{spec}' cannot be made: {in_one_line(error)}") from None
+    if not isinstance(target, interface):
+        where = f"{interface.__module__}.{interface.__qualname__}"
+        raise BadInput(f"'{spec}' is not a {where} but {_what(target)}; derive from it")
     if not dataclasses.is_dataclass(target):
-        raise BadInput(f"method '{spec}' is not a dataclass; decorate its class with @dataclass(frozen=True)")
-    _check_name("method", target, spec)
+        raise BadInput(f"{kind} '{spec}' is not a dataclass; decorate its class with @dataclass(frozen=True)")
+    _check_name(kind, target, spec)
     try:
         values = {item.name: getattr(target, item.name) for item in dataclasses.fields(target) if item.init}
         if of_data(msgspec.json.decode(msgspec.json.encode(values))) != of_data(values):
             raise TypeError("it would come back as something else")
     except (TypeError, ValueError) as error:
-        raise BadInput(f"method '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
+        raise BadInput(f"{kind} '{spec}' has a field that cannot be recorded: {error}; use numbers and texts") from None
     return target
 
 
@@ -275,8 +337,9 @@ METHOD: Kind[Unlearner] = Kind(
     check=_check_method,
     unlisted=(CHECKPOINT,),
 )
+ATTACK: Kind[Attack] = Kind(name="attack", group="guidebench.attacks", ships=lambda: _ATTACKS, check=_check_attack)
 METRIC: Kind[Metric] = Kind(name="metric", group="guidebench.metrics", ships=_metrics_that_ship, check=_check_metric)
 TESTBED: Kind[type[Testbed]] = Kind(
     name="testbed", group="guidebench.testbeds", ships=lambda: _TESTBEDS, check=_check_testbed
 )
-KINDS: tuple[Kind[Any], ...] = (METHOD, METRIC, TESTBED)
+KINDS: tuple[Kind[Any], ...] = (METHOD, ATTACK, METRIC, TESTBED)

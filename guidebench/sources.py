@@ -14,6 +14,7 @@ from guidebench import digest
 from guidebench.errors import BadInput
 
 if TYPE_CHECKING:
+    from guidebench.attack import Attack
     from guidebench.testbed import Testbed
     from guidebench.unlearner import Unlearner
 
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 _PLAIN = (bool, int, float, str, tuple, list, dict)  # values whose repr is what they are
 
 
-def source_digest(method: Unlearner) -> str:
-    """SHA-256 of the code that a method consists of: part of a trial's key.
+def source_digest(plugin: Unlearner | Attack) -> str:
+    """SHA-256 of the code that a method or an attack consists of: part of a trial's key, or of what it found.
 
     That is the files of its class and base classes, and the files beside them that these import. Other code
     (installed packages, guidebench itself) is not followed: its versions are recorded.
     """
+    from guidebench.attack import Attack
     from guidebench.unlearner import Unlearner
 
-    return _digest_of(type(method), Unlearner)
+    return _digest_of(type(plugin), Unlearner if isinstance(plugin, Unlearner) else Attack)
 
 
 def testbed_digest(testbed: type[Testbed]) -> str:

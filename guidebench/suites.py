@@ -14,6 +14,7 @@ from guidebench import chosen, files, registry
 from guidebench import protocol as protocols
 from guidebench.errors import BadInput, unknown_name
 from guidebench.protocol import Protocol, ProtocolFile
+from guidebench.settings import field_names
 from guidebench.text import brief
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Suite:
         )
 
     def _entrant(self, row: SuiteRow) -> Entrant:
-        fields = chosen.field_names(registry.load_method(row.method))
+        fields = field_names(registry.load_method(row.method))
         try:
             for name in row.settings:
                 if name not in fields:

@@ -26,6 +26,7 @@ from torch import Tensor
 from guidebench.errors import MethodError
 from guidebench.noise import Noise
 from guidebench.seeds import Streams
+from guidebench.settings import Settable
 from guidebench.testbed import Generator, Inverter, PerceptualDistance, Recognizer
 
 ABSENT = "missing"  # in `Unlearner.inputs`, in place of the digest of a file that is not there
@@ -91,7 +92,7 @@ class Context:
         return Noise.random(self.streams.key(purpose, *index))
 
 
-class Unlearner(ABC):
+class Unlearner(Settable, ABC):
     """A method. Subclasses are frozen dataclasses; every field is a recorded hyper-parameter.
 
     `supports` says what a protocol may ask: "single" (one request for one person), "simultaneous" (several people in
@@ -99,14 +100,11 @@ class Unlearner(ABC):
     refused before it starts.
     """
 
-    name: ClassVar[str]
-    summary: ClassVar[str] = ""  # one line for `guidebench list methods`
-    paper: ClassVar[str] = ""  # citation, if published
+    plugin_kind = "method"
     supports: ClassVar[frozenset[str]] = frozenset({"single"})  # what a protocol may ask of it, see below
     needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     fitted_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by testbed, the metrics by which its preset was chosen
-    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}  # field -> smallest and largest value that makes sense
     training_seen: ClassVar[bool] = True  # False: it only hands over what other code unlearned
 
     @abstractmethod

@@ -28,6 +28,7 @@ from guidebench.engine.unlearning import make_context
 from guidebench.errors import BadInput, GuidebenchError, MethodError, in_one_line
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
+from guidebench.settings import field_names, unfit
 from guidebench.testbed import Generator
 from guidebench.testbeds.linear import LinearTestbed
 from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
@@ -119,7 +120,7 @@ def _findings(spec: str) -> Iterator[Finding]:
 def _quick(method: Unlearner) -> Unlearner:
     method, preset = chosen.with_preset(method, LinearTestbed.name)
     steps = getattr(method, "steps", None)
-    if not preset and type(steps) is int and steps > MOST_STEPS and "steps" in chosen.field_names(method):
+    if not preset and type(steps) is int and steps > MOST_STEPS and "steps" in field_names(method):
         method = dataclasses.replace(method, steps=MOST_STEPS)  # type: ignore[type-var]
     return method
 
@@ -177,7 +178,7 @@ def _check_fields(method: Unlearner) -> Finding:
         return Finding("fields", False, f"a field's type cannot be read: {error}")
     values = {item.name: getattr(method, item.name) for item in dataclasses.fields(method)}  # type: ignore[arg-type]
     for name, value in values.items():
-        if wrong := chosen.unfit(value, hints[name], method.bounds.get(name)):
+        if wrong := unfit(value, hints[name], method.bounds.get(name)):
             problems.append(f"the default {name} = {value!r:.80} {wrong}")
     problems += [f"bounds name '{name}', which is not a field" for name in method.bounds if name not in values]
     for testbed, preset in method.presets.items():

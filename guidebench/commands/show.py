@@ -104,13 +104,14 @@ def _show_protocol(resolved: Protocol, testbed: str | None) -> None:
 
 
 def _show_method(name: str) -> None:
-    from guidebench import chosen, registry
+    from guidebench import registry
+    from guidebench.settings import field_names
 
     method = registry.load_method(name)
     click.echo(f"# method {method.name}: {method.summary}")
     if method.paper:
         click.echo(f"# {method.paper}")
-    for field in chosen.field_names(method):
+    for field in field_names(method):
         low, high = method.bounds.get(field, (None, None))
         allowed = "" if low is None else f"  # {low:g} to {high:g}"
         click.echo(f"{field} = {json.dumps(getattr(method, field))}{allowed}")

@@ -43,38 +43,6 @@ from guidebench.views import protocol_cameras
 _SAME = 1e-3  # images are in [-1, 1]; one generator's in two processes differ by rounding at most
 
 
-class Nurseries:
-    """The two nurseries of a process that judges: for methods, and for generators of classes of their own."""
-
-    def __init__(self, players: Callable[[], Players], device: torch.device, *, prepared: bool) -> None:
-        """players: loads them in a child; what it returns is never changed, so that it may be loaded already.
-
-        prepared: whether what most methods import is imported here, and stays for further nurseries.
-        """
-        if prepared:
-            _prepare()
-        self._methods = Nursery(lambda pipe: _serve(pipe, players, device), _prepare)
-        self._hosts = Nursery(lambda pipe: host(pipe, device))
-
-    def method(self) -> Child:
-        """A process for a method."""
-        return self._methods.child()
-
-    def host(self) -> Child:
-        """A process for a generator."""
-        return self._hosts.child()
-
-    def close(self) -> None:
-        """Ends both, and whatever runs in them."""
-        self._methods.close()
-        self._hosts.close()
-
-
-def _prepare() -> None:
-    """Imports what takes a method a second otherwise: the first optimiser asks for torch's compiler."""
-    import torch._dynamo  # noqa: F401
-
-
 class Apart(Runner):
     """See the module."""
 
@@ -132,24 +100,12 @@ class Apart(Runner):
     def _ask(self, *task: Any) -> dict[str, Any]:
         """Puts a task to the method's process; hears its progress and its messages until it answers."""
         self._child.send(packed(*task))
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        while True:
-            try:
-                message = self._child.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                self._child.kill()
-                raise MethodError(f"it took longer than the {self._timeout:g} s that --timeout allows") from None
-            kind, content = heard(message)
-            if kind == "log":
-                logging.getLogger(content["name"]).log(content["level"], "%s", content["text"])
-            elif kind == "step":
-                self._rows.append(content["row"])
-                if content["sound"]:
-                    self._report(content["step"], content["scalars"])
-            elif kind == "failed":
-                raise MethodError(content["reason"])
-            else:
-                return content
+        return answered(self._child, self._timeout, self._step)
+
+    def _step(self, content: Mapping[str, Any]) -> None:
+        self._rows.append(content["row"])
+        if content["sound"]:
+            self._report(content["step"], content["scalars"])
 
     def _weights(self, content: Mapping[str, Any], request: ForgetRequest) -> Generator:
         """The original with the weights that came back, if it renders here what it rendered there."""
@@ -201,17 +157,6 @@ def _first_view(generator: Generator, protocol: Protocol, item: ForgetItem) -> T
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class _Told(logging.Handler):
-    """Hands messages to the process that judges."""
-
-    def __init__(self, pipe: Connection) -> None:
-        super().__init__()
-        self._pipe = pipe
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._pipe.send_bytes(told("log", name=record.name, level=record.levelno, text=record.getMessage()))
-
-
 class _ToldRows(Rows):
     """Progress rows, each told as it is appended."""
 
@@ -226,10 +171,9 @@ class _ToldRows(Rows):
         self._pipe.send_bytes(told("step", row=row, step=row["step"], scalars=scalars, sound=sound))
 
 
-def _serve(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
+def serve_method(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
     """The life of a method's process: what defines its trial, then requests until the pipe closes."""
-    forward_logs(pipe)
-    try:
+    with told_failures(pipe, "method"):
         (spec,) = unpacked(pipe.recv_bytes())
         method = as_planned(spec)
         players = load()
@@ -247,25 +191,6 @@ def _serve(pipe: Connection, load: Callable[[], Players], device: torch.device) 
                     here.save(folder)
                     answer = told("saved")
             pipe.send_bytes(answer)
-    except (EOFError, ConnectionError):
-        raise
-    except (GuidebenchError, KeyboardInterrupt) as error:
-        pipe.send_bytes(told("failed", reason=str(error) or f"the method raised {type(error).__name__}"))
-    _until_closed(pipe)
-
-
-def _until_closed(pipe: Connection) -> None:
-    """Waits for the other side to read what was sent, and to close."""
-    while True:
-        pipe.recv_bytes()
-
-
-def forward_logs(pipe: Connection) -> None:
-    """Hands guidebench's messages to the process that judges, and to nobody else."""
-    logger = logging.getLogger("guidebench")
-    logger.handlers[:] = [_Told(pipe)]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
 
 
 def _unlearn(

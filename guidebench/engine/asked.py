@@ -20,6 +20,7 @@ from guidebench.errors import BadInput, unknown_name
 from guidebench.metric import TrialMetric
 from guidebench.photos.own import SOURCE, list_people
 from guidebench.protocol import Protocol, ProtocolFile
+from guidebench.settings import field_names
 from guidebench.store import salts
 from guidebench.store.salts import Asked
 from guidebench.unlearner import Unlearner
@@ -199,7 +200,7 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
         if not isinstance(method, str):
             entrants.append(chosen.choose_object(method, name))
             continue
-        known[method] = chosen.field_names(registry.load_method(method))
+        known[method] = field_names(registry.load_method(method))
         own = {key: text for key, text in texts.items() if key in known[method]}
         entrants.append(chosen.choose(method, name, own))
     fields = {key for names in known.values() for key in names}

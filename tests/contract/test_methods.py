@@ -16,6 +16,7 @@ from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, MethodError
 from guidebench.metrics.identity import paired_cosine
 from guidebench.protocol import Protocol
+from guidebench.settings import field_names
 from guidebench.testbeds.linear import LinearTestbed
 
 HERE = Path(__file__).parent
@@ -173,7 +174,7 @@ def test_the_ladder_differs_only_in_its_flags() -> None:
         fields = []
         for row in rows:
             method = row if testbed is None else chosen.with_preset(row, testbed)[0]
-            fields.append({n: getattr(method, n) for n in chosen.field_names(method) if n not in differ})
+            fields.append({n: getattr(method, n) for n in field_names(method) if n not in differ})
         assert all(other == fields[0] for other in fields)
     flagged = [tuple(getattr(row, flag) for flag in sorted(flags)) for row in rows]
     assert flagged == [

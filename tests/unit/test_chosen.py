@@ -12,6 +12,7 @@ from guidebench import chosen, registry
 from guidebench.chosen import check_fits, choose, choose_object
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
+from guidebench.settings import unfit, with_settings
 from guidebench.text import printable
 from guidebench.unlearner import Unlearner
 
@@ -163,8 +164,8 @@ def test_what_decides_the_numbers_is_the_definition_and_names_are_not():
 
 def test_settings_are_parsed_by_the_type_of_their_field():
     texts = {"steps": "7", "rate": "0.25", "careful": "True", "mode": "b", "note": "7"}
-    assert chosen.with_settings(Plain(), texts) == Plain(steps=7, rate=0.25, careful=True, mode="b", note="7")
-    assert chosen.with_settings(Plain(), {"careful": "false"}).careful is False
+    assert with_settings(Plain(), texts) == Plain(steps=7, rate=0.25, careful=True, mode="b", note="7")
+    assert with_settings(Plain(), {"careful": "false"}).careful is False
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_settings_are_parsed_by_the_type_of_their_field():
 )
 def test_a_setting_that_does_not_fit_says_what_is_allowed(name, text, words, says):
     with pytest.raises(BadInput, match=says("plain", printable(f"{name}={text}"), *words)):
-        chosen.with_settings(Plain(), {name: text})
+        with_settings(Plain(), {name: text})
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_an_object_or_a_default_is_checked_as_a_setting_is(given, name, value, w
 def test_none_and_tuples_are_fields_of_objects():
     method = Plain(limit=3, parts=("low", "high"))
     assert choose_object(method, "linear").chosen.build() == method
-    assert chosen.unfit(None, int) and chosen.unfit((1.0, 2), tuple[float, float]) is None
+    assert unfit(None, int) and unfit((1.0, 2), tuple[float, float]) is None
 
 
 @pytest.mark.parametrize("kind", [list, dict[str, int], object])
@@ -245,7 +246,7 @@ def test_a_method_that_can_be_changed_is_refused(says):
 
 def test_an_integer_of_any_length_is_a_number():
     """It has no infinity to be checked against, and may be longer than a float."""
-    assert chosen.with_settings(Plain(), {"steps": "1" + 400 * "0"}).steps == 10**400
+    assert with_settings(Plain(), {"steps": "1" + 400 * "0"}).steps == 10**400
 
 
 def test_a_combination_that_the_method_itself_refuses_is_bad_input(says):
@@ -256,7 +257,7 @@ def test_a_combination_that_the_method_itself_refuses_is_bad_input(says):
                 raise ValueError("steps must be 5 or less")
 
     with pytest.raises(BadInput, match=says("plain", "5 or less")):
-        chosen.with_settings(Picky(), {"steps": "6"})
+        with_settings(Picky(), {"steps": "6"})
 
 
 def test_rows_of_the_ladder_differ_in_their_flags_only_and_take_as_many_steps():

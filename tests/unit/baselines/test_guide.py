@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidebench import chosen
 from guidebench.baselines.guide import (
     Draws,
     Extrapolated,
@@ -29,6 +28,7 @@ from guidebench.errors import BadInput
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.seeds import stream
+from guidebench.settings import with_settings
 from guidebench.testbed import Players
 from guidebench.testbeds.linear import (
     ANATOMY,
@@ -279,7 +279,7 @@ def test_an_empty_range_of_distances_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match=r"alpha_min\b.*\b20\b.*alpha_max\b.*\b15\b"):
         Guide(alpha_min=20.0)
     with pytest.raises(BadInput, match="alpha_max"):
-        chosen.with_settings(Guide(), {"alpha_min": "20"})
+        with_settings(Guide(), {"alpha_min": "20"})
 
 
 class Counting(LinearGenerator):
@@ -421,7 +421,7 @@ def test_no_steps_change_nothing(stage: Stage) -> None:
 )
 def test_every_setting_changes_the_result(stage: Stage, field: str, value: str) -> None:
     plain = guide(lr=1e-2)
-    changed = chosen.with_settings(plain, {field: value})
+    changed = with_settings(plain, {field: value})
     first, second = (stage.unlearn(method).backbone.fine.bias for method in (plain, changed))
     assert not torch.equal(first, second)
 
@@ -431,9 +431,9 @@ def test_every_numeric_setting_has_bounds_and_they_are_enforced(says) -> None:
     assert set(Guide.bounds) == {name for name, kind in hints.items() if kind in ("int", "float")}
     for name, (low, high) in Guide.bounds.items():
         with pytest.raises(BadInput, match=says(f"{name}=-1000000000", f"{low:g}", f"{high:g}")):
-            chosen.with_settings(Guide(), {name: "-1000000000"})
+            with_settings(Guide(), {name: "-1000000000"})
     with pytest.raises(BadInput):
-        chosen.with_settings(Guide(), {"lr": "nan"})
+        with_settings(Guide(), {"lr": "nan"})
 
 
 @pytest.mark.parametrize("kind", LADDER, ids=lambda kind: kind.name)

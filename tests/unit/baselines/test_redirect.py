@@ -13,6 +13,7 @@ from guidebench.engine import trial
 from guidebench.engine.bench import Bench
 from guidebench.metrics import score_all
 from guidebench.noise import Noise
+from guidebench.settings import with_fields
 from guidebench.testbeds.linear import LinearTestbed
 
 PROTOCOL = protocols.load("celebahq-multi").resolve("linear", samples=100)
@@ -74,7 +75,7 @@ def test_nothing_is_trained(bench: Bench) -> None:
 def test_the_target_is_guides(bench: Bench) -> None:
     item, source = bench.cast(PROTOCOL, 0).requests[0].forget[0], bench.players.generator
     for settings in ({}, {"target_kind": "mean"}, {"target_distance": 7.0}):
-        guide = chosen.with_fields(registry.load_method("guide"), settings)
+        guide = with_fields(registry.load_method("guide"), settings)
         assert torch.equal(Redirect(**settings).target(item, source), guide.target(item, source))
 
 

@@ -1,0 +1,1 @@
+"""The attacks that ship, one file each."""

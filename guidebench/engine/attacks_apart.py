@@ -1,0 +1,288 @@
+"""Runs an attack, in a process of its own where there can be one: it knows players and an unlearned generator, no judge.
+
+What comes back is codes, weights and views. A generator that is more than the original with other weights is loaded and
+rendered in a further process, as in `guidebench.engine.apart`.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from guidebench import seeds
+from guidebench.attack import MOST_FINDINGS, Attack, AttackContext, Finding, Target
+from guidebench.chosen import ChosenAttack, ChosenMethod
+from guidebench.engine.hosted import Hosted
+from guidebench.engine.isolation import (
+    blame,
+    exit_refused,
+    frozen,
+    is_wrapper,
+    stdout_to_stderr,
+    torch_settings_restored,
+)
+from guidebench.engine.nurseries import Nurseries, answered, told_failures
+from guidebench.engine.wire import (
+    module_from_bytes,
+    module_to_bytes,
+    packed,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    told,
+    unpacked,
+)
+from guidebench.errors import BadInput, MethodError
+from guidebench.noise import Noise
+from guidebench.protocol import Protocol
+from guidebench.seeds import Streams
+from guidebench.testbed import Generator, Players
+from guidebench.views import frontal_camera
+
+_ANGLES = 85.0  # degrees that a view may be turned or tilted at most
+
+
+@dataclass(frozen=True)
+class Assault:
+    """What an attack's process is told: plain data and tensors on the CPU."""
+
+    attack: ChosenAttack
+    protocol: Protocol
+    seed: int
+    method: ChosenMethod | None  # whose files a wrapper's classes are in; None: the original generator is attacked
+    state: bytes  # weights of the attacked generator; empty: see module
+    module: bytes  # a generator of a class of its own; empty, as state: the original
+    targets: tuple[Target, ...]
+
+
+def run_attack(
+    attack: Attack,
+    generator: Generator,
+    players: Players,
+    protocol: Protocol,
+    seed: int,
+    targets: Sequence[Target],
+    device: torch.device,
+) -> list[list[Finding]]:
+    """The findings of an attack, person by person, checked. Raises MethodError if the attack misbehaves."""
+    found = []
+    for target in targets:
+        context = AttackContext(
+            inverter=frozen(players.inverter),
+            recognizer=frozen(players.recognizer),
+            perceptual=frozen(players.perceptual),
+            camera=frontal_camera(protocol, players.generator),
+            pitch=protocol.pitch,
+            original=frozen(players.generator) if attack.knows.original else None,
+            streams=Streams((protocol.name, protocol.version, target.identity, seed, f"attack/{attack.name}")),
+            device=device,
+        )
+        shown = frozen(generator) if attack.knows.access == "weights" else QueryOnly(frozen(generator))
+        with (
+            exit_refused(),
+            seeds.global_seed(*context.streams.prefix, "global"),
+            torch_settings_restored(),
+            stdout_to_stderr(),
+            blame("the attack raised"),
+        ):
+            answer = attack.run(shown, _copied(target), context)
+        found.append(_checked(answer, players.generator))
+    if len({len(own) for own in found}) > 1 or len({len(finding.views) for own in found for finding in own}) > 1:
+        raise MethodError("the attack must find as much for everybody, with as many views each")
+    return found
+
+
+class QueryOnly(Generator):
+    """A generator that renders and tells nothing else."""
+
+    def __init__(self, inner: Generator) -> None:
+        super().__init__()
+        self.__dict__["_render"] = torch.no_grad()(inner.render)
+        self.__dict__["_map"] = torch.no_grad()(inner.map)
+        self.z_dim, self.num_ws, self.w_dim = inner.z_dim, inner.num_ws, inner.w_dim
+        self.resolution, self.rig = inner.resolution, inner.rig
+        self.register_buffer("w_avg", inner.w_avg.detach().clone())
+
+    def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """See `guidebench.testbed.Generator`."""
+        mapped: Tensor = self._map(z, condition=condition, psi=psi, cutoff=cutoff)
+        return mapped
+
+    def render(self, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
+        """See `guidebench.testbed.Generator`."""
+        rendered: Tensor = self._render(ws, cameras, noise=noise)
+        return rendered
+
+    def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
+        """Not offered."""
+        raise TypeError('an attack with access="queries" only renders; declare access="weights"')
+
+    def decode(self, features: Tensor, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
+        """Not offered."""
+        raise TypeError('an attack with access="queries" only renders; declare access="weights"')
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """None."""
+        return {}
+
+
+def _copied(target: Target) -> Target:
+    copies = {
+        field.name: value.clone() if isinstance(value := getattr(target, field.name), Tensor) else value
+        for field in dataclasses.fields(target)
+    }
+    return Target(**copies)
+
+
+def _checked(answer: object, source: Generator) -> list[Finding]:
+    if not isinstance(answer, list | tuple) or not all(isinstance(one, Finding) for one in answer):
+        raise MethodError(f"run() must return a list of Findings, it returned {type(answer).__name__}")
+    if not 1 <= len(answer) <= MOST_FINDINGS:
+        raise MethodError(f"run() must return 1 to {MOST_FINDINGS} findings, it returned {len(answer)}")
+    return [_sound(finding, source) for finding in answer]
+
+
+def _sound(finding: Finding, source: Generator) -> Finding:
+    with blame("a finding cannot be read"):
+        at = float(finding.at)
+        views = tuple((float(yaw), float(pitch)) for yaw, pitch in finding.views)
+    if not math.isfinite(at):
+        raise MethodError(f"a finding has at = {at}; give a number")
+    if source.rig is None and views:
+        raise MethodError("a finding has views, but the generator is 2-D")
+    if not all(abs(math.degrees(angle)) <= _ANGLES for view in views for angle in view):
+        raise MethodError(f"a finding has views beyond {_ANGLES:g} degrees; give yaw and pitch in radians")
+    code, wanted = finding.code, (source.num_ws, source.w_dim)
+    if code is not None and not (isinstance(code, Tensor) and tuple(code.shape) == wanted):
+        shape = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
+        raise MethodError(f"a finding's code is {shape}, not {wanted}")
+    if code is not None and not bool(torch.isfinite(code).all()):
+        raise MethodError("a finding's code is not finite; lower the learning rate")
+    if finding.generator is not None and not isinstance(finding.generator, Generator):
+        raise MethodError(f"a finding's generator is {type(finding.generator).__name__}, not a Generator")
+    return Finding(at=at, code=None if code is None else code.detach().float(), generator=finding.generator, views=views)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Both sides of the pipe
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """One finding, where it is judged."""
+
+    at: float
+    code: Tensor | None  # (num_ws, w_dim) on the CPU
+    generator: Callable[[], Generator] | None  # loads it; None: the attacked one
+    views: tuple[tuple[float, float], ...]
+
+
+def attack_apart(
+    nurseries: Nurseries, assault: Assault, source: Generator, timeout: float | None
+) -> list[list[Found]]:
+    """Runs an attack in a process of its own. Raises MethodError if it misbehaves, or takes longer than ``timeout``."""
+    child = nurseries.attack()
+    try:
+        child.send(packed(assault))
+        content = answered(child, timeout)
+    finally:
+        child.end()
+    return [
+        [_received(finding, nurseries, assault, source, timeout) for finding in person] for person in content["people"]
+    ]
+
+
+def _received(
+    finding: Mapping[str, Any], nurseries: Nurseries, assault: Assault, source: Generator, timeout: float | None
+) -> Found:
+    code = tensors_from_bytes(finding["code"])["code"] if finding["code"] else None
+    load: Callable[[], Generator] | None = None
+    if finding["state"]:
+        load = lambda: with_weights(source, finding["state"])  # noqa: E731
+    elif finding["module"]:
+        load = lambda: hosted(nurseries, assault.method, source, finding["module"], timeout)  # noqa: E731
+    return Found(finding["at"], code, load, tuple((yaw, pitch) for yaw, pitch in finding["views"]))
+
+
+def with_weights(source: Generator, state: bytes) -> Generator:
+    """A copy of the original with other weights."""
+    generator = copy.deepcopy(source)
+    with blame("the weights of a finding do not fit the original"):
+        generator.load_state_dict(tensors_from_bytes(state))
+    return generator.eval().requires_grad_(False)
+
+
+def hosted(
+    nurseries: Nurseries, method: ChosenMethod | None, source: Generator, module: bytes, timeout: float | None
+) -> Hosted:
+    """A generator of a class of its own, in a process of its own."""
+    generator = Hosted(nurseries.host(), source, timeout)
+    generator.start(method, module)
+    return generator
+
+
+def serve_attack(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
+    """The life of an attack's process."""
+    with told_failures(pipe):
+        (assault,) = unpacked(pipe.recv_bytes())
+        players = load()
+        attack = as_planned(assault.attack)
+        generator = _attacked(assault, players, device)
+        targets = [_on(target, device) for target in assault.targets]
+        found = run_attack(attack, generator, players, assault.protocol, assault.seed, targets, device)
+        people = [[_sent(finding, players.generator) for finding in person] for person in found]
+        pipe.send_bytes(told("found", people=people))
+
+
+def as_planned(chosen: ChosenAttack) -> Attack:
+    """The attack; raises MethodError if its code is not what was planned with."""
+    from guidebench import sources
+
+    try:
+        attack = chosen.build()
+        changed = sources.source_digest(attack) != chosen.source_digest
+    except (BadInput, TypeError, ValueError) as error:
+        raise MethodError(str(error)) from None
+    if changed:
+        raise MethodError("the attack's code has changed since it was planned; run the command again")
+    return attack
+
+
+def _attacked(assault: Assault, players: Players, device: torch.device) -> Generator:
+    if assault.state:
+        return with_weights(players.generator, assault.state)
+    if not assault.module:
+        return players.generator
+    with blame("the attacked generator cannot be loaded"):
+        if assault.method is not None:
+            assault.method.build()  # imports the files that its classes are in
+        return module_from_bytes(assault.module, device).eval().requires_grad_(False)
+
+
+def _on(target: Target, device: torch.device) -> Target:
+    moved = {
+        field.name: value.to(device) if isinstance(value := getattr(target, field.name), Tensor) else value
+        for field in dataclasses.fields(target)
+    }
+    return Target(**moved)
+
+
+def _sent(finding: Finding, source: Generator) -> dict[str, Any]:
+    state = module = b""
+    if finding.generator is not None:
+        with blame("a finding's generator cannot be handed on; define its classes at the top level of a file"):
+            generator = finding.generator.eval().requires_grad_(False)
+            if is_wrapper(generator, source):
+                module = module_to_bytes(generator)
+            else:
+                state = tensors_to_bytes(generator.state_dict())
+    code = b"" if finding.code is None else tensors_to_bytes({"code": finding.code})
+    return {"at": finding.at, "code": code, "state": state, "module": module, "views": list(finding.views)}

@@ -112,6 +112,7 @@ class Attack(Settable, ABC):
         False  # True: it can show people whom the generator never knew, so that only the gap
     )
     # to its controls says something; it does not enter the worst case
+    curve: ClassVar[bool] = False  # True: findings are of growing `Finding.at`, one generator on its way
 
     @abstractmethod
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:

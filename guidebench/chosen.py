@@ -202,6 +202,21 @@ def check_fits(method: Unlearner, protocol: Protocol) -> None:
         )
 
 
+def check_attack_fits(attack: ChosenAttack, protocol: Protocol) -> None:
+    """Raises BadInput if an attack needs what a protocol does not have."""
+    knows = attack.build().knows
+    if protocol.source == "random" and (knows.photos or knows.others):
+        raise BadInput(
+            f"attack {attack.label} needs photographs ({attack.knows}), but protocol {protocol.name} samples its "
+            "people; choose a protocol of photographs, or an attack that needs none"
+        )
+    if knows.others and protocol.retain < 1:
+        raise BadInput(
+            f"attack {attack.label} needs photographs of other people, but protocol {protocol.name} has retain = 0; "
+            "raise it"
+        )
+
+
 def _asked(protocol: Protocol) -> str:
     """What a protocol asks a method to forget in one trial, in words."""
     people = "one person" if protocol.forget == 1 else f"{protocol.forget} people"

@@ -113,6 +113,29 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What one judge saw of an attack's findings. P people, K findings each, V views."""
+
+    after: SeenFaces  # (P, K, V): what was found
+    before: SeenFaces  # (P, K, V): the person's code, rendered by the original generator from the same views
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack found after the last request. P people, K findings each."""
+
+    people: tuple[str, ...]  # who was forgotten
+    at: np.ndarray  # (P, K) float64: what it took, in the attack's unit
+    distance: np.ndarray  # (P, K) float64: how far codes are from the average one; 1: as far as ordinary codes
+    found: dict[str, Shown]  # by judge: on the unlearned generator
+    original: dict[str, Shown] = field(default_factory=dict)  # the same people on the original generator, if asked
+    others: tuple[str, ...] = ()  # people who were not forgotten, if the attack was run on such
+    other: dict[str, Shown] = field(default_factory=dict)  # by judge, (len(others), K, V): on the unlearned generator
+    shows_anybody: bool = False  # see `guidebench.attack.Attack.shows_anybody`
+    curve: bool = False  # see `guidebench.attack.Attack.curve`
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that metrics may look at, and all that a record keeps of the images."""
 
@@ -125,6 +148,7 @@ class Evidence:
     thresholds: Mapping[str, float | None] = field(default_factory=dict)  # by judge: the cosine from which two faces
     # pass as one person, see `DifferentPeople.threshold`; None or absent: not known
     public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
+    attacks: Mapping[str, Attacked] = field(default_factory=dict)  # by label of the attack
 
     @property
     def forgotten(self) -> tuple[Subject, ...]:

@@ -42,7 +42,7 @@ _LIST_COMMAND = "guidebench list protocols"
 
 
 PRIMARY = ("recognised", "recognised_others", "id_retain", "fid_pre", "delta_fid_real")
-_READING = ("identities", "seeds", "summary", "title", "primary")  # fields that change no number of a trial
+_READING = ("identities", "seeds", "summary", "title", "primary", "attacks")  # fields that change no number of a trial
 _LATER = {"forget": 1, "requests": 1, "retain_named": 0}  # fields that came after the first records, and their defaults
 
 
@@ -71,6 +71,7 @@ class Protocol:
     samples: int = 5000  # random latent codes for FID_pre, ΔFID_real, KID_pre, precision and recall
     seeds: tuple[int, ...] = (0,)  # repetitions of every trial
     conventions: str = "corrected"  # see docs/conventions.md
+    attacks: tuple[str, ...] = ()  # on every unlearned generator, see docs/attacks.md
     primary: tuple[str, ...] = PRIMARY  # metrics whose differences are tested; others have intervals and no p
     summary: str = ""  # one line for `guidebench list protocols`
 
@@ -91,6 +92,8 @@ class Protocol:
             raise self._wrong("conventions", f"one of {', '.join(CONVENTIONS)}")
         if len(set(self.primary)) < len(self.primary) or not all(isinstance(name, str) for name in self.primary):
             raise self._wrong("primary", "different names of metrics")
+        if len(set(self.attacks)) < len(self.attacks) or not all(isinstance(name, str) for name in self.attacks):
+            raise self._wrong("attacks", "different names of attacks")
         if self.identities % self.people:
             raise self._wrong("identities", f"a multiple of {self.people}: {self.requests} x {self.forget} per trial")
         if self.source == RANDOM and self.probe_photos:

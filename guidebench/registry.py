@@ -246,7 +246,7 @@ def _checked_dataclass(target: Any, spec: str, interface: type[Settable]) -> Any
     kind = interface.plugin_kind
     if inspect.isclass(target) and issubclass(target, interface):
         if inspect.isabstract(target):
-            missing = ", ".join(sorted(target.__abstractmethods__))
+            missing = ", ".join(sorted(target.__abstractmethods__))  # type: ignore[attr-defined]
             raise BadInput(f"{kind} '{spec}' does not define {missing}; see `guidebench new {kind} NAME`")
         try:
             target = target()

@@ -58,6 +58,7 @@ class Interpolate(Attack):
     knows = Knowledge(access="weights", code=True, original=True)
     unit = "share of the original"
     controls = frozenset()
+    curve = True
     shows_anybody = True
 
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:

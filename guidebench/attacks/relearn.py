@@ -30,6 +30,7 @@ class Relearn(Attack):
     paper = "Lynch et al., Eight Methods to Evaluate Robust Unlearning in LLMs, arXiv 2402.16835"
     knows = Knowledge(access="weights", photos=3)
     controls = frozenset()
+    curve = True
     shows_anybody = True
     bounds = {"steps": (PARTS, 100_000), "lr": (1e-9, 10.0)}
 

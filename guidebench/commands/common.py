@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +21,12 @@ records = click.argument("directory", type=PATH)
 metrics = click.option(
     "--metric", "metrics", multiple=True, metavar="FILE.py:NAME", help="One more metric. Repeat for several."
 )
+
+
+def attacks(*, required: bool) -> Callable[[Any], Any]:
+    """Which attacks to make."""
+    text = "A registered attack, or path/to/file.py:Class. Repeat for several."
+    return click.option("--attack", "attacks", multiple=True, required=required, help=text)
 
 
 def table_width() -> int:

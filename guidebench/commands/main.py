@@ -28,6 +28,7 @@ SECTIONS = {
         "run": ("run:run", "Run methods under a protocol and print the table."),
         "evaluate": ("run:evaluate", "Score generators that other code has unlearned."),
         "reproduce": ("run:reproduce", "Reproduce one of the paper's tables."),
+        "attack": ("attack:attack", "Attack unlearned generators that were kept: is the person forgotten, or hidden?"),
         "rescore": ("rescore:rescore", "Recompute the metrics of recorded trials, without a new run."),
     },
     "Read results": {
@@ -41,12 +42,12 @@ SECTIONS = {
         "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
     "Write your own": {
-        "new": ("new:new", "Write a method or metric to start from."),
+        "new": ("new:new", "Write a method, an attack or a metric to start from."),
         "check": ("check:check", "Check that a method, metric or testbed keeps its contract."),
     },
     "Look up": {
-        "list": ("show:list_command", "List methods, protocols, suites, testbeds and metrics."),
-        "show": ("show:show", "Show all of a protocol, suite, method, testbed or metric."),
+        "list": ("show:list_command", "List methods, attacks, protocols, suites, testbeds and metrics."),
+        "show": ("show:show", "Show all of a protocol, suite, method, attack, testbed or metric."),
         "doctor": ("doctor:doctor", "Check that this machine can run a testbed."),
         "bench": ("bench:bench", "Time our steps and samples against a plain loop."),
     },

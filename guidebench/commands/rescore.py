@@ -17,6 +17,7 @@ from guidebench.errors import BadInput, in_one_line
 from guidebench.evidence import Evidence
 from guidebench.metric import Score, TrialMetric, check_scores
 from guidebench.metrics import METRICS, score_all
+from guidebench.metrics.attacks import of_attack
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
 from guidebench.store.folders import StoredRecord, rewrite_record
 
@@ -75,7 +76,7 @@ def _close(score: Score, recorded: Score) -> bool:
 def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] | None:
     """The scores of a record: recomputed, and as recorded where that is not possible; None: none can be recomputed."""
     try:
-        evidence = load_evidence(item.path / "evidence.npz")
+        evidence = load_evidence(item.path / "evidence.npz", item.record.attack_files)
     except UnreadableEvidence as error:
         _log.warning("%s/evidence.npz cannot be read, its scores stay: %s", item.path, error)
         return None
@@ -87,7 +88,7 @@ def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] |
     except Exception as error:  # whatever odd evidence may lead to
         _log.warning("%s cannot be scored, its scores stay: %s", item.path, in_one_line(error))
         return None
-    computed = set(METRICS)
+    computed = {*METRICS, *(metric.name for label in evidence.attacks for metric in of_attack(label))}
     for metric in metrics:
         try:
             found += _of_user(metric, evidence)

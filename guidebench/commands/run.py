@@ -86,6 +86,7 @@ _measuring = _options(  # of every command that measures
     ),
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),
     common.metrics,
+    common.attacks(required=False),
 )
 
 
@@ -104,7 +105,7 @@ def run(settings: tuple[str, ...], **options: Any) -> None:
     from guidebench.commands.progress import Progress
     from guidebench.engine import run as engine
 
-    result = engine.run(**options, settings=_settings(settings), watch=Progress())
+    result = engine.run(**options, settings=settings_of(settings), watch=Progress())
     _finish(result, _table_of(result))
 
 
@@ -155,7 +156,7 @@ def reproduce(context: click.Context, name: str, style: str, dry_run: bool, **op
     _finish(result, table)
 
 
-def _settings(texts: tuple[str, ...]) -> dict[str, str]:
+def settings_of(texts: tuple[str, ...]) -> dict[str, str]:
     """FIELD=VALUE texts as a mapping; raises BadInput on anything else."""
     parsed = {}
     for text in texts:

@@ -13,14 +13,20 @@ from guidebench.errors import unknown_name
 
 if TYPE_CHECKING:
     from guidebench.protocol import Protocol
+    from guidebench.settings import Settable
     from guidebench.suites import Suite
 
 
+_KINDS = ["methods", "attacks", "protocols", "suites", "testbeds", "metrics"]
+
+
 @click.command("list")
-@click.argument("kind", type=click.Choice(["methods", "protocols", "suites", "testbeds", "metrics"]), required=False)
+@click.argument(
+    "kind", type=click.Choice(["methods", "attacks", "protocols", "suites", "testbeds", "metrics"]), required=False
+)
 @common.as_json
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List methods, protocols, suites, testbeds and metrics."""
+    """List methods, attacks, protocols, suites, testbeds and metrics."""
     listed = {each: summaries() for each, summaries in _summaries().items() if kind in (None, each)}
     if as_json:
         click.echo(json.dumps(listed if kind is None else listed[kind], indent=1, ensure_ascii=False))
@@ -39,6 +45,7 @@ def _summaries() -> dict[str, Callable[[], dict[str, str]]]:
 
     return {
         "methods": lambda: {name: entry.summary for name, entry in registry.methods().items()},
+        "attacks": lambda: {name: entry.summary for name, entry in registry.attacks().items()},
         "protocols": lambda: {name: str(protocol.load(name).base.get("summary", "")) for name in protocol.names()},
         "suites": lambda: {name: suites.load(name).summary for name in suites.names()},
         "testbeds": lambda: {name: entry.summary for name, entry in registry.testbeds().items()},
@@ -50,7 +57,7 @@ def _summaries() -> dict[str, Callable[[], dict[str, str]]]:
 @click.argument("name")
 @click.option("--testbed", help="Show a protocol or suite as it is on this testbed (default: mini).")
 def show(name: str, testbed: str | None) -> None:
-    """Show all of a protocol, suite, method, testbed or metric.
+    """Show all of a protocol, suite, method, attack, testbed or metric.
 
     NAME is one that `guidebench list` prints, a TOML file, or path/to/file.py:Class.
     """
@@ -65,15 +72,20 @@ def show(name: str, testbed: str | None) -> None:
 
 
 def _show_plugin(spec: str) -> None:
-    """A method, testbed or metric: registered, or given as path/to/file.py:Name or module:Name."""
+    """A method, attack, testbed or metric: registered, or given as path/to/file.py:Name or module:Name."""
     from guidebench import protocol, registry, suites
 
     kind = registry.kind_of(spec)
     if kind is None:
-        rooms = (protocol.names(), suites.names(), registry.methods(), registry.testbeds(), registry.metrics())
-        what, known = "protocol, suite, method, testbed or metric", [name for room in rooms for name in room]
+        rooms = (protocol.names(), suites.names(), *(each.entries() for each in registry.KINDS))
+        what, known = "protocol, suite, method, attack, testbed or metric", [name for room in rooms for name in room]
         raise unknown_name(what, spec, known, command="guidebench list")
-    {registry.METHOD: _show_method, registry.TESTBED: _show_testbed, registry.METRIC: _show_metric}[kind](spec)
+    {
+        registry.METHOD: _show_method,
+        registry.ATTACK: _show_attack,
+        registry.TESTBED: _show_testbed,
+        registry.METRIC: _show_metric,
+    }[kind](spec)
 
 
 def _show_suite(suite: Suite) -> None:
@@ -105,18 +117,36 @@ def _show_protocol(resolved: Protocol, testbed: str | None) -> None:
 
 def _show_method(name: str) -> None:
     from guidebench import registry
-    from guidebench.settings import field_names
 
     method = registry.load_method(name)
     click.echo(f"# method {method.name}: {method.summary}")
     if method.paper:
         click.echo(f"# {method.paper}")
-    for field in field_names(method):
-        low, high = method.bounds.get(field, (None, None))
-        allowed = "" if low is None else f"  # {low:g} to {high:g}"
-        click.echo(f"{field} = {json.dumps(getattr(method, field))}{allowed}")
+    _show_fields(method)
     for testbed, preset in method.presets.items():
         click.echo(f"# on {testbed}: {', '.join(f'{key} = {value}' for key, value in preset.items())}")
+
+
+def _show_attack(name: str) -> None:
+    from guidebench import registry
+
+    attack = registry.load_attack(name)
+    click.echo(f"# attack {attack.name}: {attack.summary}")
+    if attack.paper:
+        click.echo(f"# {attack.paper}")
+    click.echo(f"# knows: {attack.knows.in_words()}")
+    counts = "no: it can show anybody, so that only its gap to its controls counts" if attack.shows_anybody else "yes"
+    click.echo(f"# enters the worst case: {counts}")
+    _show_fields(attack)
+
+
+def _show_fields(plugin: Settable) -> None:
+    from guidebench.settings import field_names
+
+    for field in field_names(plugin):
+        low, high = plugin.bounds.get(field, (None, None))
+        allowed = "" if low is None else f"  # {low:g} to {high:g}"
+        click.echo(f"{field} = {json.dumps(getattr(plugin, field))}{allowed}")
 
 
 def _show_testbed(name: str) -> None:

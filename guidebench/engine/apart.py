@@ -7,8 +7,6 @@ What comes back is weights, which are put into a copy of the original generator 
 from __future__ import annotations
 
 import copy
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -18,13 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guidebench.engine.hosted import Hosted, host
-from guidebench.engine.isolation import blame_the_method, check_images
-from guidebench.engine.nursery import Child, Nursery
+from guidebench.engine.hosted import Hosted
+from guidebench.engine.isolation import blame_the_method, check_images, is_wrapper
+from guidebench.engine.nurseries import Nurseries, answered, told_failures
 from guidebench.engine.peak_memory import Peak
 from guidebench.engine.unlearning import Here, Report, Rows, Runner, Unlearned
 from guidebench.engine.wire import (
-    heard,
     module_to_bytes,
     packed,
     tensors_from_bytes,
@@ -32,7 +29,7 @@ from guidebench.engine.wire import (
     told,
     unpacked,
 )
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import BadInput, MethodError
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
 from guidebench.store.record import TrialSpec
@@ -91,6 +88,13 @@ class Apart(Runner):
         """See `Runner`."""
         self._ask("save", folder.resolve())
 
+    def load(self, folder: Path) -> Generator:
+        """See `Runner`."""
+        content = self._ask("load", folder.resolve())
+        if content["module"]:
+            return self._hosted(content["module"])
+        return with_weights(self._source, content["state"])
+
     def close(self) -> None:
         """Ends the method's process and those of its generators."""
         for generator in self._hosts:
@@ -109,11 +113,7 @@ class Apart(Runner):
 
     def _weights(self, content: Mapping[str, Any], request: ForgetRequest) -> Generator:
         """The original with the weights that came back, if it renders here what it rendered there."""
-        state = tensors_from_bytes(content["state"])
-        generator = copy.deepcopy(self._source)
-        with blame_the_method("the returned generator's weights do not fit the original"):
-            generator.load_state_dict(state)
-        generator = generator.eval().requires_grad_(False)
+        generator = with_weights(self._source, content["state"])
         there = tensors_from_bytes(content["image"])["image"]
         here = _first_view(generator, self._spec.protocol, request.forget[0])
         if not float((here.cpu() - there).abs().max()) <= _SAME:
@@ -128,8 +128,16 @@ class Apart(Runner):
             generator.close()
         hosted = Hosted(self._nurseries.host(), self._source, self._timeout)
         self._hosts.append(hosted)
-        hosted.start(self._spec, module)
+        hosted.start(self._spec.method, module)
         return hosted
+
+
+def with_weights(source: Generator, state: bytes) -> Generator:
+    """A copy of the original with the weights that another process sent."""
+    generator = copy.deepcopy(source)
+    with blame_the_method("the returned generator's weights do not fit the original"):
+        generator.load_state_dict(tensors_from_bytes(state))
+    return generator.eval().requires_grad_(False)
 
 
 def _on_cpu(request: ForgetRequest) -> ForgetRequest:
@@ -190,6 +198,8 @@ def serve_method(pipe: Connection, load: Callable[[], Players], device: torch.de
                 case ("save", folder):
                     here.save(folder)
                     answer = told("saved")
+                case ("load", folder):
+                    answer = told("loaded", **handed_on(here.load(folder), players.generator))
             pipe.send_bytes(answer)
 
 
@@ -205,21 +215,24 @@ def _unlearn(
         "trainable": found.trainable,
         "memory": found.memory.bytes,
         "memory_note": found.memory.note,
-        "state": b"",
-        "module": b"",
         "image": b"",
     }
-    if found.wrapper:
-        with blame_the_method(
-            "the returned generator cannot be handed to the process that judges it; define its classes and hooks at "
-            "the top level of a file"
-        ):
-            content["module"] = module_to_bytes(found.generator)
-    else:
-        content["state"] = tensors_to_bytes(found.generator.state_dict())
+    content |= handed_on(found.generator, players.generator)
+    if not found.wrapper:
         image = _first_view(found.generator, protocol, request.forget[0])
         content["image"] = tensors_to_bytes({"image": check_images(image, 1, players.generator.resolution)})
     return told("unlearned", **content)
+
+
+def handed_on(generator: Generator, source: Generator) -> dict[str, bytes]:
+    """A generator for another process: its weights, or itself if it is more than the original with other weights."""
+    if not is_wrapper(generator, source):
+        return {"state": tensors_to_bytes(generator.state_dict()), "module": b""}
+    with blame_the_method(
+        "the returned generator cannot be handed to the process that judges it; define its classes and hooks at "
+        "the top level of a file"
+    ):
+        return {"state": b"", "module": module_to_bytes(generator)}
 
 
 def as_planned(spec: TrialSpec) -> Unlearner:

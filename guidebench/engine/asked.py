@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from guidebench import chosen, environment, registry
 from guidebench import protocol as protocols
-from guidebench.chosen import Entrant
+from guidebench.chosen import ChosenAttack, Entrant
 from guidebench.errors import BadInput, unknown_name
 from guidebench.metric import TrialMetric
 from guidebench.photos.own import SOURCE, list_people
@@ -50,6 +50,7 @@ class Options:
     photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
+    attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class
 
 
 Method = str | Unlearner | type[Unlearner]
@@ -81,6 +82,7 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "salt": salts.checked(given.get("salt")),
             "timeout": _seconds(given.get("timeout")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
+            "attacks": tuple(_several(given.get("attacks", ()), str)),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
@@ -208,6 +210,24 @@ def choose_methods(methods: Method | Iterable[Method], settings: Mapping[str, ob
         if key not in fields:
             raise unknown_name("field", key, fields, command=f"guidebench show {next(iter(known), 'METHOD')}")
     return entrants
+
+
+def choose_attacks(asked: Sequence[Protocol], options: Options) -> dict[str, tuple[ChosenAttack, ...]]:
+    """By protocol, the attacks that it asks for and those that the options do.
+
+    Raises BadInput if there is no such attack, if two have one name, or if one needs what the protocol does not have.
+    """
+    found = {}
+    for protocol in asked:
+        attacks = [chosen.choose_attack(spec) for spec in dict.fromkeys((*protocol.attacks, *options.attacks))]
+        labels = [attack.label for attack in attacks]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise BadInput(f"two of the chosen attacks are called '{label}'; give one of them another name")
+        for attack in attacks:
+            chosen.check_attack_fits(attack, protocol)
+        found[protocol.name] = tuple(attacks)
+    return found
 
 
 def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: str) -> Entrant:

@@ -1,4 +1,4 @@
-"""Runs an attack, in a process of its own where there can be one: it knows players and an unlearned generator, no judge.
+"""Runs an attack, in a process of its own where there can be one: it knows players and the generator, no judge.
 
 What comes back is codes, weights and views. A generator that is more than the original with other weights is loaded and
 rendered in a further process, as in `guidebench.engine.apart`.
@@ -6,8 +6,6 @@ rendered in a further process, as in `guidebench.engine.apart`.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +18,18 @@ from torch import Tensor, nn
 from guidebench import seeds
 from guidebench.attack import MOST_FINDINGS, Attack, AttackContext, Finding, Target
 from guidebench.chosen import ChosenAttack, ChosenMethod
+from guidebench.engine.apart import handed_on, with_weights
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import (
-    blame,
+    blame_the_method,
     exit_refused,
     frozen,
-    is_wrapper,
     stdout_to_stderr,
     torch_settings_restored,
 )
 from guidebench.engine.nurseries import Nurseries, answered, told_failures
 from guidebench.engine.wire import (
     module_from_bytes,
-    module_to_bytes,
     packed,
     tensors_from_bytes,
     tensors_to_bytes,
@@ -90,7 +87,7 @@ def run_attack(
             seeds.global_seed(*context.streams.prefix, "global"),
             torch_settings_restored(),
             stdout_to_stderr(),
-            blame("the attack raised"),
+            blame_the_method("the attack raised"),
         ):
             answer = attack.run(shown, _copied(target), context)
         found.append(_checked(answer, players.generator))
@@ -104,21 +101,20 @@ class QueryOnly(Generator):
 
     def __init__(self, inner: Generator) -> None:
         super().__init__()
-        self.__dict__["_render"] = torch.no_grad()(inner.render)
-        self.__dict__["_map"] = torch.no_grad()(inner.map)
+        self._inner = (inner,)  # a tuple, so that it is not a part of this module
         self.z_dim, self.num_ws, self.w_dim = inner.z_dim, inner.num_ws, inner.w_dim
         self.resolution, self.rig = inner.resolution, inner.rig
         self.register_buffer("w_avg", inner.w_avg.detach().clone())
 
     def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """See `guidebench.testbed.Generator`."""
-        mapped: Tensor = self._map(z, condition=condition, psi=psi, cutoff=cutoff)
-        return mapped
+        with torch.no_grad():
+            return self._inner[0].map(z, condition=condition, psi=psi, cutoff=cutoff)
 
     def render(self, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
         """See `guidebench.testbed.Generator`."""
-        rendered: Tensor = self._render(ws, cameras, noise=noise)
-        return rendered
+        with torch.no_grad():
+            return self._inner[0].render(ws, cameras, noise=noise)
 
     def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
         """Not offered."""
@@ -134,11 +130,10 @@ class QueryOnly(Generator):
 
 
 def _copied(target: Target) -> Target:
-    copies = {
-        field.name: value.clone() if isinstance(value := getattr(target, field.name), Tensor) else value
-        for field in dataclasses.fields(target)
-    }
-    return Target(**copies)
+    photos, code, others = (
+        None if tensor is None else tensor.clone() for tensor in (target.photos, target.code, target.others)
+    )
+    return Target(target.identity, photos, code, others)
 
 
 def _checked(answer: object, source: Generator) -> list[Finding]:
@@ -150,7 +145,7 @@ def _checked(answer: object, source: Generator) -> list[Finding]:
 
 
 def _sound(finding: Finding, source: Generator) -> Finding:
-    with blame("a finding cannot be read"):
+    with blame_the_method("a finding cannot be read"):
         at = float(finding.at)
         views = tuple((float(yaw), float(pitch)) for yaw, pitch in finding.views)
     if not math.isfinite(at):
@@ -167,7 +162,9 @@ def _sound(finding: Finding, source: Generator) -> Finding:
         raise MethodError("a finding's code is not finite; lower the learning rate")
     if finding.generator is not None and not isinstance(finding.generator, Generator):
         raise MethodError(f"a finding's generator is {type(finding.generator).__name__}, not a Generator")
-    return Finding(at=at, code=None if code is None else code.detach().float(), generator=finding.generator, views=views)
+    return Finding(
+        at=at, code=None if code is None else code.detach().float(), generator=finding.generator, views=views
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -185,9 +182,7 @@ class Found:
     views: tuple[tuple[float, float], ...]
 
 
-def attack_apart(
-    nurseries: Nurseries, assault: Assault, source: Generator, timeout: float | None
-) -> list[list[Found]]:
+def attack_apart(nurseries: Nurseries, assault: Assault, source: Generator, timeout: float | None) -> list[list[Found]]:
     """Runs an attack in a process of its own. Raises MethodError if it misbehaves, or takes longer than ``timeout``."""
     child = nurseries.attack()
     try:
@@ -212,26 +207,18 @@ def _received(
     return Found(finding["at"], code, load, tuple((yaw, pitch) for yaw, pitch in finding["views"]))
 
 
-def with_weights(source: Generator, state: bytes) -> Generator:
-    """A copy of the original with other weights."""
-    generator = copy.deepcopy(source)
-    with blame("the weights of a finding do not fit the original"):
-        generator.load_state_dict(tensors_from_bytes(state))
-    return generator.eval().requires_grad_(False)
-
-
 def hosted(
     nurseries: Nurseries, method: ChosenMethod | None, source: Generator, module: bytes, timeout: float | None
 ) -> Hosted:
     """A generator of a class of its own, in a process of its own."""
-    generator = Hosted(nurseries.host(), source, timeout)
+    generator = Hosted(nurseries.finding(), source, timeout)
     generator.start(method, module)
     return generator
 
 
 def serve_attack(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
     """The life of an attack's process."""
-    with told_failures(pipe):
+    with told_failures(pipe, "attack"):
         (assault,) = unpacked(pipe.recv_bytes())
         players = load()
         attack = as_planned(assault.attack)
@@ -261,28 +248,24 @@ def _attacked(assault: Assault, players: Players, device: torch.device) -> Gener
         return with_weights(players.generator, assault.state)
     if not assault.module:
         return players.generator
-    with blame("the attacked generator cannot be loaded"):
+    with blame_the_method("the attacked generator cannot be loaded"):
         if assault.method is not None:
             assault.method.build()  # imports the files that its classes are in
         return module_from_bytes(assault.module, device).eval().requires_grad_(False)
 
 
 def _on(target: Target, device: torch.device) -> Target:
-    moved = {
-        field.name: value.to(device) if isinstance(value := getattr(target, field.name), Tensor) else value
-        for field in dataclasses.fields(target)
-    }
-    return Target(**moved)
+    photos, code, others = (
+        None if tensor is None else tensor.to(device) for tensor in (target.photos, target.code, target.others)
+    )
+    return Target(target.identity, photos, code, others)
 
 
 def _sent(finding: Finding, source: Generator) -> dict[str, Any]:
-    state = module = b""
+    whole = {"state": b"", "module": b""}
     if finding.generator is not None:
-        with blame("a finding's generator cannot be handed on; define its classes at the top level of a file"):
+        with blame_the_method("a finding's generator is none"):
             generator = finding.generator.eval().requires_grad_(False)
-            if is_wrapper(generator, source):
-                module = module_to_bytes(generator)
-            else:
-                state = tensors_to_bytes(generator.state_dict())
+        whole = handed_on(generator, source)
     code = b"" if finding.code is None else tensors_to_bytes({"code": finding.code})
-    return {"at": finding.at, "code": code, "state": state, "module": module, "views": list(finding.views)}
+    return {"at": finding.at, "code": code, "views": list(finding.views), **whole}

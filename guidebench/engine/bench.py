@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sample
 from guidebench.engine.different_people import measure_different_people
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import check_images, require_sound, sound, soundness
-from guidebench.engine.remembered import Remembered
+from guidebench.engine.remembered import Remembered, Value
 from guidebench.errors import BadInput, MethodError
 from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
 from guidebench.images import from_uint8, quantise, to_uint8
@@ -192,11 +192,31 @@ class Bench:
     def _make_look(self, protocol: Protocol, generator: Generator, code: Tensor, place: int, side: str) -> Look:
         cameras, shown = protocol_cameras(protocol, self.players.generator), picture_views(protocol)
         noise = evaluation_noise(protocol, side, "views", [place])
+        images = to_uint8(self._views(generator, code, cameras, noise))
+        return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
+
+    def _views(self, generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise) -> Tensor:
+        """One code (num_ws, w_dim) from all cameras (V, 25): sound images (V, 3, r, r)."""
         code = code.clone()  # somebody else's generator may write to it
         render = generator.views if isinstance(generator, Hosted) else partial(render_views, generator)
         rendered = render(code, cameras, noise, batch=self.testbed.batch)
-        images = to_uint8(sound(rendered, 1 if cameras is None else len(cameras), self.players.generator.resolution))
-        return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
+        return sound(rendered, 1 if cameras is None else len(cameras), self.players.generator.resolution)
+
+    @torch.no_grad()
+    def seen_from(self, generator: Generator, code: Tensor, cameras: Tensor | None) -> Mapping[str, SeenFaces]:
+        """By judge, (V,): one code (num_ws, w_dim) from cameras (V, 25), None for a 2-D generator, constant noise."""
+        rendered = self._views(generator, code, cameras, Noise.constant())
+        return self._seen(from_uint8(to_uint8(rendered)))
+
+    def original_seen_from(self, code: Tensor, cameras: Tensor | None) -> Mapping[str, SeenFaces]:
+        """The same of the original generator; remembered."""
+        tensors = {"code": code} if cameras is None else {"code": code, "cameras": cameras}
+        key = ("seen from", digest.of_tensors(tensors))
+        return self._remembered.recall(key, lambda: self.seen_from(self.players.generator, code, cameras))
+
+    def recall(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """What was computed before under a key, or is computed now."""
+        return self._remembered.recall(key, make)
 
     @torch.no_grad()
     def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, SeenFaces] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from guidebench.chosen import ChosenMethod
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.nursery import Child
 from guidebench.engine.wire import (
@@ -23,7 +24,6 @@ from guidebench.engine.wire import (
 )
 from guidebench.errors import GuidebenchError, MethodError
 from guidebench.noise import Noise
-from guidebench.store.record import TrialSpec
 from guidebench.testbed import Generator
 from guidebench.views import render_views
 
@@ -35,13 +35,18 @@ class Hosted(Generator):
         """source: the original generator. timeout: seconds for each answer; None: as long as it takes."""
         super().__init__()
         self._child, self._timeout = child, timeout
+        self.module = b""  # the generator, as it was sent
         self.z_dim, self.num_ws, self.w_dim = source.z_dim, source.num_ws, source.w_dim
         self.resolution, self.rig = source.resolution, source.rig
         self.register_buffer("w_avg", source.w_avg.detach().clone())
 
-    def start(self, spec: TrialSpec, module: bytes) -> None:
-        """Lets the process load the generator of a trial. Raises MethodError if it cannot."""
-        self._ask(spec, module)
+    def start(self, method: ChosenMethod | None, module: bytes) -> None:
+        """Lets the process load a generator; raises MethodError if it cannot.
+
+        method: whose files its classes are in, as far as it is one that trials name.
+        """
+        self.module = module
+        self._ask(method, module)
 
     def close(self) -> None:
         """Ends the process."""
@@ -91,9 +96,10 @@ def host(pipe: Connection, device: torch.device) -> None:
     """The life of a generator's process: load it, then answer until the pipe closes."""
     logging.getLogger("guidebench").handlers[:] = [logging.NullHandler()]
     try:
-        spec, module = unpacked(pipe.recv_bytes())
+        method, module = unpacked(pipe.recv_bytes())
         with blame_the_method("the returned generator cannot be loaded where it is judged"):
-            spec.method.build()  # imports the files that its classes are in
+            if method is not None:
+                method.build()  # imports the files that its classes are in
             generator = module_from_bytes(module, device).eval().requires_grad_(False)
         pipe.send_bytes(_answer(generator.w_avg))
         while True:

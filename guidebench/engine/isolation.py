@@ -50,7 +50,7 @@ def call_method(
         exit_refused(),
         seeds.global_seed(*context.streams.prefix, "global"),
         torch_settings_restored(),
-        contextlib.redirect_stdout(_ToStderr()),
+        stdout_to_stderr(),
         classes_restored(context),
         blame_the_method("the method raised"),
     ):
@@ -126,6 +126,11 @@ _GLOBAL_HOOKS = tuple(
 def frozen(module: _Module) -> _Module:
     """A copy in eval mode that takes no gradients."""
     return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+def stdout_to_stderr() -> contextlib.AbstractContextManager[object]:
+    """Sends what somebody's code prints within the block to stderr: results alone go to stdout."""
+    return contextlib.redirect_stdout(_ToStderr())
 
 
 class _ToStderr(io.TextIOBase):

@@ -53,7 +53,7 @@ def render_trial(
         raise BadInput(f"{folder} is not a record as a run wrote it: {error}; give one below OUT/records/") from None
     if not (folder / "generator").is_dir():
         raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
-    _check_generator(record, folder)
+    check_generator(record, folder)
     if not trust_code:
         refuse_code(record, folder)
     spec = record.spec
@@ -91,7 +91,7 @@ def render_trial(
     return Path(out)
 
 
-def _check_generator(record: Record, folder: Path) -> None:
+def check_generator(record: Record, folder: Path) -> None:
     """Raises BadInput if what the trial kept is not what lies there."""
     kept = [path.relative_to(folder).as_posix() for path in sorted((folder / "generator").rglob("*")) if path.is_file()]
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from guidebench import sources
-from guidebench.chosen import Entrant, check_fits
+from guidebench.chosen import ChosenAttack, Entrant, check_fits
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, in_one_line
 from guidebench.protocol import RANDOM, Protocol
@@ -36,6 +36,8 @@ class Case:
     spec: TrialSpec
     index: int  # place of its people in the protocol's order
     replaces: str = ""  # digest of the record that it is to replace; "": there is none, see `guidebench.store.claims`
+    attacks: tuple[ChosenAttack, ...] = ()  # to make on what it leaves
+    only_attacks: bool = False  # whether it is recorded, with its generator, and nothing but attacks is left to do
 
     @property
     def key(self) -> str:

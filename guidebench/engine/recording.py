@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,19 +11,30 @@ from pathlib import Path
 
 import numpy as np
 
-from guidebench import environment, images, registry
+from guidebench import digest, environment, images, registry
+from guidebench.engine.attacking import Outcome as AttackOutcome
 from guidebench.engine.bench import Bench
 from guidebench.engine.marks import marks_of
 from guidebench.engine.trial import Trial
 from guidebench.engine.unlearning import Runner
 from guidebench.errors import MethodError
-from guidebench.evidence import Subject
+from guidebench.evidence import Evidence, Subject
 from guidebench.metric import TrialMetric
 from guidebench.metrics import score_all
+from guidebench.metrics.attacks import of_attack
 from guidebench.reporting.figures import Cell, Row, sheet
-from guidebench.store.evidence_files import save_evidence
-from guidebench.store.folders import FAILURES, Store, person_folder, unfinished_prefix, write_record
-from guidebench.store.record import Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
+from guidebench.store.attack_files import ATTACKS, save_attack
+from guidebench.store.evidence_files import load_evidence, save_evidence
+from guidebench.store.folders import (
+    FAILURES,
+    Store,
+    person_folder,
+    rewrite_record,
+    storage_errors,
+    unfinished_prefix,
+    write_record,
+)
+from guidebench.store.record import AttackRun, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 _GROUPS = {
     "forget": "The forgotten person",
@@ -40,13 +52,14 @@ def write_measured(
     trial: Trial,
     *,
     metrics: Sequence[TrialMetric] = (),
+    attacks: Sequence[AttackOutcome] = (),
     keep_generator: bool,
 ) -> tuple[Path, str | None]:
     """Writes a measured trial. Returns its folder and, if the generator could not be kept, why.
 
-    metrics: further ones, beside those that are registered.
+    metrics: further ones, beside those that are registered. attacks: what came of them.
     """
-    scores = tuple(score_all(trial.evidence, metrics))
+    scores = tuple(score_all(_with_attacks(trial.evidence, attacks), metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
     answers = [stage.unlearned for stage in trial.stages]
     marks = marks_of(trial.evidence, answers, in_process=runner.in_process)
@@ -63,10 +76,54 @@ def write_measured(
         _save_latents(trial, folder / "latents.npz")
         _save_progress([row for stage in trial.stages for row in stage.unlearned.progress], folder / "progress.csv")
         _save_pictures(trial, folder / "pictures")
+        record = dataclasses.replace(record, attacks=_saved(attacks, folder))
         if keep_generator:
             warning = _keep_generator(runner, folder / "generator")
         write_record(record, folder)
     return target, warning
+
+
+def add_attacks(
+    record: Record, folder: Path, outcomes: Sequence[AttackOutcome], metrics: Sequence[TrialMetric] = ()
+) -> None:
+    """Adds attacks to a record, in place of earlier ones of the same label. metrics: of the user's.
+
+    Raises UnreadableEvidence if what the trial saw cannot be read.
+    """
+    new = {one.attack.label for one in outcomes}
+    kept = tuple(run for run in record.attacks if run.attack.label not in new)
+    evidence = load_evidence(folder / "evidence.npz", [run.file for run in kept if run.file])
+    scores = score_all(_with_attacks(evidence, outcomes), metrics)
+    computed = {score.metric for score in scores}
+    replaced = {metric.name for label in new for metric in of_attack(label)}
+    scores += [score for score in record.outcome.scores if score.metric not in computed | replaced]
+    with storage_errors(folder):
+        runs = (*kept, *_saved(outcomes, folder))
+    own = {run.file for run in runs if run.file}
+    old = {name for name in record.files if name.startswith(f"{ATTACKS}/")} - own
+    files = {name: sha for name, sha in record.files.items() if name not in old}
+    files |= {name: digest.of_file(folder / name) for name in sorted(own)}
+    outcome = dataclasses.replace(record.outcome, scores=tuple(scores))
+    rewrite_record(dataclasses.replace(record, attacks=runs, files=files, outcome=outcome), folder)
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _with_attacks(evidence: Evidence, outcomes: Sequence[AttackOutcome]) -> Evidence:
+    found = {one.attack.label: one.found for one in outcomes if one.found is not None}
+    return dataclasses.replace(evidence, attacks={**evidence.attacks, **found})
+
+
+def _saved(outcomes: Sequence[AttackOutcome], folder: Path) -> tuple[AttackRun, ...]:
+    return tuple(
+        AttackRun(
+            attack=one.attack,
+            seconds=round(one.seconds, 3),
+            file="" if one.found is None else save_attack(one.attack.label, one.found, folder),
+            reason=one.reason,
+        )
+        for one in outcomes
+    )
 
 
 def write_failure(

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from guidebench import protocol as protocols
 from guidebench import registry
 from guidebench import suites as suites_
-from guidebench.chosen import Entrant
+from guidebench.chosen import ChosenAttack, Entrant
 from guidebench.engine.asked import (
     Method,
     Options,
+    choose_attacks,
     choose_checkpoint,
     choose_methods,
     options_of,
@@ -238,6 +239,7 @@ def measure(
     store = Store(options.out)
     store.clean()
     claims.clean(store)
+    attacks = choose_attacks(asked, options)
     setup = Setup(
         testbed=options.testbed,
         device=device,
@@ -249,6 +251,7 @@ def measure(
         metrics=options.metrics,
         salt=salt_for(options.out, options.salt),
         timeout=options.timeout,
+        attacks=any(attacks.values()),
     )
     workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
@@ -256,14 +259,14 @@ def measure(
         planned = cases(asked, entrants, executor.description())
         refuse_absent(planned)
         store.check_places(case.spec for case in planned)
-        todo = _to_run(store, planned, fresh=options.fresh)
+        todo = _to_run(store, planned, attacks, fresh=options.fresh)
         busy = min(executor.workers, max(1, len(todo)))
         names = ", ".join(protocol.name for protocol in asked)
         _log.info(
             "%s on testbed %s: %d of %d trials to run, %d at a time on %s",
             *(names, testbed.name, len(todo), len(planned), busy, device),
         )
-        finished = _execute_all(executor, store, todo, busy, watch or _Log())
+        finished = execute(executor, store, todo, watch or _Log())
     finally:
         executor.close()
     _refuse_lost(store, finished)
@@ -312,19 +315,36 @@ def refuse_absent(planned: Sequence[Case]) -> None:
         )
 
 
-def _to_run(store: Store, planned: Sequence[Case], *, fresh: bool) -> list[Case]:
-    """What is not recorded yet; fresh: everything, in place of the records that are there."""
-    found = [(case, store.measured(store.path(case.spec))) for case in planned]
-    return [
-        dataclasses.replace(case, replaces=record.digest) if record else case
-        for case, record in found
-        if fresh or record is None
-    ]
+def _to_run(
+    store: Store, planned: Sequence[Case], attacks: Mapping[str, tuple[ChosenAttack, ...]], *, fresh: bool
+) -> list[Case]:
+    """What is not recorded yet; fresh: everything, in place of the records that are there.
+
+    attacks: by protocol. What is recorded without one of them is attacked if it kept its generator, or measured again.
+    """
+    todo = []
+    for case in planned:
+        wanted = attacks[case.spec.protocol.name]
+        record = store.measured(store.path(case.spec))
+        lacking = wanted if record is None or fresh else record.lacks(wanted)
+        if record is not None and not fresh and not lacking:
+            continue
+        only = record is not None and not fresh and (store.path(case.spec) / "generator").is_dir()
+        todo.append(
+            dataclasses.replace(
+                case,
+                replaces=record.digest if record else "",
+                attacks=lacking if only else wanted,
+                only_attacks=only,
+            )
+        )
+    return todo
 
 
-def _execute_all(executor: Executor, store: Store, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
+def execute(executor: Executor, store: Store, todo: Sequence[Case], watch: Watcher) -> list[Finished]:
     """Runs cases and waits for those that other processes have in flight; what these do not record is run here."""
     finished: list[Finished] = []
+    busy = min(executor.workers, max(1, len(todo)))
     while True:
         events = _execute(executor, todo, busy, watch)
         if len(events) < len(todo):

@@ -68,6 +68,10 @@ class Runner(ABC):
     def save(self, folder: Path) -> None:
         """Lets the method write the generator of the last request. Raises MethodError if it cannot."""
 
+    @abstractmethod
+    def load(self, folder: Path) -> Generator:
+        """The generator that `save` wrote, frozen. Raises MethodError if it cannot be loaded."""
+
 
 class Here(Runner):
     """Runs a method in this process, on copies of the players."""
@@ -133,6 +137,11 @@ class Here(Runner):
         """See `Runner`."""
         with blame_the_method("the method's save() fails"):
             self._method.save(self._current, frozen(self._players.generator), folder)
+
+    def load(self, folder: Path) -> Generator:
+        """See `Runner`."""
+        with blame_the_method("its generator cannot be loaded"):
+            return self._method.load(frozen(self._players.generator), folder).eval().requires_grad_(False)
 
 
 class Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,19 @@ from guidebench.engine.plan import Case, Description, describe
 from guidebench.engine.work import Block
 from guidebench.errors import MethodError
 from guidebench.protocol import Protocol, common_conventions
+from guidebench.store.arrays import UnreadableEvidence
 from guidebench.store.record import TrialSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from guidebench.engine.apart import Nurseries
+    from guidebench.engine.attacking import Outcome
+    from guidebench.engine.bench import Scene
+    from guidebench.engine.nurseries import Nurseries
     from guidebench.engine.unlearning import Report, Rows, Runner
     from guidebench.metric import TrialMetric
     from guidebench.precision import Precision
-    from guidebench.testbed import Players, Testbed
+    from guidebench.testbed import Generator, Players, Testbed
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Setup:
     salt: int = 0  # see `guidebench.store.record.TrialSpec`
     timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
     in_process: bool = False  # whether trials are judged in the process that asked for them
+    attacks: bool = False  # whether there will be attacks
 
 
 class Worker:
@@ -79,11 +83,14 @@ class Worker:
 
     def _open_nurseries(self, testbed: Testbed) -> Players | None:
         """Before any judge is loaded, and before a GPU is used, which no child could then use; the players so far."""
-        from guidebench.engine.apart import Nurseries
+        from guidebench.engine.nurseries import Nurseries
 
         players = testbed.players() if testbed.device.type == "cpu" else None
         self._nurseries = Nurseries(
-            (lambda: players) if players else testbed.players, testbed.device, prepared=self.setup.in_process
+            (lambda: players) if players else testbed.players,
+            testbed.device,
+            prepared=self.setup.in_process,
+            attacks=self.setup.attacks,
         )
         return players
 
@@ -103,6 +110,8 @@ class Worker:
         with claims.claimed(self.store, case.spec, replaces=case.replaces) as ours:
             if not ours:
                 return Finished(case, None, time.perf_counter() - started)
+            if case.only_attacks:
+                return self._attack(case, started)
             return self._run(case, step, started)
 
     def _run(self, case: Case, step: Any, started: float) -> Finished:
@@ -122,6 +131,7 @@ class Worker:
                 self._watch.restore()
                 folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
                 return Finished(case, folder, time.perf_counter() - started, str(error))
+            attacks = self._attacks(case, trial.scene, trial.stages[-1].unlearned.generator)
             folder, warning = recording.write_measured(
                 self.store,
                 self.bench,
@@ -129,9 +139,39 @@ class Worker:
                 runner,
                 trial,
                 metrics=self.metrics,
+                attacks=attacks,
                 keep_generator=self.setup.keep_generators,
             )
-        return Finished(case, folder, time.perf_counter() - started, warning=warning)
+        warnings = [text for text in (warning, _failed(attacks)) if text]
+        return Finished(case, folder, time.perf_counter() - started, warning="; ".join(warnings) or None)
+
+    def _attack(self, case: Case, started: float) -> Finished:
+        """Attacks the generator that a recorded trial kept; what is recorded stays if that cannot be loaded."""
+        from guidebench.engine import recording
+        from guidebench.engine.kept_generators import check_generator
+
+        spec, folder = case.spec, self.store.path(case.spec)
+        record = self.store.measured(folder)
+        try:
+            if record is None:
+                raise MethodError("its record was changed while attacks were planned; run the command again")
+            check_generator(record, folder)
+            scene = self.bench.scene(spec.protocol, case.index)
+            with self._runner(spec, lambda number, scalars: None, []) as runner:
+                outcomes = self._attacks(case, scene, runner.load(folder / "generator"))
+            self._watch.check()
+            recording.add_attacks(record, folder, outcomes, self.metrics)
+        except (MethodError, UnreadableEvidence) as error:
+            self._watch.restore()
+            return Finished(case, folder, time.perf_counter() - started, f"no attack could be made: {error}")
+        return Finished(case, folder, time.perf_counter() - started, warning=_failed(outcomes))
+
+    def _attacks(self, case: Case, scene: Scene, generator: Generator) -> list[Outcome]:
+        from guidebench.engine.attacking import Attacker
+
+        attacker = Attacker(self.bench, self._nurseries, self.setup.timeout)
+        method, seed = case.spec.method, case.spec.seed
+        return [attacker.attack(chosen, case.spec.protocol, scene, generator, method, seed) for chosen in case.attacks]
 
     @contextlib.contextmanager
     def _runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
@@ -153,3 +193,8 @@ class Worker:
         """Ends the processes that methods run in."""
         if self._nurseries is not None:
             self._nurseries.close()
+
+
+def _failed(outcomes: Sequence[Outcome]) -> str | None:
+    """What is said of attacks that failed; None: none did."""
+    return "; ".join(f"attack {one.attack.label} failed: {one.reason}" for one in outcomes if one.reason) or None

@@ -7,21 +7,29 @@ from collections.abc import Iterable
 from guidebench.errors import in_one_line
 from guidebench.evidence import Evidence
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric, check_scores
-from guidebench.metrics import collapse, frechet, identity, recognition, samples
+from guidebench.metrics import attacks, collapse, frechet, identity, recognition, samples
 
 TRIAL_METRICS: dict[str, TrialMetric] = {
-    metric.name: metric for metric in (*identity.METRICS, *recognition.METRICS, *frechet.METRICS, *samples.METRICS)
+    metric.name: metric
+    for metric in (
+        *identity.METRICS,
+        *recognition.METRICS,
+        *frechet.METRICS,
+        *samples.METRICS,
+        *attacks.METRICS,
+    )
 }
 CROSS_METRICS: dict[str, CrossMetric] = {metric.name: metric for metric in collapse.METRICS}
 METRICS: dict[str, Metric] = {**TRIAL_METRICS, **CROSS_METRICS}  # every column of a table
 
 
 def score_all(evidence: Evidence, further: Iterable[TrialMetric] = ()) -> list[Score]:
-    """Every metric's scores of one trial, in the order of the registry, then those of further metrics.
+    """Every metric's scores of one trial, in the order of the registry, then those of attacks and of further metrics.
 
     further: the user's own. One that raises gives a single score without a value, whose reason says what it raised.
     """
     scores = [score for metric in TRIAL_METRICS.values() for score in metric.compute(evidence)]
+    scores += attacks.scores_of(evidence)
     return scores + [score for metric in further for score in _guarded(metric, evidence)]
 
 

@@ -27,7 +27,7 @@ def accepted(renders: SeenFaces, gallery: SeenFaces, threshold: float) -> np.nda
     return passed
 
 
-def _gallery(evidence: Evidence, sight: Sight, identity: str) -> SeenFaces:
+def gallery_of(evidence: Evidence, sight: Sight, identity: str) -> SeenFaces:
     """(k,) the photographs of a person in the trial, or else the renders before."""
     rows = [place for place, subject in enumerate(evidence.subjects) if subject.identity == identity]
     if sight.photo is not None:
@@ -76,7 +76,7 @@ def _score(
     sight, threshold = evidence.sights[judge], evidence.thresholds.get(judge)
     hits = total = lost = 0
     for person in people:
-        rows, gallery = evidence.rows(role, person), _gallery(evidence, sight, person)
+        rows, gallery = evidence.rows(role, person), gallery_of(evidence, sight, person)
         if threshold is not None and gallery.found.any():
             renders = (sight.before if before else sight.after[request - 1])[rows]
             hits += int(accepted(renders, gallery, threshold).sum())

@@ -14,7 +14,7 @@ from guidebench.suites import PaperTable
 if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
 
-KINDS = ("auto", "paper", "full", "compare", "short")  # layouts beside those that suites define
+KINDS = ("auto", "paper", "full", "compare", "short", "attacks")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 BRIEF = ("recognised", "id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 INSTEAD = "delta_fid_real"  # what makes room for Recognised in it
@@ -48,8 +48,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     "paper" is the columns of Table 2 if all records are of the multi-image protocol, else those of Table 1, with
     whatever protocols and methods there are; "auto" is the same with Recognised beside them. A suite's name such as
     "table-3", its file, or ``table`` is that table with its own protocols only. "short" has four columns in plain
-    words, and the rows of ``table`` if given; "brief" has the columns of `BRIEF` under one judge, tests those that the
-    paper has, and is not offered to users.
+    words, and the rows of ``table`` if given; "attacks" has ID before and after every attack that was made. "brief" has
+    the columns of `BRIEF` under one judge, tests those that the paper has, and is not offered to users.
     Raises BadInput for an unknown name, or if the records hold none of a table's protocols.
     """
     from guidebench import suites
@@ -61,6 +61,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     if table is None and layout in ("auto", "paper", "brief", "short"):
         columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
         table = PaperTable(columns, TITLES[columns], suites.load(columns).metrics, tuple(names))
+    if table is None and layout == "attacks":
+        table = PaperTable("attacks", "After attacks", _attack_columns(records), tuple(names))
     if table is None:
         if layout not in suites.names() and not str(layout).endswith(".toml"):
             raise unknown_name("layout", layout, [*KINDS, *suites.names()], command=None)
@@ -80,3 +82,21 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     if layout == "brief":
         return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=beside)
     return Choice("paper", replace(table, metrics=beside) if layout == "auto" else table, against)
+
+
+def _attack_columns(records: Sequence[StoredRecord]) -> tuple[str, ...]:
+    """ID, after each attack, and in the worst case; then the share of renders that pass as the person.
+
+    Raises BadInput if no attack was made.
+    """
+    runs = {run.attack.label: run.attack for stored in records for run in stored.record.attacks}
+    if not runs:
+        raise BadInput(
+            "no attack was made on these trials; `guidebench attack` makes them on generators that were kept"
+        )
+    counted = [label for label, attack in runs.items() if not attack.shows_anybody]
+    others = [label for label, attack in runs.items() if attack.shows_anybody]
+    worst = ("id_worst", "recognised_before", "recognised", "recognised_worst") if counted else ()
+    beside = [f"{kind}_{label}" for label in others for kind in ("id_after", "half_after", "id_original", "id_other")]
+    there = {score.metric for stored in records for score in stored.record.outcome.scores}
+    return ("id", *(f"id_after_{label}" for label in counted), *worst, *(name for name in beside if name in there))

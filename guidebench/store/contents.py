@@ -22,12 +22,12 @@ def digests_of(folder: Path) -> dict[str, str]:
     }
 
 
-def check_contents(record: Record, folder: Path, names: Iterable[str] = NUMBERS) -> None:
+def check_contents(record: Record, folder: Path, names: Iterable[str] | None = None) -> None:
     """Raises ValueError if a file is not the one that the record was written with; an absent one may be missed.
 
-    names: paths in the folder. Raises OSError if one cannot be read.
+    names: paths in the folder; None: those that hold numbers. Raises OSError if one cannot be read.
     """
-    for name in names:
+    for name in (*NUMBERS, *record.attack_files) if names is None else names:
         path = folder / name
         if not path.exists():
             continue

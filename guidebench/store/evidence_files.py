@@ -1,7 +1,7 @@
 """Evidence as files: evidence.npz of each record, and beside the records what all trials of a run share.
 
     OUT/shared/DIGEST.npz       features of the original generator's samples; statistics of real images
-    OUT/records/…/evidence.npz  everything else, and the digests of those two
+    OUT/records/…/evidence.npz  everything else, and the digests of those two; what attacks found lies beside it
 
 A shared file is named by the digest of its arrays, so that records of any number of runs may share a folder. It is
 looked for in `shared/` beside any folder above the evidence: a run folder may be moved, copied or put below another.
@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from guidebench import digest
-from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Samples, Seen, SeenFaces, Sight, Subject
+from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Samples, SeenFaces, Sight, Subject
+from guidebench.store.arrays import UnreadableEvidence, arrays_of, faces_of, opened
+from guidebench.store.attack_files import load_attacks
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
 _OF_SIGHT = ("before", "after", "photo", "neighbours")
-
-
-class UnreadableEvidence(ValueError):
-    """A file of evidence is missing or damaged; the message is one line and names the file."""
 
 
 def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -> None:
@@ -49,8 +45,7 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
         for name in _OF_SIGHT:
             faces: SeenFaces | None = getattr(sight, name)
             if faces is not None:
-                arrays[f"{judge}/{name}"] = faces.vectors.astype(np.float32)
-                arrays[f"{judge}/{name}/found"] = faces.found
+                arrays |= arrays_of(faces, f"{judge}/{name}")
         if (threshold := evidence.thresholds.get(judge)) is not None:
             arrays[f"{judge}/threshold"] = np.array(threshold)
     source = {"features": _features(evidence.source)[0]}
@@ -70,13 +65,14 @@ def _features(*samples: Samples) -> np.ndarray:
     return np.stack([one.features for one in samples]).astype(np.float32, copy=False)
 
 
-def load_evidence(path: str | Path) -> Evidence:
+def load_evidence(path: str | Path, attacks: Iterable[str] = ()) -> Evidence:
     """Reads what `save_evidence` wrote; pickled content is refused by numpy.
 
+    attacks: the files of attacks, see `guidebench.store.record.Record.attack_files`.
     Raises UnreadableEvidence if the file or a shared file that it names is missing or damaged.
     """
     path = Path(path)
-    with _opened(path) as arrays:
+    with opened(path) as arrays:
         real = _shared(arrays, "real", path) if "real/shared" in arrays else None
         return Evidence(
             subjects=_subjects(arrays),
@@ -88,6 +84,7 @@ def load_evidence(path: str | Path) -> Evidence:
             public=tuple(Samples(features) for features in arrays["public/features"])
             if "public/features" in arrays
             else (),
+            attacks=load_attacks(path.parent, attacks),
             thresholds={
                 str(judge): float(arrays[f"{judge}/threshold"])
                 for judge in arrays["judges"]
@@ -101,9 +98,9 @@ def load_faces_after(path: str | Path) -> list[Afterwards]:
 
     Reads no more of evidence.npz than that needs. Raises UnreadableEvidence if the file is missing or damaged.
     """
-    with _opened(Path(path)) as arrays:
+    with opened(Path(path)) as arrays:
         judges = [str(judge) for judge in arrays["judges"]]
-        seen = {judge: _faces(arrays, f"{judge}/after") for judge in judges}
+        seen = {judge: faces_of(arrays, f"{judge}/after") for judge in judges}
         after = {judge: faces for judge, faces in seen.items() if faces}
         requests = max((len(faces.found) for faces in after.values()), default=1)
         return [
@@ -111,27 +108,6 @@ def load_faces_after(path: str | Path) -> list[Afterwards]:
             for place, subject in enumerate(_subjects(arrays))
             if subject.role == "forget"
         ]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
-    """The arrays of a file, read as they are asked for; whatever goes wrong in the block is the file's fault."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            yield arrays
-    except UnreadableEvidence:
-        raise
-    except FileNotFoundError:
-        raise UnreadableEvidence(f"{path.name} does not exist") from None
-    except KeyError as error:
-        raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
-    except OSError as error:
-        raise UnreadableEvidence(f"{path.name} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # whatever a damaged file may lead to
-        words = " ".join(str(error).split()) or type(error).__name__
-        words = "it holds pickled objects" if "allow_pickle" in words else words
-        words = words if zipfile.is_zipfile(path) else "it is not an npz file"
-        raise UnreadableEvidence(f"{path.name} is damaged: {words}") from None
 
 
 def _subjects(arrays: Mapping[str, np.ndarray]) -> tuple[Subject, ...]:
@@ -143,14 +119,10 @@ def _subjects(arrays: Mapping[str, np.ndarray]) -> tuple[Subject, ...]:
 
 
 def _sight(arrays: Mapping[str, np.ndarray], judge: str) -> Sight:
-    before, after, photo, neighbours = (_faces(arrays, f"{judge}/{name}") for name in _OF_SIGHT)
+    before, after, photo, neighbours = (faces_of(arrays, f"{judge}/{name}") for name in _OF_SIGHT)
     if before is None or after is None:
         raise KeyError(f"{judge}/before or {judge}/after")
     return Sight(before, after, photo, neighbours)
-
-
-def _faces(arrays: Mapping[str, np.ndarray], name: str) -> SeenFaces | None:
-    return Seen(arrays[name], arrays[f"{name}/found"]) if name in arrays else None
 
 
 def _share(arrays: Mapping[str, np.ndarray], folder: Path, aside: str) -> str:
@@ -189,7 +161,7 @@ def _shared(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> dict[str
 
 def _read_shared(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a shared file; raises UnreadableEvidence if it is missing or not what its name says."""
-    with _opened(path) as stored:
+    with opened(path) as stored:
         arrays = {name: stored[name] for name in stored}
         if digest.of_arrays(arrays) != path.stem:
             raise UnreadableEvidence(f"{SHARED}/{path.name} is damaged; `guidebench run --fresh` writes it again")

@@ -6,7 +6,7 @@ record one more fact, add a field to the part that it belongs to and fill it in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from guidebench import digest
-from guidebench.chosen import ChosenMethod
+from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.errors import GuidebenchError
 from guidebench.evidence import DifferentPeople, group_name
 from guidebench.metric import Score
@@ -142,6 +142,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttackRun:
+    """An attack on what a trial left."""
+
+    attack: ChosenAttack
+    seconds: float  # of the attack, its controls and judging
+    file: str = ""  # its evidence, below the record's folder; "": it failed
+    reason: str | None = None  # why it failed
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """The content of record.json."""
 
@@ -151,6 +161,7 @@ class Record:
     outcome: Outcome
     cost: Cost | None = None  # None: the trial failed
     files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the files beside record.json, by their paths
+    attacks: tuple[AttackRun, ...] = ()  # in the order in which they were first made
 
     @property
     def key(self) -> str:
@@ -162,13 +173,24 @@ class Record:
         """Whether the trial came to an end."""
         return self.outcome.status == "measured"
 
+    @property
+    def attack_files(self) -> tuple[str, ...]:
+        """The evidence of attacks, below the record's folder."""
+        return tuple(run.file for run in self.attacks if run.file)
+
+    def lacks(self, attacks: Sequence[ChosenAttack]) -> tuple[ChosenAttack, ...]:
+        """Those attacks that were not made as they would be now."""
+        made = [run.attack.definition() for run in self.attacks if run.file]
+        return tuple(attack for attack in attacks if attack.definition() not in made)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that record.json holds besides: it shows that nothing was changed since it was written."""
         return _digest_of(msgspec.json.decode(msgspec.json.encode(self._content())))
 
     def _content(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        content = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        return content if self.attacks else {name: part for name, part in content.items() if name != "attacks"}
 
     def to_json(self) -> str:
         """The text of record.json: the fields, the schema, the key and the digest."""

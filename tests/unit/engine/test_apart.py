@@ -13,9 +13,10 @@ import torch
 from guidebench import chosen
 from guidebench import protocol as protocols
 from guidebench.engine import nursery
-from guidebench.engine.apart import Apart, Nurseries
+from guidebench.engine.apart import Apart
 from guidebench.engine.bench import Bench
 from guidebench.engine.hosted import Hosted
+from guidebench.engine.nurseries import Nurseries
 from guidebench.engine.plan import cases, describe
 from guidebench.engine.trial import measure, run_trial
 from guidebench.errors import MethodError

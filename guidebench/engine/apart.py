@@ -128,7 +128,7 @@ class Apart(Runner):
             generator.close()
         hosted = Hosted(self._nurseries.host(), self._source, self._timeout)
         self._hosts.append(hosted)
-        hosted.start(self._spec.method, module)
+        hosted.start([self._spec.method], module)
         return hosted
 
 

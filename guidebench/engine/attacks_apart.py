@@ -42,6 +42,7 @@ from guidebench.protocol import Protocol
 from guidebench.seeds import Streams
 from guidebench.testbed import Generator, Players
 from guidebench.views import frontal_camera
+from guidebench.watched import unchanged
 
 _ANGLES = 85.0  # degrees that a view may be turned or tilted at most
 
@@ -83,6 +84,7 @@ def run_attack(
         )
         shown = frozen(generator) if attack.knows.access == "weights" else QueryOnly(frozen(generator))
         with (
+            unchanged("the attack"),
             exit_refused(),
             seeds.global_seed(*context.streams.prefix, "global"),
             torch_settings_restored(),
@@ -139,7 +141,10 @@ def _copied(target: Target) -> Target:
 def _checked(answer: object, source: Generator) -> list[Finding]:
     if not isinstance(answer, list | tuple) or not all(isinstance(one, Finding) for one in answer):
         raise MethodError(f"run() must return a list of Findings, it returned {type(answer).__name__}")
-    if not 1 <= len(answer) <= MOST_FINDINGS:
+    if not answer:
+        kind = "2-D, with one view" if source.rig is None else "3-D"
+        raise MethodError(f"it found nothing to try on this generator ({kind}); run() must return 1 finding or more")
+    if len(answer) > MOST_FINDINGS:
         raise MethodError(f"run() must return 1 to {MOST_FINDINGS} findings, it returned {len(answer)}")
     return [_sound(finding, source) for finding in answer]
 
@@ -203,16 +208,14 @@ def _received(
     if finding["state"]:
         load = lambda: with_weights(source, finding["state"])  # noqa: E731
     elif finding["module"]:
-        load = lambda: hosted(nurseries, assault.method, source, finding["module"], timeout)  # noqa: E731
+        load = lambda: _hosted(nurseries, assault, source, finding["module"], timeout)  # noqa: E731
     return Found(finding["at"], code, load, tuple((yaw, pitch) for yaw, pitch in finding["views"]))
 
 
-def hosted(
-    nurseries: Nurseries, method: ChosenMethod | None, source: Generator, module: bytes, timeout: float | None
-) -> Hosted:
+def _hosted(nurseries: Nurseries, assault: Assault, source: Generator, module: bytes, timeout: float | None) -> Hosted:
     """A generator of a class of its own, in a process of its own."""
     generator = Hosted(nurseries.finding(), source, timeout)
-    generator.start(method, module)
+    generator.start([assault.attack, *([assault.method] if assault.method else [])], module)
     return generator
 
 

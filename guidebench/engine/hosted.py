@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from guidebench.chosen import ChosenMethod
+from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.nursery import Child
 from guidebench.engine.wire import (
@@ -40,13 +40,13 @@ class Hosted(Generator):
         self.resolution, self.rig = source.resolution, source.rig
         self.register_buffer("w_avg", source.w_avg.detach().clone())
 
-    def start(self, method: ChosenMethod | None, module: bytes) -> None:
+    def start(self, makers: Sequence[ChosenMethod | ChosenAttack], module: bytes) -> None:
         """Lets the process load a generator; raises MethodError if it cannot.
 
-        method: whose files its classes are in, as far as it is one that trials name.
+        makers: whose files its classes are in.
         """
         self.module = module
-        self._ask(method, module)
+        self._ask(tuple(makers), module)
 
     def close(self) -> None:
         """Ends the process."""
@@ -96,10 +96,10 @@ def host(pipe: Connection, device: torch.device) -> None:
     """The life of a generator's process: load it, then answer until the pipe closes."""
     logging.getLogger("guidebench").handlers[:] = [logging.NullHandler()]
     try:
-        method, module = unpacked(pipe.recv_bytes())
+        makers, module = unpacked(pipe.recv_bytes())
         with blame_the_method("the returned generator cannot be loaded where it is judged"):
-            if method is not None:
-                method.build()  # imports the files that its classes are in
+            for maker in makers:
+                maker.build()  # imports the files that its classes are in
             generator = module_from_bytes(module, device).eval().requires_grad_(False)
         pipe.send_bytes(_answer(generator.w_avg))
         while True:

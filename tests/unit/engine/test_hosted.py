@@ -45,7 +45,7 @@ def hosted(bench, wrapper):
     generator, spec = wrapper
     opened = Nursery(lambda pipe: host(pipe, torch.device("cpu")))
     found = Hosted(opened.child(), bench.players.generator, 60.0)
-    found.start(spec.method, module_to_bytes(generator))
+    found.start([spec.method], module_to_bytes(generator))
     yield found
     opened.close()
 
@@ -78,9 +78,9 @@ def test_what_fails_there_is_said_here(bench, wrapper):
     opened = Nursery(lambda pipe: host(pipe, torch.device("cpu")))
     found = Hosted(opened.child(), bench.players.generator, 60.0)
     with pytest.raises(MethodError, match="cannot be loaded"):
-        found.start(spec.method, b"no generator")
+        found.start([spec.method], b"no generator")
     again = Hosted(opened.child(), bench.players.generator, 60.0)
-    again.start(spec.method, module_to_bytes(generator))
+    again.start([spec.method], module_to_bytes(generator))
     with pytest.raises(MethodError, match="cannot be evaluated") as failed:
         again.render(torch.zeros(1, 2), None, noise=Noise.constant())
     assert "\n" not in str(failed.value)

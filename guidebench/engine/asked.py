@@ -56,6 +56,20 @@ class Options:
 Method = str | Unlearner | type[Unlearner]
 
 
+def check_workers(workers: Any) -> None:
+    """Raises BadInput unless it is None, or a number of processes that this machine can hold."""
+    if workers is None:
+        return
+    if whole("workers", workers) < 0:
+        raise BadInput(f"workers = {workers}: give 0 (this process) or more")
+    cores = environment.cores()
+    if workers > MOST_WORKERS_A_CORE * cores:
+        raise BadInput(
+            f"workers = {workers} would fill the memory of this machine, whose {cores} cores run {cores} of them at a "
+            f"time; give at most {MOST_WORKERS_A_CORE * cores}"
+        )
+
+
 def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
     """`Options` from keyword arguments; raises BadInput for one that does not exist or cannot be used."""
     names = [item.name for item in dataclasses.fields(Options)]
@@ -64,15 +78,8 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             raise unknown_name("option", name, names, command="help(guidebench.run)")
     if not isinstance(testbed, str) and not inspect.isclass(testbed):
         raise BadInput(f"testbed = {testbed!r:.80} is neither a name nor a class; give one of these")
-    workers, photos, metrics = given.get("workers"), given.get("photos"), given.get("metrics", ())
-    if workers is not None and whole("workers", workers) < 0:
-        raise BadInput(f"workers = {workers}: give 0 (this process) or more")
-    cores = environment.cores()
-    if workers is not None and workers > MOST_WORKERS_A_CORE * cores:
-        raise BadInput(
-            f"workers = {workers} would fill the memory of this machine, whose {cores} cores run {cores} of them at a "
-            f"time; give at most {MOST_WORKERS_A_CORE * cores}"
-        )
+    photos, metrics = given.get("photos"), given.get("metrics", ())
+    check_workers(given.get("workers"))
     return Options(
         **{
             **given,
@@ -219,14 +226,20 @@ def choose_attacks(asked: Sequence[Protocol], options: Options) -> dict[str, tup
     """
     found = {}
     for protocol in asked:
-        attacks = [chosen.choose_attack(spec) for spec in dict.fromkeys((*protocol.attacks, *options.attacks))]
-        labels = [attack.label for attack in attacks]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise BadInput(f"two of the chosen attacks are called '{label}'; give one of them another name")
+        attacks = different(chosen.choose_attack(spec) for spec in dict.fromkeys((*protocol.attacks, *options.attacks)))
         for attack in attacks:
             chosen.check_attack_fits(attack, protocol)
         found[protocol.name] = tuple(attacks)
+    return found
+
+
+def different(attacks: Iterable[ChosenAttack]) -> list[ChosenAttack]:
+    """The attacks; raises BadInput if two have one name."""
+    found = list(attacks)
+    labels = [attack.label for attack in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise BadInput(f"two of the chosen attacks are called '{label}'; give one of them another name")
     return found
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidebench import chosen, precision, registry
+from guidebench import chosen, precision, registry, sources
 from guidebench.chosen import ChosenAttack
+from guidebench.engine.asked import check_workers, different
 from guidebench.engine.events import Finished
 from guidebench.engine.kept_generators import refuse_code
 from guidebench.engine.plan import Case, Description
@@ -17,10 +19,13 @@ from guidebench.engine.worker import Setup
 from guidebench.engine.workers import start_executor
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, unknown_name
+from guidebench.photos.own import SOURCE
 from guidebench.protocol import Protocol
 from guidebench.settings import field_names
 from guidebench.store import folders
 from guidebench.store.folders import Store, StoredRecord
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,9 @@ class Done:
     attacked: int  # generators, now
     skipped: int  # that had been attacked like this before
     without: int  # trials that kept no generator
-    failed: tuple[Finished, ...]
+    failed: tuple[Finished, ...]  # of which no attack could be made, or not every one
     seconds: float
-    table: str  # of everything that was asked for; "": nothing
+    table: str  # of everything that was asked for; "": there is none
 
 
 def attack_records(
@@ -56,6 +61,7 @@ def attack_records(
     BadInput if nothing can be attacked.
     """
     started = time.perf_counter()
+    check_workers(workers)
     asked = _chosen(attacks, settings or {})
     trials = _trials(Path(directory), protocol, methods)
     kept = [item for item in trials if (item.path / "generator").is_dir()]
@@ -69,17 +75,20 @@ def attack_records(
             chosen.check_attack_fits(attack, item.record.spec.protocol)
         if not trust_code:
             refuse_code(item.record, item.path)
+        _refuse_other_code(item)
+        if photos is None and _is_of_own_photos(item):
+            raise BadInput(f"{item.path} was made with photographs of yours; give them again with --photos")
     todo = [item for item in kept if item.record.lacks(asked)]
     finished: list[Finished] = []
     for alike in _alike(todo):
-        finished += _attack(Path(directory), alike, asked, photos, device, workers, timeout, watch)
-    failed = tuple(event for event in finished if event.reason is not None)
+        own = photos if _is_of_own_photos(alike[0]) else None
+        finished += _attack(alike, asked, own, device, workers, timeout, watch)
     keys = frozenset(item.record.key for item in kept)
     return Done(
-        attacked=len(finished) - len(failed),
+        attacked=sum(event.reason is None for event in finished),
         skipped=len(kept) - len(todo),
         without=len(trials) - len(kept),
-        failed=failed,
+        failed=tuple(event for event in finished if event.reason or event.warning),
         seconds=time.perf_counter() - started,
         table=_table(Path(directory), keys),
     )
@@ -91,10 +100,10 @@ def _chosen(attacks: Sequence[str], settings: Mapping[str, str]) -> list[ChosenA
     for name in settings:
         if name not in fields:
             raise unknown_name("field", name, fields, command=f"guidebench show {next(iter(known), 'ATTACK')}")
-    return [
+    return different(
         chosen.choose_attack(spec, {name: text for name, text in settings.items() if name in known[spec]})
         for spec in dict.fromkeys(attacks)
-    ]
+    )
 
 
 def _trials(directory: Path, protocol: str | None, methods: Sequence[str]) -> list[StoredRecord]:
@@ -117,17 +126,40 @@ def _trials(directory: Path, protocol: str | None, methods: Sequence[str]) -> li
 
 
 def _alike(trials: Sequence[StoredRecord]) -> list[list[StoredRecord]]:
-    """Trials that one set of workers can judge: of one testbed, conventions, precision and salt."""
+    """Trials that one set of workers can judge: of one run's directory, testbed, photographs, conventions and so on."""
     groups: dict[tuple[object, ...], list[StoredRecord]] = {}
     for item in trials:
         spec = item.record.spec
-        key = (item.record.instrument.testbed, spec.protocol.conventions, spec.precision, spec.salt)
+        where = (_out_of(item), item.record.instrument.testbed, _is_of_own_photos(item))
+        key = (*where, spec.protocol.conventions, spec.precision, spec.salt)
         groups.setdefault(key, []).append(item)
     return list(groups.values())
 
 
+def _out_of(item: StoredRecord) -> Path:
+    """The output directory of the run that wrote a record, which may be one of several below the one that is given."""
+    return item.path.parents[3]  # OUT/records/PROTOCOL/METHOD/TRIAL
+
+
+def _is_of_own_photos(item: StoredRecord) -> bool:
+    return item.record.spec.protocol.source == SOURCE
+
+
+def _refuse_other_code(item: StoredRecord) -> None:
+    """Raises BadInput if a method cannot be loaded, or is not the one that a trial was measured with."""
+    method = item.record.spec.method
+    try:
+        changed = sources.source_digest(method.build()) != method.source_digest
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{item.path}: method {method.label} has no such fields any more: {error}") from None
+    if changed:
+        raise BadInput(
+            f"{item.path}: the code of method {method.label} has changed since the trial was measured; measure it "
+            "again with --keep-generators, or choose others by --method"
+        )
+
+
 def _attack(
-    directory: Path,
     trials: Sequence[StoredRecord],
     asked: Sequence[ChosenAttack],
     photos: Path | None,
@@ -143,11 +175,12 @@ def _attack(
     protocols = _protocols(trials)
     testbed = kind(device=where, conventions=first.spec.protocol.conventions)
     refuse_missing(kind.name, testbed.missing({protocol.source for protocol in protocols.values()}))
-    store = Store(directory)
+    out = _out_of(trials[0])
+    store = Store(out)
     setup = Setup(
         testbed=first.instrument.testbed,
         device=where,
-        out=directory,
+        out=out,
         protocols=tuple(protocols.values()),
         photos=photos,
         precision=first.spec.precision,  # type: ignore[arg-type]  # checked above
@@ -194,4 +227,11 @@ def _case(item: StoredRecord, asked: Sequence[ChosenAttack], description: Descri
 def _table(directory: Path, keys: frozenset[str]) -> str:
     from guidebench.reporting import report
 
-    return report.report(directory, "terminal", layout="attacks", keys=keys)
+    stored, _ = folders.scan(directory)
+    if not any(run.file for item in stored if item.record.key in keys for run in item.record.attacks):
+        return ""
+    try:
+        return report.report(directory, "terminal", layout="attacks", keys=keys)
+    except BadInput as error:  # such as directories of several runs that share no column
+        _log.warning("everything is recorded, but there is no one table of it: %s", error)
+        return ""

@@ -21,6 +21,7 @@ from guidebench.errors import MethodError
 from guidebench.evidence import Evidence, Subject
 from guidebench.metric import TrialMetric
 from guidebench.metrics import score_all
+from guidebench.metrics.attacks import METRICS as OVER_ATTACKS
 from guidebench.metrics.attacks import of_attack
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.attack_files import ATTACKS, save_attack
@@ -86,17 +87,18 @@ def write_measured(
 def add_attacks(
     record: Record, folder: Path, outcomes: Sequence[AttackOutcome], metrics: Sequence[TrialMetric] = ()
 ) -> None:
-    """Adds attacks to a record, in place of earlier ones of the same label. metrics: of the user's.
+    """Adds attacks to a record, in place of earlier ones of the same label; what else was scored stays as it is.
 
-    Raises UnreadableEvidence if what the trial saw cannot be read.
+    metrics: of the user's, which may look at attacks. Raises UnreadableEvidence if what the trial saw cannot be read.
     """
     new = {one.attack.label for one in outcomes}
     kept = tuple(run for run in record.attacks if run.attack.label not in new)
     evidence = load_evidence(folder / "evidence.npz", [run.file for run in kept if run.file])
-    scores = score_all(_with_attacks(evidence, outcomes), metrics)
-    computed = {score.metric for score in scores}
-    replaced = {metric.name for label in new for metric in of_attack(label)}
-    scores += [score for score in record.outcome.scores if score.metric not in computed | replaced]
+    evidence = _with_attacks(evidence, outcomes)
+    concerned = {metric.name for label in (*new, *evidence.attacks) for metric in of_attack(label)}
+    concerned |= {metric.name for metric in (*OVER_ATTACKS, *metrics)}
+    scores = [score for score in record.outcome.scores if score.metric not in concerned]
+    scores += [score for score in score_all(evidence, metrics) if score.metric in concerned]
     with storage_errors(folder):
         runs = (*kept, *_saved(outcomes, folder))
     own = {run.file for run in runs if run.file}

@@ -180,8 +180,8 @@ class Record:
 
     def lacks(self, attacks: Sequence[ChosenAttack]) -> tuple[ChosenAttack, ...]:
         """Those attacks that were not made as they would be now."""
-        made = [run.attack.definition() for run in self.attacks if run.file]
-        return tuple(attack for attack in attacks if attack.definition() not in made)
+        made = {digest.of_data(run.attack.definition()) for run in self.attacks if run.file}
+        return tuple(attack for attack in attacks if digest.of_data(attack.definition()) not in made)
 
     @cached_property
     def digest(self) -> str:

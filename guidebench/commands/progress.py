@@ -56,7 +56,7 @@ class Progress(Watcher):
                     self._seconds.setdefault(case.spec.method.label, []).append(event.seconds)
                 self._say(self._finished_line(event))
                 if event.warning:
-                    self._say(f"  generator not kept: {event.warning}")
+                    self._say(f"  {event.warning}")
         if self._live:
             self._stream.write("\r\x1b[2K" + one_line(self._status(now))[: self._width()])
             self._stream.flush()

@@ -82,6 +82,8 @@ class _Log(Watcher):
                 "[%d/%d] %s on %s, seed %d: %s",
                 *(self._done, self._total, spec.method.label, spec.group, spec.seed, outcome),
             )
+            if event.warning:
+                _log.warning("%s", event.warning)
 
     def close(self) -> None:
         pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from guidebench.engine.events import Finished
 from guidebench.engine.plan import Case, Description, describe
 from guidebench.engine.work import Block
-from guidebench.errors import MethodError
+from guidebench.errors import BadInput, MethodError
 from guidebench.protocol import Protocol, common_conventions
 from guidebench.store.arrays import UnreadableEvidence
 from guidebench.store.record import TrialSpec
@@ -142,7 +142,8 @@ class Worker:
                 attacks=attacks,
                 keep_generator=self.setup.keep_generators,
             )
-        warnings = [text for text in (warning, _failed(attacks)) if text]
+        kept = f"generator not kept: {warning}" if warning else None
+        warnings = [text for text in (kept, _failed(attacks)) if text]
         return Finished(case, folder, time.perf_counter() - started, warning="; ".join(warnings) or None)
 
     def _attack(self, case: Case, started: float) -> Finished:
@@ -161,7 +162,7 @@ class Worker:
                 outcomes = self._attacks(case, scene, runner.load(folder / "generator"))
             self._watch.check()
             recording.add_attacks(record, folder, outcomes, self.metrics)
-        except (MethodError, UnreadableEvidence) as error:
+        except (MethodError, BadInput, UnreadableEvidence) as error:  # BadInput: see `check_generator`
             self._watch.restore()
             return Finished(case, folder, time.perf_counter() - started, f"no attack could be made: {error}")
         return Finished(case, folder, time.perf_counter() - started, warning=_failed(outcomes))

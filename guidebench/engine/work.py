@@ -35,8 +35,11 @@ class SourceSamples:
 
 
 def blocks_of(cases: Sequence[Case], batch: int) -> list[Block]:
-    """The samples that cases need, in multiples of a testbed's batch: batches are composed alike in any block."""
-    protocols = {case.spec.protocol.digest(): case.spec.protocol for case in cases}
+    """The samples that cases need, in multiples of a testbed's batch: batches are composed alike in any block.
+
+    Attacks on what is recorded need none.
+    """
+    protocols = {case.spec.protocol.digest(): case.spec.protocol for case in cases if not case.only_attacks}
     step = max(1, _BLOCK // batch) * batch
     return [
         Block(protocol, start, min(start + step, protocol.samples))

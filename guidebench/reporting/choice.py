@@ -89,7 +89,10 @@ def _attack_columns(records: Sequence[StoredRecord]) -> tuple[str, ...]:
 
     Raises BadInput if no attack was made.
     """
-    runs = {run.attack.label: run.attack for stored in records for run in stored.record.attacks}
+    made = [run for stored in records for run in stored.record.attacks]
+    runs = {run.attack.label: run.attack for run in made if run.file}
+    if made and not runs:
+        raise BadInput(f"every attack on these trials failed, such as {made[0].attack.label}: {made[0].reason}")
     if not runs:
         raise BadInput(
             "no attack was made on these trials; `guidebench attack` makes them on generators that were kept"

@@ -139,8 +139,11 @@ def _copied(target: Target) -> Target:
 
 
 def _checked(answer: object, source: Generator) -> list[Finding]:
-    if not isinstance(answer, list | tuple) or not all(isinstance(one, Finding) for one in answer):
+    if not isinstance(answer, list | tuple):
         raise MethodError(f"run() must return a list of Findings, it returned {type(answer).__name__}")
+    for one in answer:
+        if not isinstance(one, Finding):
+            raise MethodError(f"run() must return a list of Findings, it returned one with {type(one).__name__} in it")
     if not answer:
         kind = "2-D, with one view" if source.rig is None else "3-D"
         raise MethodError(f"it found nothing to try on this generator ({kind}); run() must return 1 finding or more")

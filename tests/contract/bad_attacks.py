@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -68,13 +69,23 @@ class Exits(Attack):
 
 
 @dataclass(frozen=True)
+class Quits(Attack):
+    """Ends its process without a word."""
+
+    name = "quits"
+
+    def run(self, generator, target, context):
+        os._exit(7)
+
+
+@dataclass(frozen=True)
 class Dies(Attack):
-    """Ends its process."""
+    """Is killed, as where memory runs out."""
 
     name = "dies"
 
     def run(self, generator, target, context):
-        os._exit(7)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -258,6 +269,12 @@ class Wraps(Answering):
 
     def answer(self, generator, target):
         return [Finding(at=1, generator=_like(Brighter, generator)), Finding(at=2)]
+
+
+@dataclass(frozen=True)
+class WrapsBoth(Wraps):
+    name = "wraps-both"
+    controls = frozenset({"original", "other"})
 
 
 @dataclass(frozen=True)

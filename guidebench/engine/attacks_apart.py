@@ -85,7 +85,7 @@ def run_attack(
         shown = frozen(generator) if attack.knows.access == "weights" else QueryOnly(frozen(generator))
         with (
             unchanged("the attack"),
-            exit_refused(),
+            exit_refused("the attack"),
             seeds.global_seed(*context.streams.prefix, "global"),
             torch_settings_restored(),
             stdout_to_stderr(),

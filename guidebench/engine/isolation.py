@@ -177,17 +177,17 @@ def _undo(kind: type, original: dict[str, object]) -> bool:
 
 
 @contextlib.contextmanager
-def exit_refused() -> Iterator[None]:
+def exit_refused(who: str = "the method") -> Iterator[None]:
     """Makes os._exit(), which would end the whole run without a word, raise MethodError within the block.
 
-    Processes that are forked within the block may still end that way.
+    who: runs, for the message. Processes that are forked within the block may still end that way.
     """
     leave, process = os._exit, os.getpid()
 
     def refuse(status: int) -> NoReturn:
         if os.getpid() != process:
             leave(status)
-        raise MethodError(f"the method called os._exit({status}), which would end the whole run")
+        raise MethodError(f"{who} called os._exit({status}), which would end the whole run")
 
     os._exit = refuse
     try:

@@ -27,7 +27,8 @@ def opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     except FileNotFoundError:
         raise UnreadableEvidence(f"{path.name} does not exist") from None
     except KeyError as error:
-        raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
+        name = str(error.args[0]).removesuffix(" is not a file in the archive")  # as numpy puts it
+        raise UnreadableEvidence(f"{path.name} has no array {name}") from None
     except OSError as error:
         raise UnreadableEvidence(f"{path.name} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # whatever a damaged file may lead to

@@ -1,4 +1,4 @@
-"""A method in a run: its preset, settings, label and digest, and whether it fits what a protocol asks of it."""
+"""A method or an attack in a run: its preset, settings, label and digest, and whether it fits a protocol."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Literal
 import pytest
 
 from guidebench import chosen, registry
-from guidebench.chosen import check_fits, choose, choose_object
+from guidebench.attack import Attack, Finding, Knowledge
+from guidebench.chosen import check_attack_fits, check_fits, choose, choose_attack, choose_object
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
-from guidebench.settings import unfit, with_settings
-from guidebench.text import printable
 from guidebench.unlearner import Unlearner
 
 
@@ -162,32 +161,6 @@ def test_what_decides_the_numbers_is_the_definition_and_names_are_not():
         assert dataclasses.replace(one, **{name: value}).definition() != one.definition()
 
 
-def test_settings_are_parsed_by_the_type_of_their_field():
-    texts = {"steps": "7", "rate": "0.25", "careful": "True", "mode": "b", "note": "7"}
-    assert with_settings(Plain(), texts) == Plain(steps=7, rate=0.25, careful=True, mode="b", note="7")
-    assert with_settings(Plain(), {"careful": "false"}).careful is False
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("steps", "7.5", ["integer"]),
-        ("rate", "much", ["number"]),
-        ("rate", "2", ["0", "1"]),
-        ("rate", "nan", ["0", "1"]),
-        ("steps", "-1e3", ["integer"]),
-        ("careful", "maybe", ["true", "false"]),
-        ("mode", "c", ["a, b"]),
-        ("note", "caf\udce9", ["text"]),
-        ("limit", "3", ["int | None"]),
-        ("parts", "low", ["tuple[str, ...]"]),
-    ],
-)
-def test_a_setting_that_does_not_fit_says_what_is_allowed(name, text, words, says):
-    with pytest.raises(BadInput, match=says("plain", printable(f"{name}={text}"), *words)):
-        with_settings(Plain(), {name: text})
-
-
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -219,7 +192,6 @@ def test_an_object_or_a_default_is_checked_as_a_setting_is(given, name, value, w
 def test_none_and_tuples_are_fields_of_objects():
     method = Plain(limit=3, parts=("low", "high"))
     assert choose_object(method, "linear").chosen.build() == method
-    assert unfit(None, int) and unfit((1.0, 2), tuple[float, float]) is None
 
 
 @pytest.mark.parametrize("kind", [list, dict[str, int], object])
@@ -242,22 +214,6 @@ def test_a_method_that_can_be_changed_is_refused(says):
     for given in (Changeable, Changeable(0.75)):
         with pytest.raises(BadInput, match=says("changeable", "@dataclass(frozen=True)")):
             choose_object(given, "linear")
-
-
-def test_an_integer_of_any_length_is_a_number():
-    """It has no infinity to be checked against, and may be longer than a float."""
-    assert with_settings(Plain(), {"steps": "1" + 400 * "0"}).steps == 10**400
-
-
-def test_a_combination_that_the_method_itself_refuses_is_bad_input(says):
-    @dataclass(frozen=True)
-    class Picky(Plain):
-        def __post_init__(self):
-            if self.steps > 5:
-                raise ValueError("steps must be 5 or less")
-
-    with pytest.raises(BadInput, match=says("plain", "5 or less")):
-        with_settings(Picky(), {"steps": "6"})
 
 
 def test_rows_of_the_ladder_differ_in_their_flags_only_and_take_as_many_steps():
@@ -285,3 +241,73 @@ def test_a_row_says_by_which_metrics_its_preset_was_chosen_unless_the_preset_was
     assert fitted(chosen.choose("guide", "mini", {"alpha_max": "20"})) == criterion
     assert fitted(chosen.choose("guide", "mini", {"lr": "0.1"})) == ()
     assert chosen.choose("guide", "linear").chosen.definition().keys() == {"name", "class", "fields", "source"}
+
+
+@dataclass(frozen=True)
+class Prying(Attack):
+    """Fields and a tuple, and all that can be known."""
+
+    name = "prying"
+    knows = Knowledge(photos=2, code=True, others=3, original=True)
+    unit = "tries"
+    bounds = {"steps": (1, 10)}
+
+    steps: int = 3
+    parts: tuple[str, ...] = ("low",)
+
+    def run(self, generator, target, context):
+        return [Finding(at=self.steps)]
+
+
+PRYING = f"{Prying.__module__}:Prying"
+
+
+def test_an_attack_is_chosen_with_its_settings_and_named_by_what_was_changed():
+    found = choose_attack(PRYING, {"steps": "7"})
+    assert (found.name, found.label, found.unit, found.shows_anybody) == ("prying", "prying(steps=7)", "tries", False)
+    assert found.fields == {"steps": 7, "parts": ("low",)}
+    assert found.knows == "weights, 2 photographs, the forgotten code, 3 photographs of others, the original generator"
+    assert choose_attack(PRYING).label == "prying" and found.build() == Prying(steps=7)
+
+
+def test_an_attack_is_built_again_from_what_json_makes_of_it():
+    found = choose_attack(PRYING)
+    assert dataclasses.replace(found, fields={"steps": 3, "parts": ["low"]}).build() == Prying()
+
+
+def test_what_an_attack_finds_depends_on_its_name_settings_and_code_alone():
+    found = choose_attack(PRYING)
+    same = dataclasses.replace(found, spec="x", label="y", knows="z", unit="w", shows_anybody=True)
+    assert same.definition() == found.definition()
+    for changes in ({"name": "x"}, {"fields": {"steps": 4}}, {"source_digest": "x"}):
+        assert dataclasses.replace(found, **changes).definition() != found.definition()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"steps": "0"}, ["steps=0", "1", "10"]), ({"steps": "x"}, ["steps=x", "integer"])]
+)
+def test_a_setting_of_an_attack_that_does_not_fit_names_the_attack(settings, words, says):
+    with pytest.raises(BadInput, match=says("attack prying", *words)):
+        choose_attack(PRYING, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("reinvert", {"source": "random", "probe_photos": 0}, ["reinvert", "2 photographs", "protocol ask", "samples"]),
+        ("resurgence", {"source": "random", "probe_photos": 0}, ["resurgence", "photographs of others", "samples"]),
+        ("resurgence", {"retain": 0}, ["resurgence", "other people", "retain = 0"]),
+    ],
+)
+def test_an_attack_that_needs_what_a_protocol_lacks_is_refused(name, changes, words, says):
+    with pytest.raises(BadInput, match=says(*words)) as refused:
+        check_attack_fits(choose_attack(name), dataclasses.replace(asking(), **changes))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_attack_that_needs_no_photograph_fits_sampled_people():
+    random = dataclasses.replace(asking(), source="random", probe_photos=0)
+    for name in ("wide-views", "perturb", "interpolate"):
+        check_attack_fits(choose_attack(name), random)
+    for name in ("reinvert", "resurgence"):
+        check_attack_fits(choose_attack(name), asking())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from guidebench import digest
+from guidebench.chosen import ChosenAttack
 from guidebench.store import folders
 from guidebench.store.contents import check_contents
+from guidebench.store.record import AttackRun
 
 
 @pytest.fixture
@@ -61,3 +65,28 @@ def test_pictures_are_checked_where_they_are_shown(two):
     record = folders.read(two[0])
     with pytest.raises(ValueError, match=r"^pictures/sheet\.png "):
         check_contents(record, two[0], ["pictures/sheet.png"])
+
+
+@pytest.mark.parametrize("change", ["changed", "another", "unlisted", "gone"])
+def test_files_of_attacks_are_checked_as_those_that_hold_numbers(tmp_path, two, change):
+    folder, (name, other) = two[0], ("attacks/a-1.npz", "attacks/b-2.npz")
+    attack = ChosenAttack(
+        spec="a", name="a", label="a", fields={}, source_digest="s", knows="", unit="", shows_anybody=False
+    )
+    (folder / "attacks").mkdir()
+    (folder / name).write_bytes(b"numbers")
+    record = replace(folders.read(folder), attacks=(AttackRun(attack=attack, seconds=1.0, file=name),))
+    folders.rewrite_record(replace(record, files={**record.files, name: digest.of_file(folder / name)}), folder)
+    assert folders.read(folder).attack_files == (name,)
+    if change == "changed":
+        (folder / name).write_bytes(b"other numbers")
+        assert only_left_out(tmp_path, folder).startswith(f"{name} is not the one that the trial wrote")
+    elif change == "another":
+        record = folders.read(folder)
+        kept = {file: sha for file, sha in record.files.items() if file != name}
+        folders.rewrite_record(replace(record, files=kept), folder)
+        assert only_left_out(tmp_path, folder).startswith(f"{name} is not the record's own")
+    else:
+        (folder / other).write_bytes(b"left by a process that was killed")
+        (folder / name).unlink() if change == "gone" else None
+        assert folders.read(folder).outcome.scores

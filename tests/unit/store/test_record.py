@@ -6,11 +6,22 @@ import json
 import pytest
 
 from guidebench import digest
-from guidebench.chosen import ChosenMethod
+from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.evidence import DifferentPeople
 from guidebench.metric import Score
 from guidebench.protocol import Protocol
-from guidebench.store.record import SCHEMA, Attempt, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
+from guidebench.store.record import (
+    SCHEMA,
+    AttackRun,
+    Attempt,
+    Cost,
+    Environment,
+    Instrument,
+    Judge,
+    Outcome,
+    Record,
+    TrialSpec,
+)
 
 METHOD = ChosenMethod(
     spec="guide",
@@ -234,3 +245,46 @@ def test_fields_that_came_later_leave_the_keys_of_older_records_alone():
     for name, value in (("forget", 2), ("requests", 2), ("retain_named", 1)):
         protocol = dataclasses.replace(SPEC.protocol, **{name: value})
         assert dataclasses.replace(SPEC, protocol=protocol).key != SPEC.key
+
+
+ATTACK = ChosenAttack(
+    spec="mine",
+    name="mine",
+    label="mine(steps=3)",
+    fields={"steps": 3, "parts": ("low",)},
+    source_digest="s",
+    knows="weights",
+    unit="steps",
+    shows_anybody=False,
+)
+MADE = AttackRun(attack=ATTACK, seconds=1.5, file="attacks/mine-0.npz")
+
+
+def test_a_record_without_attacks_says_nothing_of_them_and_is_as_it_was():
+    """As every version before attacks wrote it."""
+    data = json.loads(RECORD.to_json())
+    files = {"schema", "key", "digest", "spec", "instrument", "environment", "outcome", "cost", "files"}
+    assert set(data) == files and RECORD.attack_files == ()
+    assert Record.from_json(RECORD.to_json()).attacks == ()
+
+
+def test_attacks_survive_the_file_and_change_the_digest_but_not_the_key():
+    record = dataclasses.replace(RECORD, attacks=(MADE, AttackRun(attack=ATTACK, seconds=0.5, reason="it raised")))
+    back = Record.from_json(record.to_json())
+    assert [(run.file, run.reason, run.seconds) for run in back.attacks] == [
+        ("attacks/mine-0.npz", None, 1.5),
+        ("", "it raised", 0.5),
+    ]
+    assert back.attack_files == ("attacks/mine-0.npz",) and back.digest == record.digest != RECORD.digest
+    assert back.key == RECORD.key and back.to_json() == record.to_json()
+
+
+def test_what_is_lacking_is_what_was_not_made_like_this_or_failed():
+    record = Record.from_json(dataclasses.replace(RECORD, attacks=(MADE,)).to_json())
+    assert record.lacks([ATTACK]) == () and RECORD.lacks([ATTACK]) == (ATTACK,)
+    assert record.lacks([dataclasses.replace(ATTACK, label="another", spec="elsewhere")]) == ()
+    for changes in ({"name": "other"}, {"fields": {"steps": 4, "parts": ("low",)}}, {"source_digest": "t"}):
+        other = dataclasses.replace(ATTACK, **changes)
+        assert record.lacks([ATTACK, other]) == (other,)
+    failed = dataclasses.replace(RECORD, attacks=(AttackRun(attack=ATTACK, seconds=1.0, reason="it raised"),))
+    assert failed.lacks([ATTACK]) == (ATTACK,)

@@ -1,8 +1,10 @@
-"""Methods by name and from files."""
+"""Plug-ins by name and from files: methods, attacks, metrics."""
+
+from importlib import metadata
 
 import pytest
 
-from guidebench import registry
+from guidebench import plugins, registry
 from guidebench.errors import BadInput
 
 METHOD = """
@@ -77,7 +79,7 @@ def test_every_registered_name_is_the_name_of_what_it_loads(kind):
         assert found.name == name and entry.summary and found.summary
 
 
-@pytest.mark.parametrize("kind", [registry.METRIC, registry.TESTBED], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [registry.ATTACK, registry.METRIC, registry.TESTBED], ids=lambda kind: kind.name)
 def test_summaries_in_lists_are_those_of_what_is_listed(kind):
     assert {name: entry.summary for name, entry in kind.entries().items()} == {
         name: kind.load(name).summary for name in kind.entries()
@@ -87,6 +89,111 @@ def test_summaries_in_lists_are_those_of_what_is_listed(kind):
 def test_a_class_that_ships_is_recorded_under_its_registered_name():
     assert registry.spec_of(type(registry.load_method("nothing"))) == "nothing"
     assert registry.spec_of(registry.testbed_class("linear")) == "linear"
+    assert registry.spec_of(type(registry.load_attack("reinvert-w"))) == "reinvert-w"
+
+
+ATTACK = """
+from dataclasses import dataclass
+from guidebench.attack import Attack, Finding, Knowledge
+
+@dataclass(frozen=True)
+class Mine(Attack):
+    name = "mine"
+    knows = Knowledge(photos=1)
+    def run(self, generator, target, context):
+        return [Finding(at=1)]
+
+MADE = Mine()
+
+class NoDataclass(Attack):
+    name = "n"
+    def run(self, generator, target, context):
+        return []
+
+@dataclass(frozen=True)
+class NoDefault(Attack):
+    steps: int
+    name = "d"
+    def run(self, generator, target, context):
+        return []
+
+@dataclass(frozen=True)
+class Abstract(Attack):
+    name = "abstract"
+
+@dataclass(frozen=True)
+class Knowing(Mine):
+    name = "knowing"
+    knows = "everything"
+
+@dataclass(frozen=True)
+class Taken(Mine):
+    name = "reinvert"
+
+@dataclass(frozen=True)
+class BadName(Mine):
+    name = "no good"
+
+@dataclass(frozen=True)
+class Unrecorded(Mine):
+    name = "unrecorded"
+    what: object = object
+
+class Other: pass
+"""
+
+
+@pytest.fixture
+def attack_file(tmp_path):
+    path = tmp_path / "attacks_of_mine.py"
+    path.write_text(ATTACK)
+    return path
+
+
+def test_an_attack_in_a_file_needs_no_registration(attack_file):
+    for name in ("Mine", "MADE"):
+        assert registry.load_attack(f"{attack_file}:{name}").knows.photos == 1
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("Nine", ["attacks_of_mine.py", "'Nine'", "Mine", "Other"]),
+        ("NoDefault", ["attack", "NoDefault", "default", "'steps'"]),
+        ("NoDataclass", ["attack", "NoDataclass", "@dataclass(frozen=True)"]),
+        ("Abstract", ["attack", "Abstract", "run"]),
+        ("Knowing", ["attack", "knows = 'everything'", "guidebench.attack.Knowledge"]),
+        ("Taken", ["attack", "'reinvert'", "ships", "another name"]),
+        ("BadName", ["attack", "'no good'"]),
+        ("Unrecorded", ["attack", "recorded", "numbers and texts"]),
+        ("Other", ["Other", "guidebench.attack.Attack"]),
+    ],
+)
+def test_what_is_no_attack_is_refused_with_the_reason(attack_file, attribute, words, says):
+    with pytest.raises(BadInput, match=says(*words)) as refused:
+        registry.load_attack(f"{attack_file}:{attribute}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_method_is_no_attack_and_an_attack_no_method(attack_file, method_file, says):
+    with pytest.raises(BadInput, match=says("not a guidebench.attack.Attack")):
+        registry.load_attack(f"{method_file}:Mine")
+    with pytest.raises(BadInput, match=says("not a guidebench.unlearner.Unlearner")):
+        registry.load_method(f"{attack_file}:Mine")
+    assert registry.kind_of(f"{attack_file}:Mine") is registry.ATTACK is registry.kind_of(f"{attack_file}:MADE")
+    assert registry.kind_of(f"{method_file}:Mine") is registry.METHOD and registry.kind_of("perturb") is registry.ATTACK
+
+
+def test_attacks_of_other_distributions_are_found_under_their_entry_point(monkeypatch, attack_file, says):
+    def points(group):
+        names = ("mine", "perturb") if group == "guidebench.attacks" else ()
+        return [metadata.EntryPoint(name, f"{attack_file}:Mine", group) for name in names]
+
+    monkeypatch.setattr(plugins.metadata, "entry_points", points)
+    assert registry.load_attack("mine").name == "mine"
+    assert registry.attacks()["perturb"].origin == "guidebench", "what ships keeps its name"
+    with pytest.raises(BadInput, match=says("unknown attack 'mines'", "'mine'", "guidebench list attacks")):
+        registry.load_attack("mines")
 
 
 METRICS = """

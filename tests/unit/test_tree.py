@@ -23,6 +23,8 @@ ELSEWHERE = {
     "commands/common.py": "unit/commands/test_main.py",
     "commands/data.py": "unit/photos/test_manifests.py",
     "commands/render.py": "end_to_end/test_recorded.py",
+    # Plain data that a run sends and its watchers hear.
+    "engine/events.py": "unit/commands/test_progress.py",
     # Parts of one network or of the loading of its files.
     "networks/builders.py": "unit/networks/test_checkpoints.py",
     "networks/pickles.py": "unit/networks/test_hostile_checkpoints.py",

@@ -56,10 +56,10 @@ def test_a_command_is_a_coat_over_the_function_of_its_name(command, function, ow
 
 
 def test_settings_are_field_and_value():
-    assert commands._settings(("lr=0.1", " steps = 7 ", "note=a=b")) == {"lr": "0.1", "steps": "7", "note": "a=b"}
+    assert commands.settings_of(("lr=0.1", " steps = 7 ", "note=a=b")) == {"lr": "0.1", "steps": "7", "note": "a=b"}
     for text in ("lr", "=1", ""):
         with pytest.raises(BadInput, match="FIELD=VALUE"):
-            commands._settings((text,))
+            commands.settings_of((text,))
 
 
 def test_the_same_command_leaves_out_what_concerns_one_run_only():

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from guidebench import plugins, protocol, registry, suites
 from guidebench.commands.main import main
 
-KINDS = ("methods", "protocols", "suites", "testbeds", "metrics")
+KINDS = ("methods", "attacks", "protocols", "suites", "testbeds", "metrics")
 
 
 def guidebench(*arguments: str):
@@ -31,7 +31,15 @@ def test_everything_is_listed_with_a_summary():
 
 
 @pytest.mark.parametrize(
-    "name", [*protocol.names(), *suites.names(), *registry.methods(), *registry.testbeds(), *registry.metrics()]
+    "name",
+    [
+        *protocol.names(),
+        *suites.names(),
+        *registry.methods(),
+        *registry.attacks(),
+        *registry.testbeds(),
+        *registry.metrics(),
+    ],
 )
 def test_whatever_has_a_name_is_shown(name):
     result = guidebench("show", name)
@@ -51,8 +59,38 @@ def test_a_field_of_a_method_is_shown_with_its_bounds():
     assert f"lr = {json.dumps(method.lr)}  # {low:g} to {high:g}" in guidebench("show", "guide").stdout.splitlines()
 
 
+def test_an_attack_is_shown_with_what_it_knows_whether_it_counts_and_its_fields():
+    attack = registry.load_attack("reinvert")
+    lines = guidebench("show", "reinvert").stdout.splitlines()
+    assert lines[:4] == [
+        f"# attack reinvert: {attack.summary}",
+        f"# {attack.paper}",
+        "# knows: weights, 2 photographs",
+        "# enters the worst case: no: it can show anybody, so that only its gap to its controls counts",
+    ]
+    assert {f"steps = {attack.steps}  # 1 to 100000", 'space = "w+"'} <= set(lines)
+    assert "# enters the worst case: yes" in guidebench("show", "reinvert-z").stdout.splitlines()
+
+
+def test_an_attack_in_a_file_is_shown_and_what_is_no_plug_in_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom guidebench.attack import Attack, Finding\n@dataclass(frozen=True)\n"
+        "class Mine(Attack):\n    name = 'mine'\n    summary = 'of my own'\n    steps: int = 7\n"
+        "    def run(self, generator, target, context):\n        return [Finding(at=1)]\n"
+    )
+    shown = guidebench("show", f"{tmp_path / 'mine.py'}:Mine").stdout.splitlines()
+    assert shown[:2] == ["# attack mine: of my own", "# knows: weights"] and "steps = 7" in shown
+    result = guidebench("show", f"{tmp_path / 'mine.py'}:Nine")
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1 and "Mine" in result.stderr
+
+
 def test_an_unknown_name_gets_the_closest_of_all_kinds():
-    for given, close in (("celebahq-mult", "celebahq-multi"), ("tabel-2", "table-2"), ("giude", "guide")):
+    for given, close in (
+        ("celebahq-mult", "celebahq-multi"),
+        ("tabel-2", "table-2"),
+        ("giude", "guide"),
+        ("pertub", "perturb"),
+    ):
         result = guidebench("show", given)
         assert result.exit_code == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 1
         assert f"'{given}'" in result.stderr and f"'{close}'" in result.stderr and "guidebench list" in result.stderr

@@ -89,10 +89,19 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "salt": salts.checked(given.get("salt")),
             "timeout": _seconds(given.get("timeout")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
-            "attacks": tuple(_several(given.get("attacks", ()), str)),
+            "attacks": _names("attacks", given.get("attacks", ())),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    """One name of a plug-in or several; raises BadInput otherwise."""
+    found = _several(value, str)
+    for one in found:
+        if not isinstance(one, str):
+            raise BadInput(f"{name} = {one!r:.80} is not a name; give names or path/to/file.py:CLASS")
+    return tuple(found)
 
 
 def _seconds(value: Any) -> float | None:

@@ -61,6 +61,8 @@ def test_a_protocol_survives_a_record():
         ('source = "a"\nidentities = true', ["identities = True", "integer"]),
         ('source = "a"\nidentities = 3\nprimary = "id"', ["primary = 'id'", "list of texts"]),
         ('source = "a"\nidentities = 3\nprimary = [1]', ["primary = [1]", "list of texts"]),
+        ('source = "a"\nidentities = 3\nattacks = "perturb"', ["attacks = 'perturb'", "list of texts"]),
+        ('source = "a"\nidentities = 3\nattacks = [1]', ["attacks = [1]", "list of texts"]),
         ('source = "a"\nidentities = 3\nseeds = ["0"]', ["seeds = ['0']", "list of integers"]),
     ],
 )
@@ -109,6 +111,7 @@ def test_a_byte_order_mark_changes_nothing(tmp_path):
         ({"seeds": (2**64,)}, [f"seeds = ({2**64},)", "0 to 4294967295"]),
         ({"identities": 10**9}, [f"identities = {10**9}", "1 to"]),
         ({"primary": ("id", "id")}, ["primary = ('id', 'id')", "different"]),
+        ({"attacks": ("perturb", "perturb")}, ["attacks = ('perturb', 'perturb')", "different"]),
         ({"conventions": "mine"}, ["conventions = 'mine'", "corrected, published"]),
     ],
 )

@@ -124,3 +124,12 @@ def test_a_trial_that_another_process_has_is_no_measure_of_time():
     shown.hear(Finished(cases[0], None, 0.0))
     assert re.fullmatch(r"\[1/2\] guide\b.*\ba\b.*: another process has it\n", stream.getvalue())
     assert shown._left(0.0) is None
+
+
+def test_a_warning_is_a_line_of_its_own_below_its_trial():
+    cases, stream = [case("a")], io.StringIO()
+    shown = begun(cases, stream)
+    shown.hear(Started(cases[0]))
+    shown.hear(Finished(cases[0], Path("folder"), 2.0, warning="generator not kept: it\nraised"))
+    _, line = stream.getvalue().splitlines()
+    assert line == r"  generator not kept: it\x0araised"

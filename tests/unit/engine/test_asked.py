@@ -10,9 +10,18 @@ import pytest
 import torch
 
 from guidebench import BadInput, protocol
+from guidebench.attacks.perturb import Perturb
 from guidebench.baselines.guide import Guide
 from guidebench.engine import asked
-from guidebench.engine.asked import Options, choose_methods, options_of, resolve_protocol, with_floors
+from guidebench.engine.asked import (
+    Options,
+    check_workers,
+    choose_attacks,
+    choose_methods,
+    options_of,
+    resolve_protocol,
+    with_floors,
+)
 from guidebench.testbeds.linear import LinearTestbed
 
 
@@ -110,3 +119,36 @@ def test_a_checkpoints_row_cannot_take_a_methods_name(says):
     for name, words in (("guide", ["'guide'", "another name"]), ("a b", ["'a b'"])):
         with pytest.raises(BadInput, match=says(*words)):
             asked.choose_checkpoint("x/{identity}.pkl", "", name, "linear")
+
+
+@pytest.mark.parametrize("given", [3, [3], [None], [Perturb], [Perturb()], Perturb], ids=repr)
+def test_attacks_are_names(given, says):
+    with pytest.raises(BadInput, match=says("attacks = ", "path/to/file.py:CLASS")) as refused:
+        options_of("linear", {"attacks": given})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_protocols_attacks_come_first_and_each_once():
+    asking = dataclasses.replace(protocol.load("smoke").resolve("linear"), attacks=("perturb", "wide-views"))
+    other = dataclasses.replace(asking, name="other", attacks=())
+    found = choose_attacks([asking, other], options_of("linear", {"attacks": ["reinvert", "perturb"]}))
+    assert {name: [attack.name for attack in attacks] for name, attacks in found.items()} == {
+        "smoke": ["perturb", "wide-views", "reinvert"],
+        "other": ["reinvert", "perturb"],
+    }
+    (alone,) = choose_attacks([other], options_of("linear", {"attacks": "perturb"}))["other"]
+    assert alone.name == "perturb"
+
+
+def test_an_unknown_attack_of_a_protocol_is_named_with_the_closest(says):
+    asking = dataclasses.replace(protocol.load("smoke").resolve("linear"), attacks=("pertub",))
+    with pytest.raises(BadInput, match=says("'pertub'", "'perturb'")):
+        choose_attacks([asking], options_of("linear", {}))
+
+
+def test_a_machine_holds_only_so_many_workers(says):
+    for workers in (None, 0, 1):
+        check_workers(workers)
+    for wrong in (-1, 10**6, "x"):
+        with pytest.raises(BadInput, match=says("workers", str(wrong))):
+            check_workers(wrong)

@@ -35,6 +35,11 @@ def test_blocks_are_whole_batches_and_cover_the_samples_of_each_protocol_once(pl
     assert blocks_of([], batch) == []
 
 
+def test_attacks_on_what_is_recorded_need_no_samples(planned):
+    attacks = [dataclasses.replace(case, only_attacks=True) for case in planned]
+    assert blocks_of(attacks, 32) == [] and blocks_of([*attacks, planned[0]], 32) == blocks_of(planned, 32)
+
+
 def wider():
     return dataclasses.replace(SMOKE, views=5)
 

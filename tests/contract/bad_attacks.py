@@ -235,13 +235,12 @@ class Black(LinearGenerator):
 
 
 class Brighter(LinearGenerator):
-    """Renders as the original does, and tells its process; a class of its own."""
+    """Renders as the original does, and notes how many benches it finds around it; a class of its own."""
 
     def decode(self, features, ws, cameras=None, *, noise):
-        if folder := os.environ.get("GUIDEBENCH_TEST_PIDS"):
+        if folder := os.environ.get("GUIDEBENCH_TEST_RENDERED"):
             with open(f"{folder}/{os.getpid()}", "a") as stream:
-                judges = [found for found in gc.get_objects() if type(found).__name__ == "Bench"]
-                stream.write(f"{len(judges)}\n")
+                stream.write(f"{sum(type(found).__name__ == 'Bench' for found in gc.get_objects())}\n")
         return super().decode(features, ws, cameras, noise=noise)
 
 

@@ -298,12 +298,16 @@ def test_attacks_of_a_protocol_are_made_without_being_asked_for_and_leave_its_di
 
 
 @pytest.mark.skipif(not nursery.available(), reason="attacks have processes of their own on Linux only")
-def test_in_a_worker_process_an_attack_finds_no_judge_and_the_class_of_its_generator_is_found(run):
+def test_in_a_worker_process_neither_an_attack_nor_its_generator_meets_a_judge(run, tmp_path, monkeypatch):
     """The worker has loaded judges when the attack runs, and has never imported the attack's file before."""
+    (tmp_path / "rendered").mkdir()
+    monkeypatch.setenv("GUIDEBENCH_TEST_RENDERED", str(tmp_path / "rendered"))
     done = run(f"{BAD}:LooksAround", f"{BAD}:Wraps", workers=1)
     (item,) = recorded(done.out)
     around, wraps = item.record.attacks
     assert "found [] in" in around.reason and wraps.reason is None
+    counts = [file.read_text().split() for file in (tmp_path / "rendered").iterdir()]
+    assert counts and {count for own in counts for count in own} == {"0"}, "where it was rendered, there was no bench"
 
 
 def test_labels_of_metrics_are_those_of_attacks(kept):

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from guidebench.engine.children import answered, told_failures
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import blame_the_method, check_images, is_wrapper
-from guidebench.engine.nurseries import Nurseries, answered, told_failures
 from guidebench.engine.peak_memory import Peak
 from guidebench.engine.unlearning import Here, Report, Rows, Runner, Unlearned
 from guidebench.engine.wire import (
@@ -36,6 +36,9 @@ from guidebench.store.record import TrialSpec
 from guidebench.testbed import Generator, Players
 from guidebench.unlearner import ForgetItem, ForgetRequest, Unlearner
 from guidebench.views import protocol_cameras
+
+if TYPE_CHECKING:
+    from guidebench.engine.nurseries import Nurseries
 
 _SAME = 1e-3  # images are in [-1, 1]; one generator's in two processes differ by rounding at most
 

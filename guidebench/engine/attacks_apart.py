@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from guidebench import seeds
 from guidebench.attack import MOST_FINDINGS, Attack, AttackContext, Finding, Target
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.engine.apart import handed_on, with_weights
+from guidebench.engine.children import answered, told_failures
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import (
     blame_the_method,
@@ -27,7 +28,6 @@ from guidebench.engine.isolation import (
     stdout_to_stderr,
     torch_settings_restored,
 )
-from guidebench.engine.nurseries import Nurseries, answered, told_failures
 from guidebench.engine.wire import (
     module_from_bytes,
     packed,
@@ -43,6 +43,9 @@ from guidebench.seeds import Streams
 from guidebench.testbed import Generator, Players
 from guidebench.views import frontal_camera
 from guidebench.watched import unchanged
+
+if TYPE_CHECKING:
+    from guidebench.engine.nurseries import Nurseries
 
 _ANGLES = 85.0  # degrees that a view may be turned or tilted at most
 

@@ -25,7 +25,7 @@ from guidebench.errors import EXIT_FAILED_TRIALS
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that an attack may take.")
 @click.option("--trust-code", is_flag=True, help="Run Python files that records name: of methods, of testbeds.")
 def attack(directory: Path, settings: tuple[str, ...], **options: Any) -> None:
-    """Attack unlearned generators that were kept: is the person forgotten, or hidden?
+    """Attack kept generators: is the person forgotten, or hidden?
 
     DIRECTORY holds records of `guidebench run --keep-generators`. What is found joins their scores; attacks that were
     made before are skipped. Exit code 1 if one failed.

@@ -28,7 +28,7 @@ SECTIONS = {
         "run": ("run:run", "Run methods under a protocol and print the table."),
         "evaluate": ("run:evaluate", "Score generators that other code has unlearned."),
         "reproduce": ("run:reproduce", "Reproduce one of the paper's tables."),
-        "attack": ("attack:attack", "Attack unlearned generators that were kept: is the person forgotten, or hidden?"),
+        "attack": ("attack:attack", "Attack kept generators: is the person forgotten, or hidden?"),
         "rescore": ("rescore:rescore", "Recompute the metrics of recorded trials, without a new run."),
     },
     "Read results": {

@@ -1,4 +1,4 @@
-"""Doors: methods, metrics and testbeds alike come from entry points, files and importable modules."""
+"""Doors: methods, attacks, metrics and testbeds alike come from entry points, files and importable modules."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ class Mine(Unlearner):
 @dataclass(frozen=True)
 class Shadow(Mine):
     name = "nothing"
+""",
+    "attack": """
+from dataclasses import dataclass
+from guidebench.attack import Attack, Finding
+
+@dataclass(frozen=True)
+class Mine(Attack):
+    name = "own"
+    summary = "one of mine"
+    def run(self, generator, target, context):
+        return [Finding(at=1)]
+
+@dataclass(frozen=True)
+class Shadow(Mine):
+    name = "perturb"
 """,
     "metric": """
 from guidebench.metric import TrialMetric
@@ -83,6 +98,7 @@ def installed(monkeypatch):
 def test_the_groups_of_entry_points_are_those_of_the_documentation():
     assert [kind.group for kind in registry.KINDS] == [
         "guidebench.methods",
+        "guidebench.attacks",
         "guidebench.metrics",
         "guidebench.testbeds",
     ]

@@ -132,6 +132,8 @@ def test_every_metric_says_which_way_is_better():
         "precision": "higher",
         "recall": "higher",
         "target_similarity": "lower",
+        "id_worst": "lower",
+        "recognised_worst": "lower",
     }
     assert set(METRICS) - set(TRIAL_METRICS) == {"target_similarity"}
 

@@ -28,7 +28,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"  # of a plug-in
 ALLOWED = "letters, digits, . _ + and -"  # the same in words
 _LOADED = "__guidebench_code__"  # digest of the files of a module when it was loaded
 FILE_MODULE = "guidebench_file_"  # how the names of modules begin that were loaded from a file
-_WRITES = ("method", "metric")  # what `guidebench new` writes
+_WRITES = ("method", "attack", "metric")  # what `guidebench new` writes
 
 Found = TypeVar("Found")
 

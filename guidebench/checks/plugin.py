@@ -1,4 +1,4 @@
-"""`guidebench check SPEC`: finds out whether SPEC is a method, a metric or a testbed, and checks it as such."""
+"""`guidebench check SPEC`: finds out which kind of plug-in SPEC is, and checks it as such."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def _check_of(kind: Kind[Any]) -> Callable[[str], list[Finding]]:
         from guidebench.checks.metric import check_metric
 
         return check_metric
+    if kind is registry.ATTACK:
+        from guidebench.checks.attack import check_attack
+
+        return check_attack
     if kind is registry.TESTBED:
         from guidebench.checks.testbed import check_testbed
 
@@ -45,10 +49,10 @@ def _check_of(kind: Kind[Any]) -> Callable[[str], list[Finding]]:
 
 def _misspelt(spec: str) -> Finding:
     known = [name for kind in registry.KINDS for name in kind.entries()]
-    what = "method, metric or testbed"
+    what = "method, attack, metric or testbed"
     return Finding("loads", False, str(unknown_name(what, spec, known, command="guidebench list")))
 
 
 def _function(spec: str) -> Finding:
-    expected = "a method is a class, a metric a TrialMetric(…, compute=FUNCTION), a testbed a class"
+    expected = "a method or an attack is a class, a metric a TrialMetric(…, compute=FUNCTION), a testbed a class"
     return Finding("loads", False, f"'{spec}' is a function; {expected}")

@@ -12,10 +12,10 @@ from guidebench.errors import EXIT_FAILED_TRIALS
 @click.command()
 @click.argument("spec")
 def check(spec: str) -> None:
-    """Check that a method, metric or testbed keeps its contract.
+    """Check that a method, attack, metric or testbed keeps its contract.
 
-    SPEC is a registered name, path/to/file.py:Name or module:Name. Methods run on the analytic testbed. Exit code 1 if
-    a check fails.
+    SPEC is a registered name, path/to/file.py:Name or module:Name. Methods and attacks run on the analytic testbed.
+    Exit code 1 if a check fails.
     """
     from guidebench.checks.plugin import check_plugin
 

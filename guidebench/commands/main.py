@@ -43,7 +43,7 @@ SECTIONS = {
     },
     "Write your own": {
         "new": ("new:new", "Write a method, an attack or a metric to start from."),
-        "check": ("check:check", "Check that a method, metric or testbed keeps its contract."),
+        "check": ("check:check", "Check that a method, attack, metric or testbed keeps its contract."),
     },
     "Look up": {
         "list": ("show:list_command", "List methods, attacks, protocols, suites, testbeds and metrics."),

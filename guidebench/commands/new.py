@@ -1,4 +1,4 @@
-"""`guidebench new method NAME` and `new metric NAME`: a working, commented file to start from."""
+"""`guidebench new method NAME`, `new attack NAME` and `new metric NAME`: a working, commented file to start from."""
 
 from __future__ import annotations
 
@@ -35,11 +35,20 @@ def new_method(name: str, folder: str | Path = ".") -> Written:
 
     Raises BadInput if the name cannot name a method or the file exists, StorageError if it cannot be written.
     """
-    words = _words(registry.METHOD, name)
+    return _new_class(registry.METHOD, name, folder)
+
+
+def new_attack(name: str, folder: str | Path = ".") -> Written:
+    """Writes ``folder``/name.py with an attack: "my-idea" gives my_idea.py with MyIdea. Raises as `new_method`."""
+    return _new_class(registry.ATTACK, name, folder)
+
+
+def _new_class(kind: Kind[Any], name: str, folder: str | Path) -> Written:
+    words = _words(kind, name)
     class_name = "".join(word[0].upper() + word[1:] for word in words)
     if keyword.iskeyword(class_name):
-        class_name += "Method"
-    return _write(registry.METHOD, name, words, class_name, Path(folder), {"class": class_name})
+        class_name += kind.name.capitalize()
+    return _write(kind, name, words, class_name, Path(folder), {"class": class_name})
 
 
 def new_metric(name: str, folder: str | Path = ".") -> Written:
@@ -89,7 +98,7 @@ def _write(
 
 @click.group()
 def new() -> None:
-    """Write a method or metric to start from."""
+    """Write a method, an attack or a metric to start from."""
 
 
 _folder = click.option("--folder", type=common.PATH, default=".", show_default=True, help="Where to write it.")
@@ -101,6 +110,14 @@ _folder = click.option("--folder", type=common.PATH, default=".", show_default=T
 def _new_method(name: str, folder: Path) -> None:
     """Write a working, commented method that passes `guidebench check`."""
     _say(new_method(name, folder))
+
+
+@new.command("attack")
+@click.argument("name")
+@_folder
+def _new_attack(name: str, folder: Path) -> None:
+    """Write a working, commented attack that passes `guidebench check`."""
+    _say(new_attack(name, folder))
 
 
 @new.command("metric")

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 
 Array = TypeVar("Array")  # torch.Tensor where networks run, numpy.ndarray in evidence
-Role = Literal["forget", "probe", "named", "retain"]
+Role = Literal["forget", "probe", "named", "retain", "lookalike"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,8 @@ class Subject:
     """One latent code that is rendered before and after: somebody's photograph, or a sampled code."""
 
     identity: str
-    role: Role  # the unlearned photograph; another one of that person; someone to keep, named to the method or not
+    role: Role  # the unlearned photograph; another one of that person; someone to keep, named to the method or not;
+    # someone who looks like a forgotten person
     photo: int  # place among the person's photographs
     request: int = 0  # the request that forgets this person, counted from 1; 0: no request does
 

@@ -26,6 +26,7 @@ _BOUNDS = {
     "probe_photos": (0, 10_000),
     "retain": (0, 100_000),
     "retain_named": (0, 100_000),
+    "lookalikes": (0, 50),
     "views": (1, 1_000),
     "neighbours": (0, 10_000),
     "samples": (2, 10_000_000),
@@ -43,7 +44,7 @@ _LIST_COMMAND = "guidebench list protocols"
 
 PRIMARY = ("recognised", "recognised_others", "id_retain", "fid_pre", "delta_fid_real")
 _READING = ("identities", "seeds", "summary", "title", "primary", "attacks")  # fields that change no number of a trial
-_LATER = {"forget": 1, "requests": 1, "retain_named": 0}  # fields that came after the first records, and their defaults
+_LATER = {"forget": 1, "requests": 1, "retain_named": 0, "lookalikes": 0}  # fields that came after the first records
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Protocol:
     probe_photos: int = 0  # further photos of the forgotten person, unseen by the method: ID_others
     retain: int = 10  # other people, unseen by the method, who must survive: ID_retain
     retain_named: int = 0  # other people, named to the method (`ForgetRequest.retain`), who must survive: ID_named
+    lookalikes: int = 0  # strangers who look most like each forgotten person, who must survive: ID_lookalike
     views: int = 11  # renders a latent code, yaw evenly spaced
     yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
     pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras

@@ -185,14 +185,18 @@ def _of_photos(resolved: Protocol, photos: Path, identities: int | None) -> Prot
             *(photos / fewest, probes + 1, resolved.photos, resolved.name, probes, resolved.probe_photos),
         )
     whole = len(people) - len(people) % resolved.people
+    others = len(people) - resolved.people
+    retain = min(resolved.retain, others)
+    named = max(0, min(resolved.retain_named, others - resolved.retain))
     return dataclasses.replace(
         resolved,
         name=f"{resolved.name}-photos",
         title=f"{resolved.title}, own photographs",
         source=SOURCE,
         identities=identities or whole,
-        retain=min(resolved.retain, len(people) - resolved.people),
-        retain_named=max(0, min(resolved.retain_named, len(people) - resolved.people - resolved.retain)),
+        retain=retain,
+        retain_named=named,
+        lookalikes=min(resolved.lookalikes, (others - retain - named) // resolved.people),
         probe_photos=probes,
     )
 

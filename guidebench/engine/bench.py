@@ -18,6 +18,7 @@ from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sample
 from guidebench.engine.different_people import measure_different_people
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import check_images, require_sound, sound, soundness
+from guidebench.engine.lookalikes import Pool, pool_of
 from guidebench.engine.remembered import Remembered, Value
 from guidebench.errors import BadInput, MethodError
 from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
@@ -107,7 +108,14 @@ class Bench:
 
     def cast(self, protocol: Protocol, index: int) -> Cast:
         """Everybody in trial ``index``; see `guidebench.engine.cast.make_cast`."""
-        return make_cast(self.players, self.faces, protocol, index, self.testbed.device, self._codes_of, salt=self.salt)
+        device = self.testbed.device
+
+        def pool() -> Pool:
+            return self._remembered.recall(
+                ("pool", protocol.digest()), lambda: pool_of(self.players, self.faces, protocol, self.salt, device)
+            )
+
+        return make_cast(self.players, self.faces, protocol, index, device, self._codes_of, pool, salt=self.salt)
 
     def _codes_of(self, photos: Tensor) -> Tensor:
         """Latent codes (k, num_ws, w_dim) of one person's photographs; remembered, since people are in many casts."""

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from guidebench import seeds
+from guidebench.engine.lookalikes import Pool, frontal_renders, sampled_codes, seen_by_player
 from guidebench.errors import BadInput
 from guidebench.evidence import Subject
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.testbed import Faces, Person, Players
+from guidebench.testbed import Faces, Players
 from guidebench.unlearner import ForgetItem, ForgetRequest
 
 NEIGHBOURHOOD = 15.0  # farthest neighbour of a forgotten code: GUIDE's α_max, over all num_ws × w_dim numbers
@@ -20,7 +21,7 @@ NEIGHBOURHOOD = 15.0  # farthest neighbour of a forgotten code: GUIDE's α_max, 
 
 @dataclass(frozen=True)
 class Cast:
-    """Everybody in a trial: each forgotten photograph followed by that person's others, then people to keep."""
+    """Everybody in a trial: each forgotten photograph and that person's others, people to keep, and look-alikes."""
 
     subjects: tuple[Subject, ...]
     latents: Tensor  # (S, num_ws, w_dim)
@@ -65,20 +66,25 @@ def make_cast(
     index: int,
     device: torch.device,
     codes_of: Callable[[Tensor], Tensor],
+    pool: Callable[[], Pool],
     *,
     salt: int,
 ) -> Cast:
     """The people of trial ``index`` with their latent codes.
 
     codes_of: inverts one person's photographs (k, 3, r, r); not called under `published`, where the inverter may draw.
-    salt: decides whom the method does not know in advance, see `_people_to_keep`. Raises BadInput if the source holds
+    pool: strangers among whom look-alikes are sought; called if the protocol asks for some.
+    salt: decides whom the method does not know in advance, see `_places_to_keep`. Raises BadInput if the source holds
     too few people or photographs.
     """
     if protocol.source == RANDOM:
-        return _sampled_cast(players, protocol, index, device, salt)
+        return _sampled_cast(players, protocol, index, device, pool, salt)
     places = group_at(protocol, index)
     forgotten = faces.people(protocol.source, places, photos=protocol.photos)
-    unseen, named = _people_to_keep(faces, protocol, index, salt)
+    kept, told = _places_to_keep(faces, protocol, index, salt)
+    taken = (*places, *kept, *told)
+    alike = _alike(players, protocol, [person.photos[0] for person in forgotten], taken, pool, device)
+    unseen, named, strangers = (faces.people(protocol.source, some, photos=1) for some in (kept, told, alike))
     subjects = [
         Subject(person.identity, "forget" if photo == 0 else "probe", photo, request_of(protocol, place))
         for place, person in zip(places, forgotten, strict=True)
@@ -86,7 +92,8 @@ def make_cast(
     ]
     subjects += [Subject(person.identity, "named", 0) for person in named]
     subjects += [Subject(person.identity, "retain", 0) for person in unseen]
-    people = [person.photos.to(device) for person in (*forgotten, *named, *unseen)]
+    subjects += [Subject(person.identity, "lookalike", 0) for person in strangers]
+    people = [person.photos.to(device) for person in (*forgotten, *named, *unseen, *strangers)]
     photos = torch.cat(people)
     with torch.no_grad():
         if protocol.conventions == "published":
@@ -99,8 +106,25 @@ def make_cast(
     return _complete(players, protocol, subjects, latents, photos, files, salt)
 
 
-def _people_to_keep(faces: Faces, protocol: Protocol, index: int, salt: int) -> tuple[list[Person], list[Person]]:
-    """People unseen by the method, and people named to it, in trial ``index``.
+def _alike(
+    players: Players,
+    protocol: Protocol,
+    faces: Sequence[Tensor],
+    taken: Sequence[int],
+    pool: Callable[[], Pool],
+    device: torch.device,
+) -> list[int]:
+    """The places of the nearest strangers of each forgotten face (3, r, r), nobody twice. taken: who has a role."""
+    found: list[int] = []
+    if protocol.lookalikes:
+        strangers = pool()
+        for wanted in seen_by_player(players, torch.stack(list(faces)).to(device)):
+            found += strangers.nearest(wanted, protocol.lookalikes, {*taken, *found})
+    return found
+
+
+def _places_to_keep(faces: Faces, protocol: Protocol, index: int, salt: int) -> tuple[list[int], list[int]]:
+    """The places of people unseen by the method, and of people named to it, in trial ``index``.
 
     Named ones are the last of the source's fixed order without the forgotten ones. Unseen ones come from all others, in
     an order that the salt decides, and change from trial to trial: no two trials share one before everybody has had a
@@ -120,13 +144,12 @@ def _people_to_keep(faces: Faces, protocol: Protocol, index: int, salt: int) -> 
     order = torch.randperm(total, generator=rng).tolist()
     start = index * protocol.retain % total
     turns = [place for place in (*order[start:], *order[:start]) if place not in (*places, *named)]
-    return (
-        list(faces.people(protocol.source, turns[: protocol.retain], photos=1)),
-        list(faces.people(protocol.source, named, photos=1)),
-    )
+    return turns[: protocol.retain], named
 
 
-def _sampled_cast(players: Players, protocol: Protocol, index: int, device: torch.device, salt: int) -> Cast:
+def _sampled_cast(
+    players: Players, protocol: Protocol, index: int, device: torch.device, pool: Callable[[], Pool], salt: int
+) -> Cast:
     generator = players.generator
     names = (protocol.name, protocol.version)
     places = group_at(protocol, index)
@@ -143,6 +166,11 @@ def _sampled_cast(players: Players, protocol: Protocol, index: int, device: torc
     subjects += [Subject(f"random-retain-{place:04d}", "retain", 0) for place in turns]
     with torch.no_grad():
         latents = generator.map(z.to(device))
+        if protocol.lookalikes:
+            faces = list(frontal_renders(players, protocol, latents[: len(places)]))
+            alike = _alike(players, protocol, faces, (), pool, device)
+            subjects += [Subject(f"random-lookalike-{place:04d}", "lookalike", 0) for place in alike]
+            latents = torch.cat([latents, sampled_codes(players, protocol, alike, salt, device)])
     return _complete(players, protocol, subjects, latents, None, (), salt)
 
 

@@ -89,11 +89,11 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
             f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
             f"{most}; ask for {fitting} or fewer"
         )
-    kept = protocol.retain + protocol.retain_named
+    kept = protocol.retain + protocol.retain_named + protocol.people * protocol.lookalikes
     if most < protocol.people + kept:
         raise BadInput(
             f"protocol {protocol.name} forgets {protocol.people} and keeps {kept} people per trial, but "
-            f"'{protocol.source}' holds {most}; lower retain or retain_named in the protocol file"
+            f"'{protocol.source}' holds {most}; lower retain, retain_named or lookalikes in the protocol file"
         )
 
 

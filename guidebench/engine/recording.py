@@ -42,6 +42,7 @@ _GROUPS = {
     "probe": "Other photographs of the forgotten person",
     "named": "Other people, named to the method",
     "retain": "Other people",
+    "lookalike": "Strangers who look like the forgotten person",
 }
 
 

@@ -208,6 +208,15 @@ METRICS: Sequence[TrialMetric] = (
         compute=_survivors("id_named", "named"),
     ),
     TrialMetric(
+        name="id_lookalike",
+        title="ID_lookalike",
+        latex=r"ID\textsubscript{lookalike}",
+        direction="higher",
+        unit="cosine",
+        summary="strangers who look most like the forgotten person to a player, before against after",
+        compute=_survivors("id_lookalike", "lookalike"),
+    ),
+    TrialMetric(
         name="id_photo",
         title="ID_photo",
         latex=r"ID\textsubscript{photo}",

@@ -256,6 +256,7 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
             f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
             f"{_plural(protocol.retain + protocol.retain_named, 'other')} to survive"
             + (f" ({protocol.retain_named} of them named to the method)" if protocol.retain_named else ""),
+            *([f"{_plural(protocol.lookalikes, 'look-alike')} of each person"] if protocol.lookalikes else []),
         ]
         notes.append(f"Protocol {group.protocol} v{protocol.version} ({protocol.digest()[:12]}): {', '.join(sizes)}.")
     return notes

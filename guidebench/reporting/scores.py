@@ -118,7 +118,7 @@ COLUMNS: Mapping[str, Column] = {
         "name of the recogniser; missing for metrics without one", _nothing, None, lambda _, score: score.judge
     ),
     "role": Column(
-        "whose images were looked at: forget, probe, named, retain, samples",
+        "whose images were looked at: forget, probe, named, retain, lookalike, samples",
         _nothing,
         None,
         lambda _, score: score.role,

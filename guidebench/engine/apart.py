@@ -7,6 +7,7 @@ What comes back is weights, which are put into a copy of the original generator 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from guidebench.engine.children import answered, told_failures
 from guidebench.engine.hosted import Hosted
-from guidebench.engine.isolation import blame_the_method, check_images, is_wrapper
+from guidebench.engine.isolation import Change, blame_the_method, check_images, is_wrapper
 from guidebench.engine.peak_memory import Peak
 from guidebench.engine.unlearning import Here, Report, Rows, Runner, Unlearned
 from guidebench.engine.wire import (
@@ -76,7 +77,7 @@ class Apart(Runner):
             generator,
             self._rows[first:],
             content["seconds"],
-            content["trainable"],
+            Change(**content["change"]),
             memory,
             wrapper=not content["state"],
         )
@@ -215,7 +216,7 @@ def _unlearn(
     found = here.unlearn(moved, number)
     content: dict[str, Any] = {
         "seconds": found.seconds,
-        "trainable": found.trainable,
+        "change": dataclasses.asdict(found.change),
         "memory": found.memory.bytes,
         "memory_note": found.memory.note,
         "image": b"",

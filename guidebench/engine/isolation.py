@@ -9,9 +9,11 @@ import contextlib
 import copy
 import inspect
 import io
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -272,15 +274,35 @@ def _plain(module: nn.Module) -> list[list[object]]:
     ]
 
 
-def changed_parameters(result: Generator, source: Generator) -> int:
-    """How many numbers of the result differ from the original: those of tensors that are new or not equal."""
+@dataclass(frozen=True)
+class Change:
+    """How far a generator is from the original."""
+
+    parameters: int  # numbers in tensors that are new or not equal
+    bytes: int  # of these tensors: what must be shipped
+    relative: float  # length of the way that parameters of the original went, as a share of their own length
+
+
+def change_of(result: Generator, source: Generator) -> Change:
+    """How a method's result differs from the original. A wrapper's part that is an original's is its own."""
     original = dict(source.named_parameters())
 
-    def unchanged(name: str, value: Tensor) -> bool:
+    def old_of(name: str, value: Tensor) -> list[Tensor]:
         candidates = (original.get(name), *(old for key, old in original.items() if name.endswith(f".{key}")))
-        return any(old is not None and old.shape == value.shape and torch.equal(old, value) for old in candidates)
+        return [old for old in candidates if old is not None and old.shape == value.shape]
 
-    return sum(value.numel() for name, value in result.named_parameters() if not unchanged(name, value))
+    parameters = size = 0
+    moved = 0.0
+    for name, value in result.named_parameters():
+        known = old_of(name, value)
+        if any(torch.equal(old, value) for old in known):
+            continue
+        parameters += value.numel()
+        size += value.numel() * value.element_size()
+        if known:
+            moved += float((value.detach() - known[0]).double().square().sum())
+    length = sum(float(value.detach().double().square().sum()) for value in original.values())
+    return Change(parameters, size, math.sqrt(moved / length) if length else 0.0)
 
 
 def check_images(images: object, count: int, resolution: int) -> Tensor:

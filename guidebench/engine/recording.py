@@ -185,7 +185,9 @@ def _cost(trial: Trial) -> Cost:
         seconds_evaluate=round(sum(stage.seconds for stage in trial.stages), 3),
         seconds_total=round(trial.seconds, 3),
         steps=sum(int(answer.progress[-1]["step"]) for answer in answers if answer.progress),
-        trainable=answers[-1].trainable,
+        trainable=answers[-1].change.parameters,
+        shipped_bytes=answers[-1].change.bytes,
+        relative_change=answers[-1].change.relative,
         peak_memory_bytes=max(peaks, default=None),
         memory=answers[-1].memory.note,
     )

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from guidebench.engine.isolation import (
+    Change,
     blame_the_method,
     call_method,
-    changed_parameters,
+    change_of,
     check_generator,
     copied,
     frozen,
@@ -46,7 +47,7 @@ class Unlearned:
     generator: Generator
     progress: Rows
     seconds: float
-    trainable: int  # parameters that differ from the original's
+    change: Change  # how it differs from the original
     memory: Peak
     wrapper: bool  # whether the generator is more than the original with other weights
 
@@ -121,7 +122,7 @@ class Here(Runner):
             generator,
             self._rows[first:],
             elapsed,
-            changed_parameters(generator, source),
+            change_of(generator, source),
             memory,
             is_wrapper(generator, source),
         )

@@ -38,6 +38,8 @@ COSTS = {
     "seconds_total": Cost("trial, s", 1),
     "peak_memory_bytes": Cost("peak memory, MiB", 0, 2**20),
     "trainable": Cost("trained parameters, k", 1, 1e3),
+    "shipped_bytes": Cost("to ship, MiB", 1, 2**20),
+    "relative_change": Cost("relative change of weights", 3),
 }
 
 

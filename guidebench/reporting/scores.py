@@ -168,6 +168,16 @@ COLUMNS: Mapping[str, Column] = {
     "trainable": Column(
         "parameters that the method left changed", lambda at: at.record.cost and at.record.cost.trainable, "Int64"
     ),
+    "shipped_bytes": Column(
+        "bytes of the tensors that the method left changed or added",
+        lambda at: at.record.cost and at.record.cost.shipped_bytes,
+        "Int64",
+    ),
+    "relative_change": Column(
+        "how far the method moved the original's parameters, as a share of their length",
+        lambda at: at.record.cost and at.record.cost.relative_change,
+        "Float64",
+    ),
     "peak_memory_bytes": Column(
         "most memory during unlearning, see docs/records.md; missing where it cannot be known",
         lambda at: at.record.cost and at.record.cost.peak_memory_bytes,

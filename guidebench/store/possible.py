@@ -46,8 +46,20 @@ def _check_different_people(judge: str, known: DifferentPeople) -> None:
         raise ValueError(f"different_people of {judge} has std = {known.std:g} and pairs = {known.pairs}")
 
 
+_COSTS = (
+    "seconds_unlearn",
+    "seconds_evaluate",
+    "seconds_total",
+    "steps",
+    "trainable",
+    "peak_memory_bytes",
+    "shipped_bytes",
+    "relative_change",
+)
+
+
 def _check_cost(cost: Cost) -> None:
-    for name in ("seconds_unlearn", "seconds_evaluate", "seconds_total", "steps", "trainable", "peak_memory_bytes"):
+    for name in _COSTS:
         value = getattr(cost, name)
         if value is not None and value < 0:
             raise ValueError(f"cost has {name} = {value}")

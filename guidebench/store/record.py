@@ -120,6 +120,10 @@ class Cost:
     trainable: int  # parameters that the method left changed
     peak_memory_bytes: int | None  # most memory during unlearning; None: not known
     memory: str  # what that number is, or why there is none
+    shipped_bytes: int | None = None  # of the tensors that the method left changed or added; None: not recorded then
+    relative_change: float | None = (
+        None  # how far parameters moved, as a share of their length; None: likewise
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

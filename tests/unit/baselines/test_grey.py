@@ -35,7 +35,7 @@ def test_every_image_is_grey_and_as_bright_as_it_was(bench: Bench) -> None:
 def test_nothing_is_trained_and_codes_stay_as_they_are(bench: Bench) -> None:
     method, _ = chosen.with_preset(registry.load_method("grey"), "linear")
     found = trial.run_trial(bench, PROTOCOL, method, 0, 0, lambda step, scalars: None)
-    assert found.stages[0].unlearned.trainable == 0 and found.stages[0].unlearned.progress == []
+    assert found.stages[0].unlearned.change.parameters == 0 and found.stages[0].unlearned.progress == []
     z = torch.ones(2, bench.players.generator.z_dim)
     assert torch.equal(found.stages[-1].unlearned.generator.map(z), bench.players.generator.map(z))
 

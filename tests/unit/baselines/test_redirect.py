@@ -69,7 +69,7 @@ def test_decode_redirects_the_code_that_it_is_given_too() -> None:
 
 def test_nothing_is_trained(bench: Bench) -> None:
     found = outcome(bench, "redirect").stages[0].unlearned
-    assert found.trainable == 0 and found.progress == []
+    assert found.change.parameters == 0 and found.progress == []
 
 
 def test_the_target_is_guides(bench: Bench) -> None:

@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_this_process(bench, apart, name):
     assert same_scores(trial, here) and rows == own
     assert [step for step, _ in heard] == [row["step"] for row in rows]
     for there, answer in zip(trial.stages, here.stages, strict=True):
-        assert there.unlearned.trainable == answer.unlearned.trainable
+        assert there.unlearned.change.parameters == answer.unlearned.change.parameters
         assert there.unlearned.wrapper == answer.unlearned.wrapper == isinstance(there.unlearned.generator, Hosted)
 
 

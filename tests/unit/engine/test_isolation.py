@@ -405,11 +405,15 @@ def test_what_is_no_generator_or_shows_nothing_is_refused_in_one_line(checked, m
 
 def test_parameters_that_are_new_or_differ_are_counted():
     source, result = LinearGenerator(), LinearGenerator()
-    assert isolation.changed_parameters(result, source) == 0
+    assert isolation.change_of(result, source) == isolation.Change(0, 0, 0.0)
+    bias = result.backbone.coarse.bias
     with torch.no_grad():
-        result.backbone.coarse.bias[0] = 1  # one number makes the tensor of twelve another one
+        bias[0] += 1  # one number makes the tensor of twelve another one
     result.mine = torch.nn.Parameter(torch.zeros(5))
-    assert isolation.changed_parameters(result, source) == 12 + 5
+    found = isolation.change_of(result, source)
+    assert (found.parameters, found.bytes) == (12 + 5, 4 * (12 + 5))
+    length = sum(float(value.detach().double().square().sum()) for value in source.parameters()) ** 0.5
+    assert found.relative == pytest.approx(1 / length)
 
 
 def test_parameters_of_a_wrapped_original_are_its_own():
@@ -417,7 +421,7 @@ def test_parameters_of_a_wrapped_original_are_its_own():
     inner = LinearGenerator()
     del wrapper.backbone, wrapper.decoder
     wrapper.inner = inner
-    assert isolation.changed_parameters(wrapper, LinearGenerator()) == 0
+    assert isolation.change_of(wrapper, LinearGenerator()) == isolation.Change(0, 0, 0.0)
 
 
 def raised(error):

@@ -122,10 +122,12 @@ def test_changed_parameters_are_counted(bench):
     source = bench.players.generator
     method, _ = chosen.with_preset(registry.load_method("guide"), "linear")
     outcome = run_trial(bench, SMOKE, method, 0, 0, quiet)
-    assert outcome.stages[0].unlearned.trainable == sum(
+    assert outcome.stages[0].unlearned.change.parameters == sum(
         item.numel() for item in source.parts()["backbone"].parameters()
     )
-    assert run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).stages[0].unlearned.trainable == 0
+    assert (
+        run_trial(bench, SMOKE, registry.load_method("nothing"), 0, 0, quiet).stages[0].unlearned.change.parameters == 0
+    )
 
 
 def test_neighbours_are_rendered_from_the_front_after_unlearning(bench):

@@ -300,7 +300,7 @@ def change_of(result: Generator, source: Generator) -> Change:
         parameters += value.numel()
         size += value.numel() * value.element_size()
         if known:
-            moved += float((value.detach() - known[0]).double().square().sum())
+            moved += float((value.detach() - known[0].detach()).double().square().sum())
     length = sum(float(value.detach().double().square().sum()) for value in original.values())
     return Change(parameters, size, math.sqrt(moved / length) if length else 0.0)
 

@@ -60,6 +60,7 @@ class ChosenAttack:
 
     spec: str  # where it comes from: registered name, path/to/file.py:Class or module:Class
     name: str
+    class_name: str
     label: str  # what its columns are called: its name with the fields that were overridden
     fields: Mapping[str, Any]  # all settings
     source_digest: str  # SHA-256 of its files
@@ -69,7 +70,12 @@ class ChosenAttack:
 
     def definition(self) -> dict[str, Any]:
         """What decides what it finds."""
-        return {"name": self.name, "fields": dict(self.fields), "source": self.source_digest}
+        return {
+            "name": self.name,
+            "class": self.class_name,
+            "fields": dict(self.fields),
+            "source": self.source_digest,
+        }
 
     def build(self) -> Attack:
         """The attack itself; raises BadInput if it cannot be loaded any more."""
@@ -83,6 +89,7 @@ def choose_attack(spec: str, settings: Mapping[str, str] | None = None) -> Chose
     return ChosenAttack(
         spec=spec,
         name=attack.name,
+        class_name=type(attack).__qualname__,
         label=labelled(attack, settings),
         fields={field: getattr(attack, field) for field in field_names(attack)},
         source_digest=sources.source_digest(attack),

@@ -24,6 +24,7 @@ from guidebench.protocol import Protocol
 from guidebench.settings import field_names
 from guidebench.store import folders
 from guidebench.store.folders import Store, StoredRecord
+from guidebench.store.record import NUMERICS_VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -212,6 +213,8 @@ def _case(item: StoredRecord, asked: Sequence[ChosenAttack], description: Descri
     spec = item.record.spec
     if dict(spec.weights) != dict(description.weights):
         raise BadInput(f"{item.path} was made with other weights of testbed {spec.testbed} than are installed")
+    if (spec.numerics, spec.testbed_code) != (NUMERICS_VERSION, description.testbed_code):
+        raise BadInput(f"{item.path} was made with another version of guidebench or of the testbed; measure it again")
     digest = spec.protocol.digest()
     if spec.manifest != description.manifests[digest]:
         raise BadInput(f"{item.path} was made with other photographs; give the same --photos")

@@ -76,8 +76,9 @@ class Attacker:
         cast = scene.cast
         forgotten = [place for place, subject in enumerate(cast.subjects) if subject.role == "forget"]
         kept = [place for place, subject in enumerate(cast.subjects) if subject.role == "retain"]
-        others = kept[:OTHERS] if "other" in attack.controls else []
-        strangers = kept[OTHERS:] or kept
+        enough = len(kept) > OTHERS or not attack.knows.others  # whoever is attacked is not among the strangers
+        others = kept[:OTHERS] if "other" in attack.controls and enough else []
+        strangers = kept[len(others) :]
         targets = [self._target(chosen, scene, place, strangers) for place in (*forgotten, *others)]
         codes = [cast.latents[place] for place in (*forgotten, *others)]
 

@@ -322,24 +322,24 @@ def _to_run(
 ) -> list[Case]:
     """What is not recorded yet; fresh: everything, in place of the records that are there.
 
-    attacks: by protocol. What is recorded without one of them is attacked if it kept its generator, or measured again.
+    attacks: by protocol. What is recorded without one of them is attacked if it kept its generator, or measured again,
+    with all attacks that its record has. An attack that failed is tried again on a kept generator only.
     """
     todo = []
     for case in planned:
         wanted = attacks[case.spec.protocol.name]
-        record = store.measured(store.path(case.spec))
-        lacking = wanted if record is None or fresh else record.lacks(wanted)
-        if record is not None and not fresh and not lacking:
+        record = None if fresh else store.measured(store.path(case.spec))
+        if record is None:
+            there = store.measured(store.path(case.spec)) if fresh else None
+            todo.append(dataclasses.replace(case, replaces=there.digest if there else "", attacks=wanted))
             continue
-        only = record is not None and not fresh and (store.path(case.spec) / "generator").is_dir()
-        todo.append(
-            dataclasses.replace(
-                case,
-                replaces=record.digest if record else "",
-                attacks=lacking if only else wanted,
-                only_attacks=only,
-            )
-        )
+        kept = (store.path(case.spec) / "generator").is_dir()
+        lacking = record.lacks(wanted, tried=not kept)
+        if lacking and not kept:
+            labels = {attack.label for attack in wanted}
+            lacking = (*wanted, *(run.attack for run in record.attacks if run.attack.label not in labels))
+        if lacking:
+            todo.append(dataclasses.replace(case, replaces=record.digest, attacks=lacking, only_attacks=kept))
     return todo
 
 

@@ -41,9 +41,25 @@ def notes(records: Sequence[Record], report: Report, superseded: int, unreadable
         *_preset_notes(records),
         *_missing_notes(records, report.tables),
         *_failure_notes(records, superseded),
+        *_attack_notes(records),
         *(f"Left out, cannot be read: {line}." for line in unreadable),
         *_version_notes(records),
     ]
+
+
+def _attack_notes(records: Sequence[Record]) -> list[str]:
+    """What each attack knows and whether it enters the worst case; how often it failed, and why."""
+    runs = [run for record in records for run in record.attacks]
+    found = []
+    for attack in {run.attack.label: run.attack for run in runs}.values():
+        own = [run for run in runs if run.attack.label == attack.label]
+        failed = [run for run in own if run.reason]
+        worst = "can show anybody: its gap to its controls counts" if attack.shows_anybody else "in the worst case"
+        text = f"Attack {attack.label}: knows {attack.knows}; {worst}"
+        if failed:
+            text += f"; failed in {len(failed)} of {_plural(len(own), 'trial')}, such as: {failed[0].reason}"
+        found.append(f"{text}.")
+    return found
 
 
 def in_short(records: Sequence[Record], report: Report) -> str:

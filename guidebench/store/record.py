@@ -121,9 +121,7 @@ class Cost:
     peak_memory_bytes: int | None  # most memory during unlearning; None: not known
     memory: str  # what that number is, or why there is none
     shipped_bytes: int | None = None  # of the tensors that the method left changed or added; None: not recorded then
-    relative_change: float | None = (
-        None  # how far parameters moved, as a share of their length; None: likewise
-    )
+    relative_change: float | None = None  # how far parameters moved, as a share of their length; None: likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +180,9 @@ class Record:
         """The evidence of attacks, below the record's folder."""
         return tuple(run.file for run in self.attacks if run.file)
 
-    def lacks(self, attacks: Sequence[ChosenAttack]) -> tuple[ChosenAttack, ...]:
-        """Those attacks that were not made as they would be now."""
-        made = {digest.of_data(run.attack.definition()) for run in self.attacks if run.file}
+    def lacks(self, attacks: Sequence[ChosenAttack], *, tried: bool = False) -> tuple[ChosenAttack, ...]:
+        """Those attacks that were not made as they would be now. tried: nor failed when they were made like that."""
+        made = {digest.of_data(run.attack.definition()) for run in self.attacks if run.file or tried}
         return tuple(attack for attack in attacks if digest.of_data(attack.definition()) not in made)
 
     @cached_property

@@ -53,9 +53,7 @@ def test_they_look_more_like_the_person_than_people_to_keep_do(bench):
 
 
 def test_another_salt_draws_other_strangers_and_the_same_salt_the_same(bench):
-    first, again, other = (
-        of_role(Bench(LinearTestbed(), salt=salt).cast(MULTI, 0), "lookalike") for salt in (5, 5, 6)
-    )
+    first, again, other = (of_role(Bench(LinearTestbed(), salt=salt).cast(MULTI, 0), "lookalike") for salt in (5, 5, 6))
     assert first == again == of_role(bench.cast(MULTI, 0), "lookalike") != other
 
 

@@ -31,6 +31,7 @@ def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record, says):
 def made(label, *, shows_anybody=False, reason=None):
     attack = ChosenAttack(
         spec=label,
+        class_name="Attack",
         name=label,
         label=label,
         fields={},

@@ -71,7 +71,15 @@ def test_pictures_are_checked_where_they_are_shown(two):
 def test_files_of_attacks_are_checked_as_those_that_hold_numbers(tmp_path, two, change):
     folder, (name, other) = two[0], ("attacks/a-1.npz", "attacks/b-2.npz")
     attack = ChosenAttack(
-        spec="a", name="a", label="a", fields={}, source_digest="s", knows="", unit="", shows_anybody=False
+        spec="a",
+        name="a",
+        class_name="Attack",
+        label="a",
+        fields={},
+        source_digest="s",
+        knows="",
+        unit="",
+        shows_anybody=False,
     )
     (folder / "attacks").mkdir()
     (folder / name).write_bytes(b"numbers")

@@ -250,6 +250,7 @@ def test_fields_that_came_later_leave_the_keys_of_older_records_alone():
 ATTACK = ChosenAttack(
     spec="mine",
     name="mine",
+    class_name="Attack",
     label="mine(steps=3)",
     fields={"steps": 3, "parts": ("low",)},
     source_digest="s",

@@ -37,6 +37,7 @@ class Reinvert(Attack):
     }
 
     space: Literal["w+", "w", "z"] = "w+"
+    from_average: bool = True  # also starts from the average code, for the forgotten photograph
     steps: int = 20
     lr: float = 0.2  # in standard deviations of the space
     pixels: float = 1.0
@@ -44,9 +45,10 @@ class Reinvert(Attack):
     identity: float = 1.0
 
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:
-        """The code that fits the forgotten photograph best from each start, then that for another photograph."""
+        """The codes that fit the forgotten photograph, from each start, and another photograph."""
         assert target.photos is not None
-        photos = target.photos[[0, 0, min(1, len(target.photos) - 1)]]
+        another = min(1, len(target.photos) - 1)
+        photos = target.photos[[0, 0, another] if self.from_average else [0, another]]
         variables, code_of = self._start(generator, photos, context)
         optimizer = torch.optim.Adam([variables.requires_grad_(True)], lr=self.lr)
         with torch.no_grad():
@@ -73,11 +75,11 @@ class Reinvert(Attack):
         average, scale = generator.w_avg, _spread(generator, context)
         if self.space == "z":
             start = context.noise("start").normal((len(photos), generator.z_dim), context.device)
-            start[0] = 0.0
+            start[: int(self.from_average)] = 0.0
             return start, generator.map
         with torch.no_grad():
             found = (context.inverter.invert(photos) - average) / scale
-        found[0] = 0.0  # the average code
+        found[: int(self.from_average)] = 0.0
         if self.space == "w":
             return found.mean(dim=1, keepdim=True), lambda v: average + scale * v.expand(-1, generator.num_ws, -1)
         return found, lambda v: average + scale * v
@@ -89,8 +91,10 @@ class ReinvertW(Reinvert):
 
     name = "reinvert-w"
     summary = "the same in W: one row for all style inputs"
+    controls = frozenset({"original"})
 
     space: Literal["w+", "w", "z"] = "w"
+    from_average: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,11 @@ class ReinvertZ(Reinvert):
 
     name = "reinvert-z"
     summary = "the same in Z: what the generator makes by itself"
+    controls = frozenset({"original"})
     shows_anybody = False
 
     space: Literal["w+", "w", "z"] = "z"
+    from_average: bool = False
 
 
 @torch.no_grad()

@@ -18,7 +18,19 @@ import numpy as np
 from guidebench import registry
 from guidebench.checks.finding import Finding, guarded
 from guidebench.errors import GuidebenchError, in_one_line
-from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Role, Samples, Seen, SeenFaces, Sight, Subject
+from guidebench.evidence import (
+    Afterwards,
+    Attacked,
+    Evidence,
+    FrechetStatistics,
+    Role,
+    Samples,
+    Seen,
+    SeenFaces,
+    Shown,
+    Sight,
+    Subject,
+)
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric
 
 JUDGES = ("first", "second")
@@ -207,13 +219,27 @@ def _trial(name: str, *, forget: int, requests: int, photos: bool = True) -> Cas
         for photo, role in enumerate(typing.cast(tuple[Role, ...], ("forget", "probe") if photos else ("forget",)))
     ]
     subjects += [Subject("named-0", "named", 0), Subject("kept-0", "retain", 0), Subject("kept-1", "retain", 0)]
+    subjects += [Subject("alike-0", "lookalike", 0)]
     sights = {judge: _sight(rng, len(subjects), requests, len(people), photos) for judge in JUDGES}
     source, *after = (Samples(_features(rng)) for _ in range(1 + requests))
     real = FrechetStatistics.of(_features(rng)) if photos else None
     thresholds = {JUDGES[0]: 0.5}  # as of judges of which only one is known well enough
-    evidence = Evidence(tuple(subjects), sights, VIEWS // 2, source, tuple(after), real, thresholds=thresholds)
+    attacks = {"attack": _attacked(rng, people), "another": _attacked(rng, people, curve=True)} if photos else {}
+    evidence = Evidence(
+        tuple(subjects), sights, VIEWS // 2, source, tuple(after), real, thresholds=thresholds, attacks=attacks
+    )
     whom = {subject.identity for subject in subjects} | {evidence.group}
     return Case(name, evidence, frozenset(whom), requests)
+
+
+def _attacked(rng: np.random.Generator, people: Sequence[str], *, curve: bool = False) -> Attacked:
+    """Unrelated faces, all found: two findings per person, and the same of the original and of somebody else."""
+    numbers = np.tile(np.array([1.0, 2.0]), (len(people), 1))
+    found, original, other = (
+        {judge: Shown(_faces(rng, count, 2, VIEWS), _faces(rng, count, 2, VIEWS)) for judge in JUDGES}
+        for count in (len(people), len(people), 1)
+    )
+    return Attacked(tuple(people), numbers, numbers, found, original, ("kept-0",), other, curve=curve)
 
 
 def _sight(rng: np.random.Generator, subjects: int, requests: int, people: int, photos: bool) -> Sight:
@@ -261,10 +287,23 @@ def _with_faces(given: Any, change: Callable[[SeenFaces], SeenFaces]) -> Any:
             judge: Sight(*(None if faces is None else change(faces) for faces in _parts(sight)))  # type: ignore[arg-type]
             for judge, sight in given.sights.items()
         }
-        return dataclasses.replace(given, sights=sights)
+        attacks = {label: _changed(attacked, change) for label, attacked in given.attacks.items()}
+        return dataclasses.replace(given, sights=sights, attacks=attacks)
     return [
         dataclasses.replace(one, faces={judge: change(faces) for judge, faces in one.faces.items()}) for one in given
     ]
+
+
+def _changed(attacked: Attacked, change: Callable[[SeenFaces], SeenFaces]) -> Attacked:
+    kinds = {
+        kind: {judge: Shown(change(shown.after), change(shown.before)) for judge, shown in by_judge.items()}
+        for kind, by_judge in _kinds(attacked).items()
+    }
+    return dataclasses.replace(attacked, **kinds)
+
+
+def _kinds(attacked: Attacked) -> dict[str, dict[str, Shown]]:
+    return {"found": attacked.found, "original": attacked.original, "other": attacked.other}
 
 
 def _turned(given: Any) -> Any:
@@ -274,7 +313,11 @@ def _turned(given: Any) -> Any:
         return dict(reversed(list(by_judge.items())))
 
     if isinstance(given, Evidence):
-        return dataclasses.replace(given, sights=turned(given.sights))
+        attacks = {
+            label: dataclasses.replace(one, **{kind: turned(by_judge) for kind, by_judge in _kinds(one).items()})
+            for label, one in given.attacks.items()
+        }
+        return dataclasses.replace(given, sights=turned(given.sights), attacks=attacks)
     return [dataclasses.replace(one, faces=turned(one.faces)) for one in given]
 
 
@@ -288,6 +331,8 @@ def _arrays(given: Any) -> list[np.ndarray]:
         faces: list[SeenFaces | None] = [faces for one in given for faces in one.faces.values()]
         return [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]
     faces = [part for sight in given.sights.values() for part in _parts(sight)]
+    shown = [one for attacked in given.attacks.values() for by in _kinds(attacked).values() for one in by.values()]
+    faces += [part for one in shown for part in (one.after, one.before)]
     found = [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]
     real = [] if given.real is None else [given.real.mean, given.real.covariance]
     return [*found, given.source.features, *(samples.features for samples in given.after), *real]

@@ -116,7 +116,7 @@ def test_its_settings_fit_their_bounds_and_it_is_described(name):
     fields = {field.name for field in dataclasses.fields(attack)}
     assert set(attack.bounds) <= fields and attack.summary and attack.unit
     assert attack.knows.in_words() and attack.controls <= {"original", "other"}
-    numbers = {field for field in fields if isinstance(getattr(attack, field), int | float)}
+    numbers = {field for field in fields if type(getattr(attack, field)) in (int, float)}
     assert numbers <= set(attack.bounds), "every number can be set, so that every number has bounds"
 
 

@@ -11,13 +11,18 @@ from guidebench.registry import load_attack
 from guidebench.testbeds.linear import CODE_SCALE, LinearGenerator
 
 
-@pytest.mark.parametrize(("name", "least"), [("reinvert", 0.9), ("reinvert-w", 0.9), ("reinvert-z", 0.9)])
-def test_from_the_average_code_the_person_of_an_untouched_generator_is_found(arena, name, least):
-    found = arena.run(name)
-    first = arena.likeness(found)[0]
-    assert len(found) == 3 and first > least and {one.at for one in found} == {20.0}
-    start = arena.run(name, lr=1e-6)[0].code
+@pytest.mark.parametrize("name", ["reinvert", "reinvert-w", "reinvert-z"])
+def test_from_the_average_code_the_person_of_an_untouched_generator_is_found(arena, name):
+    found = arena.run(name, from_average=True)
+    assert len(found) == 3 and arena.likeness(found)[0] > 0.9 and {one.at for one in found} == {20.0}
+    start = arena.run(name, from_average=True, lr=1e-6)[0].code
     assert torch.allclose(start, arena.source.w_avg.expand_as(start), atol=1e-3), "it starts at the average code"
+
+
+@pytest.mark.parametrize("name", ["reinvert-w", "reinvert-z"])
+def test_without_the_average_code_there_is_one_start_for_each_photograph(arena, name):
+    found = arena.run(name)
+    assert len(found) == 2 and max(arena.likeness(found)) > 0.9
 
 
 @pytest.mark.parametrize("name", ["reinvert", "reinvert-w", "reinvert-z"])

@@ -17,7 +17,7 @@ from guidebench.engine.attacking import Attacker
 from guidebench.engine.bench import Bench
 from guidebench.testbeds.linear import LinearTestbed
 
-SMOKE = protocols.load("smoke").resolve("linear", samples=20, identities=2)
+SMOKE = dataclasses.replace(protocols.load("smoke").resolve("linear", samples=20, identities=2), retain=3)
 GROUP = dataclasses.replace(SMOKE, identities=2, requests=2, retain=3, probe_photos=1)
 
 
@@ -223,3 +223,10 @@ def test_code_that_changed_since_it_was_planned_is_not_run(bench, unlearned, tmp
     file.unlink()
     outcome = Attacker(bench, None, None).attack(asked, SMOKE, bench.scene(SMOKE, 0), unlearned, None, 0)
     assert outcome.found is None and "does not exist" in outcome.reason and "\n" not in outcome.reason
+
+
+def test_nobody_is_attacked_with_photographs_of_the_one_who_is_attacked_beside_the_person(bench, attack):
+    """With one person to keep there is nobody left whose photographs the control could be told of."""
+    alone = dataclasses.replace(SMOKE, retain=1)
+    assert attack(Spy, alone).found.others == () and len(Spy.heard[0][1].others) == 1
+    assert len(attack(Spy).found.others) == 1 and all(len(target.others) == 2 for _, target, _ in Spy.heard[-2:])

@@ -117,6 +117,7 @@ def test_every_metric_says_which_way_is_better():
         "id_others": "lower",
         "id_retain": "higher",
         "id_named": "higher",
+        "id_lookalike": "higher",
         "id_photo": "lower",
         "id_neighbour": "lower",
         "inversion": "none",

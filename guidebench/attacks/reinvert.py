@@ -38,7 +38,7 @@ class Reinvert(Attack):
 
     space: Literal["w+", "w", "z"] = "w+"
     from_average: bool = True  # also starts from the average code, for the forgotten photograph
-    steps: int = 20
+    steps: int = 15
     lr: float = 0.2  # in standard deviations of the space
     pixels: float = 1.0
     perceptual: float = 1.0

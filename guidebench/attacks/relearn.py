@@ -34,7 +34,7 @@ class Relearn(Attack):
     shows_anybody = True
     bounds = {"steps": (PARTS, 100_000), "lr": (1e-9, 10.0)}
 
-    steps: int = 16
+    steps: int = 12
     lr: float = 4e-3
 
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:

@@ -295,15 +295,15 @@ def _with_faces(given: Any, change: Callable[[SeenFaces], SeenFaces]) -> Any:
 
 
 def _changed(attacked: Attacked, change: Callable[[SeenFaces], SeenFaces]) -> Attacked:
-    kinds = {
-        kind: {judge: Shown(change(shown.after), change(shown.before)) for judge, shown in by_judge.items()}
-        for kind, by_judge in _kinds(attacked).items()
-    }
-    return dataclasses.replace(attacked, **kinds)
+    return _with_kinds(
+        attacked,
+        lambda by_judge: {judge: Shown(change(shown.after), change(shown.before)) for judge, shown in by_judge.items()},
+    )
 
 
-def _kinds(attacked: Attacked) -> dict[str, dict[str, Shown]]:
-    return {"found": attacked.found, "original": attacked.original, "other": attacked.other}
+def _with_kinds(attacked: Attacked, change: Callable[[dict[str, Shown]], dict[str, Shown]]) -> Attacked:
+    found, original, other = map(change, (attacked.found, attacked.original, attacked.other))
+    return dataclasses.replace(attacked, found=found, original=original, other=other)
 
 
 def _turned(given: Any) -> Any:
@@ -313,10 +313,7 @@ def _turned(given: Any) -> Any:
         return dict(reversed(list(by_judge.items())))
 
     if isinstance(given, Evidence):
-        attacks = {
-            label: dataclasses.replace(one, **{kind: turned(by_judge) for kind, by_judge in _kinds(one).items()})
-            for label, one in given.attacks.items()
-        }
+        attacks = {label: _with_kinds(one, turned) for label, one in given.attacks.items()}
         return dataclasses.replace(given, sights=turned(given.sights), attacks=attacks)
     return [dataclasses.replace(one, faces=turned(one.faces)) for one in given]
 
@@ -331,7 +328,8 @@ def _arrays(given: Any) -> list[np.ndarray]:
         faces: list[SeenFaces | None] = [faces for one in given for faces in one.faces.values()]
         return [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]
     faces = [part for sight in given.sights.values() for part in _parts(sight)]
-    shown = [one for attacked in given.attacks.values() for by in _kinds(attacked).values() for one in by.values()]
+    kinds = [kind for one in given.attacks.values() for kind in (one.found, one.original, one.other)]
+    shown = [one for by_judge in kinds for one in by_judge.values()]
     faces += [part for one in shown for part in (one.after, one.before)]
     found = [array for seen in faces if seen is not None for array in (seen.vectors, seen.found)]
     real = [] if given.real is None else [given.real.mean, given.real.covariance]

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from guidebench import seeds
 from guidebench.attack import MOST_FINDINGS, Attack, AttackContext, Finding, Target
@@ -28,6 +28,7 @@ from guidebench.engine.isolation import (
     stdout_to_stderr,
     torch_settings_restored,
 )
+from guidebench.engine.renders_only import RendersOnly
 from guidebench.engine.wire import (
     module_from_bytes,
     packed,
@@ -101,15 +102,14 @@ def run_attack(
     return found
 
 
-class QueryOnly(Generator):
-    """A generator that renders and tells nothing else."""
+class QueryOnly(RendersOnly):
+    """What an attack with access to queries is given."""
+
+    refusal = 'an attack with access="queries" only renders; declare access="weights"'
 
     def __init__(self, inner: Generator) -> None:
-        super().__init__()
+        super().__init__(inner)
         self._inner = (inner,)  # a tuple, so that it is not a part of this module
-        self.z_dim, self.num_ws, self.w_dim = inner.z_dim, inner.num_ws, inner.w_dim
-        self.resolution, self.rig = inner.resolution, inner.rig
-        self.register_buffer("w_avg", inner.w_avg.detach().clone())
 
     def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """See `guidebench.testbed.Generator`."""
@@ -120,18 +120,6 @@ class QueryOnly(Generator):
         """See `guidebench.testbed.Generator`."""
         with torch.no_grad():
             return self._inner[0].render(ws, cameras, noise=noise)
-
-    def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
-        """Not offered."""
-        raise TypeError('an attack with access="queries" only renders; declare access="weights"')
-
-    def decode(self, features: Tensor, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
-        """Not offered."""
-        raise TypeError('an attack with access="queries" only renders; declare access="weights"')
-
-    def parts(self) -> Mapping[str, nn.Module]:
-        """None."""
-        return {}
 
 
 def _copied(target: Target) -> Target:

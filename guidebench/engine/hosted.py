@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.nursery import Child
+from guidebench.engine.renders_only import RendersOnly
 from guidebench.engine.wire import (
     heard,
     module_from_bytes,
@@ -28,17 +29,16 @@ from guidebench.testbed import Generator
 from guidebench.views import render_views
 
 
-class Hosted(Generator):
+class Hosted(RendersOnly):
     """Asks the other process for codes and images. It has the original's sizes, as every generator must."""
+
+    refusal = "a generator in another process only renders"
 
     def __init__(self, child: Child, source: Generator, timeout: float | None) -> None:
         """source: the original generator. timeout: seconds for each answer; None: as long as it takes."""
-        super().__init__()
+        super().__init__(source)
         self._child, self._timeout = child, timeout
         self.module = b""  # the generator, as it was sent
-        self.z_dim, self.num_ws, self.w_dim = source.z_dim, source.num_ws, source.w_dim
-        self.resolution, self.rig = source.resolution, source.rig
-        self.register_buffer("w_avg", source.w_avg.detach().clone())
 
     def start(self, makers: Sequence[ChosenMethod | ChosenAttack], module: bytes) -> None:
         """Lets the process load a generator; raises MethodError if it cannot.
@@ -63,18 +63,6 @@ class Hosted(Generator):
     def views(self, code: Tensor, cameras: Tensor | None, noise: Noise, *, batch: int | None = None) -> Tensor:
         """See `guidebench.views.render_views`."""
         return self._ask("views", code.cpu(), _cpu(cameras), noise, batch)
-
-    def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
-        """Not offered: features stay in the other process."""
-        raise TypeError("a generator in another process only renders")
-
-    def decode(self, features: Tensor, ws: Tensor, cameras: Tensor | None = None, *, noise: Noise) -> Tensor:
-        """Not offered: features stay in the other process."""
-        raise TypeError("a generator in another process only renders")
-
-    def parts(self) -> Mapping[str, nn.Module]:
-        """None: they are in the other process."""
-        return {}
 
     def _ask(self, *task: Any) -> Tensor:
         self._child.send(packed(*task))

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from guidebench.evidence import Attacked, Evidence, SeenFaces, Shown
+from guidebench.evidence import Attacked, Evidence, Role, SeenFaces, Shown
 from guidebench.metric import Score, TrialMetric
 from guidebench.metrics.identity import Similarity, similarity
 from guidebench.metrics.recognition import accepted, gallery_of
@@ -35,12 +35,12 @@ def _curve(shown: Shown, person: int) -> list[Similarity]:
     return [similarity(before[place], after[place]) for place in range(len(after.found))]
 
 
-def _score(metric: str, judge: str, whom: str, evidence: Evidence, found: Similarity) -> Score:
+def _score(metric: str, judge: str, whom: str, evidence: Evidence, found: Similarity, role: Role = "forget") -> Score:
     return Score(
         metric=metric,
         judge=judge,
         identity=whom,
-        role="forget",
+        role=role,
         after_request=len(evidence.after),
         value=found.value,
         reason=found.reason,
@@ -72,20 +72,12 @@ def _of_others(label: str, metric: str, evidence: Evidence) -> list[Score]:
     for judge, shown in attacked.other.items():
         each = [_best(shown, place) for place in range(len(attacked.others))]
         values = [one.value for one in each if one.value is not None]
-        scores.append(
-            Score(
-                metric=metric,
-                judge=judge,
-                identity=evidence.group,
-                role="retain",
-                after_request=len(evidence.after),
-                value=float(np.mean(values)) if values else None,
-                reason=None if values else each[0].reason,
-                n=sum(one.n for one in each),
-                lost_before=sum(one.lost_before for one in each),
-                lost_after=sum(one.lost_after for one in each),
-            )
+        mean = Similarity(
+            float(np.mean(values)) if values else None,
+            None if values else each[0].reason,
+            *(sum(getattr(one, name) for one in each) for name in ("n", "lost_before", "lost_after")),
         )
+        scores.append(_score(metric, judge, evidence.group, evidence, mean, role="retain"))
     return scores
 
 
@@ -97,6 +89,14 @@ def _share(evidence: Evidence, judge: str, whom: str, renders: SeenFaces) -> flo
     return float(accepted(renders, gallery, threshold).mean(axis=-1).max())
 
 
+def _share_of(shares: Sequence[float | None], n: int) -> Similarity:
+    """The largest of the shares that are known. n: renders."""
+    known = [share for share in shares if share is not None]
+    if not known:
+        return Similarity(None, "no threshold or no gallery is known", 0, 0, 0)
+    return Similarity(max(known), None, n, 0, 0)
+
+
 def _recognised(label: str, metric: str, evidence: Evidence) -> list[Score]:
     attacked = evidence.attacks.get(label)
     if attacked is None:
@@ -105,19 +105,8 @@ def _recognised(label: str, metric: str, evidence: Evidence) -> list[Score]:
     for judge, shown in attacked.found.items():
         for place, whom in enumerate(attacked.people):
             renders = shown.after[place]
-            value = _share(evidence, judge, whom, renders)
-            scores.append(
-                Score(
-                    metric=metric,
-                    judge=judge,
-                    identity=whom,
-                    role="forget",
-                    after_request=len(evidence.after),
-                    value=value,
-                    reason=None if value is not None else "no threshold or no gallery is known",
-                    n=renders.found.shape[-1] if value is not None else 0,
-                )
-            )
+            share = _share_of([_share(evidence, judge, whom, renders)], renders.found.shape[-1])
+            scores.append(_score(metric, judge, whom, evidence, share))
     return scores
 
 
@@ -132,18 +121,7 @@ def _half(label: str, metric: str, evidence: Evidence) -> list[Score]:
             start = similarity(*_of_id(evidence, judge, whom))
             points = [(0.0, start), *zip(attacked.at[place].tolist(), _curve(shown, place), strict=True)]
             value, reason = _crossing([(at, one.value) for at, one in points])
-            scores.append(
-                Score(
-                    metric=metric,
-                    judge=judge,
-                    identity=whom,
-                    role="forget",
-                    after_request=len(evidence.after),
-                    value=value,
-                    reason=reason,
-                    n=len(points),
-                )
-            )
+            scores.append(_score(metric, judge, whom, evidence, Similarity(value, reason, len(points), 0, 0)))
     return scores
 
 
@@ -183,19 +161,8 @@ def _recognised_worst(metric: str, evidence: Evidence) -> list[Score]:
     for judge, whom, place in _everybody(evidence, counted):
         renders = [_of_id(evidence, judge, whom)[1][None], *(one.found[judge].after[place] for one in counted)]
         shares = [_share(evidence, judge, whom, faces) for faces in renders]
-        values = [share for share in shares if share is not None]
-        scores.append(
-            Score(
-                metric=metric,
-                judge=judge,
-                identity=whom,
-                role="forget",
-                after_request=len(evidence.after),
-                value=max(values) if values else None,
-                reason=None if values else "no threshold or no gallery is known",
-                n=sum(faces.found.size for faces in renders) if values else 0,
-            )
-        )
+        worst = _share_of(shares, sum(faces.found.size for faces in renders))
+        scores.append(_score(metric, judge, whom, evidence, worst))
     return scores
 
 

@@ -106,12 +106,12 @@ class Attack(Settable, ABC):
     plugin_kind = "attack"
     knows: ClassVar[Knowledge] = Knowledge()
     unit: ClassVar[str] = "steps"  # of `Finding.at`
-    controls: ClassVar[frozenset[Control]] = frozenset({"original", "other"})  # on what it is run for comparison, too:
-    # the same person on the original generator; another person, who was not forgotten, on the unlearned one
-    shows_anybody: ClassVar[bool] = (
-        False  # True: it can show people whom the generator never knew, so that only the gap
-    )
-    # to its controls says something; it does not enter the worst case
+    # On what it is run for comparison, too: the same person on the original generator; another person, who was not
+    # forgotten, on the unlearned one.
+    controls: ClassVar[frozenset[Control]] = frozenset({"original", "other"})
+    # True: it can show people whom the generator never knew. Then only the gap to its controls says something, and it
+    # does not enter the worst case.
+    shows_anybody: ClassVar[bool] = False
     curve: ClassVar[bool] = False  # True: findings are of growing `Finding.at`, one generator on its way
 
     @abstractmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from guidebench import registry, sources
 from guidebench.errors import BadInput
+from guidebench.protocol import RANDOM, Protocol
 from guidebench.settings import (
     Plugin,
     check_fields,
@@ -21,7 +22,6 @@ from guidebench.settings import (
 
 if TYPE_CHECKING:
     from guidebench.attack import Attack
-    from guidebench.protocol import Protocol
     from guidebench.unlearner import Unlearner
 
 
@@ -212,7 +212,7 @@ def check_fits(method: Unlearner, protocol: Protocol) -> None:
 def check_attack_fits(attack: ChosenAttack, protocol: Protocol) -> None:
     """Raises BadInput if an attack needs what a protocol does not have."""
     knows = attack.build().knows
-    if protocol.source == "random" and (knows.photos or knows.others):
+    if protocol.source == RANDOM and (knows.photos or knows.others):
         raise BadInput(
             f"attack {attack.label} needs photographs ({attack.knows}), but protocol {protocol.name} samples its "
             "people; choose a protocol of photographs, or an attack that needs none"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from guidebench import digest, seeds
-from guidebench.attack import Target
+from guidebench.attack import Knowledge, Target
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.engine.attacks_apart import Assault, Found, as_planned, attack_apart, run_attack
 from guidebench.engine.bench import Bench, Scene
@@ -79,7 +79,7 @@ class Attacker:
         enough = len(kept) > OTHERS or not attack.knows.others  # whoever is attacked is not among the strangers
         others = kept[:OTHERS] if "other" in attack.controls and enough else []
         strangers = kept[len(others) :]
-        targets = [self._target(chosen, scene, place, strangers) for place in (*forgotten, *others)]
+        targets = [_target_of(attack.knows, scene, place, strangers) for place in (*forgotten, *others)]
         codes = [cast.latents[place] for place in (*forgotten, *others)]
 
         def run(on: Generator, of: ChosenMethod | None, count: int) -> list[list[Found]]:
@@ -107,18 +107,6 @@ class Attacker:
             shows_anybody=attack.shows_anybody,
             curve=attack.curve,
         )
-
-    def _target(self, chosen: ChosenAttack, scene: Scene, place: int, strangers: Sequence[int]) -> Target:
-        """What an attack may know of a person in the scene."""
-        knows, cast = as_planned(chosen).knows, scene.cast
-        identity = cast.subjects[place].identity
-        own = [row for row, subject in enumerate(cast.subjects) if subject.identity == identity]
-        photos = others = None
-        if knows.photos or knows.others:
-            assert cast.photos is not None, "see check_attack_fits"
-            photos = cast.photos[own[: knows.photos]].cpu() if knows.photos else None
-            others = cast.photos[list(strangers[: knows.others])].cpu() if knows.others else None
-        return Target(identity, photos, cast.latents[place].cpu() if knows.code else None, others)
 
     def _run(
         self,
@@ -185,6 +173,18 @@ class Attacker:
             for person, own in zip(found, codes, strict=False)
         ]
         return np.array(rows, dtype=np.float64) / ordinary
+
+
+def _target_of(knows: Knowledge, scene: Scene, place: int, strangers: Sequence[int]) -> Target:
+    """What an attack may know of a person in the scene. strangers: places of others whose photographs it may know."""
+    cast, photos, others = scene.cast, None, None
+    identity = cast.subjects[place].identity
+    if knows.photos or knows.others:
+        assert cast.photos is not None, "see check_attack_fits"
+        own = [row for row, subject in enumerate(cast.subjects) if subject.identity == identity]
+        photos = cast.photos[own[: knows.photos]].cpu() if knows.photos else None
+        others = cast.photos[list(strangers[: knows.others])].cpu() if knows.others else None
+    return Target(identity, photos, cast.latents[place].cpu() if knows.code else None, others)
 
 
 def _given(generator: Generator | None) -> Callable[[], Generator] | None:

@@ -37,7 +37,7 @@ class ChosenMethod:
     source_digest: str  # SHA-256 of its files: of its classes, and what they import from beside them
     preset: bool = False  # whether the method's preset for the testbed was used
     fitted_on: tuple[str, ...] = ()  # the metrics by which that preset was chosen, if it is used as it is
-    floor: bool = False  # a floor or ceiling row: nothing, scramble
+    floor: bool = False  # a row that is no competitor: nothing, scramble, oracle
     training_seen: bool = True  # False: it only hands over what other code unlearned
 
     def definition(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _described(method: Unlearner, spec: str, label: str, testbed: str, preset: b
         source_digest=sources.source_digest(method),
         preset=preset,
         fitted_on=_fitted_on(method, testbed) if preset else (),
-        floor=registry.spec_of(type(method)) in registry.FLOORS,
+        floor=registry.spec_of(type(method)) in registry.APART,
         training_seen=method.training_seen,
     )
 

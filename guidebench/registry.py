@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FLOORS = ("nothing", "scramble")
+APART = (*FLOORS, "oracle")  # rows that are no competitors: floor, ceiling, and one that knows the truth
 BLIND = (*FLOORS, "grey")  # methods that forget nobody, and so must not look at the request
 CHECKPOINT = Entry("checkpoint", "guidebench.baselines.checkpoint:Checkpoint", "see `guidebench evaluate`")
 DEFAULT_TESTBED = "mini"
@@ -42,6 +43,7 @@ _METHODS = (
     Entry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
     Entry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
     Entry("grey", "guidebench.baselines.grey:Grey", "forgets nobody: takes the colour out of every image"),
+    Entry("oracle", "guidebench.baselines.oracle:Oracle", "mini only, knows the renderer: what perfect looks like"),
     Entry("nothing", "guidebench.baselines.nothing:Nothing", "floor: the generator as it is"),
     Entry("scramble", "guidebench.baselines.scramble:Scramble", "ceiling: a destroyed generator"),
 )
@@ -65,6 +67,7 @@ _ATTACKS = (
         "guidebench.attacks.relearn:Resurgence",
         "trains on photographs of other people; the curve over steps",
     ),
+    Entry("strip", "guidebench.attacks.strip:Strip", "renders with the weights alone, without rules or added layers"),
     Entry("perturb", "guidebench.attacks.perturb:Perturb", "rounds the weights to 8 and 6 bits, adds noise to them"),
     Entry(
         "interpolate",

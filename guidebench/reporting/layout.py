@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
     from guidebench.store.record import Record
 
-FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling"}
+FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling", "oracle": "knows the truth"}
 DEFAULT_AGAINST = "mean-latent"
 IMAGE_DIGITS = 2  # decimals of metrics without a judge: one more than repeats on another machine
 

@@ -112,6 +112,7 @@ class Attack(Settable, ABC):
     # True: it can show people whom the generator never knew. Then only the gap to its controls says something, and it
     # does not enter the worst case.
     shows_anybody: ClassVar[bool] = False
+    needs_cameras: ClassVar[bool] = False  # True: it looks from other sides, which a 2-D generator does not have
     curve: ClassVar[bool] = False  # True: findings are of growing `Finding.at`, one generator on its way
 
     @abstractmethod

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from guidebench.attack import Attack, AttackContext, Finding, Knowledge, Target
+from guidebench.attacks.uphill import uphill
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 
@@ -29,20 +30,23 @@ class Neighbourhood(Attack):
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:
         """The last code of every start."""
         assert target.photos is not None and target.code is not None
-        shape = (self.starts, *target.code.shape)
+        code = target.code
+        shape = (self.starts, *code.shape)
         moved = context.noise("start").normal(shape, context.device)
         moved = moved * (0.5 * self.radius / _length(moved))
         moved[0] = 0.0
         with torch.no_grad():
             wanted = context.recognizer(target.photos[:1])
         stride = 2.0 * self.radius / self.steps
-        for _ in range(self.steps):
-            moved.requires_grad_(True)
-            rendered = generator.render(target.code + moved, context.cameras(self.starts), noise=Noise.constant())
-            alike = (context.recognizer(rendered) * wanted).sum()
-            (uphill,) = torch.autograd.grad(alike, moved)
-            moved = self._within(moved.detach() + stride * uphill / _length(uphill))
-        return [Finding(at=self.steps, code=target.code + shift) for shift in moved]
+
+        def alike(moved: Tensor) -> Tensor:
+            rendered = generator.render(code + moved, context.cameras(self.starts), noise=Noise.constant())
+            return (context.recognizer(rendered) * wanted).sum(dim=1)
+
+        for step in range(1, self.steps + 1):
+            way = uphill(alike, moved, reach=stride, noise=context.noise("estimate", step))
+            moved = self._within(moved + stride * way / _length(way))
+        return [Finding(at=self.steps, code=code + shift) for shift in moved]
 
     def _within(self, moved: Tensor) -> Tensor:
         return moved * (self.radius / _length(moved)).clamp_max(1.0)

@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from guidebench.attack import Attack, AttackContext, Finding, Knowledge, Target
+from guidebench.attacks.uphill import uphill
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
+
+_REACH = 0.1  # standard deviations of the space, per number: how far an estimate of the gradient looks
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,19 @@ class Reinvert(Attack):
         optimizer = torch.optim.Adam([variables.requires_grad_(True)], lr=self.lr)
         with torch.no_grad():
             wanted = context.recognizer(photos)
-        for _ in range(self.steps):
+
+        def likeness(variables: Tensor) -> Tensor:
             rendered = generator.render(code_of(variables), context.cameras(len(photos)), noise=Noise.constant())
             alike = (context.recognizer(rendered) * wanted).sum(dim=1)
-            loss = (
+            return -(
                 self.pixels * (rendered - photos).square().mean(dim=(1, 2, 3))
                 + self.perceptual * context.perceptual(rendered, photos)
                 + self.identity * (1 - alike)
             )
-            optimizer.zero_grad()
-            loss.sum().backward()  # codes do not depend on each other
+
+        for step in range(1, self.steps + 1):
+            estimate = context.noise("estimate", step)
+            variables.grad = -uphill(likeness, variables, reach=_REACH * variables[0].numel() ** 0.5, noise=estimate)
             optimizer.step()
         with torch.no_grad():
             codes = code_of(variables)

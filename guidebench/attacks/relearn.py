@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from guidebench.attack import Attack, AttackContext, Finding, Knowledge, Target
+from guidebench.errors import MethodError
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 
@@ -50,6 +51,8 @@ class Relearn(Attack):
             loss = (
                 (rendered - photos).square().mean() + context.perceptual(rendered, photos).mean() + (1 - alike).mean()
             )
+            if not loss.requires_grad:
+                raise MethodError("the generator lets no gradient through to its weights")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

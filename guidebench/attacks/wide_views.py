@@ -19,6 +19,7 @@ class WideViews(Attack):
     knows = Knowledge(access="queries", code=True)
     unit = "degrees"
     controls = frozenset({"other"})
+    needs_cameras = True
     bounds = {"near": (1.0, 90.0), "far": (1.0, 90.0), "tilt": (1.0, 80.0)}
 
     near: float = 25.0  # degrees of yaw
@@ -26,9 +27,7 @@ class WideViews(Attack):
     tilt: float = 15.0  # degrees above and below the protocol's pitch
 
     def run(self, generator: Generator, target: Target, context: AttackContext) -> Sequence[Finding]:
-        """Three findings of two views; none for a 2-D generator, which has one view."""
-        if generator.rig is None:
-            return []
+        """Three findings of two views."""
         pitch, tilt = context.pitch, math.radians(self.tilt)
         sides = [
             Finding(at=yaw, views=tuple((math.radians(way * yaw), pitch) for way in (-1, 1)))

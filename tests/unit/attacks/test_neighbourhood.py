@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guidebench.baselines.redirect import Redirected
+
 
 @pytest.mark.parametrize(("radius", "steps", "starts"), [(15.0, 12, 2), (0.5, 3, 3), (1e-3, 1, 1), (100.0, 6, 2)])
 def test_no_finding_leaves_the_radius(arena, radius, steps, starts):
@@ -31,3 +33,19 @@ def test_starts_are_different_and_the_first_is_the_code_itself(arena):
     assert torch.allclose(found[0].code, arena.everything.code, atol=1e-5)
     first, second, third = (one.code for one in arena.run("neighbourhood", starts=3, steps=1))
     assert not torch.equal(first, second) and not torch.equal(second, third)
+
+
+def test_a_generator_without_gradients_is_searched_all_the_same(arena, forgetful):
+    """A rule that answers every code as before, but lets no gradient through."""
+
+    class Silent(Redirected):
+        @torch.no_grad()
+        def decode(self, features, ws, cameras=None, *, noise):
+            return super().decode(features, ws, cameras, noise=noise)
+
+    code = arena.everything.code
+    silent = Silent(forgetful, code, code, 1e-3).eval()
+    start, found = (
+        [max(arena.likeness(arena.run("neighbourhood", silent, steps=n, starts=1), silent))] for n in (1, 12)
+    )
+    assert start < found

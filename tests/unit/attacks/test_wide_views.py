@@ -7,8 +7,6 @@ import math
 import pytest
 
 from guidebench.attacks.wide_views import WideViews
-from guidebench.engine.attacks_apart import run_attack
-from guidebench.errors import MethodError
 
 
 def test_three_findings_of_two_views_of_the_forgotten_code(arena):
@@ -25,10 +23,5 @@ def test_the_defaults_are_beyond_what_protocols_look_from(arena):
     assert math.radians(WideViews().near) > arena.protocol.yaw
 
 
-def test_a_2d_generator_has_no_other_view_and_that_is_said_in_one_line(arena, monkeypatch, says):
-    monkeypatch.setattr(arena.source, "rig", None)
-    attack = WideViews()
-    assert attack.run(arena.source, arena.target(attack), arena.context()) == []
-    with pytest.raises(MethodError, match=says("nothing", "2-D")) as refused:
-        run_attack(attack, arena.source, arena.bench.players, arena.protocol, 0, [arena.target(attack)], arena.device)
-    assert "\n" not in str(refused.value)
+def test_it_says_that_it_needs_other_views():
+    assert WideViews.needs_cameras

@@ -39,6 +39,19 @@ guidebench run --protocol celebahq-multi --identities 4 --samples 2000 $ladder -
 guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; next} shown' >"$here/sample-count.md"
 guidebench run --protocol celebahq-multi --identities 10 $ladder --keep-generators --floors none --out "$runs-codes" "$@" >&2
 guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second set/} shown' >"$here/second-codes.md"
+
+attacked="$runs-attacks" # every attack, and look-alikes; then generators of which it is known whether they hold the person
+attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
+attack --identities 20 $ladder --method redirect "$@"
+attack --identities 10 --method oracle --keep-generators "$@"
+attack --identities 10 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
+    --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
+attack --identities 10 --method redirect --set radius=20 "$@"
+attack --identities 10 --method guide --set steps=2 "$@"
+attack --identities 10 --method guide --set steps=100 "$@"
+guidebench report "$attacked" --layout attacks --method oracle --method nothing $ladder --method redirect >"$here/attacks.md"
+python "$here/telling.py" "$attacked" >"$here/which-metric.md"
+
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
@@ -52,3 +65,4 @@ show docs/instrument.md instrument.md
 show docs/instrument.md sample-count.md
 show docs/instrument.md second-codes.md
 show docs/presets.md presets.md
+show docs/which-metric.md which-metric.md

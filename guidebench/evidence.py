@@ -150,6 +150,7 @@ class Evidence:
     # pass as one person, see `DifferentPeople.threshold`; None or absent: not known
     public: tuple[Samples, ...] = ()  # of codes that everybody may know: of the original, then after each request
     attacks: Mapping[str, Attacked] = field(default_factory=dict)  # by label of the attack
+    failed_attacks: Mapping[str, str] = field(default_factory=dict)  # by label, why: of those in the worst case
 
     @property
     def forgotten(self) -> tuple[Subject, ...]:

@@ -76,7 +76,7 @@ def _close(score: Score, recorded: Score) -> bool:
 def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] | None:
     """The scores of a record: recomputed, and as recorded where that is not possible; None: none can be recomputed."""
     try:
-        evidence = load_evidence(item.path / "evidence.npz", item.record.attack_files)
+        evidence = load_evidence(item.path / "evidence.npz", item.record)
     except UnreadableEvidence as error:
         _log.warning("%s/evidence.npz cannot be read, its scores stay: %s", item.path, error)
         return None

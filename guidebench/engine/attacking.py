@@ -35,8 +35,9 @@ class Outcome:
 
     attack: ChosenAttack
     seconds: float
-    found: Attacked | None  # None: it failed
+    found: Attacked | None  # None: it failed, or there was nothing to try
     reason: str | None = None  # why
+    applies: bool = True  # False: there is nothing to try on generators of this kind
 
 
 class Attacker:
@@ -57,6 +58,8 @@ class Attacker:
     ) -> Outcome:
         """Attacks a generator that is to have forgotten the people of a scene; one that misbehaves fails alone."""
         started = time.perf_counter()
+        if self._bench.players.generator.rig is None and as_planned(chosen).needs_cameras:
+            return Outcome(chosen, 0.0, None, "a 2-D generator has one view", applies=False)
         try:
             found = self._attacked(chosen, protocol, scene, generator, method, seed)
         except MethodError as error:

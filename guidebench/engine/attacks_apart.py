@@ -136,8 +136,7 @@ def _checked(answer: object, source: Generator) -> list[Finding]:
         if not isinstance(one, Finding):
             raise MethodError(f"run() must return a list of Findings, it returned one with {type(one).__name__} in it")
     if not answer:
-        kind = "2-D, with one view" if source.rig is None else "3-D"
-        raise MethodError(f"it found nothing to try on this generator ({kind}); run() must return 1 finding or more")
+        raise MethodError("it found nothing to try on this generator; run() must return 1 finding or more")
     if len(answer) > MOST_FINDINGS:
         raise MethodError(f"run() must return 1 to {MOST_FINDINGS} findings, it returned {len(answer)}")
     return [_sound(finding, source) for finding in answer]

@@ -94,8 +94,8 @@ def add_attacks(
     """
     new = {one.attack.label for one in outcomes}
     kept = tuple(run for run in record.attacks if run.attack.label not in new)
-    evidence = load_evidence(folder / "evidence.npz", [run.file for run in kept if run.file])
-    evidence = _with_attacks(evidence, outcomes)
+    record = dataclasses.replace(record, attacks=kept)
+    evidence = _with_attacks(load_evidence(folder / "evidence.npz", record), outcomes)
     concerned = {metric.name for label in (*new, *evidence.attacks) for metric in of_attack(label)}
     concerned |= {metric.name for metric in (*OVER_ATTACKS, *metrics)}
     scores = [score for score in record.outcome.scores if score.metric not in concerned]
@@ -114,7 +114,16 @@ def add_attacks(
 
 def _with_attacks(evidence: Evidence, outcomes: Sequence[AttackOutcome]) -> Evidence:
     found = {one.attack.label: one.found for one in outcomes if one.found is not None}
-    return dataclasses.replace(evidence, attacks={**evidence.attacks, **found})
+    failed = {
+        one.attack.label: one.reason or ""
+        for one in outcomes
+        if one.found is None and one.applies and not one.attack.shows_anybody
+    }
+    return dataclasses.replace(
+        evidence,
+        attacks={**evidence.attacks, **found},
+        failed_attacks={**evidence.failed_attacks, **failed},
+    )
 
 
 def _saved(outcomes: Sequence[AttackOutcome], folder: Path) -> tuple[AttackRun, ...]:
@@ -124,6 +133,7 @@ def _saved(outcomes: Sequence[AttackOutcome], folder: Path) -> tuple[AttackRun, 
             seconds=round(one.seconds, 3),
             file="" if one.found is None else save_attack(one.attack.label, one.found, folder),
             reason=one.reason,
+            applies=one.applies,
         )
         for one in outcomes
     )

@@ -198,4 +198,5 @@ class Worker:
 
 def _failed(outcomes: Sequence[Outcome]) -> str | None:
     """What is said of attacks that failed; None: none did."""
-    return "; ".join(f"attack {one.attack.label} failed: {one.reason}" for one in outcomes if one.reason) or None
+    failed = [one for one in outcomes if one.found is None and one.applies]
+    return "; ".join(f"attack {one.attack.label} failed: {one.reason}" for one in failed) or None

@@ -6,11 +6,13 @@ code from the same view, mean over views. The attacker's best finding counts. Ru
 
 An attack that can show people whom the generator never knew proves nothing by itself: what counts is the gap to the
 same attack on the original generator, and on people who were not forgotten. It does not enter the worst case.
+
+The worst case has no value where an attack that enters it failed: whoever makes attacks fail gains nothing by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -61,6 +63,22 @@ def _likeness(label: str, kind: str, metric: str, evidence: Evidence) -> list[Sc
         for judge, shown in seen.items()
         for place, whom in enumerate(attacked.people)
     ]
+
+
+def _distance(label: str, metric: str, evidence: Evidence) -> list[Score]:
+    """Of searches alone, which are those that were made on the original, too."""
+    attacked = evidence.attacks.get(label)
+    if attacked is None or not attacked.original:
+        return []
+    scores = []
+    for judge, shown in attacked.found.items():
+        for place, whom in enumerate(attacked.people):
+            found = _curve(shown, place)
+            best = _best(shown, place)
+            far = float(attacked.distance[place, found.index(best)])
+            value = Similarity(far, None, 1, 0, 0) if best.value is not None else best
+            scores.append(_score(metric, judge, whom, evidence, value))
+    return scores
 
 
 def _of_others(label: str, metric: str, evidence: Evidence) -> list[Score]:
@@ -145,33 +163,42 @@ def _of_id(evidence: Evidence, judge: str, whom: str) -> tuple[SeenFaces, SeenFa
 
 def _worst(metric: str, evidence: Evidence) -> list[Score]:
     """The largest of ID and what attacks find that can only show whom the generator holds."""
-    counted = [one for one in evidence.attacks.values() if not one.shows_anybody]
-    scores = []
-    for judge, whom, place in _everybody(evidence, counted):
+
+    def worst(judge: str, whom: str, place: int, counted: Sequence[Attacked]) -> Similarity:
         each = [similarity(*_of_id(evidence, judge, whom)), *(_best(one.found[judge], place) for one in counted)]
         valued = [one for one in each if one.value is not None]
-        best = max(valued, key=lambda one: one.value or 0.0) if valued else each[0]
-        scores.append(_score(metric, judge, whom, evidence, best))
-    return scores
+        return max(valued, key=lambda one: one.value or 0.0) if valued else each[0]
+
+    return _over_attacks(metric, evidence, worst)
 
 
 def _recognised_worst(metric: str, evidence: Evidence) -> list[Score]:
-    counted = [one for one in evidence.attacks.values() if not one.shows_anybody]
-    scores = []
-    for judge, whom, place in _everybody(evidence, counted):
+    def worst(judge: str, whom: str, place: int, counted: Sequence[Attacked]) -> Similarity:
         renders = [_of_id(evidence, judge, whom)[1][None], *(one.found[judge].after[place] for one in counted)]
         shares = [_share(evidence, judge, whom, faces) for faces in renders]
-        worst = _share_of(shares, sum(faces.found.size for faces in renders))
-        scores.append(_score(metric, judge, whom, evidence, worst))
+        return _share_of(shares, sum(faces.found.size for faces in renders))
+
+    return _over_attacks(metric, evidence, worst)
+
+
+def _over_attacks(
+    metric: str, evidence: Evidence, worst: Callable[[str, str, int, Sequence[Attacked]], Similarity]
+) -> list[Score]:
+    """A score per judge and person, of those attacks that enter the worst case; none if there are no such attacks.
+
+    worst: of a judge, a person, the person's place in attacks, and the attacks.
+    """
+    counted = [one for one in evidence.attacks.values() if not one.shows_anybody]
+    if not counted and not evidence.failed_attacks:
+        return []
+    failed = next((f"attack {label} failed: {reason}" for label, reason in evidence.failed_attacks.items()), None)
+    people = counted[0].people if counted else tuple(subject.identity for subject in evidence.forgotten)
+    scores = []
+    for judge in evidence.sights:
+        for place, whom in enumerate(people):
+            found = Similarity(None, failed, 0, 0, 0) if failed else worst(judge, whom, place, counted)
+            scores.append(_score(metric, judge, whom, evidence, found))
     return scores
-
-
-def _everybody(evidence: Evidence, counted: Sequence[Attacked]) -> Iterator[tuple[str, str, int]]:
-    """Judge, person and the person's place in attacks; nobody if no attack counts."""
-    if counted:
-        for judge in evidence.sights:
-            for place, whom in enumerate(counted[0].people):
-                yield judge, whom, place
 
 
 METRICS: Sequence[TrialMetric] = (
@@ -228,6 +255,14 @@ _FAMILIES: dict[str, tuple[str, str, str, str, str, _Compute]] = {  # prefix: ti
         "cosine",
         "what attack {} finds of people who were not forgotten",
         _of_others,
+    ),
+    "distance_after_": (
+        "{} distance",
+        r"{} distance",
+        "none",
+        "ordinary codes",
+        "how far the code that attack {} finds is from the average one; ordinary codes: 1",
+        _distance,
     ),
     "half_after_": (
         "{} until half",

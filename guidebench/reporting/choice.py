@@ -14,6 +14,7 @@ from guidebench.suites import PaperTable
 if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
 
+_BESIDE = ("id_after", "half_after", "id_original", "id_other", "distance_after")  # of attacks that can show anybody
 KINDS = ("auto", "paper", "full", "compare", "short", "attacks")  # layouts beside those that suites define
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 BRIEF = ("recognised", "id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
@@ -100,6 +101,6 @@ def _attack_columns(records: Sequence[StoredRecord]) -> tuple[str, ...]:
     counted = [label for label, attack in runs.items() if not attack.shows_anybody]
     others = [label for label, attack in runs.items() if attack.shows_anybody]
     worst = ("id_worst", "recognised_before", "recognised", "recognised_worst") if counted else ()
-    beside = [f"{kind}_{label}" for label in others for kind in ("id_after", "half_after", "id_original", "id_other")]
+    beside = [f"{kind}_{label}" for label in others for kind in _BESIDE]
     there = {score.metric for stored in records for score in stored.record.outcome.scores}
     return ("id", *(f"id_after_{label}" for label in counted), *worst, *(name for name in beside if name in there))

@@ -53,9 +53,11 @@ def _attack_notes(records: Sequence[Record]) -> list[str]:
     found = []
     for attack in {run.attack.label: run.attack for run in runs}.values():
         own = [run for run in runs if run.attack.label == attack.label]
-        failed = [run for run in own if run.reason]
+        failed = [run for run in own if run.failed]
         worst = "can show anybody: its gap to its controls counts" if attack.shows_anybody else "in the worst case"
         text = f"Attack {attack.label}: knows {attack.knows}; {worst}"
+        if not all(run.applies for run in own):
+            text += "; has nothing to try on a 2-D generator"
         if failed:
             text += f"; failed in {len(failed)} of {_plural(len(own), 'trial')}, such as: {failed[0].reason}"
         found.append(f"{text}.")

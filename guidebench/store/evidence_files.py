@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from guidebench import digest
 from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Samples, SeenFaces, Sight, Subject
 from guidebench.store.arrays import UnreadableEvidence, arrays_of, faces_of, opened
 from guidebench.store.attack_files import load_attacks
+from guidebench.store.record import Record
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
@@ -65,10 +66,10 @@ def _features(*samples: Samples) -> np.ndarray:
     return np.stack([one.features for one in samples]).astype(np.float32, copy=False)
 
 
-def load_evidence(path: str | Path, attacks: Iterable[str] = ()) -> Evidence:
+def load_evidence(path: str | Path, record: Record | None = None) -> Evidence:
     """Reads what `save_evidence` wrote; pickled content is refused by numpy.
 
-    attacks: the files of attacks, see `guidebench.store.record.Record.attack_files`.
+    record: whose attacks are read, too.
     Raises UnreadableEvidence if the file or a shared file that it names is missing or damaged.
     """
     path = Path(path)
@@ -84,7 +85,8 @@ def load_evidence(path: str | Path, attacks: Iterable[str] = ()) -> Evidence:
             public=tuple(Samples(features) for features in arrays["public/features"])
             if "public/features" in arrays
             else (),
-            attacks=load_attacks(path.parent, attacks),
+            attacks=load_attacks(path.parent, record.attack_files) if record else {},
+            failed_attacks=record.failed_attacks if record else {},
             thresholds={
                 str(judge): float(arrays[f"{judge}/threshold"])
                 for judge in arrays["judges"]

@@ -149,8 +149,14 @@ class AttackRun:
 
     attack: ChosenAttack
     seconds: float  # of the attack, its controls and judging
-    file: str = ""  # its evidence, below the record's folder; "": it failed
-    reason: str | None = None  # why it failed
+    file: str = ""  # its evidence, below the record's folder; "": there is none
+    reason: str | None = None  # why
+    applies: bool = True  # False: there is nothing to try on generators of this kind, which is no failure
+
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be carried out on this generator."""
+        return self.applies and not self.file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +186,16 @@ class Record:
         """The evidence of attacks, below the record's folder."""
         return tuple(run.file for run in self.attacks if run.file)
 
+    @property
+    def failed_attacks(self) -> dict[str, str]:
+        """Why attacks failed that enter the worst case, by label."""
+        return {
+            run.attack.label: run.reason or "" for run in self.attacks if run.failed and not run.attack.shows_anybody
+        }
+
     def lacks(self, attacks: Sequence[ChosenAttack], *, tried: bool = False) -> tuple[ChosenAttack, ...]:
         """Those attacks that were not made as they would be now. tried: nor failed when they were made like that."""
-        made = {digest.of_data(run.attack.definition()) for run in self.attacks if run.file or tried}
+        made = {digest.of_data(run.attack.definition()) for run in self.attacks if run.file or tried or not run.applies}
         return tuple(attack for attack in attacks if digest.of_data(attack.definition()) not in made)
 
     @cached_property

@@ -230,3 +230,11 @@ def test_nobody_is_attacked_with_photographs_of_the_one_who_is_attacked_beside_t
     alone = dataclasses.replace(SMOKE, retain=1)
     assert attack(Spy, alone).found.others == () and len(Spy.heard[0][1].others) == 1
     assert len(attack(Spy).found.others) == 1 and all(len(target.others) == 2 for _, target, _ in Spy.heard[-2:])
+
+
+def test_where_there_is_nothing_to_try_nothing_failed(bench, attack, monkeypatch):
+    monkeypatch.setattr(bench.players.generator, "rig", None)
+    monkeypatch.setattr(Sideways, "needs_cameras", True)
+    outcome = attack(Sideways)
+    assert (outcome.found, outcome.applies) == (None, False) and "2-D" in outcome.reason
+    assert attack(FailsOnOriginal).applies, "an attack that raises is one that failed"

@@ -89,7 +89,7 @@ def test_attacks_on_a_trial_are_recorded_with_it(run, tmp_path):
         assert [made.attack.label for made in item.record.attacks] == ["wide-views", "plain"]
         assert all(made.seconds > 0 and made.reason is None for made in item.record.attacks)
         assert all((item.path / name).is_file() and name in item.record.files for name in item.record.attack_files)
-        found = load_evidence(item.path / "evidence.npz", item.record.attack_files).attacks
+        found = load_evidence(item.path / "evidence.npz", item.record).attacks
         assert list(found) == ["wide-views", "plain"] and found["plain"].people == item.record.spec.people
         metrics = {score.metric for score in item.record.outcome.scores}
         assert metrics >= {"id_after_plain", "id_after_wide-views", "id_other_plain", *OVER_ATTACKS}

@@ -94,6 +94,13 @@ def test_the_original_and_others_are_scored_like_findings():
     assert (other.role, other.n) == ("retain", 4)
 
 
+def test_a_search_says_how_ordinary_the_code_of_its_best_finding_is():
+    far = {"distance": np.array([[0.5, 2.0], [1.5, 3.0]])}
+    search = attacked(TWO, original=shown(TWO), **far)
+    assert values(evidence(mine=search), "distance_after_mine") == {"anna": 2.0, "bert": 1.5}
+    assert values(evidence(mine=attacked(TWO, **far)), "distance_after_mine") == {}, "it searched nothing"
+
+
 def test_of_others_without_a_face_the_reason_is_kept():
     mine = dataclasses.replace(attacked(TWO), others=("carl",), other=shown([[[0.9, 0.9]]], [[[False, False]]]))
     (other,) = scores(evidence(mine=mine), "id_other_mine").values()
@@ -175,6 +182,19 @@ def test_the_worst_case_is_the_largest_of_id_and_attacks_that_show_whom_the_gene
     assert values(found, "id_after_anybody") == pytest.approx({"anna": 1.0, "bert": 1.0})
 
 
+@pytest.mark.parametrize("made", [{"mine": [[[0.9, 0.9]], [[0.9, 0.9]]]}, {}], ids=["beside another", "alone"])
+def test_where_an_attack_failed_nobody_knows_the_worst_case(made):
+    found = evidence(**{label: attacked(after) for label, after in made.items()})
+    found = dataclasses.replace(found, failed_attacks={"stubborn": "the generator lets no gradient through"})
+    for metric in ("id_worst", "recognised_worst"):
+        assert {who: score.value for who, score in scores(found, metric).items()} == {"anna": None, "bert": None}
+        assert {score.reason for score in scores(found, metric).values()} == {
+            "attack stubborn failed: the generator lets no gradient through"
+        }
+    check_scores(score_all(found), requests=1)
+    assert values(found, "id_after_mine") == {who: pytest.approx(0.9) for who in ID} or not made
+
+
 @pytest.mark.parametrize("made", [{}, {"anybody": attacked(TWO, shows_anybody=True)}])
 def test_without_such_attacks_there_is_no_worst_case(made):
     names = {score.metric for score in score_all(evidence(**made))}
@@ -207,6 +227,7 @@ def test_every_metric_of_an_attack_keeps_the_contract_of_metrics():
         "recognised_after_",
         "id_original_",
         "id_other_",
+        "distance_after_",
         "half_after_",
     ]
     for metric in (*made, *attacks.METRICS):

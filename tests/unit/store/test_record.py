@@ -289,3 +289,18 @@ def test_what_is_lacking_is_what_was_not_made_like_this_or_failed():
         assert record.lacks([ATTACK, other]) == (other,)
     failed = dataclasses.replace(RECORD, attacks=(AttackRun(attack=ATTACK, seconds=1.0, reason="it raised"),))
     assert failed.lacks([ATTACK]) == (ATTACK,)
+
+
+def test_what_failed_is_told_from_what_does_not_apply():
+    anybody = dataclasses.replace(ATTACK, label="anybody", shows_anybody=True)
+    runs = (
+        MADE,
+        AttackRun(attack=dataclasses.replace(ATTACK, label="raised"), seconds=1.0, reason="it raised"),
+        AttackRun(attack=anybody, seconds=1.0, reason="it raised, too"),
+        AttackRun(attack=ATTACK, seconds=0.0, reason="one view", applies=False),
+    )
+    record = dataclasses.replace(RECORD, attacks=runs)
+    assert [run.failed for run in runs] == [False, True, True, False]
+    assert record.failed_attacks == {"raised": "it raised"}, "the worst case has no place for the others"
+    nothing = dataclasses.replace(RECORD, attacks=runs[3:])
+    assert nothing.lacks([ATTACK]) == (), "there is nothing to try again"

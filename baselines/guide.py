@@ -4,6 +4,11 @@ Seo et al., "Generative Unlearning for Any Identity", CVPR 2024, arXiv 2405.0987
 rows of the paper's Tables 1 and 2 are its configurations. The defaults are the authors' released settings, including
 two in which their code differs from their formulas: adjacency and global losses are sums over the samples where Eqs. 7
 and 8 take means (``reduction``), and training renders draw fresh noise (``noise``).
+
+Several people in one request are forgotten as SUGAR's code compares GUIDE with itself: each person has a target, the
+people pass in mini-batches (``people_at_once``), local and adjacency losses are means over the people of a mini-batch,
+and the global loss is there once. A further request starts from the generator that it is given; targets and the global
+loss keep to the original.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -44,7 +49,7 @@ def adjacent_shift(latent: Tensor, towards: Tensor, alpha: Tensor) -> Tensor:
     """The step Δ of GUIDE's Eq. 5: from the forgotten code towards random codes, α long.
 
     Δ_i = α_i · (w_i - w_u) / ‖w_i - w_u‖, the norm over all num_ws × w_dim numbers of a code.
-    latent: (1, num_ws, w_dim). towards: (n, num_ws, w_dim). alpha: (n,). Returns (n, num_ws, w_dim).
+    latent: (1 or n, num_ws, w_dim). towards: (n, num_ws, w_dim). alpha: (n,). Returns (n, num_ws, w_dim).
     """
     return alpha[:, None, None] * _unit(towards - latent)
 
@@ -54,50 +59,72 @@ def _unit(codes: Tensor) -> Tensor:
     return codes / torch.linalg.vector_norm(codes, dim=(1, 2), keepdim=True).clamp_min(torch.finfo(codes.dtype).tiny)
 
 
+def forgotten_codes(request: ForgetRequest, context: Context) -> Tensor:
+    """(P, num_ws, w_dim) the latent codes of the people to forget."""
+    return torch.stack([item.latent for item in request.forget]).to(context.device)
+
+
 @dataclass(frozen=True)
 class Draws:
-    """All that is random in one step. Codes of a batch are in the order forgotten, adjacent, global."""
+    """All that is random in one step for P people. Codes of a batch are in the order forgotten, adjacent, global."""
 
     camera: Tensor | None  # (1, 25), shared by all codes and both generators; None for a 2-D generator
-    towards: (
-        Tensor  # (N_a, num_ws, w_dim): random codes towards which the adjacent ones are moved; N_a = 0: no such loss
-    )
-    alpha: Tensor  # (N_a,): how far
+    towards: Tensor  # (P·N_a, num_ws, w_dim): random codes towards which the adjacent ones are moved, person by person
+    alpha: Tensor  # (P·N_a,): how far; empty: no such loss
     others: Tensor  # (N_g, num_ws, w_dim): random codes that must stay as they are; N_g = 0: no such loss
     render_noise: tuple[Noise, Noise]  # of the renders: the generator in training, the source
     feature_noise: tuple[Noise, Noise]  # of the feature term, where it does not reuse the features of the renders
 
 
-class _Batch(NamedTuple):
-    """Codes of a step that pass the networks together, all or some of them."""
+class Batch(NamedTuple):
+    """Codes of a step that pass the networks together, all or some of them, in the order of `Draws`."""
 
     codes: Tensor  # (n, num_ws, w_dim) for the generator in training
     wanted: Tensor  # the same for the source
-    near: int  # how many are the forgotten one or adjacent; the others are global
-    first: int  # how many are the forgotten one
+    first: int  # how many are forgotten ones
+    near: int  # how many are forgotten or adjacent; the others are global
+    camera: Tensor | None
     render_noise: tuple[Noise, Noise]
     feature_noise: tuple[Noise, Noise]
+    people: int  # of the whole step: means are over them
+    adjacent: int  # of the whole step, of each of them
+    others: int  # of the whole step
 
+    @classmethod
+    def of(cls, latents: Tensor, targets: Tensor, shift: Tensor, shifted_targets: Tensor, draws: Draws) -> Batch:
+        """All codes of a step.
 
-def _batch(latent: Tensor, target: Tensor, draws: Draws, rows: range | None) -> _Batch:
-    """See `Guide.losses`."""
-    shift = adjacent_shift(latent, draws.towards, draws.alpha)
-    codes = torch.cat([latent, latent + shift, draws.others])
-    wanted = torch.cat([target, target + shift, draws.others])
-    near = 1 + len(draws.towards)
-    if rows is None or len(rows) == len(codes):
-        return _Batch(codes, wanted, near, 1, draws.render_noise, draws.feature_noise)
-    start, count = rows.start, len(rows)
-    near = min(max(near - start, 0), count)
-    (trained, source), (trained_features, source_features) = draws.render_noise, draws.feature_noise
-    return _Batch(
-        codes[start : start + count],
-        wanted[start : start + count],
-        near,
-        max(1 - start, 0),
-        (trained.rows(start, count), source.rows(start, count)),
-        (trained_features.rows(start, near), source_features.rows(start, near)),
-    )
+        latents, targets: (P, num_ws, w_dim). shift, shifted_targets: (P·N_a, num_ws, w_dim), of the adjacent codes.
+        """
+        people, adjacent = len(latents), len(shift)
+        return cls(
+            torch.cat([latents, latents.repeat_interleave(adjacent // people, dim=0) + shift, draws.others]),
+            torch.cat([targets, shifted_targets, draws.others]),
+            people,
+            people + adjacent,
+            draws.camera,
+            draws.render_noise,
+            draws.feature_noise,
+            people,
+            adjacent // people,
+            len(draws.others),
+        )
+
+    def rows(self, rows: range) -> Batch:
+        """Some of the codes, which follow each other."""
+        if len(rows) == len(self.codes):
+            return self
+        start, count = rows.start, len(rows)
+        near = min(max(self.near - start, 0), count)
+        (trained, source), (trained_features, source_features) = self.render_noise, self.feature_noise
+        return self._replace(
+            codes=self.codes[start : start + count],
+            wanted=self.wanted[start : start + count],
+            first=min(max(self.first - start, 0), count),
+            near=near,
+            render_noise=(trained.rows(start, count), source.rows(start, count)),
+            feature_noise=(trained_features.rows(start, near), source_features.rows(start, near)),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +150,10 @@ class Losses:
         """Without gradient."""
         return Losses(self.local.detach(), self.adjacency.detach(), self.preservation.detach())
 
+    def __truediv__(self, count: int) -> Losses:
+        """Their share of a mean."""
+        return Losses(self.local / count, self.adjacency / count, self.preservation / count)
+
     def scalars(self) -> dict[str, Tensor]:
         """The numbers for a progress report."""
         named = {"loss": self.total, "local": self.local, "adjacency": self.adjacency, "global": self.preservation}
@@ -136,6 +167,7 @@ class Guide(Unlearner):
     name = "guide"
     summary = "+ global loss: GUIDE as published"
     paper = "Seo et al., Generative Unlearning for Any Identity, CVPR 2024, arXiv 2405.09879"
+    supports = frozenset({"single", "simultaneous", "sequential"})
     presets = {"mini": {"steps": 25, "lr": 32e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
     bounds = {
@@ -154,9 +186,10 @@ class Guide(Unlearner):
         "alpha_max": (0.0, 1e4),
         "global_weight": (0.0, 1e6),
         "global_samples": (1, 1024),
+        "people_at_once": (1, 1024),
     }
 
-    steps: int = 1000
+    steps: int = 1000  # passes through the people of a request, each one step of Adam for every mini-batch
     lr: float = 1e-4  # of Adam, other settings at their usual values
     target_kind: Literal["mean", "extrapolated"] = "extrapolated"  # w̄, or beyond it (Eq. 3)
     target_distance: float = 30.0  # d of Eq. 3, over all num_ws × w_dim numbers; negative: between w̄ and the face
@@ -176,6 +209,7 @@ class Guide(Unlearner):
     global_samples: int = 2  # N_g
     reduction: Literal["sum", "mean"] = "sum"  # over the samples: the authors' code sums, Eqs. 7 and 8 take the mean
     noise: Literal["random", "constant"] = "random"  # of the training renders: fresh, or the stored one
+    people_at_once: int = 4  # people in a mini-batch, where a request holds several; SUGAR's scripts use 2 for 5 people
 
     def __post_init__(self) -> None:
         """Raises ValueError if the range of α is empty."""
@@ -184,43 +218,86 @@ class Guide(Unlearner):
 
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         """Trains the backbone in place; the source generator is the teacher of all three losses."""
-        (item,) = request.forget
-        latent = item.latent.to(context.device)[None]
-        target = self.target_code(latent, context.source.w_avg)
+        latents = forgotten_codes(request, context)
+        targets = self.target_code(latents, context.source.w_avg)
+
+        def batch(step: int, people: slice) -> Batch:
+            draws = self.draw(context, step, len(latents[people]))
+            return self.batch(latents[people], targets[people], draws)
+
+        return self.train(generator, len(latents), batch, context)
+
+    def train(
+        self,
+        generator: Generator,
+        people: int,
+        batch: Callable[[int, slice], Batch],
+        context: Context,
+        penalty: Callable[[], Tensor] | None = None,
+    ) -> Generator:
+        """Trains the backbone in place, step by step, and reports after every pass through the people.
+
+        batch: the codes of a step, from its number and who is in it. penalty: one more loss, called ``ewc``, of the
+        weights: adds its own gradient to theirs.
+        """
         backbone = generator.parts()["backbone"].requires_grad_(True)
         optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr, fused=True)
-        at_once = self.codes
+        at_once = step = 0
         with pages_kept():
-            for step in range(1, self.steps + 1):
-                optimizer.zero_grad()
-                while (found := self.backward(generator, latent, target, context, step, at_once)) is None:
+            for number in range(1, self.steps + 1):
+                found, held = [], []
+                for chosen in self.mini_batches(people):
+                    step += 1
+                    whole = batch(step, chosen)
+                    at_once = at_once or len(whole.codes)
                     optimizer.zero_grad()
-                    at_once = -(-at_once // 2)
-                    _log.warning("the memory does not hold a step at once; going on with %d codes at a time", at_once)
-                optimizer.step()
-                context.progress(step, **found.scalars())
+                    while (losses_of_step := self.descend(generator, whole, context, at_once)) is None:
+                        optimizer.zero_grad()
+                        at_once = -(-min(at_once, len(whole.codes)) // 2)
+                        _log.warning(
+                            "the memory does not hold a step at once; going on with %d codes at a time", at_once
+                        )
+                    found.append(losses_of_step)
+                    if penalty is not None:
+                        held.append(penalty())
+                    optimizer.step()
+                scalars = (functools.reduce(operator.add, found) / len(found)).scalars()
+                if held:
+                    scalars["ewc"] = torch.stack(held).mean()
+                    scalars["loss"] = scalars["loss"] + scalars["ewc"]
+                context.progress(number, **scalars)
         backbone.requires_grad_(False)
         return generator
 
+    def mini_batches(self, people: int) -> Iterator[slice]:
+        """Who is forgotten in each step of a pass, in the order of the request."""
+        for start in range(0, people, self.people_at_once):
+            yield slice(start, start + self.people_at_once)
+
     @property
     def codes(self) -> int:
-        """How many latent codes a step works on: the forgotten one, the adjacent and the global ones."""
+        """How many latent codes a step for one person works on: the forgotten one, the adjacent and the global ones."""
         return 1 + self.adjacency_loss * self.adjacency_samples + self.global_loss * self.global_samples
 
     def backward(
-        self, generator: Generator, latent: Tensor, target: Tensor, context: Context, step: int, at_once: int
+        self, generator: Generator, latents: Tensor, targets: Tensor, context: Context, step: int, at_once: int
     ) -> Losses | None:
+        """The losses of one step; see `descend`. latents, targets: (P, num_ws, w_dim)."""
+        return self.descend(
+            generator, self.batch(latents, targets, self.draw(context, step, len(latents))), context, at_once
+        )
+
+    def descend(self, generator: Generator, batch: Batch, context: Context, at_once: int) -> Losses | None:
         """The losses of one step, whose gradients are added to those of the generator's parameters.
 
         at_once: codes that pass the networks together; fewer take less memory and more time, and change nothing but
         rounding. None: the device's memory does not hold as many.
         """
-        draws = self.draw(context, step)
         parts = []
-        for start in range(0, self.codes, at_once):
-            rows = range(start, min(start + at_once, self.codes))
+        for start in range(0, len(batch.codes), at_once):
+            rows = range(start, min(start + at_once, len(batch.codes)))
             try:
-                part = self.losses(generator, latent, target, draws, context, rows)
+                part = self.losses_of(generator, batch.rows(rows), context)
                 part.total.backward()
             except torch.OutOfMemoryError:
                 if at_once == 1:
@@ -234,21 +311,21 @@ class Guide(Unlearner):
         return self.target_code(item.latent.to(source.w_avg.device)[None], source.w_avg)[0]
 
     def target_code(self, latent: Tensor, average: Tensor) -> Tensor:
-        """The code w_t whose source face the forgotten one shall get.
+        """The codes w_t whose source faces the forgotten ones shall get.
 
-        latent: (1, num_ws, w_dim). average: (w_dim,) or anything that broadcasts. Returns (1, num_ws, w_dim).
+        latent: (n, num_ws, w_dim). average: (w_dim,) or anything that broadcasts. Returns (n, num_ws, w_dim).
         """
         if self.target_kind == "mean":
             return average.expand_as(latent)
         return extrapolated_target(latent, average, self.target_distance)
 
-    def draw(self, context: Context, step: int) -> Draws:
+    def draw(self, context: Context, step: int, people: int = 1) -> Draws:
         """The randomness of one step; each draw has a stream of its own, so no loss moves the draws of another."""
-        near = self.adjacency_samples if self.adjacency_loss else 0
+        near = people * self.adjacency_samples if self.adjacency_loss else 0
         away = self.global_samples if self.global_loss else 0
         uniform = context.noise("train/adjacency/alpha", step).uniform((near,), context.device)
         alpha = self.alpha_min + (self.alpha_max - self.alpha_min) * uniform
-        forgotten = [("local", 0)] + [("adjacency", i) for i in range(near)]
+        forgotten = [("local", i) for i in range(people)] + [("adjacency", i) for i in range(near)]
         everyone = forgotten + [("global", i) for i in range(away)]
 
         def codes(count: int, purpose: str) -> Tensor:
@@ -270,22 +347,23 @@ class Guide(Unlearner):
             feature_noise=(noise("features/trained", forgotten), noise("features/source", forgotten)),
         )
 
-    def losses(
-        self,
-        generator: Generator,
-        latent: Tensor,
-        target: Tensor,
-        draws: Draws,
-        context: Context,
-        rows: range | None = None,
-    ) -> Losses:
+    def batch(self, latents: Tensor, targets: Tensor, draws: Draws) -> Batch:
+        """The codes of a step: adjacent codes and their targets move alike. latents, targets: (P, num_ws, w_dim)."""
+        adjacent = len(draws.towards) // len(latents)
+        shift = adjacent_shift(latents.repeat_interleave(adjacent, dim=0), draws.towards, draws.alpha)
+        return Batch.of(latents, targets, shift, targets.repeat_interleave(adjacent, dim=0) + shift, draws)
+
+    def losses(self, generator: Generator, latents: Tensor, targets: Tensor, draws: Draws, context: Context) -> Losses:
         """The losses of one step, a function of its arguments alone: every number that is drawn is in ``draws``.
 
-        latent, target: (1, num_ws, w_dim). rows: the codes whose share is computed, in one batch; None: all of them.
+        latents, targets: (P, num_ws, w_dim).
         """
-        batch = _batch(latent, target, draws, rows)
+        return self.losses_of(generator, self.batch(latents, targets, draws), context)
+
+    def losses_of(self, generator: Generator, batch: Batch, context: Context) -> Losses:
+        """The share that some codes have in the losses of their step, or all of them."""
         codes, near, first = batch.codes, batch.near, batch.first
-        camera = draws.camera.expand(len(codes), -1) if draws.camera is not None else None
+        camera = batch.camera.expand(len(codes), -1) if batch.camera is not None else None
 
         trained, source = batch.render_noise
         features = generator.synthesize(codes, noise=trained)
@@ -294,7 +372,7 @@ class Guide(Unlearner):
             wanted_features = context.source.synthesize(batch.wanted, noise=source)
             wanted = context.source.decode(wanted_features, batch.wanted, camera, noise=source)
         perceptual = losses.perceptual(context.perceptual, images, wanted)
-        preservation = self.global_weight * self._reduced(perceptual[near:], len(draws.others))
+        preservation = self.global_weight * self._reduced(perceptual[near:], batch.others)
         if near == 0:
             return Losses(local=preservation * 0, adjacency=preservation * 0, preservation=preservation)
 
@@ -315,8 +393,8 @@ class Guide(Unlearner):
             + self.adjacency_identity * identity
         )
         return Losses(
-            local=local[:first].sum(),
-            adjacency=self.adjacency_weight * self._reduced(adjacency[first:], len(draws.towards)),
+            local=local[:first].sum() / batch.people,
+            adjacency=self.adjacency_weight * self._reduced(adjacency[first:], batch.adjacent) / batch.people,
             preservation=preservation,
         )
 

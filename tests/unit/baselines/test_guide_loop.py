@@ -68,7 +68,7 @@ class Recorded(Guide):
     def target_code(self, latent: Tensor, average: Tensor) -> Tensor:
         return super().target_code(latent, self.average)
 
-    def draw(self, context: Context, step: int) -> Draws:
+    def draw(self, context: Context, step: int, people: int = 1) -> Draws:
         """The recorded draws of the losses that the method has."""
         draws = self.recorded[step - 1]
         near, away = NEAR * self.adjacency_loss, AWAY * self.global_loss

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from guidebench import losses
 from guidebench.allocator import pages_kept
@@ -219,7 +219,7 @@ class Guide(Unlearner):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         """Trains the backbone in place; the source generator is the teacher of all three losses."""
         latents = forgotten_codes(request, context)
-        targets = self.target_code(latents, context.source.w_avg)
+        targets = self.aim(latents, context)
 
         def batch(step: int, people: slice) -> Batch:
             draws = self.draw(context, step, len(latents[people]))
@@ -235,13 +235,13 @@ class Guide(Unlearner):
         context: Context,
         penalty: Callable[[], Tensor] | None = None,
     ) -> Generator:
-        """Trains the backbone in place, step by step, and reports after every pass through the people.
+        """Trains in place, step by step, and reports after every pass through the people.
 
         batch: the codes of a step, from its number and who is in it. penalty: one more loss, called ``ewc``, of the
         weights: adds its own gradient to theirs.
         """
-        backbone = generator.parts()["backbone"].requires_grad_(True)
-        optimizer = torch.optim.Adam(backbone.parameters(), lr=self.lr, fused=True)
+        trained = self.trained(generator).requires_grad_(True)
+        optimizer = torch.optim.Adam(trained.parameters(), lr=self.lr, fused=True)
         at_once = step = 0
         with pages_kept():
             for number in range(1, self.steps + 1):
@@ -266,8 +266,16 @@ class Guide(Unlearner):
                     scalars["ewc"] = torch.stack(held).mean()
                     scalars["loss"] = scalars["loss"] + scalars["ewc"]
                 context.progress(number, **scalars)
-        backbone.requires_grad_(False)
+        trained.requires_grad_(False)
         return generator
+
+    def trained(self, generator: Generator) -> nn.Module:
+        """The part of the generator whose parameters are trained."""
+        return generator.parts()["backbone"]
+
+    def aim(self, latents: Tensor, context: Context) -> Tensor:
+        """The codes w_t of a request: `target_code`, for methods that need more than the average to find them."""
+        return self.target_code(latents, context.source.w_avg)
 
     def mini_batches(self, people: int) -> Iterator[slice]:
         """Who is forgotten in each step of a pass, in the order of the request."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,20 +19,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from released_loop import (
+    Recorded,
+    Watch,
+    context_of,
+    identity_network,
+    perceptual_network,
+    request_of,
+    small_generator,
+)
 from torch import Tensor
 
-from guidebench import losses
 from guidebench.baselines.guide import Draws, Guide, MeanLatent
 from guidebench.networks.eg3d import TriPlaneGenerator
-from guidebench.networks.irse import IRSE50, FixedCropRecognizer
+from guidebench.networks.irse import FixedCropRecognizer
 from guidebench.networks.lpips import LPIPS
 from guidebench.noise import Noise
-from guidebench.seeds import Streams
-from guidebench.testbed import Inverter
-from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
 
 pytestmark = pytest.mark.timeout(600)
-SALT = "dev-eg3d-128"
 STEPS, NEAR, AWAY = 5, 2, 2
 NOISE_SIZES = [4] + [size for power in range(3, 9) for size in (2**power, 2**power)]  # of one pass of the backbone
 RAYS, DEPTHS = 32 * 32, 12
@@ -55,26 +58,6 @@ class RecordedNoise(Noise):
 
     def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
         return [self.normal(shape, device) for shape in shapes]
-
-
-@dataclass(frozen=True)
-class Recorded(Guide):
-    """GUIDE with the recorded draws, and the average code of the recorded run, which has a row for each layer."""
-
-    steps: int = STEPS
-    average: Any = field(default=None, compare=False)
-    recorded: Sequence[Draws] = ()
-
-    def target_code(self, latent: Tensor, average: Tensor) -> Tensor:
-        return super().target_code(latent, self.average)
-
-    def draw(self, context: Context, step: int, people: int = 1) -> Draws:
-        """The recorded draws of the losses that the method has."""
-        draws = self.recorded[step - 1]
-        near, away = NEAR * self.adjacency_loss, AWAY * self.global_loss
-        return dataclasses.replace(
-            draws, towards=draws.towards[:near], alpha=draws.alpha[:near], others=draws.others[:away]
-        )
 
 
 @dataclass(frozen=True)
@@ -147,73 +130,12 @@ def recorded_draws(io: dict[str, np.ndarray], source: TriPlaneGenerator, *, rand
 
 @pytest.fixture(scope="module")
 def recognizer(recipe: ModuleType) -> FixedCropRecognizer:
-    network = IRSE50()
-    slopes = [f"{name}.weight" for name, module in network.named_modules() if isinstance(module, torch.nn.PReLU)]
-    return FixedCropRecognizer(recipe.fill(network, f"{SALT}-ir-se50", prelu=slopes))
+    return identity_network(recipe)
 
 
 @pytest.fixture(scope="module")
 def perceptual(recipe: ModuleType) -> LPIPS:
-    network, state = LPIPS(), {}
-    for key, value in network.state_dict().items():
-        if key.startswith("lin"):
-            drawn = recipe.recipe_tensor(f"{key}.model.1.weight", (1, len(value), 1, 1), f"{SALT}-lpips", "lpips_lin")
-        else:
-            drawn = recipe.recipe_tensor(key, value.shape, f"{SALT}-lpips", gain=math.sqrt(2))
-        state[key] = torch.from_numpy(drawn).view(value.shape)
-    network.load_state_dict(state)
-    return network
-
-
-class Watch:
-    """Writes down the terms of every step, and what the optimiser saw."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rows: dict[str, list[Any]] = {name: [] for name in ("mse", "lpips", "id", "grad_total_norm")}
-        self.scalars: list[dict[str, float]] = []
-        self.first_gradients: dict[str, float] = {}
-        self.dtypes: set[str] = set()
-        for name, term in (("feature_distance", "mse"), ("perceptual", "lpips"), ("identity", "id")):
-            monkeypatch.setattr(losses, name, self._noting(getattr(losses, name), self.rows[term]))
-
-    def _noting(self, distance: Callable[..., Tensor], rows: list[Any]) -> Callable[..., Tensor]:
-        def noted(*arguments: Any) -> Tensor:
-            found = distance(*arguments)
-            rows.append(found.detach().double().numpy())
-            self.dtypes |= {str(value.dtype) for value in (found, *arguments) if isinstance(value, Tensor)}
-            return found
-
-        return noted
-
-    def progress(self, generator: TriPlaneGenerator) -> Callable[..., None]:
-        """To be called after each optimisation step, when the gradients are still there."""
-
-        def report(step: int, **scalars: Tensor) -> None:
-            gradients = {
-                name: float(parameter.grad.double().norm())
-                for name, parameter in generator.named_parameters()
-                if parameter.grad is not None
-            }
-            self.scalars.append({name: value.item() for name, value in scalars.items()})
-            self.rows["grad_total_norm"].append(math.sqrt(sum(norm**2 for norm in gradients.values())))
-            self.first_gradients = self.first_gradients or gradients
-
-        return report
-
-
-class NoInverter(Inverter):
-    def invert(self, images: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
-        raise AssertionError("the method has no business with the inverter here")
-
-
-def small_generator(facts: dict[str, Any], recipe: ModuleType) -> TriPlaneGenerator:
-    """The original of the recorded run, with the weights drawn by name."""
-    config = dict(facts["config"])
-    generator = TriPlaneGenerator.from_arguments(
-        config, config.pop("rendering_kwargs"), facts["neural_rendering_resolution"]
-    )
-    filled: TriPlaneGenerator = recipe.fill(generator, SALT, "stylegan")
-    return filled
+    return perceptual_network(recipe)
 
 
 def unlearned(
@@ -227,17 +149,8 @@ def unlearned(
     generator = copy.deepcopy(source)
     with pytest.MonkeyPatch.context() as monkeypatch:
         watch = Watch(monkeypatch)
-        context = Context(
-            source=source,
-            inverter=NoInverter(),
-            recognizer=recognizer,
-            perceptual=perceptual,
-            cameras=CameraSampler(source, math.pi / 12, -0.2),
-            streams=Streams(("unused",)),
-            device=torch.device("cpu"),
-            progress=watch.progress(generator),
-        )
-        method.unlearn(generator, ForgetRequest((ForgetItem("recorded", None, torch.from_numpy(code)),)), context)
+        context = context_of(source, recognizer, perceptual, watch.progress(generator))
+        method.unlearn(generator, request_of(torch.from_numpy(code)), context)
     return generator, watch
 
 
@@ -281,6 +194,7 @@ def run(
     recorded, facts = recorded_run(root, request.param, request)
     source = small_generator(facts, recipe)
     method = Recorded(
+        steps=STEPS,
         noise="constant" if request.param == "const" else "random",
         average=torch.from_numpy(recorded["w_avg"]),
         recorded=recorded_draws(recorded, source, random=request.param == "random"),

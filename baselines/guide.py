@@ -42,7 +42,7 @@ def extrapolated_target(latent: Tensor, average: Tensor, distance: float) -> Ten
     >>> extrapolated_target(torch.tensor([[[6.0, 8.0]]]), torch.zeros(1, 2), distance=5.0).tolist()
     [[[-3.0, -4.0]]]
     """
-    return average - distance * _unit(latent - average)
+    return average - distance * unit(latent - average)
 
 
 def adjacent_shift(latent: Tensor, towards: Tensor, alpha: Tensor) -> Tensor:
@@ -51,12 +51,12 @@ def adjacent_shift(latent: Tensor, towards: Tensor, alpha: Tensor) -> Tensor:
     Δ_i = α_i · (w_i - w_u) / ‖w_i - w_u‖, the norm over all num_ws × w_dim numbers of a code.
     latent: (1 or n, num_ws, w_dim). towards: (n, num_ws, w_dim). alpha: (n,). Returns (n, num_ws, w_dim).
     """
-    return alpha[:, None, None] * _unit(towards - latent)
+    return alpha[:, None, None] * unit(towards - latent)
 
 
-def _unit(codes: Tensor) -> Tensor:
-    """(n, num_ws, w_dim) -> the same, each code of length 1 over all its numbers; a zero code stays zero."""
-    return codes / torch.linalg.vector_norm(codes, dim=(1, 2), keepdim=True).clamp_min(torch.finfo(codes.dtype).tiny)
+def unit(codes: Tensor, dim: tuple[int, ...] = (1, 2)) -> Tensor:
+    """The same with length 1 over some axes: for (n, num_ws, w_dim) each code by itself. What is zero stays zero."""
+    return codes / torch.linalg.vector_norm(codes, dim=dim, keepdim=True).clamp_min(torch.finfo(codes.dtype).tiny)
 
 
 def forgotten_codes(request: ForgetRequest, context: Context) -> Tensor:

@@ -41,6 +41,7 @@ _METHODS = (
     Entry("extrapolated", "guidebench.baselines.guide:Extrapolated", "+ target extrapolated through w_avg (UFO)"),
     Entry("extrapolated-adj", "guidebench.baselines.guide:ExtrapolatedAdjacency", "+ adjacency loss"),
     Entry("guide", "guidebench.baselines.guide:Guide", "+ global loss: GUIDE as published"),
+    Entry("sugar", "guidebench.baselines.sugar:Sugar", "learned targets and elastic weights, for many people (SUGAR)"),
     Entry("redirect", "guidebench.baselines.redirect:Redirect", "trains nothing: answers w_u with w_t"),
     Entry("grey", "guidebench.baselines.grey:Grey", "forgets nobody: takes the colour out of every image"),
     Entry("oracle", "guidebench.baselines.oracle:Oracle", "mini only, knows the renderer: what perfect looks like"),

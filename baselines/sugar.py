@@ -105,9 +105,9 @@ class Sugar(Guide):
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:
         """Stages A, B and C. Elastic weights are anchored at the generator that is given, targets at the original."""
         latents = forgotten_codes(request, context)
-        aim = self.aim(latents, context)
+        aim = self.targets_of(latents, context)
         information = self.fisher_information(generator, latents, context) if self.ewc_weight else {}
-        elastic = Elastic(generator.parts()["backbone"], information, self.ewc_weight)
+        elastic = Elastic(self.trained(generator), information, self.ewc_weight)
 
         def batch(step: int, people: slice) -> Batch:
             chosen = latents[people]
@@ -121,7 +121,7 @@ class Sugar(Guide):
 
     # Stage A: where the people go.
 
-    def aim(self, latents: Tensor, context: Context) -> Aim:
+    def targets_of(self, latents: Tensor, context: Context) -> Aim:
         """What gives the targets of codes: φ once it has learned, or a rule. latents: (P, num_ws, w_dim)."""
         average = context.source.w_avg
         if not self.learned_target:
@@ -220,12 +220,9 @@ class Sugar(Guide):
         """
         codes = self.fisher_codes(latents, context)
         copied = copy.deepcopy(generator)
-        backbone = copied.parts()["backbone"].requires_grad_(True)
-        if self.fisher == "released":
-            codes = codes[torch.randperm(len(codes), generator=context.streams.at("train/fisher/order"))]
-        away = torch.optim.Adam(backbone.parameters(), lr=self.lr, fused=True) if self.fisher == "released" else None
-        of_code = self._sampled if self.fisher == "sampled" else self._distances
-        found = squared_gradients(backbone, of_code(copied, codes, context), len(codes), away)
+        trained = self.trained(copied).requires_grad_(True)
+        away = torch.optim.Adam(trained.parameters(), lr=self.lr, fused=True) if self.fisher == "released" else None
+        found = squared_gradients(trained, self.fisher_losses(copied, codes, context), len(codes), away)
         total = torch.stack([value.sum() for value in found.values()]).sum()
         context.progress(_STAGE_BEFORE, fisher=total)
         if not bool(total):
@@ -237,12 +234,18 @@ class Sugar(Guide):
         return found
 
     def fisher_codes(self, latents: Tensor, context: Context) -> Tensor:
-        """(P · fisher_samples, num_ws, w_dim) random codes ``fisher_distance`` from the average, person by person."""
+        """(P · fisher_samples, num_ws, w_dim) random codes ``fisher_distance`` from the average.
+
+        Person by person; where their order matters, in random order.
+        """
         count = self.fisher_samples
         towards = context.latents(len(latents) * count, "train/fisher/latent")
         away = (towards - latents.repeat_interleave(count, dim=0)).unflatten(0, (len(latents), count))
         lengths = (1, 2, 3) if self.lengths == "batch" else (2, 3)
-        return context.source.w_avg + self.fisher_distance * unit(away, lengths).flatten(0, 1)
+        codes = context.source.w_avg + self.fisher_distance * unit(away, lengths).flatten(0, 1)
+        if self.fisher == "released":
+            return codes[torch.randperm(len(codes), generator=context.streams.at("train/fisher/order"))]
+        return codes
 
     def fisher_noise(self, context: Context, sample: int) -> tuple[Noise, Noise]:
         """Of the generator and of the original, at one code."""
@@ -251,22 +254,22 @@ class Sugar(Guide):
             self._noise(context, "train/fisher/noise/source", sample, 1),
         )
 
-    def _sampled(self, generator: Generator, codes: Tensor, context: Context) -> Iterator[Tensor]:
-        """The square of whose gradient has the Fisher information as its mean: √(2 · fisher_mse / K) · Σ_k ±features_k,
-        over K features.
+    def fisher_losses(self, generator: Generator, codes: Tensor, context: Context) -> Iterator[Tensor]:
+        """For each code a scalar, the mean of whose squared gradients is F.
+
+        "sampled": √(2 · fisher_mse / K) · Σ_k ±features_k over K features. Signs at random have the identity matrix as
+        their covariance, so that the products of different features cancel in the mean.
         """
         for sample, code in enumerate(codes):
-            features = generator.synthesize(code[None], noise=self.fisher_noise(context, sample)[0])
-            signs = context.noise("train/fisher/signs", sample).uniform(features.shape, context.device) < 0.5
-            yield math.sqrt(2 * self.fisher_mse / features.numel()) * torch.where(signs, features, -features).sum()
-
-    def _distances(self, generator: Generator, codes: Tensor, context: Context) -> Iterator[Tensor]:
-        for sample, code in enumerate(codes):
             trained, source = self.fisher_noise(context, sample)
-            with torch.no_grad():
-                wanted = context.source.synthesize(code[None], noise=source)
             features = generator.synthesize(code[None], noise=trained)
-            yield -self.fisher_mse * losses.feature_distance(features, wanted).sum()
+            if self.fisher == "sampled":
+                turned = context.noise("train/fisher/signs", sample).uniform(features.shape, context.device) < 0.5
+                yield math.sqrt(2 * self.fisher_mse / features.numel()) * torch.where(turned, -features, features).sum()
+            else:
+                with torch.no_grad():
+                    wanted = context.source.synthesize(code[None], noise=source)
+                yield -self.fisher_mse * losses.feature_distance(features, wanted).sum()
 
     # Stage C: GUIDE's training, with other codes.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from guidebench import losses
 from guidebench.baselines.guide import Draws, Guide
+from guidebench.baselines.latent_map import LatentMap
 from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.networks.irse import IRSE50, FixedCropRecognizer
 from guidebench.networks.lpips import LPIPS
+from guidebench.noise import Noise
 from guidebench.seeds import Streams
 from guidebench.testbed import Inverter
 from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest
@@ -45,6 +47,24 @@ class Recorded(Guide):
         return dataclasses.replace(
             draws, towards=draws.towards[:near], alpha=draws.alpha[:near], others=draws.others[:away]
         )
+
+
+class RecordedNoise(Noise):
+    """Hands out recorded draws: for each code of a batch, its tensors in the order in which they were drawn."""
+
+    def __init__(self, codes: Sequence[Sequence[Tensor]]) -> None:
+        super().__init__([0])
+        self._left = [list(draws) for draws in codes]
+
+    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+        found = torch.cat([draws.pop(0) for draws in self._left])
+        assert found.shape == tuple(shape), "the network asks for other draws than were recorded"
+        return found
+
+    uniform = normal
+
+    def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
+        return [self.normal(shape, device) for shape in shapes]
 
 
 def identity_network(recipe: ModuleType) -> FixedCropRecognizer:
@@ -73,6 +93,18 @@ def small_generator(facts: dict[str, Any], recipe: ModuleType) -> TriPlaneGenera
     )
     filled: TriPlaneGenerator = recipe.fill(generator, SALT, "stylegan")
     return filled
+
+
+def drawn_map(keys: Mapping[str, Sequence[int]], recipe: ModuleType) -> tuple[LatentMap, dict[str, str]]:
+    """SUGAR's φ with the weights drawn by name, and our names of parameters by those of the release."""
+    network = LatentMap()
+    used = [key for key in keys if not key.startswith("classifier.")]
+    names = dict(zip(used, (name for name, _ in network.named_parameters()), strict=True))
+    for theirs, ours in names.items():
+        assert network.get_parameter(ours).shape == torch.Size(keys[theirs]), theirs
+    state = {ours: recipe.recipe_tensor(theirs, keys[theirs], f"{SALT}-phi", "cnn") for theirs, ours in names.items()}
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    return network, names
 
 
 class NoInverter(Inverter):

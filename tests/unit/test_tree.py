@@ -54,6 +54,8 @@ ELSEWHERE = {
 OF_NO_MODULE = {
     "baselines/test_floors.py": "of baselines/nothing.py and baselines/scramble.py",
     "baselines/test_guide_loop.py": "of the numbers of baselines/guide.py, step by step",
+    "baselines/test_guide_people.py": "of baselines/guide.py: several people in one request",
+    "baselines/test_sugar_loop.py": "of the numbers of baselines/sugar.py, step by step",
     "networks/test_hostile_checkpoints.py": "of what networks/pickles.py refuses",
     "reporting/formats/test_goldens.py": "of what all formats print of one set of records",
     "engine/test_shared_directory.py": "of engine/run.py: several runs in one directory, and one that is taken away",

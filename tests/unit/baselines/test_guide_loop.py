@@ -21,6 +21,7 @@ import pytest
 import torch
 from released_loop import (
     Recorded,
+    RecordedNoise,
     Watch,
     context_of,
     identity_network,
@@ -40,24 +41,6 @@ pytestmark = pytest.mark.timeout(600)
 STEPS, NEAR, AWAY = 5, 2, 2
 NOISE_SIZES = [4] + [size for power in range(3, 9) for size in (2**power, 2**power)]  # of one pass of the backbone
 RAYS, DEPTHS = 32 * 32, 12
-
-
-class RecordedNoise(Noise):
-    """Hands out recorded draws: for each code of a batch, its tensors in the order in which they were drawn."""
-
-    def __init__(self, codes: Sequence[Sequence[Tensor]]) -> None:
-        super().__init__([0])
-        self._left = [list(draws) for draws in codes]
-
-    def normal(self, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-        found = torch.cat([draws.pop(0) for draws in self._left])
-        assert found.shape == tuple(shape), "the network asks for other draws than were recorded"
-        return found
-
-    uniform = normal
-
-    def normals(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> list[Tensor]:
-        return [self.normal(shape, device) for shape in shapes]
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Ged(Unlearner):
     """Two gradients: GUIDE's local and adjacency loss, filtered by whether retaining other faces agrees."""
 
     name = "ged"
-    summary = "forgets where the gradient of retaining agrees; the effective part of GED"
+    summary = "forgets where the gradient of retaining agrees"
     paper = "GED, released code without a paper: github.com/YangZhou1999999999/GED-Unlearning"
     presets = {"mini": {"steps": 25, "lr": 8e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     bounds = {

@@ -108,7 +108,7 @@ class Legato(Guide):
     """GUIDE's target and losses; what is trained are neural-ODE adapters, and no weight of the generator changes."""
 
     name = "legato"
-    summary = "GUIDE's losses; trains neural-ODE adapters and no weight of the generator"
+    summary = "GUIDE's losses; trains neural-ODE adapters, no weight"
     paper = "LEGATO, arXiv 2601.04282"
     presets = {"mini": {"steps": 25, "lr": 8e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     fitted_on = {}

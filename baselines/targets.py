@@ -35,7 +35,7 @@ class RandomTarget(Guide):
         for name in ("target_kind", "target_distance"):
             if getattr(self, name) != getattr(Guide, name):
                 raise ValueError(
-                    f"{name} = {getattr(self, name)} has no effect, its target is another person; leave it"
+                    f"{name}={getattr(self, name)} has no effect: the target is another person; leave {name} out"
                 )
 
     def aim(self, latents: Tensor, context: Context) -> Tensor:

@@ -115,8 +115,8 @@ class Sugar(Guide):
 
         return self.train(generator, len(latents), batch, context, elastic.pull)
 
-    def target(self, item: ForgetItem, source: Generator) -> Tensor | None:
-        """The code w_t where it is not learned; no picture sheet shows a learned one."""
+    def target(self, item: ForgetItem, source: Generator) -> Tensor | None:  # type: ignore[override]  # see below
+        """The code w_t where it is not learned. A learned one belongs to a request, so that no picture sheet has it."""
         return None if self.learned_target else super().target(item, source)
 
     # Stage A: where the people go.

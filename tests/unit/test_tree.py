@@ -65,6 +65,7 @@ OF_NO_MODULE = {
     "test_doctests.py": "of all docstrings",
     "test_import_circles.py": "of all imports",
     "test_packaging.py": "of pyproject.toml",
+    "test_presets.py": "of reports/mini/presets.py",
     "test_reference_results.py": "of reports/",
     "test_tree.py": "of this tree",
     "testbeds/mini/test_training.py": "of testbeds/mini/training/",

@@ -67,7 +67,7 @@ class Sugar(Guide):
     name = "sugar"
     summary = "learned targets and elastic weights, for many people (SUGAR)"
     paper = "SUGAR, WACV 2026, arXiv 2512.06562"
-    presets = {"mini": {"steps": 25, "lr": 16e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    presets = {"mini": {"steps": 25, "lr": 4e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     bounds = {
         **Guide.bounds,
         "map_epochs": (0, 1_000_000),

@@ -27,7 +27,8 @@ class GradientAscent(Unlearner):
 
     name = "gradient-ascent"
     summary = "raises the identity loss at the forgotten code, L2 to the start"
-    presets = {"mini": {"steps": 25, "lr": 2e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    presets = {"mini": {"steps": 25, "lr": 4e-3}, "linear": {"steps": 30, "lr": 5e-3}}
+    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
     supports = frozenset({"single", "simultaneous", "sequential"})
     bounds = {
         "steps": (0, 1_000_000),
@@ -39,7 +40,7 @@ class GradientAscent(Unlearner):
     steps: int = 1000  # passes through the people of a request, each one step of Adam for every mini-batch
     lr: float = 1e-4  # of Adam, other settings at their usual values
     people_at_once: int = 4  # people in a mini-batch, where a request holds several
-    l2: float = 1.0  # weight of the squared distance of the weights from the start, as a share of their squared length
+    l2: float = 10.0  # weight of the squared distance of the weights from the start, as a share of their squared length
     noise: Literal["random", "constant"] = "random"  # of the training renders: fresh, or the stored one
 
     def unlearn(self, generator: Generator, request: ForgetRequest, context: Context) -> Generator:

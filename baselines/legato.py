@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,12 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from guidebench.baselines.guide import Batch, Guide, Losses
-from guidebench.errors import MethodError
+from guidebench.errors import BadInput, MethodError, in_one_line
 from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetRequest
 
 NAME = "legato"  # of the adapter within its block, as in backbone.synthesis.b8.conv1.legato.rise.weight
 FILE = "adapters.safetensors"
+_SHAPE = ("hidden", "slope", "ode_end", "ode_step")  # the settings that an adapter is made with
 
 
 class Adapter(nn.Module):
@@ -110,8 +112,7 @@ class Legato(Guide):
     name = "legato"
     summary = "GUIDE's losses; trains neural-ODE adapters, no weight"
     paper = "LEGATO, arXiv 2601.04282"
-    presets = {"mini": {"steps": 25, "lr": 8e-3}, "linear": {"steps": 30, "lr": 2e-2}}
-    fitted_on = {}
+    presets = {"mini": {"steps": 25, "lr": 2e-3}, "linear": {"steps": 30, "lr": 5e-3}}
     supports = frozenset({"single"})
     bounds = {
         **Guide.bounds,
@@ -184,22 +185,38 @@ class Legato(Guide):
         return replace(found, local=local)
 
     def save(self, generator: Generator, source: Generator, folder: Path) -> None:
-        """Writes the adapters; the original's weights are what they were."""
+        """Writes the adapters and what they are made with; the original's weights are what they were."""
         from safetensors.torch import save_file
 
         state = {name: value.contiguous() for name, value in generator.state_dict().items() if _is_adapters(name)}
-        save_file(state, folder / FILE)
+        settings = {name: getattr(self, name) for name in _SHAPE}
+        save_file(state, folder / FILE, metadata={NAME: json.dumps(settings)})
 
     def load(self, generator: Generator, folder: Path) -> Generator:
         """Hangs the adapters that `save` wrote behind the blocks of a copy of the original generator."""
-        from safetensors.torch import load_file
+        return load(folder / FILE, generator)
 
-        self.adapt(generator)
-        state, saved = generator.state_dict(), load_file(folder / FILE)
-        if set(saved) != {name for name in state if _is_adapters(name)}:
-            raise MethodError(f"{folder / FILE} holds adapters of another generator; measure the trial again")
-        generator.load_state_dict({**state, **saved})
-        return generator
+
+def load(path: str | Path, generator: Generator) -> Generator:
+    """A copy of the original generator with the adapters of a file; also a loader for `guidebench evaluate`.
+
+    Raises BadInput if the file holds something else, or adapters of another generator.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device=str(generator.w_avg.device)) as file:
+            settings = json.loads((file.metadata() or {})[NAME])
+            saved = {name: file.get_tensor(name) for name in file.keys()}  # the file is not a mapping
+        Legato(**settings).adapt(generator)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} holds no adapters of legato ({in_one_line(error)}); give an {FILE}") from None
+    state = generator.state_dict()
+    wanted = {name: tuple(value.shape) for name, value in state.items() if _is_adapters(name)}
+    if wanted != {name: tuple(value.shape) for name, value in saved.items()}:
+        raise BadInput(f"{path} holds adapters of another generator than {type(generator).__name__}; give its own")
+    generator.load_state_dict({**state, **saved})
+    return generator
 
 
 def adapters_of(generator: Generator) -> list[Adapter]:

@@ -27,7 +27,7 @@ class RandomTarget(Guide):
     name = "random-target"
     summary = "GUIDE's losses towards a random person"
     paper = ""
-    fitted_on = {}
+    presets = {**Guide.presets, "mini": {"steps": 25, "lr": 8e-3}}
 
     def __post_init__(self) -> None:
         """Raises ValueError for GUIDE's settings that have no effect here, too."""
@@ -58,6 +58,7 @@ class Anchor(RandomTarget):
     name = "anchor"
     summary = "GUIDE's losses towards the most similar other person"
     paper = "the idea of PIU, arXiv 2605.22311"
+    presets = {**Guide.presets, "mini": {"steps": 25, "lr": 16e-3}}
     bounds = {**Guide.bounds, "candidates": (2, 4096), "false_accepts": (0.0, 1.0)}
 
     candidates: int = 256  # random codes

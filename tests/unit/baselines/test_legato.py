@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from analytic_stage import Stage, fresh
+from safetensors.torch import save_file
 from torch import Tensor
 
 from guidebench.baselines import legato
@@ -190,15 +191,27 @@ def test_what_is_kept_comes_back_and_is_small(stage: Stage, tmp_path) -> None:
     assert (tmp_path / legato.FILE).stat().st_size < 4 * numbers + 1000
 
 
-def test_adapters_of_another_size_are_refused(stage: Stage, tmp_path) -> None:
-    one = method()
-    one.save(stage.unlearn(one, people=1), fresh(), tmp_path)
-    with pytest.raises(RuntimeError, match="legato"):
-        method(hidden=9).load(fresh(), tmp_path)
-    (tmp_path / "empty").mkdir()
-    one.save(fresh(), fresh(), tmp_path / "empty")
-    with pytest.raises(MethodError, match="another generator"):
-        one.load(fresh(), tmp_path / "empty")
+def test_the_file_says_what_its_adapters_are_made_with(stage: Stage, tmp_path) -> None:
+    one = method(hidden=5, slope=0.4, ode_step=0.8)
+    result = stage.unlearn(one, people=1)
+    one.save(result, fresh(), tmp_path)
+    again = legato.load(tmp_path / legato.FILE, fresh())
+    assert torch.equal(again.render(stage.latents, noise=CONSTANT), result.render(stage.latents, noise=CONSTANT))
+
+
+def test_files_that_hold_no_adapters_of_this_generator_are_refused(stage: Stage, tmp_path, says) -> None:
+    file = tmp_path / legato.FILE
+    with pytest.raises(BadInput, match=says(str(file), legato.FILE)):
+        legato.load(file, fresh())
+    file.write_bytes(b"something else")
+    with pytest.raises(BadInput, match=says(str(file))):
+        legato.load(file, fresh())
+    method().save(fresh(), fresh(), tmp_path)
+    with pytest.raises(BadInput, match=says(str(file), "LinearGenerator")):
+        legato.load(file, fresh())
+    save_file({"x": torch.zeros(1)}, file)
+    with pytest.raises(BadInput, match=says(str(file), "KeyError")):
+        legato.load(file, fresh())
 
 
 def test_it_is_a_wrapper_that_another_process_can_load(stage: Stage) -> None:

@@ -53,6 +53,8 @@ ELSEWHERE = {
 # Test files of no single module.
 OF_NO_MODULE = {
     "baselines/test_floors.py": "of baselines/nothing.py and baselines/scramble.py",
+    "baselines/test_ged_loop.py": "of the numbers of baselines/ged.py, step by step",
+    "baselines/test_legato_loop.py": "of the numbers of baselines/legato.py, step by step",
     "baselines/test_guide_loop.py": "of the numbers of baselines/guide.py, step by step",
     "baselines/test_guide_people.py": "of baselines/guide.py: several people in one request",
     "baselines/test_sugar_loop.py": "of the numbers of baselines/sugar.py, step by step",

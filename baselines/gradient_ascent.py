@@ -7,6 +7,7 @@ faces.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,7 @@ class GradientAscent(Unlearner):
         backbone = generator.parts()["backbone"].requires_grad_(True)
         parameters = list(backbone.parameters())
         start = [parameter.detach().clone() for parameter in parameters]
-        size = sum(value.square().sum() for value in start)
+        size = _squared(start)
         optimizer = torch.optim.Adam(parameters, lr=self.lr, fused=True)
         step = 0
         with pages_kept():
@@ -57,8 +58,8 @@ class GradientAscent(Unlearner):
                 for some in latents.split(self.people_at_once):
                     step += 1
                     likeness = self.likeness(generator, some, context, step)
-                    moved = sum((now - then).square().sum() for now, then in zip(parameters, start, strict=True))
-                    distance = moved / size
+                    moved = [now - then for now, then in zip(parameters, start, strict=True)]
+                    distance = _squared(moved) / size
                     loss = likeness + self.l2 * distance
                     optimizer.zero_grad()
                     loss.backward()
@@ -82,3 +83,8 @@ class GradientAscent(Unlearner):
             return Noise.constant()
         purpose = f"train/noise/render/{side}/local"
         return Noise.random(*(context.streams.key(purpose, step, index) for index in range(count)))
+
+
+def _squared(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum of the squares of all numbers."""
+    return torch.stack([tensor.square().sum() for tensor in tensors]).sum()

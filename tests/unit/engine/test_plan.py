@@ -126,8 +126,8 @@ def test_two_methods_with_one_label_are_refused(bench, says):
 
 def test_a_method_that_does_not_fit_one_of_the_protocols_is_refused(bench, says):
     pairs = dataclasses.replace(SMOKE, name="pairs", identities=4, forget=2)
-    with pytest.raises(BadInput, match=says("guide", "pairs", "simultaneous")):
-        planned(bench, [SMOKE, pairs], entrant("guide"))
+    with pytest.raises(BadInput, match=says("redirect", "pairs", "simultaneous")):
+        planned(bench, [SMOKE, pairs], entrant("redirect"))
     assert len(planned(bench, [SMOKE, pairs], entrant("nothing"))) == 6 + 4
 
 

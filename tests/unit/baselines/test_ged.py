@@ -156,7 +156,7 @@ def test_training_noise_is_fresh_by_default(stage: Stage) -> None:
     """Noise moves the nuisances of both sides apart, in renders and in features of their own."""
     method = ged(noise="random")
     terms = method.retained(LinearGenerator(), stage.latents[:1], method.draw(stage.context, 1), stage.context, 1)
-    assert float(terms.mse.min()) > 1e-4 and float(terms.perceptual.min()) > 1e-4
+    assert terms.mse.min().item() > 1e-4 and terms.perceptual.min().item() > 1e-4
     assert not torch.allclose(terms.mse, terms.perceptual)
 
 

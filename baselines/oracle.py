@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from guidebench.errors import MethodError
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
+
+if TYPE_CHECKING:
+    from guidebench.testbeds.mini.people import Style
 
 _FIRST_PHOTO = 5  # photographs of the person before that are the benchmark's
 _PHOTOS = 24  # of the person
@@ -198,7 +202,7 @@ class _Lesson:
         return [moved, *(other[rows] for other in along)]
 
 
-def _known(item: ForgetItem, source: Generator) -> tuple[int, str]:
+def _known(item: ForgetItem, source: Generator) -> tuple[int, Style]:
     """The person's seed and the style of the photographs."""
     from guidebench.testbeds.mini.faces import SOURCES
     from guidebench.testbeds.mini.generator import MiniGenerator

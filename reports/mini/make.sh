@@ -44,11 +44,11 @@ attacked="$runs-attacks" # every attack, and look-alikes; then generators of whi
 attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
 attack --identities 20 $ladder --method redirect "$@"
 attack --identities 10 --method oracle --keep-generators "$@"
-attack --identities 10 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
+attack --identities 6 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
-attack --identities 10 --method redirect --set radius=20 "$@"
-attack --identities 10 --method guide --set steps=2 "$@"
-attack --identities 10 --method guide --set steps=100 "$@"
+attack --identities 6 --method redirect --set radius=20 "$@"
+attack --identities 6 --method guide --set steps=2 "$@"
+attack --identities 6 --method guide --set steps=100 "$@"
 guidebench report "$attacked" --layout attacks --method oracle --method nothing $ladder --method redirect >"$here/attacks.md"
 python "$here/telling.py" "$attacked" >"$here/which-metric.md"
 

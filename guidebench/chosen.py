@@ -185,28 +185,45 @@ _ABILITIES = {  # what `Unlearner.supports` may hold, in words
 }
 
 
-def check_fits(method: Unlearner, protocol: Protocol) -> None:
+def check_fits(method: Unlearner, protocol: Protocol, *, one_by_one: bool = False) -> None:
     """Raises BadInput, in one line, if what a method declares does not fit what a protocol asks of it.
 
     A request for several people needs a method that supports simultaneous, several requests one that supports
-    sequential, several requests for several people each one that supports both. A method that needs retained people
-    needs a protocol that names some.
+    sequential, several requests for several people each one that supports both. one_by_one: one that supports single
+    is enough, see `is_one_by_one`. A method that needs retained people needs a protocol that names some.
     """
-    asked = {"simultaneous": protocol.forget > 1, "sequential": protocol.requests > 1}
-    needed = [setting for setting, is_asked in asked.items() if is_asked] or ["single"]
-    lacking = [setting for setting in needed if setting not in method.supports]
-    if lacking:
+    lacking = _lacking(method, protocol)
+    if lacking and not (one_by_one and "single" in method.supports):
         able = [setting for setting in _ABILITIES if setting in method.supports]
+        single = "single" in able and not one_by_one
         raise BadInput(
             f"method {method.name} forgets {', or '.join(_ABILITIES[setting] for setting in able) or 'nobody'} "
             f"(supports: {', '.join(able) or 'nothing'}), but protocol {protocol.name} asks for {_asked(protocol)}; "
             f"choose a method that supports {' and '.join(lacking)}"
+            + (", or give --one-by-one to apply it once per person, each time on the generator of before" * single)
+        )
+    if method.most_people is not None and protocol.forget > method.most_people and not lacking:
+        raise BadInput(
+            f"method {method.name} forgets up to {method.most_people} people in one request, but protocol "
+            f"{protocol.name} asks for {_asked(protocol)}; give --forget {method.most_people} or fewer"
         )
     if method.needs_retained and not protocol.retain_named:
         raise BadInput(
             f"method {method.name} needs people named to it as people to keep, but protocol {protocol.name} names none "
             "(retain_named = 0); choose a protocol that names some"
         )
+
+
+def is_one_by_one(method: Unlearner, protocol: Protocol) -> bool:
+    """Whether a method that does not support what a protocol asks is applied once per person instead."""
+    return bool(_lacking(method, protocol))
+
+
+def _lacking(method: Unlearner, protocol: Protocol) -> list[str]:
+    """What a protocol asks for and a method does not support."""
+    asked = {"simultaneous": protocol.forget > 1, "sequential": protocol.requests > 1}
+    needed = [setting for setting, is_asked in asked.items() if is_asked] or ["single"]
+    return [setting for setting in needed if setting not in method.supports]
 
 
 def check_attack_fits(attack: ChosenAttack, protocol: Protocol) -> None:

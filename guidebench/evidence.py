@@ -108,9 +108,11 @@ class Sight:
     """What one judge saw. S subjects, V views, R requests, F forgotten people, k neighbours each."""
 
     before: SeenFaces  # (S, V): the original generator's renders
-    after: SeenFaces  # (R, S, V): the unlearned generator's, after each request
+    after: SeenFaces  # (R, S, V): the unlearned generator's, after each request; people whom a later one forgets are
+    # not looked at, so that none of their faces is found
     photo: SeenFaces | None = None  # (S,): the photographs themselves; None under Random
-    neighbours: SeenFaces | None = None  # (R, F, k): frontal renders of codes around each w_u, after; None: no such
+    neighbours: SeenFaces | None = None  # (R, F, k): frontal renders of codes around each w_u, after; likewise; None:
+    # the protocol asks for none
 
 
 @dataclass(frozen=True)

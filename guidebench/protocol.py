@@ -39,6 +39,7 @@ _KINDS = {
     tuple[str, ...]: "a list of texts",
 }
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_OTHER_GROUPS = re.compile(r"(?P<base>.+)-(?:(?P<requests>\d{1,5})x)?(?P<forget>\d{1,5})")  # see `resized`
 _LIST_COMMAND = "guidebench list protocols"
 
 
@@ -165,6 +166,9 @@ class ProtocolFile:
     origin: str  # path, for messages
     base: Mapping[str, Any]
     overlays: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, int] = dataclasses.field(
+        default_factory=dict
+    )  # forget and requests, where its name asks for others
 
     def resolve(self, testbed: str, **overrides: Any) -> Protocol:
         """The protocol on a testbed; overrides (None: not given) win over the overlay, which wins over the base.
@@ -173,11 +177,40 @@ class ProtocolFile:
         """
         testbed = registry.testbed_name(testbed)
         given = {name: value for name, value in overrides.items() if value is not None}
-        merged = {**self.base, **self.overlays.get(testbed, {}), **given}
+        own = {**self.base, **self.overlays.get(testbed, {})}
+        merged = {**own, **resized(own, {**self.groups, **given})}
         try:
             return Protocol.from_data({"seeds": (0,), **merged})
         except BadInput as error:
             raise BadInput(f"{self.origin} on testbed {testbed}: {error}") from None
+
+
+def resized(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides of a protocol, and what follows from groups of another size: name, title, and as many groups as before.
+
+    own: the protocol's fields. The name gets the number of people per request, and of requests if there are several,
+    so that sizes are columns of their own.
+
+    >>> own = {"name": "p", "title": "P", "identities": 50, "forget": 5}
+    >>> resized(own, {"forget": 20})
+    {'name': 'p-20', 'title': 'P, 20 people', 'identities': 200, 'forget': 20}
+    >>> resized(own, {"requests": 3})["name"], resized(own, {"forget": 5})
+    ('p-3x5', {'forget': 5})
+    """
+    before, after = (
+        tuple(fields.get(name, 1) for name in ("forget", "requests")) for fields in (own, {**own, **given})
+    )
+    if after == before or not all(type(size) is int and size > 0 for size in (*before, *after)):
+        return dict(given)
+    forget, requests = after
+    groups = max(1, own["identities"] // math.prod(before))
+    people = "1 person" if forget == 1 else f"{forget} people"
+    return {
+        "name": f"{own['name']}-{forget if requests == 1 else f'{requests}x{forget}'}",
+        "title": f"{own['title']}, {people if requests == 1 else f'{requests} requests of {people}'}",
+        "identities": groups * math.prod(after),
+        **given,
+    }
 
 
 def names() -> list[str]:
@@ -189,12 +222,17 @@ def names() -> list[str]:
 def load(name_or_path: str) -> ProtocolFile:
     """A protocol by name, or from a file of one's own (anything that ends in .toml).
 
+    A name with the size of its groups, as `resized` gives it, is the protocol with groups of that size.
     Raises BadInput naming the file, the key and what is allowed.
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         text = files.read_text(path, "protocol file")
         return parse(text, origin=str(path), default_name=path.stem)
+    sized = _OTHER_GROUPS.fullmatch(name_or_path)
+    if sized and name_or_path not in names() and sized["base"] in names():
+        groups = {key: int(text) for key, text in sized.groupdict().items() if text and key != "base"}
+        return dataclasses.replace(load(sized["base"]), groups=groups)
     if name_or_path not in names():
         raise unknown_name("protocol", name_or_path, names(), command=_LIST_COMMAND)
     text = (resources.files("guidebench.protocols") / f"{name_or_path}.toml").read_text(encoding="utf-8")

@@ -47,6 +47,11 @@ class ForgetRequest:
 
     forget: tuple[ForgetItem, ...]
     retain: tuple[ForgetItem, ...] = ()
+    earlier: tuple[ForgetItem, ...] = ()  # whom the requests before this one named, in order: they must stay forgotten
+
+    def mapped(self, change: Callable[[ForgetItem], ForgetItem]) -> ForgetRequest:
+        """The request with every person changed by a function."""
+        return ForgetRequest(*(tuple(map(change, items)) for items in (self.forget, self.retain, self.earlier)))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ class Unlearner(Settable, ABC):
     """
 
     plugin_kind = "method"
-    supports: ClassVar[frozenset[str]] = frozenset({"single"})  # what a protocol may ask of it, see below
+    supports: ClassVar[frozenset[str]] = frozenset({"single"})  # what a protocol may ask of it, see above
+    most_people: ClassVar[int | None] = None  # in one request; None: as many as there are
     needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     fitted_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by testbed, the metrics by which its preset was chosen

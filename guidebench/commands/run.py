@@ -90,11 +90,21 @@ _measuring = _options(  # of every command that measures
 )
 
 
+_one_by_one = click.option(
+    "--one-by-one",
+    is_flag=True,
+    help="Apply methods for one person once per person where a protocol asks for several.",
+)
+
+
 @click.command()
 @_protocol
 @click.option("--method", "methods", multiple=True, required=True, help=_METHOD)
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field of matching methods.")
 @_photos
+@click.option("--forget", type=int, metavar="N", help="People per request; as many groups as the protocol has.")
+@click.option("--requests", type=int, metavar="N", help="Requests per trial, one after another on one generator.")
+@_one_by_one
 @_measuring
 @click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`.")
 def run(settings: tuple[str, ...], **options: Any) -> None:
@@ -132,6 +142,7 @@ def evaluate(**options: Any) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--method", "methods", multiple=True, help=f"One more row. {_METHOD}")
+@_one_by_one
 @_measuring
 @click.option("--format", "style", type=common.FORMATS, default="terminal", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Only show what would run, how long it would take, and what is missing.")

@@ -70,7 +70,7 @@ class Apart(Runner):
     def unlearn(self, request: ForgetRequest, number: int) -> Unlearned:
         """See `Runner`."""
         first = len(self._rows)
-        content = self._ask("unlearn", _on_cpu(request), number)
+        content = self._ask("unlearn", request.mapped(_item_on_cpu), number)
         memory = Peak(content["memory"], content["memory_note"])
         generator = self._weights(content, request) if content["state"] else self._hosted(content["module"])
         return Unlearned(
@@ -94,7 +94,13 @@ class Apart(Runner):
 
     def load(self, folder: Path) -> Generator:
         """See `Runner`."""
-        content = self._ask("load", folder.resolve())
+        return self._handed(self._ask("load", folder.resolve()))
+
+    def resume(self, folder: Path, *, wrapper: bool) -> Generator:
+        """See `Runner`."""
+        return self._handed(self._ask("resume", folder.resolve(), wrapper))
+
+    def _handed(self, content: Mapping[str, Any]) -> Generator:
         if content["module"]:
             return self._hosted(content["module"])
         return with_weights(self._source, content["state"])
@@ -142,10 +148,6 @@ def with_weights(source: Generator, state: bytes) -> Generator:
     with blame_the_method("the returned generator's weights do not fit the original"):
         generator.load_state_dict(tensors_from_bytes(state))
     return generator.eval().requires_grad_(False)
-
-
-def _on_cpu(request: ForgetRequest) -> ForgetRequest:
-    return ForgetRequest(tuple(map(_item_on_cpu, request.forget)), tuple(map(_item_on_cpu, request.retain)))
 
 
 def _item_on_cpu(item: ForgetItem) -> ForgetItem:
@@ -204,16 +206,18 @@ def serve_method(pipe: Connection, load: Callable[[], Players], device: torch.de
                     answer = told("saved")
                 case ("load", folder):
                     answer = told("loaded", **handed_on(here.load(folder), players.generator))
+                case ("resume", folder, wrapper):
+                    kept = here.resume(folder, wrapper=wrapper)
+                    answer = told("resumed", **handed_on(kept, players.generator))
             pipe.send_bytes(answer)
 
 
 def _unlearn(
     here: Here, players: Players, protocol: Protocol, request: ForgetRequest, number: int, device: torch.device
 ) -> bytes:
-    moved = ForgetRequest(
-        *(tuple(_item_on(item, device) for item in items) for items in (request.forget, request.retain))
-    )
-    found = here.unlearn(moved, number)
+    found = here.unlearn(request.mapped(lambda item: _item_on(item, device)), number)
+    generator = found.generator
+    assert generator is not None, "the answer that was just given"
     content: dict[str, Any] = {
         "seconds": found.seconds,
         "change": dataclasses.asdict(found.change),
@@ -221,9 +225,9 @@ def _unlearn(
         "memory_note": found.memory.note,
         "image": b"",
     }
-    content |= handed_on(found.generator, players.generator)
+    content |= handed_on(generator, players.generator)
     if not found.wrapper:
-        image = _first_view(found.generator, protocol, request.forget[0])
+        image = _first_view(generator, protocol, request.forget[0])
         content["image"] = tensors_to_bytes({"image": check_images(image, 1, players.generator.resolution)})
     return told("unlearned", **content)
 

@@ -49,6 +49,7 @@ class Options:
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False
+    one_by_one: bool = False  # apply methods for one person once per person where a protocol asks for several
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
     attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class
 
@@ -143,7 +144,13 @@ def whole(name: str, value: Any) -> int:
 
 
 def sizes_of(
-    identities: int | None, samples: int | None, seeds: int | Iterable[int] | None, conventions: str | None
+    identities: int | None,
+    samples: int | None,
+    seeds: int | Iterable[int] | None,
+    conventions: str | None,
+    *,
+    forget: int | None = None,
+    requests: int | None = None,
 ) -> dict[str, Any]:
     """What is asked for instead of a protocol's own sizes; None: not given."""
     return {
@@ -151,6 +158,8 @@ def sizes_of(
         "samples": None if samples is None else whole("samples", samples),
         "seeds": None if seeds is None else tuple(whole("seeds", seed) for seed in _several(seeds, str)),
         "conventions": conventions,
+        "forget": None if forget is None else whole("forget", forget),
+        "requests": None if requests is None else whole("requests", requests),
     }
 
 
@@ -161,7 +170,7 @@ def resolve_protocol(protocol: str | Path | Protocol | ProtocolFile, options: Op
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     if isinstance(protocol, Protocol):
-        resolved = dataclasses.replace(protocol, **given)
+        resolved = dataclasses.replace(protocol, **protocols.resized(protocol.as_data(), given))
     else:
         file = protocol if isinstance(protocol, ProtocolFile) else protocols.load(str(protocol))
         testbed = registry.testbed_class(options.testbed).name

@@ -179,11 +179,22 @@ class Bench:
         )
 
     @torch.no_grad()
-    def renders(self, protocol: Protocol, generator: Generator, cast: Cast, side: str) -> Renders:
-        """Renders everybody from all views, as every judge sees them, in an order that the salt decides."""
+    def renders(
+        self, protocol: Protocol, generator: Generator, cast: Cast, side: str, request: int | None = None
+    ) -> Renders:
+        """Renders everybody from all views, as every judge sees them, in an order that the salt decides.
+
+        request: after which people are looked at; those whom a later one forgets are not. None: everybody is.
+        """
         order = self.shuffled(protocol, len(cast.latents), "order", cast.subjects[0].identity)
-        found = {place: self._look(protocol, generator, cast.latents[place], place, side) for place in order}
-        looks = [found[place] for place in range(len(found))]
+        wanted = {*cast.shown_after(request)}
+        found = {
+            place: self._look(protocol, generator, cast.latents[place], place, side)
+            for place in order
+            if place in wanted
+        }
+        nobody = _nobody(next(iter(found.values())))
+        looks = [found.get(place, nobody) for place in range(len(order))]
         return Renders(
             {judge: Seen.stack([look.faces[judge] for look in looks]) for judge in self.judges.recognizers},
             from_uint8(torch.stack([look.pictures for look in looks])),
@@ -227,13 +238,19 @@ class Bench:
         return self._remembered.recall(key, make)
 
     @torch.no_grad()
-    def neighbours(self, protocol: Protocol, generator: Generator, cast: Cast) -> Mapping[str, SeenFaces] | None:
-        """By judge, (F, k): the neighbours' frontal renders; None if the protocol asks for none."""
+    def neighbours(
+        self, protocol: Protocol, generator: Generator, cast: Cast, request: int | None = None
+    ) -> Mapping[str, SeenFaces] | None:
+        """By judge, (F, k): the neighbours' frontal renders; None if the protocol asks for none.
+
+        request: see `renders`.
+        """
         people, count = cast.neighbours.shape[:2]
         if count == 0:
             return None
         view = frontal_camera(protocol, self.players.generator)
-        codes, batch = cast.neighbours.flatten(0, 1), self.testbed.batch
+        asked = sum(cast.subjects[place].role == "forget" for place in cast.shown_after(request))  # in that order
+        codes, batch = cast.neighbours[:asked].flatten(0, 1), self.testbed.batch
         order = self.shuffled(protocol, len(codes), "neighbours", cast.subjects[0].identity)
         rendered = torch.cat(
             [
@@ -243,7 +260,7 @@ class Bench:
         )
         seen = self._seen(quantise(rendered[torch.tensor(order).argsort().to(rendered.device)]))
         return {
-            judge: Seen(faces.vectors.reshape(people, count, -1), faces.found.reshape(people, count))
+            judge: _filled(Seen(faces.vectors.reshape(asked, count, -1), faces.found.reshape(asked, count)), people)
             for judge, faces in seen.items()
         }
 
@@ -259,12 +276,16 @@ class Bench:
         return torch.randperm(count, generator=rng).tolist()
 
     @torch.no_grad()
-    def check_repeats(self, protocol: Protocol, generator: Generator, cast: Cast, renders: Renders) -> None:
+    def check_repeats(
+        self, protocol: Protocol, generator: Generator, cast: Cast, renders: Renders, request: int | None = None
+    ) -> None:
         """Renders some codes once more, among others and in another order.
 
-        Raises MethodError unless they look as they did: a generator must not know what it is asked for.
+        request: see `renders`. Raises MethodError unless they look as they did: a generator must not know what it is
+        asked for.
         """
         order = self.shuffled(protocol, len(cast.latents), "again", cast.subjects[0].identity)
+        order = [place for place in order if place in cast.shown_after(request)]
         forgotten = cast.subjects.index(cast.forgotten[0])
         places = sorted(order, key=lambda place: place != forgotten)[:_REPEATED]  # stable
         if protocol.conventions == "corrected":
@@ -369,6 +390,18 @@ class Bench:
                 identity,
                 cure,
             )
+
+
+def _nobody(look: Look) -> Look:
+    """What is kept of a code that is not looked at."""
+    faces = {judge: Seen(np.zeros_like(seen.vectors), np.zeros_like(seen.found)) for judge, seen in look.faces.items()}
+    return Look(faces, torch.zeros_like(look.pictures))
+
+
+def _filled(faces: SeenFaces, people: int) -> SeenFaces:
+    """Faces (n, k) as those of so many people, (people, k), of whom the others are not looked at."""
+    more = ((0, people - len(faces.found)), (0, 0))
+    return Seen(np.pad(faces.vectors, (*more, (0, 0))), np.pad(faces.found, more))
 
 
 def check_player_is_not_judge(players: Mapping[str, str], judges: Mapping[str, str]) -> None:

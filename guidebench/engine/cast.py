@@ -42,7 +42,17 @@ class Cast:
         for place, subject in enumerate(self.subjects):
             if subject.role == "forget":
                 asked.setdefault(subject.request, []).append(self._item(place))
-        return [ForgetRequest(tuple(items), keep) for _, items in sorted(asked.items())]
+        return [
+            ForgetRequest(tuple(items), keep, tuple(item for before in range(1, number) for item in asked[before]))
+            for number, items in sorted(asked.items())
+        ]
+
+    def shown_after(self, request: int | None) -> list[int]:
+        """The places of those who are looked at after a request: not of people whom a later one forgets.
+
+        None: before the first one, when everybody is.
+        """
+        return [place for place, subject in enumerate(self.subjects) if request is None or subject.request <= request]
 
     def _item(self, place: int) -> ForgetItem:
         photo = None if self.photos is None else self.photos[place]

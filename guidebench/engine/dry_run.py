@@ -101,7 +101,7 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     precision.check(options.precision, device)
     kind = registry.testbed_class(options.testbed)
     testbed = kind(device=device, conventions=common_conventions(asked))
-    check_entrants(asked, entrants)
+    check_entrants(asked, entrants, one_by_one=options.one_by_one)
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     records = _measured(options.out)
     keys = frozenset() if options.fresh else frozenset(record.key for record in records)
@@ -156,7 +156,8 @@ def _recorded(
     from guidebench.engine.plan import cases, describe
 
     salt = options.salt if isinstance(options.salt, int) else salts.current(options.out) or 0
-    planned = cases(asked, entrants, describe(Bench(testbed, salt=salt), asked, options.precision))
+    description = describe(Bench(testbed, salt=salt), asked, options.precision)
+    planned = cases(asked, entrants, description, one_by_one=options.one_by_one)
     return Counter((case.spec.protocol.name, case.spec.method.label) for case in planned if case.key in keys)
 
 

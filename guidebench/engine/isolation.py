@@ -45,7 +45,7 @@ def call_method(
     originals: what the context holds copies of. Raises MethodError if the method raises, or would end the process.
     Global random generators are seeded, process-wide torch settings put back, and what it prints goes to stderr.
     """
-    shown = ForgetRequest(copied(request.forget), copied(request.retain))
+    shown = request.mapped(copy_of)
     structures = {name: _structure(player) for name, player in _players(context).items()}
     with (
         unchanged("the method"),
@@ -63,10 +63,12 @@ def call_method(
 
 def copied(items: Sequence[ForgetItem]) -> tuple[ForgetItem, ...]:
     """The same people, with tensors of their own."""
-    return tuple(
-        ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
-        for item in items
-    )
+    return tuple(map(copy_of, items))
+
+
+def copy_of(item: ForgetItem) -> ForgetItem:
+    """The same person, with tensors of its own."""
+    return ForgetItem(item.identity, None if item.image is None else item.image.clone(), item.latent.clone())
 
 
 def changed(context: Context, originals: Players, structures: Mapping[str, object]) -> list[str]:
@@ -87,7 +89,7 @@ def same_request(first: ForgetRequest, second: ForgetRequest) -> bool:
 def _tensors_of(request: ForgetRequest) -> dict[str, Tensor]:
     return {
         f"{place}/{name}": tensor
-        for place, item in enumerate((*request.forget, *request.retain))
+        for place, item in enumerate((*request.forget, *request.retain, *request.earlier))
         for name, tensor in (("latent", item.latent), ("image", item.image))
         if tensor is not None
     }

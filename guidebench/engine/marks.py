@@ -13,15 +13,22 @@ from guidebench.evidence import Evidence, Samples
 WRAPPER = "wrapper"
 MEMORISED = "memorised"
 IN_PROCESS = "in process"
+ONE_BY_ONE = "one by one"
 CHANCE = 1e-4  # how often an honest trial may be marked as memorised
 
 
-def marks_of(evidence: Evidence, answers: Sequence[Unlearned], *, in_process: bool) -> tuple[str, ...]:
-    """The marks that apply, in a fixed order. in_process: the method ran where its trial was judged."""
+def marks_of(
+    evidence: Evidence, answers: Sequence[Unlearned], *, in_process: bool, one_by_one: bool = False
+) -> tuple[str, ...]:
+    """The marks that apply, in a fixed order.
+
+    in_process: the method ran where its trial was judged. one_by_one: it was applied once per person.
+    """
     found = {
         WRAPPER: any(answer.wrapper for answer in answers),
         MEMORISED: any(chance_of_difference(evidence, request) < CHANCE for request in range(len(evidence.public[1:]))),
         IN_PROCESS: in_process,
+        ONE_BY_ONE: one_by_one,
     }
     return tuple(mark for mark, applies in found.items() if applies)
 

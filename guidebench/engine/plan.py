@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from guidebench import sources
-from guidebench.chosen import ChosenAttack, Entrant, check_fits
+from guidebench.chosen import ChosenAttack, Entrant, check_fits, is_one_by_one
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, in_one_line
 from guidebench.protocol import RANDOM, Protocol
@@ -38,6 +38,7 @@ class Case:
     replaces: str = ""  # digest of the record that it is to replace; "": there is none, see `guidebench.store.claims`
     attacks: tuple[ChosenAttack, ...] = ()  # to make on what it leaves
     only_attacks: bool = False  # whether it is recorded, with its generator, and nothing but attacks is left to do
+    fresh: bool = False  # whether it starts over, whatever an earlier run left of it
 
     @property
     def key(self) -> str:
@@ -82,12 +83,12 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
     if not fitting:
         raise BadInput(
             f"protocol {protocol.name} forgets {protocol.people} people in one trial, but '{protocol.source}' holds "
-            f"{most}; choose a protocol of smaller groups"
+            f"{most}; ask for smaller groups with --forget or --requests"
         )
     if most < protocol.identities:
         raise BadInput(
             f"protocol {protocol.name} asks for {protocol.identities} identities, but '{protocol.source}' holds "
-            f"{most}; ask for {fitting} or fewer"
+            f"{most}; ask for {fitting} or fewer with --identities"
         )
     kept = protocol.retain + protocol.retain_named + protocol.people * protocol.lookalikes
     if most < protocol.people + kept:
@@ -97,24 +98,34 @@ def _check_source(bench: Bench, protocol: Protocol) -> None:
         )
 
 
-def cases(protocols: Sequence[Protocol], entrants: Sequence[Entrant], description: Description) -> list[Case]:
+def cases(
+    protocols: Sequence[Protocol],
+    entrants: Sequence[Entrant],
+    description: Description,
+    *,
+    one_by_one: bool = False,
+) -> list[Case]:
     """All trials, protocol by protocol: methods by people and seed, floors last.
 
-    Raises BadInput if two methods would have one name, or a method does not support what a protocol asks.
+    one_by_one: a method is applied once per person where it does not support what a protocol asks. Raises BadInput if
+    two methods would have one name, or a method does not support what a protocol asks.
     """
-    check_entrants(protocols, entrants)
+    check_entrants(protocols, entrants, one_by_one=one_by_one)
     return [case for protocol in protocols for case in _cases_of(protocol, entrants, description)]
 
 
-def check_entrants(protocols: Sequence[Protocol], entrants: Sequence[Entrant]) -> None:
-    """Raises BadInput if two methods would have one name, or a method does not support what a protocol asks."""
+def check_entrants(protocols: Sequence[Protocol], entrants: Sequence[Entrant], *, one_by_one: bool = False) -> None:
+    """Raises BadInput if two methods would have one name, or a method does not support what a protocol asks.
+
+    one_by_one: see `cases`.
+    """
     labels = [entrant.chosen.label for entrant in entrants]
     for label in labels:
         if labels.count(label) > 1:
             raise BadInput(f"two of the chosen methods are called '{label}'; give one of them another name")
     for protocol in protocols:
         for entrant in entrants:
-            check_fits(entrant.method, protocol)
+            check_fits(entrant.method, protocol, one_by_one=one_by_one)
 
 
 def trials_of(entrant: Entrant, protocol: Protocol) -> int:
@@ -153,6 +164,7 @@ def _spec(
         seed=seed,
         precision=description.precision,
         salt=description.salt,
+        one_by_one=is_one_by_one(entrant.method, protocol),  # `check_entrants` has seen whether it may be
     )
     try:
         inputs = entrant.method.for_trial(spec.group, seed).inputs()

@@ -37,6 +37,7 @@ from guidebench.store.folders import (
 )
 from guidebench.store.record import AttackRun, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
+SHOWN = 5  # requests at most after which a sheet shows somebody
 _GROUPS = {
     "forget": "The forgotten person",
     "probe": "Other photographs of the forgotten person",
@@ -64,7 +65,7 @@ def write_measured(
     scores = tuple(score_all(_with_attacks(trial.evidence, attacks), metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
     answers = [stage.unlearned for stage in trial.stages]
-    marks = marks_of(trial.evidence, answers, in_process=runner.in_process)
+    marks = marks_of(trial.evidence, answers, in_process=runner.in_process, one_by_one=spec.one_by_one)
     record = Record(
         spec=spec,
         instrument=_instrument(bench, spec),
@@ -74,10 +75,8 @@ def write_measured(
     )
     target, warning = store.path(spec), None
     with store.building(target) as folder:
-        save_evidence(trial.evidence, folder / "evidence.npz", store.shared, aside=unfinished_prefix())
-        _save_latents(trial, folder / "latents.npz")
+        _save_trial(store, trial, folder)
         _save_progress([row for stage in trial.stages for row in stage.unlearned.progress], folder / "progress.csv")
-        _save_pictures(trial, folder / "pictures")
         record = dataclasses.replace(record, attacks=_saved(attacks, folder))
         if keep_generator:
             warning = _keep_generator(runner, folder / "generator")
@@ -140,21 +139,45 @@ def _saved(outcomes: Sequence[AttackOutcome], folder: Path) -> tuple[AttackRun, 
 
 
 def write_failure(
-    store: Store, bench: Bench, spec: TrialSpec, reason: str, progress: Sequence[Mapping[str, float]]
+    store: Store,
+    bench: Bench,
+    spec: TrialSpec,
+    reason: str,
+    progress: Sequence[Mapping[str, float]],
+    *,
+    before: Trial | None = None,
+    metrics: Sequence[TrialMetric] = (),
 ) -> Path:
-    """Writes a failed attempt, which the next run tries again. Returns its folder."""
+    """Writes a failed attempt, which the next run tries again. Returns its folder.
+
+    before: what was measured after the requests before the one that failed; its scores and evidence are recorded, too.
+    metrics: see `write_measured`.
+    """
     failures = store.path(spec, kind=FAILURES)
     target = store.next_attempt(failures)
     record = Record(
         spec=spec,
         instrument=_instrument(bench, spec),
         environment=_environment(bench),
-        outcome=Outcome(status="failed", reason=reason, attempts=tuple(store.attempts(failures))),
+        outcome=Outcome(
+            status="failed",
+            reason=reason,
+            attempts=tuple(store.attempts(failures)),
+            scores=() if before is None else tuple(score_all(before.evidence, metrics)),
+        ),
     )
     with store.building(target) as folder:
+        if before is not None:
+            _save_trial(store, before, folder)
         _save_progress(progress, folder / "progress.csv")
         write_record(record, folder)
     return target
+
+
+def _save_trial(store: Store, trial: Trial, folder: Path) -> None:
+    save_evidence(trial.evidence, folder / "evidence.npz", store.shared, aside=unfinished_prefix())
+    _save_latents(trial, folder / "latents.npz")
+    _save_pictures(trial, folder / "pictures")
 
 
 def _instrument(bench: Bench, spec: TrialSpec) -> Instrument:
@@ -255,6 +278,12 @@ def _save_pictures(trial: Trial, folder: Path) -> None:
             images.save(trial.cast.photos[place], own / "photo.png")
 
 
+def _shown_requests(trial: Trial, subject: Subject) -> list[int]:
+    """After which requests a sheet shows somebody: from the own one on; of many the first and the last ones."""
+    found = list(range(max(1, subject.request), len(trial.stages) + 1))
+    return found if len(found) <= SHOWN else [*found[: SHOWN - 1], found[-1]]
+
+
 def _row(trial: Trial, place: int, subject: Subject) -> Row:
     """One photograph's row of the sheet; the forgotten ones show all views and every request, others the front."""
     before = images.to_arrays(trial.scene.before.pictures[place])
@@ -267,8 +296,8 @@ def _row(trial: Trial, place: int, subject: Subject) -> Row:
     if forgotten and subject.identity in trial.targets:
         cells.append(Cell(images.to_arrays(trial.targets[subject.identity][None])[0], "target"))
     several = len(trial.stages) > 1
-    for request, stage in enumerate(trial.stages, start=1):
-        after = images.to_arrays(stage.renders.pictures[place])
+    for request in _shown_requests(trial, subject):
+        after = images.to_arrays(trial.stages[request - 1].renders.pictures[place])
         cells += [Cell(after[view], f"after request {request}" if several else "after") for view in views]
     title = f"{subject.identity}, photo {subject.photo}" if subject.role == "probe" else subject.identity
     return Row(title, cells, group=_GROUPS[subject.role])

@@ -149,6 +149,8 @@ def run(
     samples: int | None = None,
     seeds: int | Sequence[int] | None = None,
     conventions: str | None = None,
+    forget: int | None = None,
+    requests: int | None = None,
     watch: Watcher | None = None,
     **options: Any,
 ) -> Result:
@@ -158,13 +160,15 @@ def run(
     preset for the testbed) or objects (which run as they stand). testbed: a name, ``path/to/file.py:Class`` or a class.
     settings: fields to override in methods that are given by name and have them. floors: add floor and ceiling rows on
     "few" groups of people, on "all", or "none". identities, samples, seeds, conventions: instead of the protocol's.
+    forget, requests: groups of another size, see `guidebench.protocol.resized`.
     watch: follows the run; by default it logs to ``logging.getLogger("guidebench")``. options: fields of `Options`.
 
     Raises BadInput, MissingAsset or StorageError before or while running; trials that are measured stay recorded. A
     method that misbehaves fails its own trials only: see ``Result.failed``.
     """
     chosen_options = options_of(testbed, options)
-    resolved = resolve_protocol(protocol, chosen_options, **sizes_of(identities, samples, seeds, conventions))
+    sizes = sizes_of(identities, samples, seeds, conventions, forget=forget, requests=requests)
+    resolved = resolve_protocol(protocol, chosen_options, **sizes)
     entrants = with_floors(choose_methods(methods, settings or {}, chosen_options.testbed), floors, chosen_options)
     return measure((resolved,), entrants, chosen_options, watch)
 
@@ -231,7 +235,7 @@ def measure(
     if not isinstance(watch, Watcher | None):
         raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.run.Watcher; derive from it")
     testbed = registry.testbed_class(options.testbed)
-    check_entrants(asked, entrants)
+    check_entrants(asked, entrants, one_by_one=options.one_by_one)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
     precision.check(options.precision, device)
@@ -258,7 +262,7 @@ def measure(
     workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
     try:
-        planned = cases(asked, entrants, executor.description())
+        planned = cases(asked, entrants, executor.description(), one_by_one=options.one_by_one)
         refuse_absent(planned)
         store.check_places(case.spec for case in planned)
         todo = _to_run(store, planned, attacks, fresh=options.fresh)
@@ -331,7 +335,8 @@ def _to_run(
         record = None if fresh else store.measured(store.path(case.spec))
         if record is None:
             there = store.measured(store.path(case.spec)) if fresh else None
-            todo.append(dataclasses.replace(case, replaces=there.digest if there else "", attacks=wanted))
+            replaces = there.digest if there else ""
+            todo.append(dataclasses.replace(case, replaces=replaces, attacks=wanted, fresh=fresh))
             continue
         kept = (store.path(case.spec) / "generator").is_dir()
         lacking = record.lacks(wanted, tried=not kept)

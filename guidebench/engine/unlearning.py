@@ -44,7 +44,7 @@ Rows = list[dict[str, float]]  # one for every progress report: request, step an
 class Unlearned:
     """A method's answer to one request, checked."""
 
-    generator: Generator
+    generator: Generator | None  # None: that of an earlier request, which nothing asks for any more
     progress: Rows
     seconds: float
     change: Change  # how it differs from the original
@@ -72,6 +72,17 @@ class Runner(ABC):
     @abstractmethod
     def load(self, folder: Path) -> Generator:
         """The generator that `save` wrote, frozen. Raises MethodError if it cannot be loaded."""
+
+    @abstractmethod
+    def resume(self, folder: Path, *, wrapper: bool) -> Generator:
+        """Goes on with a generator that was kept between two requests: the next request starts from it.
+
+        wrapper: it was written by `save`; otherwise its weights are in `WEIGHTS`. Raises MethodError if it cannot be
+        loaded.
+        """
+
+
+WEIGHTS = "weights.safetensors"  # of a generator that was kept between two requests
 
 
 class Here(Runner):
@@ -143,6 +154,19 @@ class Here(Runner):
         """See `Runner`."""
         with blame_the_method("its generator cannot be loaded"):
             return self._method.load(frozen(self._players.generator), folder).eval().requires_grad_(False)
+
+    def resume(self, folder: Path, *, wrapper: bool) -> Generator:
+        """See `Runner`."""
+        self._current = self.load(folder) if wrapper else self._with_weights(folder / WEIGHTS)
+        return self._current
+
+    def _with_weights(self, path: Path) -> Generator:
+        from safetensors.torch import load_file
+
+        generator = frozen(self._players.generator)
+        with blame_the_method("the weights that were kept cannot be loaded"):
+            generator.load_state_dict(load_file(path))
+        return generator
 
 
 class Progress:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from guidebench.engine.attacking import Outcome
     from guidebench.engine.bench import Scene
     from guidebench.engine.nurseries import Nurseries
+    from guidebench.engine.unfinished import Unfinished
     from guidebench.engine.unlearning import Report, Rows, Runner
     from guidebench.metric import TrialMetric
     from guidebench.precision import Precision
@@ -117,21 +118,24 @@ class Worker:
     def _run(self, case: Case, step: Any, started: float) -> Finished:
         from guidebench.engine import recording
         from guidebench.engine.trial import measure
+        from guidebench.engine.unfinished import Unfinished
 
         progress: list[dict[str, float]] = []
         spec = case.spec
+        unfinished = Unfinished(self.store, spec, progress) if spec.protocol.requests > 1 else None
+        if unfinished is not None and case.fresh:
+            unfinished.remove()
         with contextlib.ExitStack() as ending:
             try:
                 runner = ending.enter_context(
                     self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
                 )
-                trial = measure(self.bench, spec.protocol, runner, case.index)
+                trial = measure(self.bench, spec.protocol, runner, case.index, unfinished)
                 self._watch.check()
             except MethodError as error:
-                self._watch.restore()
-                folder = recording.write_failure(self.store, self.bench, spec, str(error), progress)
+                folder = self._fail(spec, error, progress, unfinished)
                 return Finished(case, folder, time.perf_counter() - started, str(error))
-            attacks = self._attacks(case, trial.scene, trial.stages[-1].unlearned.generator)
+            attacks = self._attacks(case, trial.scene, trial.generator)
             folder, warning = recording.write_measured(
                 self.store,
                 self.bench,
@@ -142,9 +146,25 @@ class Worker:
                 attacks=attacks,
                 keep_generator=self.setup.keep_generators,
             )
+        if unfinished is not None:
+            unfinished.remove()
         kept = f"generator not kept: {warning}" if warning else None
         warnings = [text for text in (kept, _failed(attacks)) if text]
         return Finished(case, folder, time.perf_counter() - started, warning="; ".join(warnings) or None)
+
+    def _fail(self, spec: TrialSpec, error: MethodError, progress: Rows, unfinished: Unfinished | None) -> Path:
+        """Records a failure with what was measured before it, unless this process is not what it was."""
+        from guidebench.engine import recording
+        from guidebench.engine.trial import Stopped
+
+        changed = self._watch.changed()
+        self._watch.restore()
+        if changed and unfinished is not None:
+            unfinished.remove()
+        before = error.trial if isinstance(error, Stopped) and not changed else None
+        return recording.write_failure(
+            self.store, self.bench, spec, str(error), progress, before=before, metrics=self.metrics
+        )
 
     def _attack(self, case: Case, started: float) -> Finished:
         """Attacks the generator that a recorded trial kept; what is recorded stays if that cannot be loaded."""
@@ -178,15 +198,17 @@ class Worker:
     def _runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
         """The method of a trial, in a process of its own where there can be one."""
         from guidebench.engine.apart import Apart, as_planned
+        from guidebench.engine.one_by_one import OneByOne
         from guidebench.engine.unlearning import Here
 
         players, device = self.bench.players, self.bench.testbed.device
         if self._nurseries is None:
-            yield Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows)
+            here = Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows)
+            yield OneByOne(here) if spec.one_by_one else here
             return
         runner = Apart(self._nurseries, spec, players.generator, device, report, rows, self.setup.timeout)
         try:
-            yield runner
+            yield OneByOne(runner) if spec.one_by_one else runner
         finally:
             runner.close()
 

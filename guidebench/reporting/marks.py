@@ -17,6 +17,9 @@ WORDS: Mapping[str, str] = {
     ),
     "memorised": ("public and secret samples differ by more than chance: the method may know the evaluation's codes"),
     "in process": "ran in the process that judged it",
+    "one by one": (
+        "does not support what the protocol asks, and was applied once per person, each time on the generator of before"
+    ),
 }
 
 

@@ -39,10 +39,14 @@ def opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
 
 
 def arrays_of(faces: SeenFaces, name: str) -> dict[str, np.ndarray]:
-    """Faces as two arrays, the embeddings as float32."""
-    return {name: faces.vectors.astype(np.float32), f"{name}/found": faces.found}
+    """Faces as two arrays, the embeddings as float32, or as float16 where that is as exact."""
+    vectors = faces.vectors.astype(np.float32)
+    half = vectors.astype(np.float16)
+    return {name: half if np.array_equal(half.astype(np.float32), vectors) else vectors, f"{name}/found": faces.found}
 
 
 def faces_of(arrays: Mapping[str, np.ndarray], name: str) -> SeenFaces | None:
     """What `arrays_of` was given; None: no such arrays."""
-    return Seen(arrays[name], arrays[f"{name}/found"]) if name in arrays else None
+    if name not in arrays:
+        return None
+    return Seen(arrays[name].astype(np.float32, copy=False), arrays[f"{name}/found"])

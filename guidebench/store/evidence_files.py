@@ -58,7 +58,8 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
             "count": np.array(evidence.real.count),
         }
         arrays["real/shared"] = np.array(_share(real, shared, aside))
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    save = np.savez_compressed if len(evidence.after) > 1 else np.savez
+    save(path, **arrays)  # type: ignore[arg-type]
 
 
 def _features(*samples: Samples) -> np.ndarray:

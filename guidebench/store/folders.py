@@ -6,7 +6,8 @@
       failures/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/N/    attempt N that failed: record.json with the reason, progress.csv
       replaced/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/N/    what lay in a record's place, was not as it was written, made room
       shared/                                         evidence that trials have in common; see evidence_files.py
-      claims/                                         trials in flight; see claims.py
+      unfinished/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/K/  a trial of several requests after request K, until it is recorded
+  claims/                                         trials in flight; see claims.py
 
 A record is complete or absent: `kill -9` at any moment loses at most the trial in flight. What is recorded is skipped
 by the next run; a failed trial is tried again and its attempts are kept. A record that is not as it was written, or not
@@ -35,7 +36,7 @@ from guidebench.store.possible import check_possible
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
-REPLACED = "replaced"
+REPLACED, UNFINISHED = "replaced", "unfinished"
 _ABANDONED = 24 * 3600.0  # seconds without a write after which nobody, on whatever host, still builds a folder
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder meets where something lies already
 _RACES = 20  # times that a place is cleared for a record, and somebody else is faster
@@ -180,7 +181,7 @@ class Store:
         """
         with storage_errors(self.root):
             now = clock_of(self.root)
-        for kind in (RECORDS, FAILURES, SHARED):
+        for kind in (RECORDS, FAILURES, SHARED, UNFINISHED):
             for leftover in list((self.root / kind).glob(f"**/{ASIDE}*")):
                 if _is_left_behind(leftover, now):
                     _clear(leftover)

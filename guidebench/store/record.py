@@ -39,6 +39,7 @@ class TrialSpec:
     inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of files that the method reads, by name
     precision: str = "strict"  # of products of float32, see `guidebench.precision`
     salt: int = 0  # decides what a method must not know in advance: codes, people to keep, order; see docs/records.md
+    one_by_one: bool = False  # whether a method for one person was applied once per person
     numerics: int = NUMERICS_VERSION
 
     @cached_property
@@ -58,6 +59,7 @@ class TrialSpec:
                 "numerics": self.numerics,
                 **({"inputs": dict(self.inputs)} if self.inputs else {}),
                 **({"testbed_code": self.testbed_code} if self.testbed_code else {}),
+                **({"one_by_one": True} if self.one_by_one else {}),
             }
         )
 

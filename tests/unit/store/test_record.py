@@ -114,6 +114,7 @@ def test_the_key_depends_on_everything_that_decides_the_numbers():
         "precision": "tf32",
         "numerics": 99,
         "salt": 5,
+        "one_by_one": True,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(TrialSpec)}, "no field may be forgotten"
     keys = {dataclasses.replace(SPEC, **{name: value}).key for name, value in changed.items()}

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from guidebench.errors import in_one_line
 from guidebench.evidence import Evidence
 from guidebench.metric import CrossMetric, Metric, Score, TrialMetric, check_scores
-from guidebench.metrics import attacks, collapse, frechet, identity, recognition, samples
+from guidebench.metrics import attacks, collapse, frechet, identity, recognition, relapse, samples
 
 TRIAL_METRICS: dict[str, TrialMetric] = {
     metric.name: metric
     for metric in (
         *identity.METRICS,
+        *relapse.METRICS,
         *recognition.METRICS,
         *frechet.METRICS,
         *samples.METRICS,

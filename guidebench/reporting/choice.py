@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from guidebench.store.folders import StoredRecord
 
 _BESIDE = ("id_after", "half_after", "id_original", "id_other", "distance_after")  # of attacks that can show anybody
-KINDS = ("auto", "paper", "full", "compare", "short", "attacks")  # layouts beside those that suites define
+# Layouts beside those that suites define.
+KINDS = ("auto", "paper", "full", "compare", "short", "attacks", "scenario", "sequence")
 TITLES = {"table-1": "Forgetting single images", "table-2": "Forgetting people from one of several images"}
 BRIEF = ("recognised", "id", "id_others", "id_retain", "fid_pre", "delta_fid_real")
 INSTEAD = "delta_fid_real"  # what makes room for Recognised in it
@@ -31,6 +32,17 @@ class Choice:
     table: PaperTable | None = None  # of the paper layout
     against: str | None = None  # the row that the table compares the others with
     tested: tuple[str, ...] | None = None  # of the primary metrics, those that are tested; None: all
+    of: tuple[str, ...] | None = None  # the protocols that it is about, where there is no table; None: all
+
+    @property
+    def protocols(self) -> tuple[str, ...] | None:
+        """The protocols whose records it takes; None: all."""
+        return self.table.protocols if self.table else self.of
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether cells show the mark of a test in place of intervals, where there are people enough."""
+        return self.table is not None or self.kind in ("scenario", "sequence")
 
     @property
     def name(self) -> str:
@@ -48,7 +60,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
 
     "paper" is the columns of Table 2 if all records are of the multi-image protocol, else those of Table 1, with
     whatever protocols and methods there are; "auto" is the same with Recognised beside them. A suite's name such as
-    "table-3", its file, or ``table`` is that table with its own protocols only. "short" has four columns in plain
+    "table-3", its file, or ``table`` is that table with its own protocols only. "scenario" has a column for each number
+    of people that one request forgets, "sequence" one for each request of several. "short" has four columns in plain
     words, and the rows of ``table`` if given; "attacks" has ID before and after every attack that was made. "brief" has
     the columns of `BRIEF` under one judge, tests those that the paper has, and is not offered to users.
     Raises BadInput for an unknown name, or if the records hold none of a table's protocols.
@@ -58,6 +71,8 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     names = sorted({stored.record.spec.protocol.name for stored in records}, key=protocol_order)
     if table is None and layout in ("full", "compare"):
         return Choice("full" if layout == "full" else "compare")
+    if table is None and layout in ("scenario", "sequence"):
+        return _of_several(layout, records)
     against = None
     if table is None and layout in ("auto", "paper", "brief", "short"):
         columns = "table-2" if names == [MULTI_IMAGE] else "table-1"
@@ -83,6 +98,23 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
     if layout == "brief":
         return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=beside)
     return Choice("paper", replace(table, metrics=beside) if layout == "auto" else table, against)
+
+
+def _of_several(layout: str, records: Sequence[StoredRecord]) -> Choice:
+    """Raises BadInput if the records hold no protocol that the layout is about."""
+    protocols = {stored.record.spec.protocol.name: stored.record.spec.protocol for stored in records}
+    if layout == "scenario":
+        of = tuple(name for name, protocol in protocols.items() if protocol.requests == 1)
+        if of:
+            return Choice("scenario", of=of)
+    elif of := tuple(name for name, protocol in protocols.items() if protocol.requests > 1):
+        return Choice("sequence", of=of)
+    example = "celebahq-simultaneous" if layout == "scenario" else "celebahq-sequential"
+    asked = "people in one request" if layout == "scenario" else "people in several requests, one after another"
+    raise BadInput(
+        f"layout {layout} is about trials that forget {asked}; the records hold {', '.join(sorted(protocols))}; run a "
+        f"protocol such as {example}"
+    )
 
 
 def _attack_columns(records: Sequence[StoredRecord]) -> tuple[str, ...]:

@@ -152,6 +152,29 @@ def comparison(report: Report) -> list[TextTable]:
     return tables
 
 
+def matrices(report: Report) -> list[TextTable]:
+    """By protocol, the matrices of all rows below each other: who was forgotten by which request, after which."""
+    tables = []
+    for group in dict.fromkeys(matrix.column.group for matrix in report.matrices):
+        own = [matrix for matrix in report.matrices if matrix.column.group == group]
+        column = own[0].column
+        rows = [
+            (matrix.title, str(named), *(mean_std(summary, column.digits) for summary in cells))
+            for matrix in own
+            for named, cells in enumerate(matrix.cells, start=1)
+        ]
+        heads = ("method", "forgotten by", *(f"after {after}" for after in range(1, len(own[0].cells) + 1)))
+        tables.append(
+            TextTable(
+                f"{group.title}: {column.title} {column.arrow} by request{f', judge {column.judge}'}",
+                heads,
+                tuple(rows),
+                "Rows: the request that forgot the people. Columns: the request after which they were judged again.",
+            )
+        )
+    return tables
+
+
 def _compared(column: Column, cell: Cell, contrast: Contrast, reference: Cell) -> tuple[str, ...]:
     found = contrast.difference
     verdict = finding(column, cell, reference)

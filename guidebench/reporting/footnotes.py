@@ -67,7 +67,7 @@ def _attack_notes(records: Sequence[Record]) -> list[str]:
 def in_short(records: Sequence[Record], report: Report) -> str:
     """The explanation below a compact table: people, seeds, judge, different people, and what its marks mean."""
     unit = unit_of(records)
-    people = _plural(len({record.spec.group for record in records}), *_UNITS[unit])
+    people = _how_many(records)
     seeds = _seeds(sorted({record.spec.seed for record in records}))
     spread = "± std" if report.kind == "short" else "± half its 95 % interval"
     judge = next((column.judge for table in report.tables for column in table.columns if column.judge), None)
@@ -98,6 +98,16 @@ _UNITS = {"people": ("person", "people"), "groups": ("group of people", "groups 
 def unit_of(records: Sequence[Record]) -> str:
     """What means are taken over: people, or groups of people who are forgotten together."""
     return "groups" if any(len(record.spec.people) > 1 for record in records) else "people"
+
+
+def _how_many(records: Sequence[Record]) -> str:
+    """How many people, or groups of how many people, were forgotten."""
+    count = len({record.spec.group for record in records})
+    sizes = {len(record.spec.people) for record in records}
+    if sizes == {1}:
+        return _plural(count, *_UNITS["people"])
+    size = f" × {sizes.pop()} people" if len(sizes) == 1 else " of people"
+    return _plural(count, "group") + size
 
 
 def different_people_of(records: Iterable[Record], judge: str) -> DifferentPeople | None:
@@ -151,7 +161,7 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
             "excluded). Bold is not a significance test."
         )
     lines += _tie_notes(report)
-    if report.kind == "paper" and any(
+    if report.kind not in ("full", "compare") and any(
         cell.contrast and cell.contrast.separated for _, _, cell in _cells(report.tables)
     ):
         lines.append(
@@ -193,7 +203,7 @@ def test_notes(report: Report, usual: str) -> list[str]:
         f"Test: exact paired sign-flip permutation, two-sided, of the differences to {report.against} on the same "
         "people, seeds and random numbers; p adjusted by Holm."
     ]
-    if report.kind != "paper":
+    if report.kind in ("full", "compare"):
         lines.append("Effect: mean over std of the differences. Better for: number of people with the better value.")
     if any(not contrast.exact for contrast in contrasts):
         lines.append(
@@ -261,14 +271,10 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
     for group in groups_of(records):
         own = [record for record in records if record.spec.protocol.name == group.protocol]
         protocol = own[0].spec.protocol
-        people = len({person for record in own for person in record.spec.people})
         sizes = [
-            _plural(people, "person", "people"),
-            *(
-                [f"{_plural(protocol.requests, 'request')} of {protocol.forget} per trial"]
-                if protocol.people > 1
-                else []
-            ),
+            _how_many(own),
+            *(["in one request"] if protocol.people > 1 and protocol.requests == 1 else []),
+            *([f"{protocol.requests} requests of {protocol.forget}"] if protocol.requests > 1 else []),
             _seeds(sorted({record.spec.seed for record in own})),
             *([f"{_plural(protocol.probe_photos, 'probe photo')} per person"] if protocol.probe_photos else []),
             f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
@@ -416,6 +422,11 @@ def _failure_notes(records: Sequence[Record], superseded: int) -> list[str]:
     notes = [
         f"Failed: {label}, {_plural(count, 'trial')}: {reason}" for (label, reason), count in sorted(reasons.items())
     ]
+    if any(record.outcome.scores for record in records if not record.is_measured):
+        notes.append(
+            "Of trials that failed at a later request, the requests before it are in the layout `sequence` and in "
+            "`guidebench scores`, and in no other mean."
+        )
     if superseded:
         notes.append(f"Left out: {_plural(superseded, 'failure')} of code that was changed and measured later.")
     return notes

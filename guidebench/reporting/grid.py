@@ -64,7 +64,7 @@ class Grid:
             for variant, own in self.records.items()
             for group in groups_of(own)
         }
-        self._scores = {place: statistics.select_each(own) for place, own in self._frames.items()}
+        self._scores = {(*place, 0): statistics.select_each(own) for place, own in self._frames.items()}
 
     def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
         place = list(self._titles).index(variant.label) if variant.label in self._titles else 0
@@ -91,6 +91,8 @@ class Grid:
         summary = statistics.summarise(scores)
         if summary and summary.n and column.counted:
             summary = replace(summary, hits=statistics.hits(scores))
+        if summary and column.request:  # a trial that failed before this request lacks it
+            summary = replace(summary, groups=self._groups_of_curve(variant, column))
         if summary is None or (column.independent and not _is_flat(summary, column)):
             return summary
         return replace(summary, low=None, high=None, bca=None)
@@ -119,7 +121,16 @@ class Grid:
         place, none = (variant, column.group.protocol), self.frame[:0]
         if column.metric in COSTS:
             return _costs(self._frames.get(place, none), column.metric)
-        return self._scores.get(place, {}).get((column.metric, column.judge), none)
+        key = (*place, column.request)
+        if key not in self._scores:
+            self._scores[key] = statistics.select_each(self._frames.get(place, none), column.request)
+        return self._scores[key].get((column.metric, column.judge), none)
+
+    def _groups_of_curve(self, variant: Variant, column: Column) -> int:
+        """Of how many groups of people there is a score after any request."""
+        frame = self._frames[variant, column.group.protocol]
+        judged = frame["judge"].isna() if column.judge is None else frame["judge"] == column.judge
+        return int(frame[(frame["metric"] == column.metric) & judged]["group"].nunique())
 
 
 def _is_flat(found: Summary | Paired, column: Column) -> bool:

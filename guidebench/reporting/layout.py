@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from guidebench.errors import BadInput, unknown_name
-from guidebench.reporting import footnotes, statistics
+from guidebench.errors import BadInput
+from guidebench.reporting import footnotes, scenarios
 from guidebench.reporting.best import best_rows
-from guidebench.reporting.choice import INSTEAD, PLAIN, Choice
-from guidebench.reporting.grid import COSTS, Grid, unique_labels
+from guidebench.reporting.choice import Choice
+from guidebench.reporting.grid import Grid, unique_labels
 from guidebench.reporting.marks import mark_notes, marks_of
 from guidebench.reporting.model import (
     Cell,
@@ -26,30 +26,18 @@ from guidebench.reporting.model import (
 )
 from guidebench.reporting.published import claimed_tables
 from guidebench.reporting.scores import from_records
-from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of, primary_of
+from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of
 from guidebench.reporting.significance import Place, contrasts
+from guidebench.reporting.sketches import Sketch, full, paper
 from guidebench.reporting.statistics import Paired, Summary
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from guidebench.metric import Metric
     from guidebench.store.folders import StoredRecord
     from guidebench.store.record import Record
 
 FLOOR_MARKS = {"nothing": "floor", "scramble": "ceiling", "oracle": "knows the truth"}
 DEFAULT_AGAINST = "mean-latent"
-IMAGE_DIGITS = 2  # decimals of metrics without a judge: one more than repeats on another machine
-
-
-@dataclass(frozen=True)
-class _Sketch:
-    """A table before its cells are known."""
-
-    title: str
-    columns: tuple[Column, ...]
-    variants: tuple[Variant, ...]  # its rows
-    records: Sequence[Record]  # that it is made of
 
 
 @dataclass(frozen=True)
@@ -88,8 +76,8 @@ def build(
     where it was measured. superseded, unreadable: what was left out, for the footnotes. Raises BadInput if ``against``
     names no row or several.
     """
-    if choice.table:
-        records = [item for item in records if item.record.spec.protocol.name in choice.table.protocols]
+    if choice.protocols is not None:
+        records = [item for item in records if item.record.spec.protocol.name in choice.protocols]
     plain = [stored.record for stored in records]
     reference = None if choice.kind == "short" else _reference(plain, against, choice.against)
     if choice.kind == "compare":
@@ -98,12 +86,12 @@ def build(
     shown = choice.table.metrics if choice.table else [*metrics]  # evidence is read for no other
     frame = from_records(records, {name: metrics[name] for name in shown if name in metrics})
     grid = Grid(plain, frame, choice.table, reference)
-    sketches = [_paper(plain, grid, metrics, choice)] if choice.table else _full(plain, grid, metrics)
+    sketches = _sketches(plain, grid, metrics, choice)
     decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")
     if choice.kind == "compare" and not any(found.difference.n for found in decided.contrasts.values()):
         names = " and ".join(sorted(grid.labels.values()))
         raise BadInput(f"{names} have values for no person and seed in common; `guidebench scores` lists all values")
-    marked = set(groups_of(plain)) if choice.is_compact else decided.answered if choice.table else set()
+    marked = set(groups_of(plain)) if choice.is_compact else decided.answered if choice.has_marks else set()
     tables = tuple(_table(grid, sketch, decided, marked) for sketch in sketches)
     first = plain[0]
     report = Report(
@@ -116,6 +104,8 @@ def build(
         against=grid.labels[reference] if reference else None,
         families=tuple(decided.families),
         claims=tuple(claimed_tables(claims, plain, metrics, choice.name)),
+        people={record.spec.protocol.name: record.spec.protocol.people for record in plain},
+        matrices=tuple(scenarios.matrices(plain, grid, metrics)) if choice.kind == "sequence" else (),
     )
     if choice.is_compact:
         return replace(report, footnotes=(footnotes.in_short(plain, report), *mark_notes(tables)))
@@ -172,10 +162,17 @@ def _shared(records: Sequence[StoredRecord], reference: Variant | None) -> list[
     return [item for item in records if item.record.spec.protocol.name in names[0] & names[1]]
 
 
+def _sketches(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric], choice: Choice) -> list[Sketch]:
+    if choice.table:
+        return [paper(records, grid, metrics, choice)]
+    made = {"scenario": scenarios.by_people, "sequence": scenarios.by_request}.get(choice.kind, full)
+    return made(records, grid, metrics)
+
+
 # Content of cells -----------------------------------------------------------------------------------------------
 
 
-def _decide(grid: Grid, sketches: Sequence[_Sketch], judges: Sequence[str], *, wilcoxon: bool) -> _Decisions:
+def _decide(grid: Grid, sketches: Sequence[Sketch], judges: Sequence[str], *, wilcoxon: bool) -> _Decisions:
     summaries = {
         (variant, column): grid.summary(variant, column)
         for sketch in sketches
@@ -203,7 +200,7 @@ def _compared(grid: Grid, summaries: Mapping[tuple[Variant, Column], Summary | N
 
 
 def _best(
-    grid: Grid, sketch: _Sketch, summaries: Mapping[tuple[Variant, Column], Summary | None], column: Column
+    grid: Grid, sketch: Sketch, summaries: Mapping[tuple[Variant, Column], Summary | None], column: Column
 ) -> set[str]:
     rivals = [variant for variant in sketch.variants if not grid.is_floor(variant)]
     tied = {grid.labels[variant]: grid.tied(variant, column) for variant in rivals} if column.tie is not None else {}
@@ -213,7 +210,7 @@ def _best(
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group]) -> Table:
+def _table(grid: Grid, sketch: Sketch, decided: _Decisions, marked: set[Group]) -> Table:
     """marked: the protocols under which cells show marks instead of intervals."""
     groups = list(dict.fromkeys(column.group for column in sketch.columns))
     notes, own = _row_notes(sketch.records, groups), by_variant(sketch.records)
@@ -230,7 +227,7 @@ def _table(grid: Grid, sketch: _Sketch, decided: _Decisions, marked: set[Group])
         )
         for variant in sketch.variants
     )
-    return Table(sketch.title, sketch.columns, rows, frozenset(groups) - marked)
+    return Table(sketch.title, sketch.columns, rows, frozenset(groups) - marked, sketch.across)
 
 
 def _cell(variant: Variant, label: str, column: Column, decided: _Decisions) -> Cell:
@@ -239,104 +236,6 @@ def _cell(variant: Variant, label: str, column: Column, decided: _Decisions) -> 
         best=label in decided.best[column],
         contrast=decided.contrasts.get((label, column)),
     )
-
-
-def _paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric], choice: Choice) -> _Sketch:
-    """A table of the paper: a column per judge, or in a compact table under the first one only."""
-    table = choice.table
-    assert table is not None
-    present = {group.protocol: group for group in groups_of(records)}
-    columns = []
-    for group in (present[name] for name in table.protocols if name in present):
-        own = [record for record in records if record.spec.protocol.name == group.protocol]
-        for name in table.metrics:
-            if name not in metrics:
-                raise unknown_name("metric", name, metrics, command="guidebench list metrics")
-            if choice.is_compact and name == "id_others" and not own[0].spec.protocol.probe_photos:
-                continue
-            judges: list[str | None] = [*judges_of(records)] if metrics[name].judged else [None]
-            judges = [judge for judge in judges if not _is_unknown(metrics[name], grid.frame, group, judge)]
-            for judge in judges[:1] if choice.is_compact else judges:
-                digits = table.digits if judge else min(table.digits, IMAGE_DIGITS)
-                column = _column(group, name, judge, records, metrics, digits=digits)
-                columns.append(_in_short(column, choice) if choice.is_compact else column)
-    if choice.kind == "brief" and any(column.metric == "recognised" for column in columns):
-        columns = [column for column in columns if column.metric != INSTEAD]  # six would leave labels no room
-    return _Sketch(table.title, tuple(columns), tuple(grid.variants), records)
-
-
-def _in_short(column: Column, choice: Choice) -> Column:
-    """A column of a compact table: a decimal less for images."""
-    digits = column.digits if column.judge else max(0, column.digits - 1)
-    tested = column.tested and (choice.tested is None or column.metric in choice.tested)
-    column = replace(column, digits=digits, tested=tested)
-    if choice.kind == "brief":
-        return column
-    return replace(column, title=PLAIN[column.metric], latex=PLAIN[column.metric])
-
-
-def _full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) -> list[_Sketch]:
-    """Per protocol: a table per judge with all its metrics, then one of image quality and cost."""
-    sketches = []
-    for group in groups_of(records):
-        own = [record for record in records if record.spec.protocol.name == group.protocol]
-        there = {Variant.of(record) for record in own}
-        variants = tuple(variant for variant in grid.variants if variant in there)
-        frame = grid.frame[grid.frame["protocol"] == group.protocol]
-        for judge in (*judges_of(own), None):
-            found = frame["judge"].isna() if judge is None else frame["judge"] == judge
-            present = set(frame.loc[found & frame["metric"].notna(), "metric"])
-            names = [name for name in metrics if name in present] + sorted(present - set(metrics))
-            names = [name for name in names if not _is_unknown(metrics.get(name), grid.frame, group, judge)]
-            columns = [
-                _column(group, name, judge, own, metrics, digits=IMAGE_DIGITS if judge is None else 3) for name in names
-            ]
-            if judge is None:
-                columns += _cost_columns(group, frame)
-            if columns:
-                title = f"{group.title}: {f'judge {judge}' if judge else 'images and cost'}"
-                sketches.append(_Sketch(title, tuple(columns), variants, own))
-    return sketches
-
-
-def _is_unknown(metric: Metric | None, frame: pd.DataFrame, group: Group, judge: str | None) -> bool:
-    """Whether a column would hold nothing, because the judge has no threshold; a footnote says so instead."""
-    if metric is None or not metric.counted:
-        return False
-    own = statistics.select(frame[frame["protocol"] == group.protocol], metric.name, judge)
-    return not own["value"].notna().any()
-
-
-def _cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
-    there = [name for name in COSTS if name in frame.columns and frame[name].notna().any()]
-    return [
-        Column(group, name, None, COSTS[name].title, COSTS[name].title, "none", COSTS[name].digits, independent=False)
-        for name in there  # a machine's load is not a sample of anything
-    ]
-
-
-def _column(
-    group: Group, name: str, judge: str | None, records: Sequence[Record], metrics: Mapping[str, Metric], *, digits: int
-) -> Column:
-    metric = metrics.get(name)
-    return Column(
-        group=group,
-        metric=name,
-        judge=judge,
-        title=metric.title if metric else name,
-        latex=metric.latex if metric else name.replace("_", r"\_"),
-        direction=metric.direction if metric else "none",
-        digits=digits,
-        independent=metric.independent if metric else True,
-        tested=name in primary_of(group, records),
-        counted=metric.counted if metric else False,
-        different_people=footnotes.different_people_of(records, judge) if judge and _is_cosine(metric) else None,
-    )
-
-
-def _is_cosine(metric: Metric | None) -> bool:
-    """Whether values may be compared with the cosine of different people; one that nobody knows is shown beside it."""
-    return metric is None or metric.unit == "cosine"
 
 
 def _row_notes(records: Sequence[Record], groups: Sequence[Group]) -> dict[Variant, tuple[str, ...]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from guidebench.evidence import DifferentPeople
 from guidebench.reporting.statistics import ALPHA, Paired, Summary
 
-Kind = Literal["paper", "full", "compare", "brief", "short"]  # brief ends a run, short is for a README
+Kind = Literal["paper", "full", "compare", "brief", "short", "scenario", "sequence"]  # brief ends a run
+Across = Literal["metrics", "groups", "requests"]  # what tells the columns of a table apart
 COMPACT: tuple[Kind, ...] = ("brief", "short")  # one table that fits 80 characters: one protocol, one judge
 
 
@@ -36,6 +37,7 @@ class Column:
     tested: bool = True  # whether its differences may join the tests: primary under its protocol
     counted: bool = False  # values are shares of so many renders: cells say how many of how many
     different_people: DifferentPeople | None = None  # the judge's cosine of different people; None if it is no cosine
+    request: int = 0  # after which it was measured, from 1; 0: the last
 
     @property
     def tie(self) -> float | None:
@@ -107,6 +109,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     detailed: frozenset[Group]  # under which protocols cells show intervals
+    across: Across = "metrics"
 
     @property
     def groups(self) -> list[Group]:
@@ -118,6 +121,16 @@ class Table:
         for row in self.rows:
             for column, cell in zip(self.columns, row.cells, strict=True):
                 yield row, column, cell
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A metric of one row by the request that forgot somebody, and the request after which it was measured."""
+
+    column: Column
+    label: str  # of the row
+    title: str
+    cells: tuple[tuple[Summary | None, ...], ...]  # [forgotten by request][after request]; None: nothing to measure
 
 
 @dataclass(frozen=True)
@@ -196,6 +209,8 @@ class Report:
     footnotes: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()  # footnotes on the tests
     lost: tuple[str, ...] = ()  # footnotes on undetected faces, for formats whose cells leave them out
+    matrices: tuple[Matrix, ...] = ()
+    people: Mapping[str, int] = field(default_factory=dict)  # by protocol: how many one trial forgets
 
     @property
     def is_compact(self) -> bool:

@@ -181,8 +181,8 @@ def _build(
 ) -> Report:
     from guidebench import registry
 
-    if choice.table:  # other protocols of the directory have no place in it
-        names = choice.table.protocols
+    names = choice.protocols
+    if names is not None:  # other protocols of the directory have no place in it
         found = replace(found, records=[s for s in found.records if s.record.spec.protocol.name in names])
     kept, superseded = selection.without_superseded(found.records)
     selection.check_unmixed(kept)

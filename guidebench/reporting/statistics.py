@@ -207,13 +207,20 @@ def select(frame: pd.DataFrame, metric: str, judge: str | None) -> pd.DataFrame:
     return _last(frame[(frame["metric"] == metric) & of_judge])
 
 
-def select_each(frame: pd.DataFrame) -> dict[tuple[str, str | None], pd.DataFrame]:
-    """What `select` gives for every metric and judge of a frame, looked through once."""
-    columns = _last(frame).groupby(["metric", "judge"], sort=False, dropna=False)
+def select_each(frame: pd.DataFrame, request: int = 0) -> dict[tuple[str, str | None], pd.DataFrame]:
+    """What `select` gives for every metric and judge of a frame, looked through once.
+
+    request: take the scores after this one instead, from 1, also of trials that failed at a later one.
+    """
+    chosen = frame[frame["after_request"] == request] if request else _last(frame)
+    columns = chosen.groupby(["metric", "judge"], sort=False, dropna=False)
     return {(metric, None if pd.isna(judge) else judge): scores for (metric, judge), scores in columns}
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each person's last scores of trials that came to an end: those of others are not of the last request."""
+    if "status" in frame:
+        frame = frame[frame["status"] != "failed"]
     people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False)
     return frame[frame["after_request"] == people["after_request"].transform("max")]
 

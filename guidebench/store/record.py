@@ -207,6 +207,8 @@ class Record:
 
     def _content(self) -> dict[str, Any]:
         content = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        if not self.spec.one_by_one:
+            content["spec"].pop("one_by_one", None)
         return content if self.attacks else {name: part for name, part in content.items() if name != "attacks"}
 
     def to_json(self) -> str:

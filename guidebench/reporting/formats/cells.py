@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guidebench.reporting.differences import TextTable, bca, comparison, differences, interval, number
+from guidebench.reporting.differences import TextTable, bca, comparison, differences, interval, matrices, number
 from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 
@@ -56,6 +56,13 @@ def title(column: Column, judges: int) -> str:
     return f"{column.title}{judge} {column.arrow}".rstrip()
 
 
+def head(column: Column, table: Table) -> str:
+    """What tells a column from the others of its table."""
+    if table.across == "groups":
+        return column.group.title
+    return f"after request {column.request}" if table.across == "requests" else title(column, judge_count(table))
+
+
 def label(row: Row, width: int | None = None) -> str:
     """The row's title, with its marks, floor and ceiling among them. width: so long at most; the title is cut first."""
     marks = ", ".join(mark for mark in (row.mark, *row.marks) if mark)
@@ -87,6 +94,8 @@ def texts(report: Report) -> list[TextTable]:
     """The tables of differences; a table of the paper has marks instead."""
     if report.kind == "compare":
         return comparison(report)
+    if report.matrices:
+        return matrices(report)
     return differences(report) if report.kind == "full" else []
 
 

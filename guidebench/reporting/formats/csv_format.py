@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from guidebench.reporting.model import Cell, ClaimedTable, Column, Report, Row, Table
+from guidebench.reporting.model import Cell, ClaimedTable, Column, Matrix, Report, Row, Table
 from guidebench.reporting.statistics import Summary
 
 COLUMNS = (
@@ -31,6 +31,7 @@ COLUMNS = (
     *("difference_bca95_low", "difference_bca95_high", "effect", "groups_paired", "groups_better"),
     *("trials_unpaired", "p", "p_exact", "p_adjusted", "p_attainable", "family", "p_wilcoxon"),
     *("published_mean", "published_std", "published_different", "caption"),
+    *("people", "after_request", "forgotten_by"),
 )
 
 
@@ -46,6 +47,11 @@ def as_csv(report: Report) -> str:
                     writer.writerow(
                         _cell(report, table, row, cell.summary, column, cell.best) | _contrast(report, cell)
                     )
+    for matrix in report.matrices:
+        for forgotten_by, cells in enumerate(matrix.cells, start=1):
+            for request, summary in enumerate(cells, start=1):
+                if summary is not None:
+                    writer.writerow(_of_matrix(report, matrix, summary, forgotten_by, request))
     for claimed in report.claims:
         for line in _claims(claimed):
             writer.writerow(line)
@@ -53,17 +59,36 @@ def as_csv(report: Report) -> str:
 
 
 def _cell(report: Report, table: Table, row: Row, summary: Summary, column: Column, best: bool) -> dict[str, Any]:
-    known = column.different_people
     return {
-        "origin": "measured",
+        **_measured(report, column, summary),
         "table": table.title,
-        "testbed": report.testbed,
-        "conventions": report.conventions,
-        "protocol": column.group.protocol,
         "method": row.method,
         "label": row.label,
         "mark": row.mark,
         "marks": "; ".join(row.marks),
+        "best": str(best).lower(),
+        "notes": "; ".join(row.notes),
+        "after_request": column.request or "",
+    }
+
+
+def _of_matrix(report: Report, matrix: Matrix, summary: Summary, forgotten_by: int, request: int) -> dict[str, Any]:
+    return {
+        **_measured(report, matrix.column, summary),
+        "table": f"{matrix.column.group.title}: {matrix.column.title} by request",
+        "label": matrix.label,
+        "after_request": request,
+        "forgotten_by": forgotten_by,
+    }
+
+
+def _measured(report: Report, column: Column, summary: Summary) -> dict[str, Any]:
+    known = column.different_people
+    return {
+        "origin": "measured",
+        "testbed": report.testbed,
+        "conventions": report.conventions,
+        "protocol": column.group.protocol,
         "metric": column.metric,
         "judge": column.judge or "",
         "direction": column.direction,
@@ -81,9 +106,8 @@ def _cell(report: Report, table: Table, row: Row, summary: Summary, column: Colu
         "lost_after": summary.lost_after,
         "different_people_mean": known.mean if known else "",
         "different_people_std": known.std if known else "",
-        "best": str(best).lower(),
-        "notes": "; ".join(row.notes),
         "caption": report.caption,
+        "people": report.people.get(column.group.protocol, ""),
     }
 
 

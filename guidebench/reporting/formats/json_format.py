@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from guidebench.reporting.model import Cell, ClaimedTable, Contrast, Report, Table
+from guidebench.reporting.model import Cell, ClaimedTable, Contrast, Matrix, Report, Table
 
 
 def as_json(report: Report) -> str:
@@ -30,6 +30,8 @@ def as_json(report: Report) -> str:
         ],
         "footnotes": list(report.footnotes + report.tests + report.lost),
         "published": [_claims(claimed) for claimed in report.claims],
+        "people": dict(report.people),
+        "matrices": [_matrix(matrix) for matrix in report.matrices],
     }
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -43,6 +45,7 @@ def _table(table: Table) -> dict[str, Any]:
             "title": column.title,
             "direction": column.direction,
             "different_people": dataclasses.asdict(column.different_people) if column.different_people else None,
+            **({"after_request": column.request} if column.request else {}),
         }
         for column in table.columns
     ]
@@ -59,6 +62,18 @@ def _table(table: Table) -> dict[str, Any]:
         for row in table.rows
     ]
     return {"title": table.title, "columns": columns, "rows": rows}
+
+
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    """Rows: the request that forgot somebody; columns: the request after which it was measured."""
+    return {
+        "protocol": matrix.column.group.protocol,
+        "metric": matrix.column.metric,
+        "judge": matrix.column.judge,
+        "label": matrix.label,
+        "title": matrix.title,
+        "cells": [[_cell(Cell(summary)) for summary in row] for row in matrix.cells],
+    }
 
 
 def _cell(cell: Cell) -> dict[str, Any] | None:

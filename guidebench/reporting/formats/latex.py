@@ -107,13 +107,16 @@ def _block(table: Table, places: Sequence[int], caption: str, notes: Sequence[st
             for column in columns
         )
         body += [r"\midrule", rf"\textit{{{shared.DIFFERENT_PEOPLE}}} & " + " & ".join(cells) + r" \\"]
-    heads = [_head(column, shared.judge_count(table)) for column in columns]
-    groups = dict.fromkeys(column.group for column in columns)
+    heads = [_head(column, table) for column in columns]
+    groups = {} if table.across == "groups" else dict.fromkeys(column.group for column in columns)
     spans = [(group.title, sum(column.group == group for column in columns)) for group in groups]
     return _float(caption, "method", spans, heads, body, notes)
 
 
-def _head(column: Column, judges: int) -> str:
+def _head(column: Column, table: Table) -> str:
+    if table.across != "metrics":
+        return escape(shared.head(column, table))
+    judges = shared.judge_count(table)
     arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}.get(column.direction, "")
     judge = rf"\\{{\scriptsize {escape(column.judge)}}}" if column.judge and judges > 1 else ""
     return rf"{_STACK}{{{column.latex}{arrow}{judge}}}" if judge else column.latex + arrow

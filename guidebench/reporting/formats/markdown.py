@@ -53,10 +53,8 @@ def escape(prose: str) -> str:
 
 
 def _table(table: Table) -> str:
-    judges, several = shared.judge_count(table), len(table.groups) > 1
-    heads = [
-        f"{f'{column.group.title}: ' if several else ''}{shared.title(column, judges)}" for column in table.columns
-    ]
+    several = len(table.groups) > 1 and table.across == "metrics"
+    heads = [f"{f'{column.group.title}: ' if several else ''}{shared.head(column, table)}" for column in table.columns]
     rows = [
         [
             shared.label_and_notes(row),

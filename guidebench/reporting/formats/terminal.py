@@ -84,7 +84,8 @@ def chunks(table: Table, width: int) -> list[list[int]]:
     room = 0
     for place, column in enumerate(table.columns):
         needed = 2 + column_width(column_lines(table, place))
-        if not chunks or needed > room or table.columns[chunks[-1][-1]].group != column.group:
+        other = chunks and table.across != "groups" and table.columns[chunks[-1][-1]].group != column.group
+        if not chunks or needed > room or other:
             chunks.append([])
             room = width - label_width(table)
         chunks[-1].append(place)
@@ -97,6 +98,8 @@ def column_lines(table: Table, place: int) -> list[Lines]:
     column = table.columns[place]
     judges = shared.judge_count(table)
     head = [f"{column.title} {column.arrow}".rstrip()] + ([column.judge] if column.judge and judges > 1 else [])
+    if table.across != "metrics":
+        head = [shared.head(column, table)]
     cells = [_cell(row.cells[place], column, table) for row in table.rows]
     return [head, *cells, [shared.different_people(column)]]
 
@@ -131,7 +134,7 @@ def _block(table: Table, title: str, places: Sequence[int]) -> str:
     widths = [column_width(lines) for lines in columns]
     room = label_width(table)
     group = table.columns[places[0]].group
-    heading = title if group.title in title else f"{title}: {group.title}"
+    heading = title if group.title in title or table.across == "groups" else f"{title}: {group.title}"
     rule = "-" * (room + sum(2 + column for column in widths))
 
     def line(label: str, count: str, cells: Sequence[str]) -> str:

@@ -134,6 +134,7 @@ def test_every_metric_says_which_way_is_better():
         "recall": "higher",
         "target_similarity": "lower",
         "id_worst": "lower",
+        "relapse": "lower",
         "recognised_worst": "lower",
     }
     assert set(METRICS) - set(TRIAL_METRICS) == {"target_similarity"}

@@ -51,5 +51,5 @@ def test_a_report_of_groups_says_so(tmp_path, make_record, make_score, write_rec
             write_record(tmp_path, make_record(method, requests=[list(people)], protocol=protocol, scores=scores))
     text = report.report(tmp_path, layout="full")
     assert "mine (2 of 3 groups" in text
-    assert re.search(r"\b6 people, 1 request of 2\b", text) and "over groups" in text
-    assert "3 groups of people" in report.report(tmp_path, layout="short")
+    assert re.search(r"\b3 groups × 2 people, in one request\b", text) and "over groups" in text
+    assert "3 groups × 2 people" in report.report(tmp_path, layout="short")

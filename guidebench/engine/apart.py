@@ -96,6 +96,10 @@ class Apart(Runner):
         """See `Runner`."""
         return self._handed(self._ask("load", folder.resolve()))
 
+    def keep(self, folder: Path) -> str:
+        """See `Runner`."""
+        return str(self._ask("keep", folder.resolve())["reason"])
+
     def resume(self, folder: Path, *, wrapper: bool) -> Generator:
         """See `Runner`."""
         return self._handed(self._ask("resume", folder.resolve(), wrapper))
@@ -204,6 +208,8 @@ def serve_method(pipe: Connection, load: Callable[[], Players], device: torch.de
                 case ("save", folder):
                     here.save(folder)
                     answer = told("saved")
+                case ("keep", folder):
+                    answer = told("kept", reason=here.keep(folder))
                 case ("load", folder):
                     answer = told("loaded", **handed_on(here.load(folder), players.generator))
                 case ("resume", folder, wrapper):

@@ -277,17 +277,24 @@ class Bench:
 
     @torch.no_grad()
     def check_repeats(
-        self, protocol: Protocol, generator: Generator, cast: Cast, renders: Renders, request: int | None = None
+        self,
+        protocol: Protocol,
+        generator: Generator,
+        cast: Cast,
+        renders: Renders,
+        request: int | None = None,
+        *,
+        count: int = _REPEATED,
     ) -> None:
         """Renders some codes once more, among others and in another order.
 
-        request: see `renders`. Raises MethodError unless they look as they did: a generator must not know what it is
-        asked for.
+        request: see `renders`. count: how many codes. Raises MethodError unless they look as they did: a generator must
+        not know what it is asked for.
         """
         order = self.shuffled(protocol, len(cast.latents), "again", cast.subjects[0].identity)
         order = [place for place in order if place in cast.shown_after(request)]
         forgotten = cast.subjects.index(cast.forgotten[0])
-        places = sorted(order, key=lambda place: place != forgotten)[:_REPEATED]  # stable
+        places = sorted(order, key=lambda place: place != forgotten)[:count]  # stable
         if protocol.conventions == "corrected":
             view = frontal_camera(protocol, self.players.generator)
             again = quantise(self._render(generator, cast.latents[places], view, Noise.constant()))

@@ -52,6 +52,10 @@ class OneByOne(Runner):
         """See `Runner`."""
         return self._runner.load(folder)
 
+    def keep(self, folder: Path) -> str:
+        """See `Runner`."""
+        return self._runner.keep(folder)
+
     def resume(self, folder: Path, *, wrapper: bool) -> Generator:
         """See `Runner`."""
         return self._runner.resume(folder, wrapper=wrapper)

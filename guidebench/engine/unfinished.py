@@ -82,7 +82,10 @@ class Unfinished(Keeper):
             state, stage = found[-1]
             _check(digests_of(whole[-1] / _GENERATOR), state.generator)
             generator = runner.resume(whole[-1] / _GENERATOR, wrapper=state.wrapper)
-            bench.check_repeats(self._spec.protocol, generator, scene.cast, stage.renders, len(found))
+            everybody = len(scene.cast.subjects)  # a method's save() may leave out what earlier requests did
+            bench.check_repeats(
+                self._spec.protocol, generator, scene.cast, stage.renders, len(found), count=everybody
+            )
         except (MethodError, ValueError, OSError) as error:  # ValueError: msgspec's, UnreadableEvidence
             _log.warning(
                 "%s on %s: what an interrupted run left in %s cannot be continued (%s); the trial starts over",
@@ -123,7 +126,8 @@ class Unfinished(Keeper):
 
 def _keep_generator(unlearned: Unlearned, runner: Runner, folder: Path) -> None:
     if unlearned.wrapper:
-        runner.save(folder)
+        if reason := runner.keep(folder):
+            raise MethodError(reason)
         return
     assert unlearned.generator is not None
     (folder / WEIGHTS).write_bytes(tensors_to_bytes(unlearned.generator.state_dict()))

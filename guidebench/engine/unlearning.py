@@ -74,6 +74,10 @@ class Runner(ABC):
         """The generator that `save` wrote, frozen. Raises MethodError if it cannot be loaded."""
 
     @abstractmethod
+    def keep(self, folder: Path) -> str:
+        """As `save`, between two requests; returns why the method cannot, and goes on all the same."""
+
+    @abstractmethod
     def resume(self, folder: Path, *, wrapper: bool) -> Generator:
         """Goes on with a generator that was kept between two requests: the next request starts from it.
 
@@ -154,6 +158,14 @@ class Here(Runner):
         """See `Runner`."""
         with blame_the_method("its generator cannot be loaded"):
             return self._method.load(frozen(self._players.generator), folder).eval().requires_grad_(False)
+
+    def keep(self, folder: Path) -> str:
+        """See `Runner`."""
+        try:
+            self.save(folder)
+        except MethodError as error:
+            return str(error)
+        return ""
 
     def resume(self, folder: Path, *, wrapper: bool) -> Generator:
         """See `Runner`."""

@@ -42,6 +42,8 @@ ELSEWHERE = {
     "testbeds/mini/people.py": "unit/testbeds/mini/test_renderer.py",
     "testbeds/mini/recognizers.py": "unit/testbeds/mini/test_testbed.py",
     "testbeds/mini/weights_version.py": "unit/testbeds/mini/test_weights_io.py",
+    # Tables before their cells are known are tested with their cells.
+    "reporting/sketches.py": "unit/reporting/test_layout.py",
     # What a benchmark consists of is tested as a whole.
     "speed/bench.py": "unit/commands/test_bench.py",
     "speed/plain_eg3d.py": "unit/speed/test_plain.py",

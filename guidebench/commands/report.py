@@ -43,7 +43,8 @@ def status(directory: Path, as_json: bool) -> None:
     default="auto",
     show_default=True,
     help="auto: the paper's columns; a suite, such as table-2 or figure-9, or its TOML file; full: every metric, "
-    "interval and test; compare: two methods; short: four columns in plain words.",
+    "interval and test; compare: two methods; short: four columns in plain words; scenario: by number of people; "
+    "sequence: request by request; attacks: what attacks find.",
 )
 @click.option("--against", metavar="METHOD", help="The row to compare the others with (default: mean-latent).")
 @_testbed

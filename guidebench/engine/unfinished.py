@@ -83,9 +83,7 @@ class Unfinished(Keeper):
             _check(digests_of(whole[-1] / _GENERATOR), state.generator)
             generator = runner.resume(whole[-1] / _GENERATOR, wrapper=state.wrapper)
             everybody = len(scene.cast.subjects)  # a method's save() may leave out what earlier requests did
-            bench.check_repeats(
-                self._spec.protocol, generator, scene.cast, stage.renders, len(found), count=everybody
-            )
+            bench.check_repeats(self._spec.protocol, generator, scene.cast, stage.renders, len(found), count=everybody)
         except (MethodError, ValueError, OSError) as error:  # ValueError: msgspec's, UnreadableEvidence
             _log.warning(
                 "%s on %s: what an interrupted run left in %s cannot be continued (%s); the trial starts over",

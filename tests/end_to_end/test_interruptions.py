@@ -80,6 +80,36 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path, records, write_meth
     assert not list((tmp_path / "out").rglob(".building-*"))
 
 
+def test_kill_9_between_requests_repeats_at_most_the_request_in_flight(tmp_path, records):
+    method = tmp_path / "slow.py"
+    method.write_text(
+        "from dataclasses import dataclass\nimport time, torch\nfrom guidebench.unlearner import Unlearner\n"
+        "@dataclass(frozen=True)\nclass Mine(Unlearner):\n    name = 'slow'\n"
+        "    supports = frozenset({'single', 'sequential'})\n"
+        "    def unlearn(self, generator, request, context):\n"
+        f"        open({str(tmp_path / 'asked')!r}, 'a').write(request.forget[0].identity + chr(10))\n"
+        "        time.sleep(0.5)\n        return generator\n"
+    )
+    words = ("run", "--protocol", "celebahq-sequential", "--identities", "5", "--samples", "40", "--testbed", "linear")
+    out = tmp_path / "out"
+    more = ("--method", f"{method}:Mine", "--floors", "none", "--workers", "1", "--out", str(out))
+    command = [sys.executable, "-m", "guidebench", *words, *more]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not list(out.glob("unfinished/*/*/*/2/state.json")):
+        assert time.monotonic() < deadline, "nothing was kept"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = len((tmp_path / "asked").read_text().split())
+    assert before < 5 and not records(out)
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert again.returncode == 0, again.stderr
+    asked = (tmp_path / "asked").read_text().split()
+    assert len(records(out)) == 1 and len(set(asked)) == 5 and len(asked) <= 6
+    assert not (out / "unfinished").exists()
+
+
 def test_several_processes_share_the_trials_of_one_directory(tmp_path, records, write_method):
     """Each trial leaves a line: six trials, whoever runs them, and both have the same table at the end."""
     line = f"open({str(tmp_path / 'trials')!r}, 'a').write(request.forget[0].identity + chr(10)); time.sleep(0.5)"

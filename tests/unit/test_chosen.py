@@ -10,7 +10,7 @@ import pytest
 
 from guidebench import chosen, registry
 from guidebench.attack import Attack, Finding, Knowledge
-from guidebench.chosen import check_attack_fits, check_fits, choose, choose_attack, choose_object
+from guidebench.chosen import check_attack_fits, check_fits, choose, choose_attack, choose_object, is_one_by_one
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
 from guidebench.unlearner import Unlearner
@@ -101,6 +101,24 @@ def test_a_method_that_needs_retained_people_needs_a_protocol_that_names_some(sa
     check_fits(method(ALL), asking(named=3))
     with pytest.raises(BadInput, match=says("mine", "ask", "retain_named = 0")):
         check_fits(method(ALL, needs=True), asking())
+
+
+def test_one_by_one_single_is_enough_and_nothing_else():
+    check_fits(method(frozenset({"single"})), asking(forget=5, requests=2), one_by_one=True)
+    assert is_one_by_one(method(frozenset({"single"})), asking(forget=5))
+    assert not is_one_by_one(method(ALL), asking(forget=5, requests=2))
+    with pytest.raises(BadInput, match="supports sequential"):
+        check_fits(method(frozenset({"simultaneous"})), asking(forget=5, requests=2), one_by_one=True)
+    with pytest.raises(BadInput, match="retain_named = 0"):
+        check_fits(method(frozenset({"single"}), needs=True), asking(forget=5), one_by_one=True)
+
+
+def test_a_group_larger_than_a_method_takes_is_refused_with_what_it_takes(says):
+    few = method(ALL)
+    type(few).most_people = 4
+    check_fits(few, asking(forget=4, requests=3))
+    with pytest.raises(BadInput, match=says("mine", "up to 4 people", "ask", "5 people in one request", "--forget 4")):
+        check_fits(few, asking(forget=5))
 
 
 SPEC = f"{Plain.__module__}:Plain"  # pytest keeps this file among the loaded modules

@@ -138,3 +138,44 @@ def test_what_is_tested_decides_no_number_of_a_trial():
     assert usual.primary == protocol.PRIMARY and chosen.primary == ("id", "fid_pre")
     assert usual.digest() == chosen.digest()
     assert Protocol.from_data(chosen.as_data()) == chosen
+
+
+SEVERAL = ["celebahq-simultaneous", "celebahq-sequential", "random-simultaneous", "random-sequential"]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("testbed", ["mini", "linear", "eg3d-ffhq"])
+def test_protocols_of_several_people_forget_five_in_disjoint_groups(name, testbed):
+    found = protocol.load(name).resolve(testbed)
+    assert (found.forget, found.requests) == ((5, 1) if "simultaneous" in name else (1, 5))
+    assert found.trials == (3 if testbed == "linear" else 10)
+    assert found.retain_named > 0 and found.retain > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("celebahq-simultaneous", {"forget": 20}, ("celebahq-simultaneous-20", 200, 20, 1)),
+        ("celebahq-simultaneous", {"forget": 20, "identities": 40}, ("celebahq-simultaneous-20", 40, 20, 1)),
+        ("celebahq-simultaneous-50", {}, ("celebahq-simultaneous-50", 500, 50, 1)),
+        ("celebahq-simultaneous-1", {}, ("celebahq-simultaneous-1", 10, 1, 1)),
+        ("celebahq-simultaneous-5", {}, ("celebahq-simultaneous", 50, 5, 1)),
+        ("celebahq-sequential", {"requests": 10}, ("celebahq-sequential-10x1", 100, 1, 10)),
+        ("celebahq-sequential-10x1", {}, ("celebahq-sequential-10x1", 100, 1, 10)),
+        ("random-sequential", {"forget": 2}, ("random-sequential-5x2", 100, 2, 5)),
+        ("celebahq-multi", {"forget": 2}, ("celebahq-multi-2", 20, 2, 1)),
+        ("celebahq-multi", {"forget": 1, "requests": 1}, ("celebahq-multi", 10, 1, 1)),
+    ],
+)
+def test_groups_of_another_size_are_a_protocol_of_their_own(name, given, expected):
+    """As many groups as before; the name says the size, so that sizes are columns of one table."""
+    found = protocol.load(name).resolve("mini", **given)
+    assert (found.name, found.identities, found.forget, found.requests) == expected
+    usual = protocol.load(name.rstrip("0123456789x").rstrip("-")).resolve("mini")
+    assert (found.digest() == usual.digest()) == (found.name == usual.name)
+
+
+@pytest.mark.parametrize("name", ["celebahq-simultaneos-5", "nobody-5", "celebahq-simultaneous-0"])
+def test_a_size_of_no_protocol_is_refused(name):
+    with pytest.raises(BadInput, match=name.removesuffix("-0")):
+        protocol.load(name).resolve("mini")

@@ -12,7 +12,7 @@ import torch
 from guidebench.errors import MethodError
 from guidebench.seeds import Streams
 from guidebench.testbeds.linear import LinearGenerator, LinearTestbed
-from guidebench.unlearner import CameraSampler, Context, ForgetItem, Unlearner
+from guidebench.unlearner import CameraSampler, Context, ForgetItem, ForgetRequest, Unlearner
 
 
 @dataclass(frozen=True)
@@ -104,3 +104,14 @@ def test_another_class_or_more_tensors_need_a_save_of_their_own(tmp_path, says):
         with pytest.raises(MethodError, match=says("plain", type(generator).__name__, "save()", "load()")):
             Plain().save(generator, LinearGenerator(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_request_is_mapped_with_everybody_in_it():
+    def item(name):
+        return ForgetItem(name, None, torch.zeros(2, 3))
+
+    request = ForgetRequest((item("anna"),), (item("bert"),), (item("carl"), item("dora")))
+    mapped = request.mapped(lambda one: dataclasses.replace(one, identity=one.identity.upper()))
+    assert [one.identity for one in mapped.forget] == ["ANNA"] and [one.identity for one in mapped.retain] == ["BERT"]
+    assert [one.identity for one in mapped.earlier] == ["CARL", "DORA"]
+    assert ForgetRequest((item("anna"),)).earlier == ()

@@ -134,10 +134,11 @@ def test_it_works_on_copies(bench, attack, unlearned):
     assert torch.equal(Spy.heard[-1][0].backbone.coarse.bias, source.backbone.coarse.bias)
 
 
-def test_evidence_has_a_place_for_every_person_finding_and_view(bench, attack):
-    found = attack(Spy, GROUP).found
+@pytest.mark.parametrize("protocol", [GROUP, dataclasses.replace(GROUP, forget=2, requests=1)])
+def test_evidence_has_a_place_for_every_person_finding_and_view(bench, attack, protocol):
+    found = attack(Spy, protocol).found
     views = 3  # what is shown of the protocol's
-    assert found.people == tuple(one.identity for one in bench.cast(GROUP, 0).subjects if one.role == "forget")
+    assert found.people == tuple(one.identity for one in bench.cast(protocol, 0).subjects if one.role == "forget")
     assert len(found.others) == 1 and found.at.tolist() == [[0.5, 3.0]] * 2
     shapes = {"found": (2, 2, views), "original": (2, 2, views), "other": (1, 2, views)}
     for name, shape in shapes.items():

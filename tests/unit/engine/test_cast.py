@@ -102,6 +102,21 @@ def test_requests_name_their_people_and_those_to_keep_but_no_probe_and_nobody_un
         assert torch.equal(item.latent, cast.latents[place]) and torch.equal(item.image, cast.photos[place])
 
 
+def test_a_later_request_is_told_whom_the_earlier_ones_named(bench):
+    first, second = bench.cast(GROUPS, 0).requests
+    assert first.earlier == () and second.earlier == first.forget
+    three = dataclasses.replace(GROUPS, forget=1, requests=3, identities=3)
+    last = bench.cast(three, 0).requests[-1]
+    assert [item.identity for item in last.earlier] == ["celebahq-0000", "celebahq-0001"]
+
+
+def test_people_of_later_requests_are_not_looked_at(bench):
+    cast = bench.cast(GROUPS, 0)
+    later = {place for place, subject in enumerate(cast.subjects) if subject.request == 2}
+    assert {*range(len(cast.subjects))} - {*cast.shown_after(1)} == later and later
+    assert cast.shown_after(2) == cast.shown_after(None) == [*range(len(cast.subjects))]
+
+
 def test_sampled_groups_have_the_codes_of_the_single_people(bench):
     """Random: who is forgotten together does not change anybody's code."""
     random = protocols.load("random").resolve("linear", identities=4, samples=40)

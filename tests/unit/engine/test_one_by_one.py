@@ -25,7 +25,9 @@ def run(tmp_path):
         log = tmp_path / "log"
         log.write_text("")
         options = {"floors": "none", "out": tmp_path / "out", "workers": 0, "one_by_one": True, **options}
-        done = guidebench.run(protocol, f"{METHODS}:{name}", "linear", settings={"log": log, **SETTINGS[name]}, **options)
+        done = guidebench.run(
+            protocol, f"{METHODS}:{name}", "linear", settings={"log": log, **SETTINGS[name]}, **options
+        )
         return done, log.read_text().split()
 
     return run

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -193,6 +194,18 @@ def test_a_group_is_scored_after_each_request_person_by_person(bench):
         assert {place for place in found if place[0] == metric} == {
             (metric, "celebahq-0000+3", role, request) for request in (1, 2)
         }
+
+
+def test_people_of_later_requests_are_not_rendered_and_embeddings_of_several_requests_are_rounded(bench):
+    """What nobody looks at is no face; float16 holds the rest, so that files are as exact as what was scored."""
+    found = run_trial(bench, GROUPS, Moves(), 0, 0, quiet).evidence
+    later = [place for place, subject in enumerate(found.subjects) if subject.request == 2]
+    for sight in found.sights.values():
+        assert not sight.after.found[0, later].any() and sight.after.found[1, later].all()
+        assert not sight.neighbours.found[0, 2:].any() and sight.neighbours.found[:, :2].all()
+        assert np.array_equal(sight.after.vectors, sight.after.vectors.astype(np.float16).astype(np.float32))
+    single = run_trial(bench, SMOKE, Moves(), 0, 0, quiet).evidence.sights["plain"].after.vectors
+    assert not np.array_equal(single, single.astype(np.float16).astype(np.float32))
 
 
 class Greedy(LinearGenerator):

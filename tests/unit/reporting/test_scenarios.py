@@ -131,7 +131,9 @@ def test_a_sequence_is_a_curve_over_requests(curves):
     (row,) = ident["rows"]
     assert [cell["mean"] for cell in row["cells"]] == pytest.approx([0.11, 0.215, 0.32]), "over all forgotten so far"
     assert [cell["mean"] for cell in fid["rows"][0]["cells"]] == pytest.approx([2, 4, 6])
-    assert "| method | after request 1 | after request 2 | after request 3 |" in report.report(curves(), layout="sequence")
+    assert "| method | after request 1 | after request 2 | after request 3 |" in report.report(
+        curves(), layout="sequence"
+    )
 
 
 def test_a_matrix_has_the_people_of_each_request_after_each_request(curves):
@@ -161,7 +163,9 @@ def test_a_trial_that_failed_later_is_in_the_curve_as_far_as_it_came_and_in_no_o
     assert cell["n"] == 1 and cell["mean"] == pytest.approx(0.32)
 
 
-@pytest.mark.parametrize(("layout", "run"), [("scenario", "celebahq-simultaneous"), ("sequence", "celebahq-sequential")])
+@pytest.mark.parametrize(
+    ("layout", "run"), [("scenario", "celebahq-simultaneous"), ("sequence", "celebahq-sequential")]
+)
 def test_records_that_a_layout_is_not_about_are_refused_with_what_to_run(sized, curves, says, layout, run):
     out = curves() if layout == "scenario" else sized(1)
     with pytest.raises(BadInput, match=says(layout, run)):

@@ -18,6 +18,14 @@ def test_faces_become_two_arrays_and_come_back():
     assert faces_of(arrays, "judge/before") is None
 
 
+def test_embeddings_that_float16_holds_take_half_the_room_and_come_back_as_float32():
+    vectors = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float16).astype(np.float32)
+    arrays = arrays_of(Seen(vectors, np.ones((2, 3), bool)), "judge/after")
+    assert arrays["judge/after"].dtype == np.float16
+    back = faces_of(arrays, "judge/after")
+    assert back.vectors.dtype == np.float32 and np.array_equal(back.vectors, vectors)
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "does not exist"), (b"text", "not an npz file"), ("folder", "cannot be read")]
 )

@@ -160,3 +160,49 @@ evidence_files._share({{'features': np.zeros((2, 2))}}, Path({str(tmp_path / "sh
     assert len(list((tmp_path / "shared").iterdir())) == 1
     folders.Store(tmp_path).clean()
     assert list((tmp_path / "shared").iterdir()) == []
+
+
+def unit_rows(rng, *shape):
+    vectors = rng.normal(size=(*shape, 128)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def test_fifty_people_one_after_another_take_less_than_20_mb(tmp_path):
+    """The sizes of `celebahq-sequential-50x1` on mini: two judges, 5 views, 10 people to keep, 300 samples."""
+    rng, requests, views, around = np.random.default_rng(0), 50, 5, 4
+    subjects = [Subject(f"p{n}", "forget" if k == 0 else "probe", k, n + 1) for n in range(50) for k in range(2)]
+    subjects += [Subject(f"k{n}", "retain", 0) for n in range(10)]
+    asked = np.array([[subject.request <= request for subject in subjects] for request in range(1, requests + 1)])
+    people = asked[:, :100:2]
+
+    def half(vectors, found):
+        return Seen(np.where(found[..., None], vectors, 0).astype(np.float16).astype(np.float32), found)
+
+    def sight():
+        every = (requests, len(subjects), views)
+        return Sight(
+            before=half(unit_rows(rng, *every[1:]), np.ones(every[1:], bool)),
+            after=half(unit_rows(rng, *every), np.broadcast_to(asked[..., None], every).copy()),
+            neighbours=half(
+                unit_rows(rng, requests, 50, around), np.broadcast_to(people[..., None], (requests, 50, around)).copy()
+            ),
+        )
+
+    def samples(count):
+        return Samples(rng.normal(size=(count, 128)).astype(np.float32))
+
+    found = Evidence(
+        tuple(subjects),
+        {"one": sight(), "two": sight()},
+        2,
+        samples(300),
+        tuple(samples(300) for _ in range(requests)),
+        None,
+        public=tuple(samples(32) for _ in range(requests + 1)),
+    )
+    path = save(found, tmp_path)
+    assert path.stat().st_size < 20e6
+    back = load_evidence(path)
+    for judge, given in found.sights.items():
+        assert np.array_equal(back.sights[judge].after.vectors, given.after.vectors), "nothing is lost"
+        assert back.sights[judge].after.vectors.dtype == np.float32

@@ -219,6 +219,19 @@ def names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
+def is_known(name: str) -> bool:
+    """Whether a protocol of this name ships, or one of whose groups it gives the size."""
+    return name in names() or _sized(name) is not None
+
+
+def _sized(name: str) -> tuple[str, dict[str, int]] | None:
+    """The protocol, and the size of its groups, of a name such as `resized` gives; None: it is no such name."""
+    found = _OTHER_GROUPS.fullmatch(name)
+    if not found or name in names() or found["base"] not in names():
+        return None
+    return found["base"], {key: int(text) for key, text in found.groupdict().items() if text and key != "base"}
+
+
 def load(name_or_path: str) -> ProtocolFile:
     """A protocol by name, or from a file of one's own (anything that ends in .toml).
 
@@ -229,10 +242,9 @@ def load(name_or_path: str) -> ProtocolFile:
         path = Path(name_or_path)
         text = files.read_text(path, "protocol file")
         return parse(text, origin=str(path), default_name=path.stem)
-    sized = _OTHER_GROUPS.fullmatch(name_or_path)
-    if sized and name_or_path not in names() and sized["base"] in names():
-        groups = {key: int(text) for key, text in sized.groupdict().items() if text and key != "base"}
-        return dataclasses.replace(load(sized["base"]), groups=groups)
+    if sized := _sized(name_or_path):
+        base, groups = sized
+        return dataclasses.replace(load(base), name=name_or_path, groups=groups)
     if name_or_path not in names():
         raise unknown_name("protocol", name_or_path, names(), command=_LIST_COMMAND)
     text = (resources.files("guidebench.protocols") / f"{name_or_path}.toml").read_text(encoding="utf-8")

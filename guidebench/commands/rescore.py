@@ -28,8 +28,9 @@ _ROUNDING = 1e-9  # difference, relative or absolute, that float64 sums of the s
 def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> tuple[int, int]:
     """Rewrites the scores of every measured record below ``directory``. Returns how many changed, of how many.
 
-    Trials that failed at a later request have scores of those before, which are rewritten, too. metrics: further ones, beside those that ship; recorded scores of others stay. What cannot be computed is logged and
-    its recorded scores stay. Raises BadInput if nothing can be scored, StorageError if a record cannot be written.
+    Trials that failed at a later request have scores of those before, which are rewritten, too. metrics: further ones,
+    beside those that ship; recorded scores of others stay. What cannot be computed is logged and its recorded scores
+    stay. Raises BadInput if nothing can be scored, StorageError if a record cannot be written.
     """
     from guidebench.reporting.scores import read
 

@@ -65,7 +65,7 @@ def show(name: str, testbed: str | None) -> None:
 
     if name in suites.names() or (name.endswith(".toml") and suites.is_suite_file(name)):
         _show_suite(suites.load(name).resolve(testbed or registry.DEFAULT_TESTBED))
-    elif name in protocol.names() or name.endswith(".toml"):
+    elif protocol.is_known(name) or name.endswith(".toml"):
         _show_protocol(protocol.load(name).resolve(testbed or registry.DEFAULT_TESTBED), testbed)
     else:
         _show_plugin(name)

@@ -163,3 +163,12 @@ def test_reading_suites_loads_no_torch(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_a_suite_may_name_groups_of_several_sizes():
+    text = ROWS.replace('["smoke"]', '["celebahq-simultaneous", "celebahq-simultaneous-20"]')
+    found = parse(text).resolve("mini").protocols
+    assert [(protocol.name, protocol.forget) for protocol in found] == [
+        ("celebahq-simultaneous", 5),
+        ("celebahq-simultaneous-20", 20),
+    ]

@@ -53,6 +53,11 @@ def test_a_protocol_is_shown_as_it_is_on_a_testbed():
     assert f"digest {protocol.load('smoke').resolve('linear').digest()}" in on_linear
 
 
+def test_a_protocol_is_shown_with_groups_of_the_size_that_its_name_gives():
+    shown = guidebench("show", "celebahq-simultaneous-20").stdout
+    assert "forget = 20" in shown and "identities = 200" in shown
+
+
 def test_a_field_of_a_method_is_shown_with_its_bounds():
     method = registry.load_method("guide")
     low, high = method.bounds["lr"]

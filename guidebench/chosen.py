@@ -195,7 +195,7 @@ def check_fits(method: Unlearner, protocol: Protocol, *, one_by_one: bool = Fals
     lacking = _lacking(method, protocol)
     if lacking and not (one_by_one and "single" in method.supports):
         able = [setting for setting in _ABILITIES if setting in method.supports]
-        single = "single" in able and not one_by_one
+        single = "single" in able and method.training_seen and not one_by_one
         raise BadInput(
             f"method {method.name} forgets {', or '.join(_ABILITIES[setting] for setting in able) or 'nobody'} "
             f"(supports: {', '.join(able) or 'nothing'}), but protocol {protocol.name} asks for {_asked(protocol)}; "

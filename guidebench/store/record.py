@@ -60,6 +60,7 @@ class TrialSpec:
                 **({"inputs": dict(self.inputs)} if self.inputs else {}),
                 **({"testbed_code": self.testbed_code} if self.testbed_code else {}),
                 **({"one_by_one": True} if self.one_by_one else {}),
+                **({"embeddings": "float16"} if len(self.requests) > 1 else {}),  # rounded, see `engine.trial.gather`
             }
         )
 

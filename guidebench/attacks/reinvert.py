@@ -1,8 +1,8 @@
 """Search the latent space of the unlearned generator for the person: optimisation-based inversion of a photograph.
 
 As in Abdal et al., "Image2StyleGAN", ICCV 2019, arXiv 1904.03189, with an identity term. W+ has room for faces that the
-generator never knew, so that what counts there is the gap to the same search on the original generator, and for people
-who were not forgotten. Z has far less.
+generator never knew, and Z for people who look like the person, so that what counts is the gap to the same search on
+the original generator, and for people who were not forgotten.
 """
 
 from __future__ import annotations
@@ -110,7 +110,6 @@ class ReinvertZ(Reinvert):
     name = "reinvert-z"
     summary = "the same in Z: what the generator makes by itself"
     controls = frozenset({"original"})
-    shows_anybody = False
 
     space: Literal["w+", "w", "z"] = "z"
     from_average: bool = False

@@ -40,13 +40,17 @@ METRICS = {  # whether a generator that holds the person has the larger value
     "id_after_interpolate": True,
     "half_after_relearn": False,
     "half_after_interpolate": False,
+    "gap of reinvert": False,
+    "gap of reinvert-w": False,
+    "gap of reinvert-z": False,
     "id_worst": True,
     "recognised_worst": True,
 }
 DRAWS = 2000
 FOOLED = 0.75
 
-Values = dict[str, dict[str, dict[str, float]]]  # metric, row, person
+Row = dict[str, dict[str, float]]  # row, person
+Values = dict[str, Row]  # by metric
 
 
 def main(folders: Sequence[str]) -> None:
@@ -81,10 +85,17 @@ def _values(folders: Iterable[str]) -> Values:
                 continue
             value = float(row["value"]) if row["value"] else np.nan
             if row["metric"].startswith("half_after_") and row["reason"].startswith("not within"):
-                value = np.inf
+                value = np.inf  # it does not come back
             by_row = found.setdefault(row["metric"], {}).setdefault(row["label"], {})
             by_row.setdefault(row["identity"], value)
+    for attack in ("reinvert", "reinvert-w", "reinvert-z"):
+        found[f"gap of {attack}"] = _gap(found[f"id_original_{attack}"], found[f"id_after_{attack}"])
     return found
+
+
+def _gap(original: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]]) -> Row:
+    """How much less an attack finds than on the original generator."""
+    return {row: {who: original[row][who] - value for who, value in own.items()} for row, own in after.items()}
 
 
 def _auc(

@@ -74,7 +74,7 @@ def test_an_attack_is_shown_with_what_it_knows_whether_it_counts_and_its_fields(
         "# enters the worst case: no: it can show anybody, so that only its gap to its controls counts",
     ]
     assert {f"steps = {attack.steps}  # 1 to 100000", 'space = "w+"'} <= set(lines)
-    assert "# enters the worst case: yes" in guidebench("show", "reinvert-z").stdout.splitlines()
+    assert "# enters the worst case: yes" in guidebench("show", "resurgence").stdout.splitlines()
 
 
 def test_an_attack_in_a_file_is_shown_and_what_is_no_plug_in_is_refused(tmp_path):

@@ -43,7 +43,7 @@ guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second
 attacked="$runs-attacks" # every attack, and look-alikes; then generators of which it is known whether they hold the person
 attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
 attack --identities 20 $ladder --method redirect "$@"
-attack --identities 10 --method oracle --keep-generators "$@"
+attack --identities 8 --method oracle --keep-generators "$@"
 attack --identities 6 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
 attack --identities 6 --method redirect --set radius=20 "$@"
@@ -51,6 +51,11 @@ attack --identities 6 --method guide --set steps=2 "$@"
 attack --identities 6 --method guide --set steps=100 "$@"
 guidebench report "$attacked" --layout attacks --method oracle --method nothing $ladder --method redirect >"$here/attacks.md"
 python "$here/telling.py" "$attacked" >"$here/which-metric.md"
+
+guidebench reproduce successors --out "$runs" --format markdown "$@" >"$here/successors.md"
+guidebench reproduce simultaneous --out "$runs" --format markdown "$@" >"$here/simultaneous.md"
+guidebench reproduce sequential --out "$runs" --format markdown "$@" >"$here/sequential.md"
+guidebench report "$runs" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
 
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"

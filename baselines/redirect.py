@@ -94,16 +94,30 @@ class Redirect(Unlearner):
         return guide.target(item, source)
 
     def save(self, generator: Generator, source: Generator, folder: Path) -> None:
-        """Writes the two codes."""
+        """Writes the two codes of every person, who may have been forgotten one after another."""
         from safetensors.torch import save_file
 
-        assert isinstance(generator, Redirected)
-        codes = {"forgotten": generator.forgotten, "redirected_to": generator.redirected_to}
-        save_file({name: code.contiguous() for name, code in codes.items()}, folder / "codes.safetensors")
+        rules = _rules(generator)
+        codes = {
+            "forgotten": torch.stack([rule.forgotten for rule in rules]),
+            "redirected_to": torch.stack([rule.redirected_to for rule in rules]),
+        }
+        save_file(codes, folder / "codes.safetensors")
 
     def load(self, generator: Generator, folder: Path) -> Generator:
-        """Wraps a copy of the original generator with the two codes that `save` wrote."""
+        """Wraps a copy of the original generator with the codes that `save` wrote."""
         from safetensors.torch import load_file
 
         codes = load_file(folder / "codes.safetensors", device=str(generator.w_avg.device))
-        return Redirected(generator, codes["forgotten"], codes["redirected_to"], self.radius)
+        for forgotten, target in zip(codes["forgotten"], codes["redirected_to"], strict=True):
+            generator = Redirected(generator, forgotten, target, self.radius)
+        return generator
+
+
+def _rules(generator: Generator) -> list[Redirected]:
+    """From the first to the last, which is asked first."""
+    rules: list[Redirected] = []
+    while isinstance(generator, Redirected):
+        rules.insert(0, generator)
+        generator = generator.inner
+    return rules

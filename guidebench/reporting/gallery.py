@@ -30,7 +30,7 @@ def gallery(
     weights: str | None = None,
     first: int | None = None,
 ) -> Path:
-    """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot, without floors.
+    """Writes a contact sheet of everybody whom measured trials below ``directory`` forgot; floors only if named.
 
     Of several seeds the lowest is shown. protocol, testbed, conventions, weights: which, if the records hold several.
     methods: labels, or names that tell versions of their code apart, in the order of their rows; none: all. first: only
@@ -41,7 +41,11 @@ def gallery(
     chosen = selection.Filter(testbed=testbed, conventions=conventions, protocol=protocol, weights=weights)
     readable, corrupt = scan(directory)
     stored = chosen.apply(readable, directory)
-    stored = [item for item in stored if item.record.is_measured and not item.record.spec.method.floor]
+    stored = [
+        item
+        for item in stored
+        if item.record.is_measured and (not item.record.spec.method.floor or set(methods) & set(_names(item)))
+    ]
     known = sorted({item.record.spec.method.label for item in stored})
     wanted = list(methods) or known
     asked = [item for item in stored if set(wanted) & set(_names(item))]

@@ -62,6 +62,7 @@ guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
 pictures=$here/../../docs/mini
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$pictures/gallery.jpg"
+guidebench gallery "$attacked" --protocol celebahq-attacks --method oracle --method guide --method redirect --first 8 --out "$pictures/oracle.jpg"
 guidebench gallery "$runs" --protocol celebahq-multi --method mean-latent --method guide --first 4 --out "$pictures/four-people.jpg"
 
 show README.md short.md

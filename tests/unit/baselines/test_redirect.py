@@ -88,3 +88,16 @@ def test_the_forgotten_photograph_is_forgotten_but_the_person_lives_next_door(be
         assert redirect[metric] == pytest.approx(nothing[metric], abs=1e-6), metric
     assert guide["id_others"] < 0.8 < redirect["id_others"]
     assert guide["id_neighbour"] < 0.8 < redirect["id_neighbour"]
+
+
+def test_everybody_who_was_forgotten_one_after_another_is_saved(bench: Bench, tmp_path) -> None:
+    source, method = bench.players.generator, Redirect(radius=1.0)
+    people = source.map(torch.eye(source.z_dim)[:3] * 3)
+    generator = source
+    for code in people[:2]:
+        generator = Redirected(generator, code, source.w_avg.expand_as(code), method.radius)
+    method.save(generator, source, tmp_path)
+    loaded = method.load(source, tmp_path)
+    shown, wanted, before = (one.render(people, None, noise=CONSTANT) for one in (loaded, generator, source))
+    assert torch.equal(shown, wanted)
+    assert [torch.equal(*pair) for pair in zip(shown, before, strict=True)] == [False, False, True]

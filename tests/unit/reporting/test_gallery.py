@@ -52,12 +52,15 @@ def test_everybody_of_a_trial_is_drawn(draw, tmp_path):
     assert [_count(path, colour) for colour in COLOURS.values()] == [3, 3, 6]
 
 
-def test_the_lowest_seed_is_drawn_and_floors_are_not(draw, tmp_path):
+def test_the_lowest_seed_is_drawn_and_floors_only_if_they_are_named(draw, tmp_path):
     other = (9, 9, 9)
     draw("guide", [["a"]], seed=1, after=other)
     draw("nothing", [["a"]], after=other)
-    path = gallery(draw("guide", [["a"]]), tmp_path / "g.png", protocol=None)
+    runs = draw("guide", [["a"]])
+    path = gallery(runs, tmp_path / "g.png", protocol=None)
     assert (_count(path, COLOURS["after"]), _count(path, other)) == (1, 0)
+    path = gallery(runs, tmp_path / "g.png", protocol=None, methods=["guide", "nothing"])
+    assert (_count(path, COLOURS["after"]), _count(path, other)) == (1, 1)
 
 
 @pytest.mark.parametrize(

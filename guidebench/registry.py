@@ -156,6 +156,13 @@ def known_metrics() -> dict[str, Metric]:
     return found
 
 
+def attack_metrics(made: Iterable[str] = ()) -> dict[str, Metric]:
+    """The metrics of every registered attack with its own settings, and of others by their labels."""
+    from guidebench.metrics.attacks import of_attack
+
+    return {metric.name: metric for label in dict.fromkeys([*attacks(), *made]) for metric in of_attack(label)}
+
+
 def trial_metrics(given: Iterable[str | TrialMetric]) -> tuple[TrialMetric, ...]:
     """Further metrics that every trial of a run is scored by. Those that ship are left out: they are scored anyway.
 

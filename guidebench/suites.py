@@ -274,7 +274,7 @@ def _protocols(specs: Sequence[Any], origin: str, folder: Path) -> tuple[Protoco
 
 def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
     for name in _texts(values, f"{origin}: metrics"):
-        if not registry.METRIC.has(name):
+        if not registry.METRIC.has(name) and name not in registry.attack_metrics():
             known = registry.metrics()
             raise BadInput(f"{origin}: {unknown_name('metric', name, known, command='guidebench list metrics')}")
     _no_twice(values, f"{origin}: metrics name")

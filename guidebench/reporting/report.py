@@ -72,14 +72,6 @@ def report(
     return render(_build(found, directory, choice, against, published, metrics), format, width)
 
 
-def _of_attacks(records: Sequence[StoredRecord]) -> dict[str, Metric]:
-    """The metrics of the attacks that were made."""
-    from guidebench.metrics.attacks import of_attack
-
-    labels = dict.fromkeys(run.attack.label for stored in records for run in stored.record.attacks)
-    return {metric.name: metric for label in labels for metric in of_attack(label)}
-
-
 def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
     """The two methods of a comparison; the second is the reference."""
     named = [*methods, *([against] if against else [])]
@@ -188,9 +180,10 @@ def _build(
     selection.check_unmixed(kept)
     testbed = kept[0].record.spec.testbed
     published = claims.load()
+    attacks = registry.attack_metrics(run.attack.label for stored in kept for run in stored.record.attacks)
     report = build(
         kept,
-        {**(registry.known_metrics() if metrics is None else metrics), **_of_attacks(kept)},
+        {**(registry.known_metrics() if metrics is None else metrics), **attacks},
         choice=choice,
         against=against,
         claims=[] if with_published is False else [table for table in published if table.testbed == testbed],

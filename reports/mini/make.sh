@@ -42,14 +42,15 @@ guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second
 
 attacked="$runs-attacks" # every attack, and look-alikes; then generators of which it is known whether they hold the person
 attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
-attack --identities 20 $ladder --method redirect "$@"
-attack --identities 8 --method oracle --keep-generators "$@"
+guidebench reproduce forgotten-or-hidden --floors none --out "$attacked" "$@" >&2
+attack --identities 8 --method oracle "$@"
 attack --identities 6 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
 attack --identities 6 --method redirect --set radius=20 "$@"
 attack --identities 6 --method guide --set steps=2 "$@"
 attack --identities 6 --method guide --set steps=100 "$@"
-guidebench report "$attacked" --layout attacks --method oracle --method nothing $ladder --method redirect >"$here/attacks.md"
+guidebench report "$attacked" --layout forgotten-or-hidden $ladder --method redirect --method oracle >"$here/attacks.md"
+guidebench report "$attacked" --layout attacks --method oracle $ladder --method redirect >"$here/attacks-full.md"
 python "$here/telling.py" "$attacked" >"$here/which-metric.md"
 
 guidebench reproduce successors --out "$runs" --format markdown "$@" >"$here/successors.md"

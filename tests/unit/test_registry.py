@@ -216,3 +216,8 @@ def test_further_metrics_are_those_that_do_not_ship_each_once(tmp_path, says):
     for spec in (cross, "target_similarity"):
         with pytest.raises(BadInput, match=says(spec, "several trials")):
             registry.trial_metrics([spec])
+
+
+def test_metrics_of_attacks_are_known_by_the_attacks_labels():
+    found = registry.attack_metrics(["relearn(steps=200)"])
+    assert {"id_after_strip", "half_after_relearn", "id_after_relearn(steps=200)"} <= set(found)

@@ -19,7 +19,10 @@ def parse(text):
     return suites.parse(text, origin="mine.toml", name="mine")
 
 
-@pytest.mark.parametrize("name", ["table-1", "table-2", "table-3", "table-4"])
+PAPERS = ("table-1", "table-2", "table-3", "table-4", "figure-9")
+
+
+@pytest.mark.parametrize("name", PAPERS[:4])
 def test_a_suite_has_the_rows_and_protocols_of_the_published_table(name):
     """The published numbers were entered from the paper by themselves: rows by title, columns by protocol, metric."""
     (claimed,) = [table for table in published.load() if table.name == name.replace("table", "guide")]
@@ -35,12 +38,19 @@ def test_a_suite_has_the_rows_and_protocols_of_the_published_table(name):
 
 def test_sizes_are_the_papers_but_for_more_seeds_on_mini():
     """20 identities a scenario and seed 0; a trial on mini takes seconds, so Table 2 repeats it there."""
-    for name in suites.names():
+    for name in PAPERS:
         for protocol in suites.load(name).resolve("eg3d-ffhq").protocols:
             assert (protocol.identities, protocol.seeds) == (20, (0,))
         for protocol in suites.load(name).resolve("mini").protocols:
             assert protocol.identities == 10
             assert protocol.seeds == ((0, 1, 2) if name == "table-2" else (0,))
+
+
+def test_suites_of_no_paper_have_twenty_people_or_ten_groups_of_five():
+    for name in {*suites.names()} - {*PAPERS}:
+        for testbed in ("eg3d-ffhq", "mini"):
+            for protocol in suites.load(name).resolve(testbed).protocols:
+                assert protocol.trials == (20 if protocol.people == 1 else 10) and protocol.seeds == (0,)
 
 
 def test_table_3_changes_the_range_of_the_baselines_adjacency_loss_only():

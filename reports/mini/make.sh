@@ -43,7 +43,7 @@ guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second
 attacked="$runs-attacks" # every attack, and look-alikes; then generators of which it is known whether they hold the person
 attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
 guidebench reproduce forgotten-or-hidden --floors none --out "$attacked" "$@" >&2
-attack --identities 8 --method oracle "$@"
+attack --identities 9 --method oracle "$@"
 attack --identities 6 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
 attack --identities 6 --method redirect --set radius=20 "$@"
@@ -63,7 +63,7 @@ guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
 pictures=$here/../../docs/mini
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$pictures/gallery.jpg"
-guidebench gallery "$attacked" --protocol celebahq-attacks --method oracle --method guide --method redirect --first 8 --out "$pictures/oracle.jpg"
+guidebench gallery "$attacked" --protocol celebahq-attacks --method oracle --method guide --method redirect --first 6 --out "$pictures/oracle.jpg"
 guidebench gallery "$runs" --protocol celebahq-multi --method mean-latent --method guide --first 4 --out "$pictures/four-people.jpg"
 
 show README.md short.md

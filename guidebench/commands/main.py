@@ -39,6 +39,7 @@ SECTIONS = {
         "orderings": ("report:orderings", "Show each ordering that GUIDE's paper claims, as measured."),
         "instrument": ("report:instrument", "Show how far the scores themselves can be trusted."),
         "gallery": ("report:gallery", "Draw everyone before and after each method, in one picture."),
+        "figure": ("figure:figure", "Draw a figure for a paper, from records."),
         "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
     "Write your own": {

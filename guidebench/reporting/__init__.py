@@ -17,5 +17,5 @@
       differences     numbers, verdicts, tables of differences
 
 Besides: `paper_claims` (the paper's orderings), `diagnostics` (what readings are worth), `status` (what is recorded),
-`gallery` and `figures` (pictures).
+`gallery` and `figures` (pictures), `plots` (figures for papers).
 """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 from guidebench import images, registry
-from guidebench.baselines.guide import extrapolated_target
 from guidebench.engine.kept_generators import check_generator, kept_generator, refuse_code
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput
@@ -101,13 +100,20 @@ def _codes(item: StoredRecord) -> tuple[list[Subject], torch.Tensor]:
             codes = torch.from_numpy(np.array(arrays["latents"]))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BadInput(f"{path} cannot be read: {error}; measure the trial again with --fresh") from None
-    subjects = [Subject(str(who), str(role), int(photo), int(request)) for who, role, photo, request in zip(*columns, strict=True)]  # type: ignore[arg-type]
+    subjects = [
+        Subject(str(who), str(role), int(photo), int(request))  # type: ignore[arg-type]
+        for who, role, photo, request in zip(*columns, strict=True)
+    ]
     return subjects, codes
 
 
 def _code_of(item: StoredRecord, person: str) -> torch.Tensor:
     subjects, codes = _codes(item)
-    return next(code for subject, code in zip(subjects, codes, strict=True) if (subject.identity, subject.role) == (person, "forget"))
+    return next(
+        code
+        for subject, code in zip(subjects, codes, strict=True)
+        if (subject.identity, subject.role) == (person, "forget")
+    )
 
 
 def _by_person(trials: Trials) -> dict[str, dict[Variant, StoredRecord]]:
@@ -165,7 +171,10 @@ def unlearned(studio: Studio) -> tuple[Figure, str]:
         codes = [studio.target(item, person) for person, item in own.items()]
         targets = [None if code is None else studio.face(studio.source, code) for code in codes]
         after = [studio.face(studio.kept(item), _code_of(item, person)) for person, item in own.items()]
-        lines += [Line("its target", targets, GREY), Line(variant.label, after, _colour(trials, variant))]
+        lines += [
+            Line(f"target of {variant.label}", targets, GREY),
+            Line(variant.label, after, _colour(trials, variant)),
+        ]
     lines = [line for line in lines if any(face is not None for face in line.faces)]
     heads = [words.replace(" (", "\n(") for _, words in _ranks(people)]
     return grid([Block(lines, heads)]), (
@@ -201,11 +210,13 @@ def distances(studio: Studio) -> tuple[Figure, str]:
     everybody = {person: item for item in trials.stored for person in item.record.spec.people}
     people = chosen_people(trials.worst_first(everybody), _SIDE_BY_SIDE)
     average = studio.source.w_avg
+    guide: Any = registry.load_method("guide")
+    aims = [replace(guide, target_distance=distance) for distance in DISTANCES]
     lines = []
     for person, words in _ranks(people):
         code = _code_of(everybody[person], person).to(average.device)
         codes = [code, (code + average) / 2]
-        codes += [extrapolated_target(code[None], average, distance)[0] for distance in DISTANCES]
+        codes += [method.target(ForgetItem(person, None, code), studio.source) for method in aims]
         faces = [studio.face(studio.source, one) for one in codes]
         lines.append(Line(words, [_photo(everybody[person], person), *faces]))
     heads = ["photo", "code", "midpoint", "mean", *(f"d = {distance:g}" for distance in DISTANCES[1:])]
@@ -238,13 +249,18 @@ def _before_and_after(studio: Studio, roles: Sequence[Role], what: str, lacking:
         for variant, item in own.items():
             theirs = dict(zip(*_codes(item), strict=True))
             generator = studio.kept(item)
-            after = [studio.face(generator, theirs[one]) if one in theirs else None for one in map(subjects.__getitem__, places)]
+            after = [
+                studio.face(generator, theirs[one]) if one in theirs else None
+                for one in map(subjects.__getitem__, places)
+            ]
             lines.append(Line(variant.label, after, _colour(trials, variant)))
         names = {"forget": "forgotten", "probe": "probe", "lookalike": "look-alike", "named": "told", "retain": "kept"}
         heads = [names[subjects[place].role] for place in places]
         blocks.append(Block(lines, heads, words))
-    text = f"{what}, by the original generator and after each method. People: the one with the highest ID, and the median one."
-    return grid(blocks), text
+    return grid(blocks), (
+        f"{what}, by the original generator and after each method. People: the one with the highest ID, and the median "
+        "one."
+    )
 
 
 def _most_harmed(

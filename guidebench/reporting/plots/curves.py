@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from guidebench.errors import BadInput
-from guidebench.evidence import Attacked, Shown
+from guidebench.evidence import Attacked, SeenFaces, Shown
 from guidebench.metrics import METRICS
 from guidebench.metrics.identity import similarity
 from guidebench.reporting import statistics
@@ -98,7 +98,7 @@ def losses(trials: Trials) -> tuple[Figure, str]:
         axes.set_xlabel("step")
     legend(figure, trials.looks, [one for one, own in reported.items() if any(own)], line=True)
     silent = [one.label for one, own in reported.items() if not any(own)]
-    text = "Losses that methods report, over steps. Lines: medians over trials; shades: from the lower to the upper quartile."
+    text = "Losses that methods report, over steps. Lines: medians over trials; shades: between the quartiles."
     return figure, text + (f" Without reports: {', '.join(silent)}." if silent else "")
 
 
@@ -107,6 +107,8 @@ def losses(trials: Trials) -> tuple[Figure, str]:
 
 def requests(trials: Trials) -> tuple[Figure, str]:
     """Scores after each request, to be saved inside `style.house`, and what a caption must say."""
+    from matplotlib.ticker import MaxNLocator
+
     longest = max(len(item.record.spec.requests) for item in trials.stored)
     if longest < 2:
         raise BadInput(
@@ -122,7 +124,7 @@ def requests(trials: Trials) -> tuple[Figure, str]:
                 _average(axes, curves, trials.looks[variant], place)
         arrow = {"lower": " ↓", "higher": " ↑"}.get(METRICS[name].direction, "")
         axes.set_title(f"{titled(name)}{arrow}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name == "fid_pre":
             spread(axes, "y", trials.frame[trials.frame["metric"] == name]["value"].dropna().tolist())
         if name == "id":
@@ -131,8 +133,9 @@ def requests(trials: Trials) -> tuple[Figure, str]:
         axes.set_xlabel("after request")
     legend(figure, trials.looks, trials.variants, line=True)
     return figure, (
-        "After each request of one trial. Thick lines: means over groups of people, the bar beside "
-        "them the last one's Student-t 95 % interval, from three on; thin lines: groups. Dashed: the judge's mean cosine of different people."
+        "After each request of one trial. Thick lines: means over groups of people, the bar beside them the last one's "
+        "Student-t 95 % interval, from three on; thin lines: groups. Dashed: the judge's mean cosine of different "
+        "people."
     )
 
 
@@ -163,8 +166,8 @@ def relearning(trials: Trials) -> tuple[Figure, str]:
                 if attacked.curve and trials.judge in attacked.found:
                     start = {name: _start(trials, item, name) for name in attacked.people}
                     own.setdefault(label, []).extend(_curves_of(attacked, attacked.found[trials.judge], start))
-        for label, curves in own.items():
-            found.setdefault(label, {})[variant] = Curves.of(curves)
+        for label, several in own.items():
+            found.setdefault(label, {})[variant] = Curves.of(several)
     if not found:
         raise BadInput(
             f"no trial below {trials.directory} was attacked with relearn, resurgence or interpolate; "
@@ -184,8 +187,8 @@ def relearning(trials: Trials) -> tuple[Figure, str]:
     legend(figure, trials.looks, shown, line=True)
     return figure, (
         "ID while a person is brought back, from the unlearned generator (0) on; 1: the face of before. Thick lines: "
-        "means over people, the bar beside them the last one's Student-t 95 % interval, from three on; thin lines: people. Dashed: the judge's mean cosine of "
-        "different people."
+        "means over people, the bar beside them the last one's Student-t 95 % interval, from three on; thin lines: "
+        "people. Dashed: the judge's mean cosine of different people."
     )
 
 
@@ -208,7 +211,7 @@ def _curves_of(attacked: Attacked, shown: Shown, start: dict[str, float]) -> lis
     return curves
 
 
-def _pairs(shown: Shown, place: int) -> list[tuple[object, object]]:
+def _pairs(shown: Shown, place: int) -> list[tuple[SeenFaces, SeenFaces]]:
     return [(shown.before[place, k], shown.after[place, k]) for k in range(shown.after.found.shape[1])]
 
 
@@ -228,7 +231,10 @@ def _panels(count: int, *, share: bool = False) -> tuple[Figure, list[Axes]]:
 
 
 def _average(axes: Axes, curves: Curves, look: Look, place: int) -> None:
-    """Means, and the interval of the last one beside the end of the line. place: of the row, so that none cover another."""
+    """Means, and the interval of the last one beside the end of the line.
+
+    place: of the row among all, so that intervals do not cover each other.
+    """
     axes.plot(curves.at, curves.values.T, color=look.colour, linewidth=0.5, alpha=0.3, zorder=2)
     points = [(at, column[np.isfinite(column)]) for at, column in zip(curves.at, curves.values.T, strict=True)]
     points = [(at, column) for at, column in points if len(column)]
@@ -248,11 +254,14 @@ def _middle(axes: Axes, curves: Curves, look: Look) -> None:
 
 def _line(axes: Axes, at: np.ndarray, values: np.ndarray, look: Look) -> None:
     every = max(1, len(at) // 5)
-    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 6 if look.marker == "*" else 4}
+    edge: dict[str, Any] = {
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.4,
+        "markersize": 6 if look.marker == "*" else 4,
+    }
     axes.plot(at, values, color=look.colour, marker=look.marker, markevery=every, zorder=3, **edge)
 
 
 def _different_people(axes: Axes, trials: Trials) -> None:
     if trials.different_people:
         axes.axhline(trials.different_people.mean, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-

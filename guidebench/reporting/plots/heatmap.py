@@ -41,34 +41,33 @@ class Matrix:
     collapse: np.ndarray  # (P, P) cosine of two people's renders after
 
 
-def matrix_of(trials: Trials, variant: Variant) -> Matrix | None:
-    """A method's heatmap from its lowest seed; None: its judge saw nobody.
+def matrices(trials: Trials) -> dict[Variant, Matrix]:
+    """Each row's heatmap, from its lowest seed, with the same columns for all; without rows of which nobody was seen.
 
     Look-alikes come in the order of their likeness to the forgotten person before unlearning.
     """
+    found = {variant: _thinned(_seen(trials, variant)) for variant in trials.variants}
+    everybody = [row for rows in found.values() for row in rows]
+    widths = tuple(max((len(row[1][part]) for row in everybody), default=0) for part in range(len(_PARTS)))
+    return {variant: _matrix(rows, widths) for variant, rows in found.items() if rows}
+
+
+def _seen(trials: Trials, variant: Variant) -> list[_Row]:
+    """The worst people first."""
     stored = trials.of(variant)
     seed = min(item.record.spec.seed for item in stored)
     rows: list[_Row] = []
-    for item in stored:
-        if item.record.spec.seed != seed:
-            continue
+    for item in (item for item in stored if item.record.spec.seed == seed):
         evidence = evidence_of(item)
         if trials.judge in evidence.sights:
             rows += _rows(evidence, evidence.sights[trials.judge])
-    if not rows:
-        return None
-    rows.sort(key=lambda row: (-np.nan_to_num(row[1][0][0], nan=-2.0), row[0]))
-    rows = _thinned(rows)
-    widths = tuple(max(len(row[1][part]) for row in rows) for part in range(len(_PARTS)))
-    harm = np.array(
-        [
-            [value for part, width in enumerate(widths) for value in _padded(row[1][part], width)]
-            for row in rows
-        ]
-    )
-    after = [row[2] for row in rows]
-    collapse = np.array([[_value(one, other) for other in after] for one in after])
-    return Matrix(tuple(row[0] for row in rows), widths, harm, collapse)
+    return sorted(rows, key=lambda row: (-np.nan_to_num(row[1][0][0], nan=-2.0), row[0]))
+
+
+def _matrix(rows: Sequence[_Row], widths: tuple[int, ...]) -> Matrix:
+    harm = [[value for part, width in enumerate(widths) for value in _padded(row[1][part], width)] for row in rows]
+    collapse = [[_value(one, other) for _, _, other in rows] for _, _, one in rows]
+    return Matrix(tuple(row[0] for row in rows), widths, np.array(harm), np.array(collapse))
 
 
 def _rows(evidence: Evidence, sight: Sight) -> list[_Row]:
@@ -110,35 +109,33 @@ def heatmap(trials: Trials) -> tuple[Figure, str]:
     """The figure, to be saved inside `style.house`, and what a caption must say."""
     from matplotlib.figure import Figure
 
-    found = {one: matrix for one in trials.variants if (matrix := matrix_of(trials, one))}
-    if not found:
-        raise BadInput(f"the evidence below {trials.directory} holds nothing that {trials.judge} saw; give --judge")
+    found = matrices(trials)
     blind = [one.label for one, matrix in found.items() if not np.isfinite(matrix.harm).any()]
     found = {one: matrix for one, matrix in found.items() if one.label not in blind}
     if not found:
         raise BadInput(f"{trials.judge} found no face in any render below {trials.directory}; give another --judge")
     several = any(len(matrix.people) > 1 for matrix in found.values())
     heights = [max(0.42, min(1.6, 0.1 * len(matrix.people))) for matrix in found.values()]
-    widest = max(matrix.harm.shape[1] for matrix in found.values())
     figure = Figure(figsize=(COLUMN, 0.6 + sum(heights) + 0.17 * len(heights)))
     grid = figure.subplots(
-        len(found), 1 + several, squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": [2.4, 1][: 1 + several]}
+        len(found),
+        1 + several,
+        squeeze=False,
+        gridspec_kw={"height_ratios": heights, "width_ratios": [2.4, 1][: 1 + several]},
     )
     for row, (variant, matrix) in enumerate(found.items()):
-        picture = _harm(grid[row, 0], matrix, variant, widest)
+        picture = _harm(grid[row, 0], matrix, variant)
         if several:
             _collapse(grid[row, 1], matrix)
-    _feet(grid[-1, 0], matrix, grid[-1, 1] if several else None)
+    _feet(grid[-1, 0], list(found.values())[-1], grid[-1, 1] if several else None)
     bar = figure.colorbar(picture, ax=grid[:, -1].tolist(), location="right", fraction=0.08, aspect=30, pad=0.06)
     bar.set_label("cosine", fontsize=6)
     bar.outline.set_visible(False)
     return figure, _caption(several, blind)
 
 
-def _harm(axes: Axes, matrix: Matrix, variant: Variant, widest: int) -> AxesImage:
-    shown = np.full((len(matrix.people), widest), np.nan)
-    shown[:, : matrix.harm.shape[1]] = matrix.harm
-    picture = _image(axes, shown)
+def _harm(axes: Axes, matrix: Matrix, variant: Variant) -> AxesImage:
+    picture = _image(axes, matrix.harm)
     for edge in np.cumsum(matrix.columns)[:-1]:
         axes.axvline(edge - 0.5, color="white", linewidth=2.2)
     axes.set_title(short(variant.label, 60), color=look_of(variant.method).colour, fontsize=6, pad=2)

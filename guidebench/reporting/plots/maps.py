@@ -132,8 +132,8 @@ def maps(trials: Trials) -> tuple[Figure, str]:
         axes.set_visible(False)
     _legend(figure, shown)
     return figure, (
-        f"t-SNE of {len(found.person)} photographs of {len(found.worst_first)} people: latent codes, and what the judge "
-        "sees in their renders before and after, placed together. Large marks: photographs by which people were "
+        f"t-SNE of {len(found.person)} photographs of {len(found.worst_first)} people: latent codes, and what the "
+        "judge sees in their renders before and after, placed together. Large marks: photographs by which people were "
         "forgotten; lines lead to each person's other photographs. In colour: the people with the highest ID, and the "
         "median person; all others grey."
     )
@@ -153,8 +153,16 @@ def _map(axes: Axes, found: Photographs, placed: np.ndarray, shown: Mapping[str,
             for centre in centres:
                 axes.plot(*placed[[centre, place]].T, color=colour, linewidth=0.6, alpha=0.7, zorder=above)
         others = [place for place in places if not found.forgotten[place]]
-        axes.scatter(*placed[others].T, s=7, color=colour, linewidths=0, zorder=above + 0.1)
-        axes.scatter(*placed[centres].T, s=22, color=colour, edgecolors="white", linewidths=0.5, zorder=above + 0.2)
+        axes.scatter(placed[others, 0], placed[others, 1], s=7, color=colour, linewidths=0, zorder=above + 0.1)
+        axes.scatter(
+            placed[centres, 0],
+            placed[centres, 1],
+            s=22,
+            color=colour,
+            edgecolors="white",
+            linewidths=0.5,
+            zorder=above + 0.2,
+        )
 
 
 def _limits(placed: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:

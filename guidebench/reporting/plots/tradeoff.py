@@ -129,7 +129,9 @@ def _panel(axes: Axes, trials: Trials, means: dict[Variant, Mean], x: str, y: st
         axes.axhline(trials.different_people.mean, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
     reached = [(sign * means[one].x, means[one].y) for one in methods]
     edge = [(sign * across, up) for across, up in front(reached)]
-    axes.step([at for at, _ in edge], [up for _, up in edge], where="post", color=PALE, linewidth=3, zorder=1.5, alpha=0.6)
+    axes.step(
+        [at for at, _ in edge], [up for _, up in edge], where="post", color=PALE, linewidth=3, zorder=1.5, alpha=0.6
+    )
     steps = [means[one] for name in LADDER for one in methods if one.label == name and not _is_flat(means)]
     for start, end in zip(steps, steps[1:], strict=False):
         arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.6, "mutation_scale": 5, "shrinkA": 3, "shrinkB": 4}
@@ -139,7 +141,7 @@ def _panel(axes: Axes, trials: Trials, means: dict[Variant, Mean], x: str, y: st
 
 
 def _row(axes: Axes, mean: Mean, look: Look) -> None:
-    axes.scatter(*mean.points.T, s=5, color=look.colour, alpha=0.35, linewidths=0, zorder=2)
+    axes.scatter(mean.points[:, 0], mean.points[:, 1], s=5, color=look.colour, alpha=0.35, linewidths=0, zorder=2)
     for ends, place in ((mean.x_ends, "x"), (mean.y_ends, "y")):
         if ends:
             line = (ends, (mean.y, mean.y)) if place == "x" else ((mean.x, mean.x), ends)
@@ -149,9 +151,8 @@ def _row(axes: Axes, mean: Mean, look: Look) -> None:
 
 def _caption(trials: Trials, absent: Sequence[str]) -> str:
     text = (
-        "Small points: trials. Marks: means over groups of people, with Student-t 95 % intervals from three groups on. Arrows: GUIDE's "
-        "ablation, step by step. Broad grey line: the Pareto front of means. Dashed: the judge's mean cosine of "
-        "different people. Lower left is better in every panel."
+        "Small points: trials. Marks: means over groups of people, with Student-t 95 % intervals from three groups on. "
+        "Arrows: GUIDE's ablation, step by step. Broad grey line: the Pareto front of means, floors left out. Dashed: "
+        "the judge's mean cosine of different people. Lower left is better in every panel."
     )
     return text + (f" Without values in any panel: {', '.join(absent)}." if absent else "")
-

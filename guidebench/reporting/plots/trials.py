@@ -67,9 +67,13 @@ class Trials:
         return next((one.different_people for one in judges if one.name == self.judge and one.different_people), None)
 
     def worst_first(self, people: Iterable[str]) -> list[str]:
-        """Forgotten people by the mean of their ID over all methods, the most like before first; unknown ones last."""
-        found = pd.concat([self.scores(one, "id") for one in self.methods])
-        means = found.dropna(subset=["value"]).groupby("identity")["value"].mean().to_dict()
+        """Forgotten people by their ID, the most like before first; those without one last.
+
+        Averaged over methods, each counted from its own mean, so that a method that lacks somebody changes no order.
+        """
+        found = [self.scores(one, "id").dropna(subset=["value"]) for one in self.methods]
+        centred = pd.concat([own.assign(value=own["value"] - own["value"].mean()) for own in found])
+        means = centred.groupby("identity")["value"].mean().to_dict()
         return sorted(people, key=lambda name: (-means.get(name, float("-inf")), name))
 
     @property
@@ -93,7 +97,7 @@ def chosen_people(worst_first: Sequence[str], most: int) -> list[str]:
     >>> chosen_people(["a", "b", "c", "d", "e", "f", "g"], 4)
     ['a', 'd', 'b', 'c']
     """
-    median = worst_first[(len(worst_first) - 1) // 2]
+    median = worst_first[len(worst_first) // 2]
     return list(dict.fromkeys([worst_first[0], median, *worst_first]))[:most]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
-from guidebench.reporting import statistics
+from guidebench.reporting import statistics, ties
 from guidebench.reporting.plots.style import COLUMN, FEWEST, GREY, INK, PALE, Look, legend, mark, spread, title_of
 from guidebench.reporting.plots.trials import Trials
 from guidebench.reporting.selection import METHOD_ORDER, Variant
@@ -36,6 +36,7 @@ class Mean:
     x_ends: tuple[float, float] | None
     y_ends: tuple[float, float] | None
     points: np.ndarray  # (trials, 2)
+    tied: float  # y as methods are compared by it, see `guidebench.reporting.ties`; rounded, so that ties are exact
 
 
 def mean_of(trials: Trials, variant: Variant, x: str, y: str) -> Mean | None:
@@ -49,7 +50,9 @@ def mean_of(trials: Trials, variant: Variant, x: str, y: str) -> Mean | None:
     (first, second) = found
     assert first is not None and second is not None and first.mean is not None and second.mean is not None
     ends = [_ends(one) for one in found]
-    return Mean(first.mean, second.mean, ends[0], ends[1], by_trial.to_numpy(dtype=np.float64))
+    tied = statistics.summarise(ties.tied(up[up["key"].isin(keys)], ties.tie_of(up, METRICS[y])))
+    assert tied is not None and tied.mean is not None
+    return Mean(first.mean, second.mean, ends[0], ends[1], by_trial.to_numpy(dtype=np.float64), round(tied.mean, 9))
 
 
 def _ends(one: Summary | None) -> tuple[float, float] | None:
@@ -62,16 +65,16 @@ def _by_trial(scores: pd.DataFrame) -> pd.Series:
     return scores.dropna(subset=["value"]).groupby("key")["value"].mean().astype(np.float64)
 
 
-def front(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The places that no other one beats in both coordinates, lower being better, from left to right.
+def front(places: Sequence[tuple[float, float]]) -> list[int]:
+    """Which places no other one beats, lower being better in both coordinates: their indices, from left to right.
 
-    >>> front([(1.0, 5.0), (2.0, 2.0), (3.0, 3.0), (4.0, 1.0)])
-    [(1.0, 5.0), (2.0, 2.0), (4.0, 1.0)]
+    >>> front([(3.0, 3.0), (1.0, 5.0), (2.0, 2.0), (4.0, 1.0)])
+    [1, 2, 3]
     """
-    best: list[tuple[float, float]] = []
-    for place in sorted(places):
-        if not best or place[1] < best[-1][1]:
-            best.append(place)
+    best: list[int] = []
+    for index in sorted(range(len(places)), key=lambda index: places[index]):
+        if not best or places[index][1] < places[best[-1]][1]:
+            best.append(index)
     return best
 
 
@@ -127,11 +130,9 @@ def _panel(axes: Axes, trials: Trials, means: dict[Variant, Mean], x: str, y: st
         axes.set_ylim(-0.06, 1.06)
     elif trials.different_people:
         axes.axhline(trials.different_people.mean, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-    reached = [(sign * means[one].x, means[one].y) for one in methods]
-    edge = [(sign * across, up) for across, up in front(reached)]
-    axes.step(
-        [at for at, _ in edge], [up for _, up in edge], where="post", color=PALE, linewidth=3, zorder=1.5, alpha=0.6
-    )
+    edge = [methods[index] for index in front([(sign * means[one].x, means[one].tied) for one in methods])]
+    best = [means[one].x for one in edge], [means[one].y for one in edge]
+    axes.plot(*best, color=PALE, linewidth=3.5, alpha=0.6, zorder=1.5)
     steps = [means[one] for name in LADDER for one in methods if one.label == name and not _is_flat(means)]
     for start, end in zip(steps, steps[1:], strict=False):
         arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.6, "mutation_scale": 5, "shrinkA": 3, "shrinkB": 4}
@@ -152,7 +153,8 @@ def _row(axes: Axes, mean: Mean, look: Look) -> None:
 def _caption(trials: Trials, absent: Sequence[str]) -> str:
     text = (
         "Small points: trials. Marks: means over groups of people, with Student-t 95 % intervals from three groups on. "
-        "Arrows: GUIDE's ablation, step by step. Broad grey line: the Pareto front of means, floors left out. Dashed: "
-        "the judge's mean cosine of different people. Lower left is better in every panel."
+        "Arrows: GUIDE's ablation, step by step. Dashed: the judge's mean cosine of different people. Broad grey line: "
+        "the Pareto front of means, values below the dashed line tied and floors left out. Lower left is better in "
+        "every panel."
     )
     return text + (f" Without values in any panel: {', '.join(absent)}." if absent else "")

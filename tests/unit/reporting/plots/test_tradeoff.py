@@ -46,13 +46,21 @@ def test_better_is_to_the_left_and_below(runs):
     ("places", "best"),
     [
         ([], []),
-        ([(1, 1)], [(1, 1)]),
-        ([(1, 2), (1, 1), (2, 1)], [(1, 1)]),
-        ([(3, 0), (0, 3), (2, 2)], [(0, 3), (2, 2), (3, 0)]),
+        ([(1, 1)], [0]),
+        ([(1, 2), (1, 1), (2, 1)], [1]),
+        ([(3, 0), (0, 3), (2, 2)], [1, 2, 0]),
     ],
 )
 def test_the_front_holds_what_nothing_beats(places, best):
     assert front(places) == best
+
+
+def test_what_is_forgotten_ties_on_the_front(runs):
+    """Guide's ID is 0.04 and mine's -0.04; both are below the strangers' 0.10 and hence equal."""
+    found = trials.load(runs, protocol="ffhq")
+    means = [mean_of(found, row(found, label), "fid_pre", "id") for label in ("guide", "mine")]
+    assert means[1].y < means[0].y and means[0].tied == means[1].tied == pytest.approx(0.1)
+    assert front([(mean.x, mean.tied) for mean in means]) == [0]  # guide costs less
 
 
 def test_records_without_both_are_refused(tmp_path, make_record, make_score, write_record, says):

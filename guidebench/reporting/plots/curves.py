@@ -14,7 +14,7 @@ from guidebench.evidence import Attacked, SeenFaces, Shown
 from guidebench.metrics import METRICS
 from guidebench.metrics.identity import similarity
 from guidebench.reporting import statistics
-from guidebench.reporting.plots.style import COLUMN, FEWEST, GREY, Look, legend, spread
+from guidebench.reporting.plots.style import COLUMN, FEWEST, GREY, Look, legend, short, spread
 from guidebench.reporting.plots.style import title_of as titled
 from guidebench.reporting.plots.trials import Trials, evidence_of
 from guidebench.reporting.selection import Variant
@@ -89,7 +89,7 @@ def losses(trials: Trials) -> tuple[Figure, str]:
             if np.any(curves.values):  # a loss that a method does not use is 0 throughout
                 _middle(axes, curves, trials.looks[variant])
                 positive = positive and bool(np.nanmin(curves.values) > 0)
-        axes.set_title(name)
+        axes.set_title(short(name, 24))
         if positive:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
@@ -179,7 +179,7 @@ def relearning(trials: Trials) -> tuple[Figure, str]:
         for place, (variant, curves) in enumerate(found[label].items()):
             if np.isfinite(curves.values).any():
                 _average(axes, curves, trials.looks[variant], place)
-        axes.set_title(label)
+        axes.set_title(short(label, 24))
         axes.set_xlabel(units.get(label, ""))
         _different_people(axes, trials)
     grid[0].set_ylabel("ID ↓")

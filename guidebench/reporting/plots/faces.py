@@ -71,7 +71,7 @@ def _two_lines(block: Block) -> bool:
 def _draw(figure: Figure, block: Block, top: float, side: float, size: tuple[float, float]) -> None:
     width, total = size
     if block.title:
-        figure.text(0.03 / width, (top - 0.04) / total, block.title, va="top", fontweight="bold")
+        figure.text(0.03 / width, (top - 0.04) / total, short(block.title, 60), va="top", fontweight="bold")
         top -= _TITLE
     if block.heads:
         for column, head in enumerate(block.heads):
@@ -99,7 +99,7 @@ def _draw(figure: Figure, block: Block, top: float, side: float, size: tuple[flo
 def _broken(label: str) -> str:
     """A label on two lines where one is too long for its margin."""
     if len(label) <= 12:
-        return label
+        return short(label, 12)
     places = [place for place, letter in enumerate(label) if letter in "-[ " and place > 3]
     cut = min(places, key=lambda place: (abs(place - len(label) / 2), -place), default=12)
     head, tail = label[: cut + (label[cut] == "-")], label[cut + (label[cut] == "-") :].strip()

@@ -176,6 +176,7 @@ def _legend(figure: Figure, shown: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     words = ["worst", "median"]
-    labels = [f"{name} ({word})" for name, word in zip(shown, words, strict=False)] + list(shown)[2:]
+    names = [short(name, 24) for name in shown]
+    labels = [f"{name} ({word})" for name, word in zip(names, words, strict=False)] + names[2:]
     handles = [Line2D([], [], linestyle="", marker="o", markersize=4, color=colour) for colour in shown.values()]
     figure.legend(handles, labels, loc="outside upper left", ncols=2, labelcolor=GREY)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
     from guidebench.reporting.selection import Variant
+
+_log = logging.getLogger(__name__)
 
 COLUMN = 3.4  # width of one column of a paper, inches
 PAGE = 7.0  # of two
@@ -107,18 +111,19 @@ def legend(figure: Figure, looks: Mapping[Variant, Look], rows: Sequence[Variant
 
 
 def short(text: str, most: int) -> str:
-    """A label of at most so many characters.
+    """A label of at most so many characters, in which a dollar begins no formula.
 
     >>> short("guide[target_distance=15.0]", 16)
     'guide[target_di…'
     """
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut.replace("$", r"\$")
 
 
 def sign(figure: Figure, text: str) -> None:
     """A small line at the foot that says where the numbers are from."""
     place = {} if figure.get_layout_engine() else {"y": 0.005, "va": "bottom"}
-    figure.supxlabel(text, x=0.995, ha="right", fontsize=5, color=GREY, **place)
+    figure.supxlabel(short(text, 100), x=0.995, ha="right", fontsize=5, color=GREY, **place)
 
 
 def spread(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
@@ -174,6 +179,10 @@ def save(figure: Figure, path: str | Path, caption: str = "") -> Path:
         "svg": {"Description": caption, "Date": None},
         "pdf": {"Subject": caption, "CreationDate": None},
     }[kind]
-    with storage_errors(Path(path)), written_aside(path, "wb") as stream:
-        figure.savefig(stream, format=kind, metadata=metadata)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with storage_errors(Path(path)), written_aside(path, "wb") as stream:
+            figure.savefig(stream, format=kind, metadata=metadata)
+    if kind != "svg" and any("missing from font" in str(warning.message) for warning in caught):
+        _log.warning("%s: some letters have no shape in matplotlib's font DejaVu Sans; they are drawn as boxes", path)
     return Path(path)

@@ -56,17 +56,18 @@ def run(*arguments: object):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", ["report", "compare", "orderings", "instrument", "gallery"])
+@pytest.mark.parametrize("command", ["report", "compare", "orderings", "instrument", "gallery", "figure tradeoff"])
 def test_two_versions_are_refused_by_name_and_either_can_be_chosen(mixed, tmp_path, command):
-    arguments = {"compare": ["guide"], "gallery": ["--out", tmp_path / "gallery.png"]}.get(command, [])
-    refused = run(command, mixed, *arguments)
+    drawn = ["--out", tmp_path / "x.png"]
+    arguments = {"compare": ["guide"], "gallery": drawn, "figure tradeoff": drawn}.get(command, [])
+    refused = run(*command.split(), mixed, *arguments)
     assert refused.exit_code == 2 and refused.stderr.count("\n") == 1
     assert "arcface" in refused.stderr
     for version, weights in VERSIONS.items():
         assert re.search(rf"\b{weights['arcface'][:12]}\b.* version {version} \(6 trials\)", refused.stderr)
     assert "`--weights 1` or `--weights 2`" in refused.stderr
     for weights in ("1", "2", FIRST["generator"][:8]):
-        assert run(command, mixed, *arguments, "--weights", weights).exit_code == 0
+        assert run(*command.split(), mixed, *arguments, "--weights", weights).exit_code == 0
 
 
 def test_each_version_has_its_own_values_and_names_itself_below(mixed):

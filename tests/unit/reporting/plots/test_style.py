@@ -89,6 +89,22 @@ def test_the_users_own_settings_change_nothing_and_stay():
         assert matplotlib.rcParams["font.size"] == 30
 
 
+def test_names_of_any_letters_are_drawn(tmp_path, caplog):
+    from matplotlib.figure import Figure
+
+    rows = [variant("mine", "cost=$5 and $6^{"), variant("mine", "名前_ñ")]
+    with style.house():
+        figure = Figure()
+        style.legend(figure, style.looks_of(rows), rows)
+        style.sign(figure, "a $ b $ c_")
+        style.save(figure, tmp_path / "x.svg")
+        style.save(figure, tmp_path / "x.png")
+    assert "$5 and $6^{" in (tmp_path / "x.svg").read_text()
+    assert {record.getMessage() for record in caplog.records} == {
+        f"{tmp_path / 'x.png'}: some letters have no shape in matplotlib's font DejaVu Sans; they are drawn as boxes"
+    }
+
+
 def test_other_endings_are_refused(says):
     with pytest.raises(BadInput, match=says("x.jpeg", ".pdf", ".svg", ".png")):
         style.check_ending("x.jpeg")

@@ -40,29 +40,27 @@ guidebench instrument "$runs-samples" | awk '/^## /{shown = /^## FID_pre by/; ne
 guidebench run --protocol celebahq-multi --identities 10 $ladder --keep-generators --floors none --out "$runs-codes" "$@" >&2
 guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second set/} shown' >"$here/second-codes.md"
 
-attacked="$runs-attacks" # every attack, and look-alikes; then generators of which it is known whether they hold the person
-attack() { guidebench run --protocol celebahq-attacks --floors none --out "$attacked" "$@" >&2; }
+attacked="$runs-attacks" hidden="$runs-hidden" # every attack, and look-alikes; then methods that hide or hardly train
+attack() { guidebench run --protocol celebahq-attacks --floors none "$@" >&2; }
 guidebench reproduce forgotten-or-hidden --floors none --out "$attacked" "$@" >&2
-attack --identities 9 --method oracle "$@"
-attack --identities 6 --method nothing --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
+attack --out "$attacked" --identities 9 --method oracle "$@"
+attack --out "$hidden" --identities 6 --method nothing "$@"
+attack --out "$hidden" --identities 3 --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
-attack --identities 6 --method redirect --set radius=20 "$@"
-attack --identities 6 --method guide --set steps=2 "$@"
-attack --identities 6 --method guide --set steps=100 "$@"
-guidebench report "$attacked" --layout forgotten-or-hidden $ladder --method redirect --method oracle >"$here/attacks.md"
-guidebench report "$attacked" --layout attacks --method oracle $ladder --method redirect >"$here/attacks-full.md"
-python "$here/telling.py" "$attacked" >"$here/which-metric.md"
-
-guidebench reproduce successors --out "$runs" --format markdown "$@" >"$here/successors.md"
-guidebench reproduce simultaneous --out "$runs" --format markdown "$@" >"$here/simultaneous.md"
-guidebench reproduce sequential --out "$runs" --format markdown "$@" >"$here/sequential.md"
-guidebench report "$runs" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
+attack --out "$hidden" --identities 6 --method redirect --set radius=20 "$@"
+attack --out "$hidden" --identities 6 --method guide --set steps=2 "$@"
+attack --out "$hidden" --identities 6 --method guide --set steps=100 "$@"
+guidebench report "$attacked" --layout forgotten-or-hidden $ladder --method redirect --method oracle >"$here/forgotten-or-hidden.md"
+guidebench report "$attacked" --layout attacks --method oracle $ladder --method redirect >"$here/attacks.md"
+python "$here/telling.py" "$attacked" "$hidden" >"$here/which-metric.md"
 
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
 pictures=$here/../../docs/mini
 guidebench gallery "$runs" --protocol celebahq-multi $ladder --first 10 --out "$pictures/gallery.jpg"
+guidebench figure relearning "$attacked" --method mean-latent --method guide --method redirect --method oracle \
+    --out "$pictures/relearning.png" >&2
 guidebench gallery "$attacked" --protocol celebahq-attacks --method oracle --method guide --method redirect --first 6 --out "$pictures/oracle.jpg"
 guidebench gallery "$runs" --protocol celebahq-multi --method mean-latent --method guide --first 4 --out "$pictures/four-people.jpg"
 

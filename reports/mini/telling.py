@@ -45,6 +45,7 @@ METRICS = {  # whether a generator that holds the person has the larger value
     "gap of reinvert-z": False,
     "id_worst": True,
     "recognised_worst": True,
+    "the larger of id_worst and id_others": True,
 }
 DRAWS = 2000
 FOOLED = 0.75
@@ -70,7 +71,8 @@ def main(folders: Sequence[str]) -> None:
         low, high = _interval(found, held, gone, larger, people)
         each = [_auc(found, [row], gone, larger, people) for row in held]
         cells = [f"**{one:.2f}**" if one < FOOLED else f"{one:.2f}" for one in each]
-        print(f"| `{metric}` | {everything:.2f} | {low:.2f} to {high:.2f} | {' | '.join(cells)} |")
+        name = metric if " " in metric else f"`{metric}`"
+        print(f"| {name} | {everything:.2f} | {low:.2f} to {high:.2f} | {' | '.join(cells)} |")
 
 
 def _values(folders: Iterable[str]) -> Values:
@@ -90,6 +92,10 @@ def _values(folders: Iterable[str]) -> Values:
             by_row.setdefault(row["identity"], value)
     for attack in ("reinvert", "reinvert-w", "reinvert-z"):
         found[f"gap of {attack}"] = _gap(found[f"id_original_{attack}"], found[f"id_after_{attack}"])
+    found["the larger of id_worst and id_others"] = {
+        row: {who: max(value, found["id_others"][row][who]) for who, value in own.items()}
+        for row, own in found["id_worst"].items()
+    }
     return found
 
 

@@ -318,4 +318,5 @@ def test_labels_of_metrics_are_those_of_attacks(kept):
     assert {s.metric for s in first.record.outcome.scores if "relearn" in s.metric} == names - {
         "id_original_relearn",
         "id_other_relearn",
+        "distance_after_relearn",
     }

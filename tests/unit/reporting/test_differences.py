@@ -93,7 +93,7 @@ def test_compare_is_a_layout_of_report_too(committed):
         (("compare", "scramble"), ["'scramble'", "floor"]),
         (("report", "--layout", "compare"), ["two different methods", "none", "`guidebench compare "]),
         (("report", "--against", "mien"), ["row 'mien'", "'mine'"]),
-        (("report", "--layout", "table-9"), ["layout 'table-9'", "'table-", "short, table-1"]),
+        (("report", "--layout", "table-9"), ["layout 'table-9'", "'table-", "table-1, table-2"]),
         (
             ("report", "--layout", "table-4"),
             ["table-4", "celebahq-multi", "ffhq", "`guidebench reproduce table-4`"],

@@ -45,7 +45,7 @@ attack() { guidebench run --protocol celebahq-attacks --floors none "$@" >&2; }
 guidebench reproduce forgotten-or-hidden --floors none --out "$attacked" "$@" >&2
 attack --out "$attacked" --identities 9 --method oracle "$@"
 attack --out "$hidden" --identities 6 --method nothing "$@"
-attack --out "$hidden" --identities 3 --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
+attack --out "$hidden" --identities 4 --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
 attack --out "$hidden" --identities 6 --method redirect --set radius=20 "$@"
 attack --out "$hidden" --identities 6 --method guide --set steps=2 "$@"

@@ -58,9 +58,9 @@ class Attacker:
     ) -> Outcome:
         """Attacks a generator that is to have forgotten the people of a scene; one that misbehaves fails alone."""
         started = time.perf_counter()
-        if self._bench.players.generator.rig is None and as_planned(chosen).needs_cameras:
-            return Outcome(chosen, 0.0, None, "a 2-D generator has one view", applies=False)
         try:
+            if self._bench.players.generator.rig is None and as_planned(chosen).needs_cameras:
+                return Outcome(chosen, 0.0, None, "a 2-D generator has one view", applies=False)
             found = self._attacked(chosen, protocol, scene, generator, method, seed)
         except MethodError as error:
             return Outcome(chosen, time.perf_counter() - started, None, str(error))

@@ -160,6 +160,11 @@ COLUMNS: Mapping[str, Column] = {
     "seconds_total": Column(
         "seconds of the trial", lambda at: at.record.cost and at.record.cost.seconds_total, "Float64"
     ),
+    "seconds_attacks": Column(
+        "seconds of all attacks on what the trial left, with controls and judging",
+        lambda at: round(sum(run.seconds for run in at.record.attacks), 3),
+        "Float64",
+    ),
     "steps": Column(
         "step of the method's last progress report, summed over requests",
         lambda at: at.record.cost and at.record.cost.steps,

@@ -239,3 +239,10 @@ def test_where_there_is_nothing_to_try_nothing_failed(bench, attack, monkeypatch
     outcome = attack(Sideways)
     assert (outcome.found, outcome.applies) == (None, False) and "2-D" in outcome.reason
     assert attack(FailsOnOriginal).applies, "an attack that raises is one that failed"
+
+
+def test_code_that_changed_fails_on_a_2d_generator_as_on_any_other(bench, unlearned, monkeypatch):
+    asked = dataclasses.replace(chosen.choose_attack(f"{__name__}:Sideways"), source_digest="0" * 64)
+    monkeypatch.setattr(bench.players.generator, "rig", None)
+    outcome = Attacker(bench, None, None).attack(asked, SMOKE, bench.scene(SMOKE, 0), unlearned, None, 0)
+    assert outcome.found is None and outcome.applies and "code has changed" in outcome.reason

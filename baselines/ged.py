@@ -69,6 +69,7 @@ class Ged(Unlearner):
     paper = "GED, released code without a paper: github.com/YangZhou1999999999/GED-Unlearning"
     presets = {"mini": {"steps": 25, "lr": 16e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
     bounds = {
         "steps": (0, 1_000_000),
         "lr": (0.0, 10.0),

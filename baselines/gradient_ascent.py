@@ -30,6 +30,7 @@ class GradientAscent(Unlearner):
     summary = "raises the identity loss at the forgotten code, L2 to the start"
     presets = {"mini": {"steps": 25, "lr": 4e-3}, "linear": {"steps": 30, "lr": 5e-3}}
     fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
     supports = frozenset({"single", "simultaneous", "sequential"})
     bounds = {
         "steps": (0, 1_000_000),

@@ -31,6 +31,10 @@ from guidebench.unlearner import Context, ForgetItem, ForgetRequest, Unlearner
 
 _log = logging.getLogger(__name__)
 
+# How presets were chosen: docs/presets.md.
+_FITTED_ON = {"mini": ("id_others", "id_retain")}
+_SETTINGS_TRIED = {"mini": 6}
+
 
 def extrapolated_target(latent: Tensor, average: Tensor, distance: float) -> Tensor:
     """The un-identifying face of GUIDE's Eq. 3: from the average face, ``distance`` away from the forgotten one.
@@ -169,7 +173,8 @@ class Guide(Unlearner):
     paper = "Seo et al., Generative Unlearning for Any Identity, CVPR 2024, arXiv 2405.09879"
     supports = frozenset({"single", "simultaneous", "sequential"})
     presets = {"mini": {"steps": 25, "lr": 32e-3}, "linear": {"steps": 30, "lr": 2e-2}}
-    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    fitted_on = _FITTED_ON
+    settings_tried = _SETTINGS_TRIED
     bounds = {
         "steps": (0, 1_000_000),
         "lr": (0.0, 10.0),
@@ -421,6 +426,8 @@ class MeanLatent(Guide):
     name = "mean-latent"
     summary = "the paper's baseline: pull towards w_avg"
     presets = _WITHOUT_GLOBAL_LOSS
+    fitted_on = _FITTED_ON
+    settings_tried = _SETTINGS_TRIED
 
     target_kind: Literal["mean", "extrapolated"] = "mean"
     adjacency_loss: bool = False
@@ -434,6 +441,8 @@ class Extrapolated(Guide):
     name = "extrapolated"
     summary = "+ target extrapolated through w_avg (UFO)"
     presets = _WITHOUT_GLOBAL_LOSS
+    fitted_on = _FITTED_ON
+    settings_tried = _SETTINGS_TRIED
 
     adjacency_loss: bool = False
     global_loss: bool = False
@@ -446,5 +455,7 @@ class ExtrapolatedAdjacency(Guide):
     name = "extrapolated-adj"
     summary = "+ adjacency loss"
     presets = _WITHOUT_GLOBAL_LOSS
+    fitted_on = _FITTED_ON
+    settings_tried = _SETTINGS_TRIED
 
     global_loss: bool = False

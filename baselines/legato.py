@@ -113,6 +113,8 @@ class Legato(Guide):
     summary = "GUIDE's losses; trains neural-ODE adapters, no weight"
     paper = "LEGATO, arXiv 2601.04282"
     presets = {"mini": {"steps": 25, "lr": 2e-3}, "linear": {"steps": 30, "lr": 5e-3}}
+    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
     supports = frozenset({"single"})
     bounds = {
         **Guide.bounds,

@@ -68,6 +68,8 @@ class Sugar(Guide):
     summary = "learned targets and elastic weights, for many people (SUGAR)"
     paper = "SUGAR, WACV 2026, arXiv 2512.06562"
     presets = {"mini": {"steps": 25, "lr": 4e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
     bounds = {
         **Guide.bounds,
         "map_epochs": (0, 1_000_000),

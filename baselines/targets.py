@@ -28,6 +28,8 @@ class RandomTarget(Guide):
     summary = "GUIDE's losses towards a random person"
     paper = ""
     presets = {**Guide.presets, "mini": {"steps": 25, "lr": 8e-3}}
+    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
 
     def __post_init__(self) -> None:
         """Raises ValueError for GUIDE's settings that have no effect here, too."""
@@ -59,6 +61,8 @@ class Anchor(RandomTarget):
     summary = "GUIDE's losses towards the most similar other person"
     paper = "the idea of PIU, arXiv 2605.22311"
     presets = {**Guide.presets, "mini": {"steps": 25, "lr": 16e-3}}
+    fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
+    settings_tried = {"mini": 6}
     bounds = {**Guide.bounds, "candidates": (2, 4096), "false_accepts": (0.0, 1.0)}
 
     candidates: int = 256  # random codes

@@ -37,6 +37,7 @@ class ChosenMethod:
     source_digest: str  # SHA-256 of its files: of its classes, and what they import from beside them
     preset: bool = False  # whether the method's preset for the testbed was used
     fitted_on: tuple[str, ...] = ()  # the metrics by which that preset was chosen, if it is used as it is
+    settings_tried: int = 0  # how many settings that preset was chosen from; 0: not stated, or a setting was overridden
     floor: bool = False  # a row that is no competitor: nothing, scramble, oracle
     training_seen: bool = True  # False: it only hands over what other code unlearned
 
@@ -146,6 +147,7 @@ def choose_object(given: Unlearner | type[Unlearner], testbed: str) -> Entrant:
 
 
 def _described(method: Unlearner, spec: str, label: str, testbed: str, preset: bool) -> ChosenMethod:
+    tuned = _tuned_on(method, testbed) if preset else None
     return ChosenMethod(
         spec=spec,
         name=method.name,
@@ -154,17 +156,24 @@ def _described(method: Unlearner, spec: str, label: str, testbed: str, preset: b
         fields={field: getattr(method, field) for field in field_names(method)},
         source_digest=sources.source_digest(method),
         preset=preset,
-        fitted_on=_fitted_on(method, testbed) if preset else (),
+        fitted_on=tuple(_of_preset(method, "fitted_on").get(tuned, ())),
+        settings_tried=_of_preset(method, "settings_tried").get(tuned, 0),
         floor=registry.spec_of(type(method)) in registry.APART,
         training_seen=method.training_seen,
     )
 
 
-def _fitted_on(method: Unlearner, testbed: str) -> tuple[str, ...]:
-    """By which metrics its preset was chosen; nothing where a field of the preset was overridden."""
+def _tuned_on(method: Unlearner, testbed: str) -> str | None:
+    """The testbed whose preset it runs with as it is; None where a field of the preset was overridden."""
     name = registry.testbed_name(testbed)
-    as_it_is = all(getattr(method, field) == value for field, value in method.presets[name].items())
-    return tuple(method.fitted_on.get(name, ())) if as_it_is else ()
+    return name if all(getattr(method, field) == value for field, value in method.presets[name].items()) else None
+
+
+def _of_preset(method: Unlearner, name: str) -> Mapping[str | None, Any]:
+    """What is said of presets by `name`; nothing where it is inherited and the presets are not."""
+    line = type(method).__mro__
+    said, given = (next(i for i, kind in enumerate(line) if what in vars(kind)) for what in (name, "presets"))
+    return getattr(method, name) if said <= given else {}
 
 
 def with_preset(method: Unlearner, testbed: str) -> tuple[Unlearner, bool]:

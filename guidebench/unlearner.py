@@ -111,6 +111,7 @@ class Unlearner(Settable, ABC):
     needs_retained: ClassVar[bool] = False  # True: it cannot work without people named in request.retain
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # fields by testbed; only steps and learning rate differ
     fitted_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # by testbed, the metrics by which its preset was chosen
+    settings_tried: ClassVar[Mapping[str, int]] = {}  # by testbed, how many settings its preset was chosen from
     training_seen: ClassVar[bool] = True  # False: it only hands over what other code unlearned
 
     @abstractmethod

@@ -354,9 +354,13 @@ def _preset_notes(records: Sequence[Record]) -> list[str]:
         if method.floor or not method.training_seen or not values:
             continue
         origin = f"preset for {testbed}" if method.preset else f"class defaults, no preset for {testbed}"
+        if method.settings_tried:
+            origin += f", the best of {_plural(method.settings_tried, 'setting')}"
         if method.fitted_on:
             titles = [METRICS[name].title if name in METRICS else name for name in method.fitted_on]
-            origin += f", chosen by {', '.join(titles)}"
+            origin += f"{'' if method.settings_tried else ', chosen'} by {', '.join(titles)}"
+        if not method.settings_tried:
+            origin += "; how many settings were tried is not stated"
         labels = rates.setdefault(f"{values} ({origin})", [])
         if method.label not in labels:
             labels.append(method.label)

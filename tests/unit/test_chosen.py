@@ -24,6 +24,7 @@ class Plain(Unlearner):
     bounds = {"rate": (0.0, 1.0)}
     presets = {"linear": {"steps": 30}, "mini": {"step": 30}}
     fitted_on = {"linear": ("fid_pre",)}
+    settings_tried = {"linear": 4}
 
     steps: int = 3
     rate: float = 0.5
@@ -244,6 +245,28 @@ def test_rows_of_the_ladder_differ_in_their_flags_only_and_take_as_many_steps():
     flags = {"target_kind", "adjacency_loss", "global_loss"}
     fields = [dataclasses.asdict(row) for row in rows]
     assert all({name for name in first if first[name] != fields[-1][name]} <= flags for first in fields)
+
+
+@dataclass(frozen=True)
+class TunedAgain(Plain):
+    """With presets of its own, of which nothing is said."""
+
+    presets = {"linear": {"steps": 7}}
+
+
+@dataclass(frozen=True)
+class SameTuning(Plain):
+    """With the presets that it inherits."""
+
+
+def test_a_row_says_from_how_many_settings_its_preset_was_chosen_unless_that_is_not_known():
+    def tried(*given):
+        return chosen.choose_object(*given).chosen.settings_tried
+
+    assert tried(Plain, "linear") == tried(SameTuning, "linear") == 4
+    assert tried(Plain(steps=31), "linear") == tried(Plain, "eg3d-ffhq") == tried(TunedAgain, "linear") == 0
+    assert chosen.choose_object(TunedAgain, "linear").chosen.fitted_on == ()
+    assert {chosen.choose(name, "mini").chosen.settings_tried for name in ("guide", "mean-latent", "sugar")} == {6}
 
 
 def test_a_row_says_by_which_metrics_its_preset_was_chosen_unless_the_preset_was_overridden():

@@ -91,6 +91,7 @@ def _record(protocol: Protocol, method: str, person: str, seed: int) -> Record:
                 fields={} if floor else {"steps": 300, "lr": 0.001},
                 source_digest=_digest(method),
                 preset=method in ("mean-latent", "guide"),
+                settings_tried=6 if method in ("mean-latent", "guide") else 0,
                 floor=floor,
             ),
             testbed="mini",

@@ -93,4 +93,5 @@ def test_the_note_explains_fitted_where_a_row_says_it(committed):
         path.write_text(replace(record, spec=replace(record.spec, method=method)).to_json())
     shown = orderings()
     assert "(fitted) |" in shown and "*fitted*: steps and learning rate" in shown
-    assert "guide: steps 300, lr 0.001 (preset for mini, chosen by FID\\_pre)." in report.report(committed)
+    footnote = "guide: steps 300, lr 0.001 (preset for mini, the best of 6 settings by FID\\_pre)."
+    assert footnote in report.report(committed)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _SHORT = 12  # characters of a digest in messages
 MULTI_IMAGE = "celebahq-multi"  # the protocol of the paper's Table 2
 PROTOCOL_ORDER = ("random", "ffhq", "celebahq", MULTI_IMAGE)
-METHOD_ORDER = ("nothing", "scramble", "mean-latent", "extrapolated", "extrapolated-adj", "guide")
+ENDS = ("nothing", "scramble")  # the floor and the ceiling of every score
+LADDER = ("mean-latent", "extrapolated", "extrapolated-adj", "guide")  # the rows of GUIDE's ablation
+SUCCESSORS = ("sugar", "legato", "ged", "gradient-ascent", "anchor", "random-target")
+METHOD_ORDER = (*ENDS, *LADDER, *SUCCESSORS)
 
 
 # Rows ------------------------------------------------------------------------------------------------------------
@@ -59,7 +62,7 @@ def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
 
 
 def row_order(variant: Variant) -> tuple[int, str, str, str]:
-    """Sorts rows: the ladder first, then by name."""
+    """Sorts rows: `METHOD_ORDER` first, then by name."""
     place = METHOD_ORDER.index(variant.method) if variant.method in METHOD_ORDER else len(METHOD_ORDER)
     return place, variant.method, variant.label, variant.source_digest
 

@@ -24,7 +24,7 @@ from guidebench.reporting.diagnostics.runs import (
 )
 from guidebench.reporting.differences import NONE, TextTable, interval, number
 from guidebench.reporting.layout import DEFAULT_AGAINST
-from guidebench.reporting.selection import METHOD_ORDER
+from guidebench.reporting.selection import ENDS, LADDER
 from guidebench.reporting.statistics import Paired, Summary
 from guidebench.reporting.ties import tie_of, tied
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
@@ -132,7 +132,7 @@ def resolution_section(runs: Runs) -> Section:
 
 def compared(methods: Sequence[str]) -> list[tuple[str, str]]:
     """Neighbouring rows of the ladder, then every method against the baseline; each pair once, the later row first."""
-    ladder = [label for label in methods if label in METHOD_ORDER]
+    ladder = [label for label in methods if label in (*ENDS, *LADDER)]
     pairs = [(after, before) for before, after in pairwise(ladder)]
     if DEFAULT_AGAINST in methods:
         pairs += [(label, DEFAULT_AGAINST) for label in methods if label != DEFAULT_AGAINST]

@@ -14,14 +14,13 @@ from guidebench.metrics import METRICS
 from guidebench.reporting import statistics, ties
 from guidebench.reporting.plots.style import COLUMN, FEWEST, GREY, INK, PALE, Look, legend, mark, spread, title_of
 from guidebench.reporting.plots.trials import Trials
-from guidebench.reporting.selection import METHOD_ORDER, Variant
+from guidebench.reporting.selection import LADDER, Variant
 from guidebench.reporting.statistics import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LADDER = METHOD_ORDER[2:]
 FORGETTING = ("id", "recognised", "id_worst")  # lower is better; the last one where attacks were made
 DAMAGE = ("fid_pre", "id_retain")  # lower is better, higher is better
 _FLAT = 0.6  # height of a row of panels in which nothing differs

@@ -67,7 +67,7 @@ class Ged(Unlearner):
     name = "ged"
     summary = "forgets where the gradient of retaining agrees"
     paper = "GED, released code without a paper: github.com/YangZhou1999999999/GED-Unlearning"
-    presets = {"mini": {"steps": 25, "lr": 16e-3}, "linear": {"steps": 30, "lr": 2e-2}}
+    presets = {"mini": {"steps": 25, "lr": 32e-3}, "linear": {"steps": 30, "lr": 2e-2}}
     fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
     settings_tried = {"mini": 6}
     bounds = {

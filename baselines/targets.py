@@ -27,7 +27,7 @@ class RandomTarget(Guide):
     name = "random-target"
     summary = "GUIDE's losses towards a random person"
     paper = ""
-    presets = {**Guide.presets, "mini": {"steps": 25, "lr": 8e-3}}
+    presets = {**Guide.presets, "mini": {"steps": 25, "lr": 32e-3}}
     fitted_on = {"mini": ("id_others", "id_retain")}  # docs/presets.md
     settings_tried = {"mini": 6}
 

@@ -54,6 +54,13 @@ guidebench report "$attacked" --layout forgotten-or-hidden $ladder --method redi
 guidebench report "$attacked" --layout attacks --method oracle $ladder --method redirect >"$here/attacks.md"
 python "$here/telling.py" "$attacked" "$hidden" >"$here/which-metric.md"
 
+successors="$runs-successors" # GUIDE beside what came after it, then five people at once and one after another
+for suite in successors simultaneous sequential; do
+    guidebench reproduce $suite --out "$successors" --format markdown "$@" >"$here/$suite.md"
+done
+guidebench report "$successors" --protocol celebahq-multi --layout full >"$here/successors-full.md"
+guidebench report "$successors" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
+
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"
@@ -70,4 +77,5 @@ show docs/instrument.md instrument.md
 show docs/instrument.md sample-count.md
 show docs/instrument.md second-codes.md
 show docs/presets.md presets.md
+show docs/presets.md presets-successors.md
 show docs/which-metric.md which-metric.md

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from guidebench import suites
+from guidebench.baselines.ged import Ged
+from guidebench.baselines.gradient_ascent import GradientAscent
 from guidebench.baselines.guide import Extrapolated, ExtrapolatedAdjacency, Guide, MeanLatent
+from guidebench.baselines.legato import Legato
+from guidebench.baselines.sugar import Sugar
+from guidebench.baselines.targets import Anchor, RandomTarget
 from guidebench.testbeds.mini import WEIGHTS_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "mini"
 OF_TABLE_2 = ("celebahq-multi", "guide")
 PAPERS = ("table-1", "table-2", "table-3", "table-4", "figure-9")
-MEASURED = (*PAPERS, "forgotten-or-hidden")  # the suites whose results are committed
+SUCCESSORS = ("successors", "simultaneous", "sequential")
+MEASURED = (*PAPERS, "forgotten-or-hidden", *SUCCESSORS)  # the suites whose results are committed
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,7 @@ MEASURED = (*PAPERS, "forgotten-or-hidden")  # the suites whose results are comm
         ("docs/instrument.md", "sample-count.md"),
         ("docs/instrument.md", "second-codes.md"),
         ("docs/presets.md", "presets.md"),
+        ("docs/presets.md", "presets-successors.md"),
         ("docs/which-metric.md", "which-metric.md"),
     ],
 )
@@ -143,3 +150,14 @@ def test_every_preset_is_the_setting_of_the_grid_that_meets_the_criterion_best()
         best = max(chosen_from, key=lambda row: float(row[column].strip("*")))
         assert kind.presets["mini"] == {"steps": int(best[0]), "lr": float(best[1])}
         assert [row for row in rows if "**" in row[column]] == [best]
+
+
+@pytest.mark.parametrize("method", [Sugar, Legato, Ged, GradientAscent, Anchor, RandomTarget])
+def test_every_preset_of_a_successor_is_the_best_of_six_learning_rates(method):
+    lines = (FOLDER / "presets-successors.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    own = [row for row in rows if row[0] == method.name]
+    assert len({row[2] for row in own}) == len(own) == 6 == method.settings_tried["mini"]
+    best = max((row for row in own if row[3] != "–"), key=lambda row: float(row[3].strip("*")))
+    assert method.presets["mini"] == {"steps": int(best[1]), "lr": float(best[2])}
+    assert [row for row in own if "**" in row[3]] == [best] and best not in (own[0], own[-1])

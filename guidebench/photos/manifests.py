@@ -20,7 +20,7 @@ from typing import Any
 
 from guidebench import digest, files, places
 from guidebench.errors import BadInput, MissingAsset, unknown_name
-from guidebench.photos.align import CROP
+from guidebench.photos.frames import SIDES
 
 LISTED = 30  # people in a manifest: twenty to forget, ten to retain
 LEAST_SIDE = 256  # pixels; the smallest photograph that is accepted, half of what EG3D draws
@@ -89,11 +89,11 @@ class Manifest:
     def hint(self) -> str:
         """What to do next if the sizes show that these are not crops like EG3D's, or ""."""
         photos = [photo for person in self.people for photo in person.photos]
-        others = sum(photo.side != CROP for photo in photos)
+        others = sum(photo.side != SIDES["eg3d"] for photo in photos)
         if not others:
             return ""
         return (
-            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are "
+            f"{others} of {len(photos)} photographs are not {SIDES['eg3d']} px, the size of EG3D's crops; unless they are "
             "cropped in the same way, run "
             f"`guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LEAST_SIDE = 128  # pixels; the crop of a smaller photograph would be enlarged at least four times
 _LARGEST_SEEN = 4096  # pixels; a photograph with a longer side is shown to the detector in this size
 
-# What is shown outside the photograph: GUIDE's sample crops repeat their last row; EG3D's training images were mirrored.
+# What is shown outside the photograph: GUIDE's sample crops repeat their last row, EG3D's training images mirror it.
 FILLS: dict[str, Fill] = {"corrected": "mirror", "published": "edge"}
 
 DetectorName = Literal["mtcnn", "insightface"]
@@ -134,9 +134,9 @@ def _photos(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         return
     if not given.is_dir():
         raise BadInput(f"{given} does not exist; give photographs, or a folder of them")
-    paths = sorted(given.rglob("*"))
+    paths = endings.files_below(given)
     found = endings.photographs(paths, given)
-    endings.tell_what_is_passed_over(paths, given)
+    endings.tell_what_is_passed_over(set(paths) - set(found), given)
     if given.resolve() in out.resolve().parents:
         found = [path for path in found if out.resolve() not in path.resolve().parents]
     if not found:

@@ -41,6 +41,7 @@ _FIT = np.linalg.pinv(np.column_stack([TEMPLATE, np.ones(5)]))  # (4, 5): least 
 
 _UNIT, _WHOLE, _KEPT = 300, 1024, 700  # px per unit of the template, px of the frame, px in its middle that are kept
 _MARGIN = 4  # px around a turned frame, for the filters
+_FINEST = 4  # px of a photograph per px of the cut; a finer photograph is reduced before it is turned
 _SUPERSAMPLED = 4  # FFHQ's square is sampled at so many times the side of the cut, then reduced
 _DIRECTLY = 256  # px; a square of this side is sampled once, as the encoders of StyleGAN2 do
 
@@ -223,6 +224,11 @@ def _eg3d_box(size: tuple[int, int], pose: Pose) -> tuple[np.ndarray, np.ndarray
 
 def _upright_eg3d(photo: Image.Image, landmarks: np.ndarray, fill: Fill) -> Cut:
     """EG3D's crop of the photograph turned around the middle of the eyes until they are level."""
+    wide = weak_perspective(landmarks, photo.height).px_per_unit * _KEPT / _UNIT
+    if (factor := int(wide / SIDES["eg3d"] / _FINEST)) >= 2:
+        smaller = photo.reduce(factor)
+        cut = _upright_eg3d(smaller, (np.asarray(landmarks) + 0.5) / factor - 0.5, fill)
+        return Cut(cut.image, cut.corners * factor)
     points = np.asarray(landmarks, dtype=np.float64) + 0.5
     pivot, angle = points[:2].mean(axis=0), _eye_line(landmarks)
     back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # from upright to the photograph

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from guidebench.commands.main import main
-from guidebench.errors import BadInput
 from guidebench.networks import arcface
 from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.photos import align, frames

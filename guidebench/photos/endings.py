@@ -53,27 +53,32 @@ def photographs(files: Iterable[Path], root: Path) -> list[Path]:
 
 def tell_what_is_passed_over(paths: Iterable[Path], root: Path) -> None:
     """Logs, once for a folder, which of its files and folders were passed over: a warning if any is a photograph."""
-    missed, others = [], []
+    unread, misplaced, others = [], [], []
     for path in sorted(paths):
-        is_photograph = path.suffix.lower() in READ | NOT_READ and not is_hidden(path.relative_to(root))
-        (missed if is_photograph else others).append(path)
-    parts = []
-    if unread := [path for path in missed if path.suffix.lower() in NOT_READ]:
-        formats = ", ".join(sorted({path.suffix.lower() for path in unread}))
-        parts.append(f"{_count(unread, root)}, as {formats} is not read: save them as JPEG or PNG")
-    if misplaced := [path for path in missed if path.suffix.lower() in READ]:
-        parts.append(f"{_count(misplaced, root)}, which are not where photographs are looked for")
-    if others:
-        parts.append(f"{_count(others, root)}, which are not photographs")
+        ending = path.suffix.lower()
+        if is_hidden(path.relative_to(root)) or not (ending in READ | NOT_READ or path.is_dir()):
+            others.append(path)
+        else:
+            (unread if ending in NOT_READ else misplaced).append(path)
+    formats = ", ".join(sorted({path.suffix.lower() for path in unread}))
+    parts = [
+        f"{len(paths)} {what} ({_names(paths, root)})"
+        for paths, what in (
+            (unread, f"of formats that are not read, {formats}"),
+            (misplaced, "where no photographs are looked for"),
+            (others, "that are not photographs"),
+        )
+        if paths
+    ]
     if parts:
-        _say(f"{root}: passed over {'; '.join(parts)}", logging.WARNING if missed else logging.INFO)
+        cure = "; save them as JPEG or PNG" if unread else ""
+        _say(f"{root}: passed over {', '.join(parts)}{cure}", logging.WARNING if unread or misplaced else logging.INFO)
 
 
-def _count(paths: list[Path], root: Path) -> str:
-    """How many, and the first names."""
+def _names(paths: list[Path], root: Path) -> str:
+    """The first names; those of folders end with a slash."""
     named = ", ".join(f"{path.relative_to(root)}{'/' if path.is_dir() else ''}" for path in paths[:_NAMED])
-    more = ", …" if len(paths) > _NAMED else ""
-    return f"{len(paths)} file{'s' if len(paths) > 1 else ''} ({named}{more})"
+    return f"{named}, …" if len(paths) > _NAMED else named
 
 
 @functools.cache

@@ -119,7 +119,7 @@ def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple
     source = inception.feature_source(assets.find(INCEPTION), device=where)
     weights = assets.digest(INCEPTION)[:12]
     kept = (
-        places.cache_folder() / "statistics" / digest.of_data([str(folder.resolve()), count, weights, where.type])[:16]
+        places.cache_folder() / "statistics" / digest.of_data([str(folder.resolve()), count, weights, str(where)])[:16]
     )
     statistics, contents = of_photographs(files, source, device=where, kept=kept)
     size = f"resized to {RESOLUTION} px (bicubic)"

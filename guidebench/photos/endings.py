@@ -53,7 +53,9 @@ def photographs(files: Iterable[Path], root: Path) -> list[Path]:
 
 def tell_what_is_passed_over(paths: Iterable[Path], root: Path) -> None:
     """Logs, once for a folder, which of its files and folders were passed over: a warning if any is a photograph."""
-    unread, misplaced, others = [], [], []
+    unread: list[Path] = []
+    misplaced: list[Path] = []
+    others: list[Path] = []
     for path in sorted(paths):
         ending = path.suffix.lower()
         if is_hidden(path.relative_to(root)) or not (ending in READ | NOT_READ or path.is_dir()):
@@ -62,17 +64,17 @@ def tell_what_is_passed_over(paths: Iterable[Path], root: Path) -> None:
             (unread if ending in NOT_READ else misplaced).append(path)
     formats = ", ".join(sorted({path.suffix.lower() for path in unread}))
     parts = [
-        f"{len(paths)} {what} ({_names(paths, root)})"
-        for paths, what in (
-            (unread, f"of formats that are not read, {formats}"),
-            (misplaced, "where no photographs are looked for"),
-            (others, "that are not photographs"),
+        f"{what} ({len(found)}: {_names(found, root)})"
+        for found, what in (
+            (unread, f"{formats}, which is not read"),
+            (misplaced, "photographs where none are looked for"),
+            (others, "what is not a photograph"),
         )
-        if paths
+        if found
     ]
     if parts:
         cure = "; save them as JPEG or PNG" if unread else ""
-        _say(f"{root}: passed over {', '.join(parts)}{cure}", logging.WARNING if unread or misplaced else logging.INFO)
+        _say(f"{root}: passed over: {'; '.join(parts)}{cure}", logging.WARNING if unread or misplaced else logging.INFO)
 
 
 def _names(paths: list[Path], root: Path) -> str:

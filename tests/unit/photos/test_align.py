@@ -51,7 +51,7 @@ def test_a_folder_keeps_its_places_and_trouble_is_named_file_by_file(tmp_path, m
         Image.new("RGB", (600, 600)).save(tmp_path / "in" / name)
     (tmp_path / "in" / "bad.jpg").write_text("hello")
     result = aligned(monkeypatch, Finds(face(1.0, 300, 300)), tmp_path / "in", tmp_path / "out")
-    assert result.exit_code == 2 and "bad.jpg" in result.stderr and result.stderr.count("\n") == 1
+    assert result.exit_code == 2 and "bad.jpg" in result.stderr and ".hidden/" in result.stderr
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert written == ["a/one.png", "b/two.png"] and len(result.stdout.splitlines()) == 2
     with Image.open(tmp_path / "out" / "a" / "one.png") as picture:

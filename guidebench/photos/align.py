@@ -70,9 +70,9 @@ def align(path: Path, detector: FaceDetector, frame: Frame = "eg3d", *, fill: Fi
 def _largest_face(photo: Image.Image, detector: FaceDetector) -> tuple[int, np.ndarray | None]:
     """How many faces an RGB photograph shows, and the landmarks (5, 2) of the largest, in its pixels."""
     seen = photo
-    if max(photo.size) > _LARGEST_SEEN:
-        seen = photo.copy()
-        seen.thumbnail((_LARGEST_SEEN, _LARGEST_SEEN))
+    if (longest := max(photo.size)) > _LARGEST_SEEN:
+        size = round(photo.width * _LARGEST_SEEN / longest), round(photo.height * _LARGEST_SEEN / longest)
+        seen = photo.resize((max(1, size[0]), max(1, size[1])), Image.Resampling.BICUBIC, reducing_gap=3.0)
     found = detector.detect(np.asarray(seen))
     if len(found) == 0:
         return 0, None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from guidebench.errors import BadInput
 
 PathLike = str | Path
 _EXACT_MODES = {"RGB", "RGBA", "L", "LA", "P", "PA", "1"}  # of Pillow; any other changes its colours on the way to RGB
+_MOST_PIXELS = 300_000_000  # of a photograph; it takes about 2.5 GB to open one
+_SAME_COLOURS = 3  # grey levels; a profile that moves no colour by more is sRGB under another name
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -59,20 +63,17 @@ def load(path: PathLike, resolution: int, *, must_be_square: bool = False) -> Te
 
 
 def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) -> Image.Image:
-    """A photograph file as an upright RGB picture: its EXIF rotation is applied, grey and palettes become RGB.
+    """A photograph file as an upright sRGB picture: EXIF rotation and colour profile applied, grey and palettes as RGB.
 
     least: smallest shorter side in pixels. Raises `guidebench.errors.BadInput`, naming the file and the cure, if it is
     not an image, damaged, too small, not square though it must be, or of a kind that no conversion to RGB keeps as it
-    looks: CMYK, more than 8 bits per channel, transparency.
+    looks: CMYK, more than 8 bits per channel, transparency, a colour profile that does not fit. So is one of more than
+    300 megapixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _open_rgb(path)
+        image = _open_rgb(path)
     except (
         UnidentifiedImageError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
         OSError,
         ValueError,
         SyntaxError,  # of Pillow's PNG reader
@@ -90,16 +91,76 @@ def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) 
 
 
 def _open_rgb(path: PathLike) -> Image.Image:
-    with Image.open(path) as opened:
+    with _of_any_size(), Image.open(path) as opened:
+        if opened.width * opened.height > _MOST_PIXELS:
+            raise BadInput(
+                f"the image {path} has {opened.width * opened.height / 1e6:.0f} megapixels, more than "
+                f"{_MOST_PIXELS / 1e6:.0f} are not read; give a smaller copy"
+            )
         if opened.mode not in _EXACT_MODES:
             raise BadInput(
                 f"the image {path} holds {opened.mode} pixels, which no plain conversion shows as they look; "
                 "save it as an 8-bit RGB JPEG or PNG"
             )
-        image = ImageOps.exif_transpose(opened)
-        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+        if opened.tile and "16" in str(opened.tile[0][3]):  # of a PNG; Pillow would drop half of each number
+            raise BadInput(f"the image {path} has 16 bits per channel; save it as an 8-bit RGB JPEG or PNG")
+        ImageOps.exif_transpose(opened, in_place=True)
+        if opened.has_transparency_data and opened.convert("RGBA").getchannel("A").getextrema()[0] != 255:
             raise BadInput(f"the image {path} is transparent in places; save it as an RGB JPEG or PNG without alpha")
-        return image.convert("RGB")
+        if profile := opened.info.get("icc_profile"):
+            return _in_srgb(opened, profile, path)
+        return opened.convert("RGB")
+
+
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Lifts Pillow's limit of 89 megapixels, which phones exceed, while a file is opened."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _in_srgb(image: Image.Image, profile: bytes, path: PathLike) -> Image.Image:
+    """A picture with a colour profile as sRGB: relative colorimetric, black point adapted.
+
+    Where the profile is sRGB in effect, the numbers stay as they are.
+    """
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = {"RGB": "RGB", "GRAY": "L"}[source.profile.xcolor_space.strip()]
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if mode == "L" and image.mode not in ("L", "LA", "1"):
+            raise ValueError("it is a profile of grey pictures")
+    except (ImageCms.PyCMSError, KeyError, ValueError, OSError) as error:
+        raise BadInput(
+            f"the image {path} has a colour profile that cannot be applied ({str(error).strip()[:80]}); save it as an "
+            "sRGB JPEG or PNG"
+        ) from None
+    plain = image.convert(mode)
+    probe = _every_tenth_colour(mode)
+    moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int) - np.asarray(probe.convert("RGB"))
+    if np.abs(moved).max() <= _SAME_COLOURS:
+        return plain.convert("RGB")
+    converted = ImageCms.applyTransform(plain, transform)
+    assert converted is not None  # only a conversion in place returns nothing
+    return converted
+
+
+def _every_tenth_colour(mode: str) -> Image.Image:
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
+    return Image.fromarray(grid if mode == "RGB" else grid[..., 0])
 
 
 def save(image: Tensor, path: PathLike) -> None:

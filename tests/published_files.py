@@ -24,6 +24,11 @@ DETECTOR_STRIDES, DETECTOR_SIDE, ANCHORS = (8, 16, 32), 640, 2  # of SCRFD
 FACE = np.array([[220.0, 250.0], [420.0, 250.0], [320.0, 360.0], [240.0, 470.0], [400.0, 470.0]])
 
 
+def face_in(side: int) -> np.ndarray:
+    """Where the tiny detector finds the face of a square image of ``side`` pixels, which it sees padded to twice."""
+    return FACE * (2 * side / DETECTOR_SIDE) - side / 2
+
+
 def write_eg3d(generator: TriPlaneGenerator, path: Path) -> None:
     """A snapshot as EG3D's training and GUIDE write them: persistent classes with their source text, under "G_ema"."""
     with _framework() as rebuild:

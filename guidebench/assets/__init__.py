@@ -60,7 +60,11 @@ class State:
         """Why this is taken to be the right digest."""
         if len(self.asset.sha256) == 64:
             return "as published"
-        return f"starts as published: {self.asset.sha256}" if self.asset.sha256 else "as recorded when it was added"
+        if self.asset.sha256:
+            return f"starts as published: {self.asset.sha256}"
+        if self.sha256 and self.sha256 == self.asset.seen_sha256:
+            return "as recorded when it was added, and as the one public copy that is known"
+        return "as recorded when it was added"
 
 
 def folder() -> Path:
@@ -171,6 +175,18 @@ def digest_problem(asset: Asset, sha256: str, *, recorded: str | None = None) ->
         more = "…" if len(wanted) < 64 else ""
         return f"is another file: its SHA-256 is {sha256}, the published one is {wanted}{more}"
     return f"has changed since it was added: its SHA-256 is {sha256}, the recorded one is {wanted}"
+
+
+def doubt(state: State) -> str:
+    """What speaks against a file that is taken all the same: the one public copy that is known is another; or ""."""
+    asset = state.asset
+    if not asset.seen_sha256 or state.sha256 in (None, asset.seen_sha256):
+        return ""
+    return (
+        f"the one public copy of {asset.file} that is known has SHA-256 {asset.seen_sha256}, {state.path} has "
+        f"{state.sha256}; "
+        "compare it with a colleague's before you compare results"
+    )
 
 
 def format_problem(asset: Asset, path: Path) -> str:

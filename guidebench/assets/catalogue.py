@@ -1,8 +1,8 @@
 """Files that a testbed needs and that cannot be shipped with it: what each is, its licence, where it comes from.
 
-Sizes are rounded; where a network's file was not at hand, the size follows from its number of parameters. A digest is
-listed only if it was computed from the file, or if the publisher put its first digits into the file's name. Without
-one, the digest of the first file that is added is recorded (`guidebench.assets`).
+A digest is listed as published if it was computed from the file, or if it and the size are the same in several public
+copies. One that is known from a single copy only warns. Without either, the size is rounded, since it follows from the
+number of parameters, and the digest of the first file that is added is recorded (`guidebench.assets`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from guidebench.text import bytes_in_words
 
 Format = Literal["pickle", "torch", "numpy", "onnx-pack"]
 
+_NGC_EG3D = (
+    "https://api.ngc.nvidia.com/v2/models/nvidia/research/eg3d/versions/1/files"  # EG3D's viewer fetches it here
+)
 _GUIDE = "the Google Drive folder that the README of https://github.com/KU-VGI/GUIDE links"
 _INSIGHTFACE_PYTORCH = "https://github.com/TreB1eN/InsightFace_Pytorch"
 _INSIGHTFACE = "https://github.com/deepinsight/insightface"
@@ -35,6 +38,8 @@ class Asset:
     format: Format
     urls: tuple[str, ...] = ()  # tried in this order; none: it has to be placed by hand
     sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
+    seen_sha256: str = ""  # of the only public copy that is known; a file with another digest is taken with a warning
+    archive_sha256: str = ""  # ONNX pack: of the zip archive that is fetched
     testbeds: tuple[str, ...] = ("eg3d-ffhq",)
     without: str = ""  # what happens without it; "": it is required
     instead: str = ""  # id of an asset that serves as well
@@ -63,7 +68,7 @@ def _mtcnn(name: str, size: int, sha256: str) -> Asset:
     )
 
 
-def _arcface(pack: str, size: int, members: tuple[str, str], instead: str) -> Asset:
+def _arcface(pack: str, size: int, archive_sha256: str, members: tuple[str, str], instead: str) -> Asset:
     return Asset(
         f"arcface-{pack}",
         pack,
@@ -73,6 +78,7 @@ def _arcface(pack: str, size: int, members: tuple[str, str], instead: str) -> As
         f"{_INSIGHTFACE} (its releases, {pack}.zip)",
         "onnx-pack",
         urls=tuple(f"{_INSIGHTFACE}/releases/download/{tag}/{pack}.zip" for tag in ("v0.7", "model-zoo")),
+        archive_sha256=archive_sha256,
         instead=f"arcface-{instead}",
         members=members,
     )
@@ -84,9 +90,11 @@ ASSETS: tuple[Asset, ...] = (
         "ffhqrebalanced512-128.pkl",
         "EG3D trained on FFHQ at 512 px: the generator",
         "NVIDIA source code licence (non-commercial)",
-        350_000_000,
+        377_644_956,
         "the EG3D models of NVIDIA NGC, https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
         "pickle",
+        urls=(f"{_NGC_EG3D}/ffhqrebalanced512-128.pkl",),
+        seen_sha256="7f418947f38202a3c4c9de6e18d0617b380dd5e42c21ba78efe8cc235fde44a7",
     ),
     Asset(
         "eg3d-w-avg",
@@ -112,9 +120,12 @@ ASSETS: tuple[Asset, ...] = (
         "model_ir_se50.pth",
         "IR-SE-50 ArcFace: the recogniser that methods train with",
         "MIT (code); its training photographs have terms of their own",
-        175_000_000,
-        f"{_INSIGHTFACE_PYTORCH} (links in its README)",
+        175_367_323,
+        f"{_INSIGHTFACE_PYTORCH} (links in its README); the same file: the releases of https://github.com/xinntao/facexlib",
         "torch",
+        urls=("https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",),
+        sha256="a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
+        also=("recognition_arcface_ir_se50.pth",),
     ),
     Asset(
         "curricularface",
@@ -124,6 +135,7 @@ ASSETS: tuple[Asset, ...] = (
         261_000_000,
         "https://github.com/HuangYG123/CurricularFace (links in its README)",
         "torch",
+        seen_sha256="031ea0f7ba5f46905980cc446f0bbf9539e361246bff95f7077efffe2f110e04",
     ),
     _mtcnn("pnet", 41_271, "03e19e5c473932ab38f5a6308fe6210624006994a687e858d1dcda53c66f18cb"),
     _mtcnn("rnet", 604_651, "5660aad67688edc9e8a3dd4e47ed120932835e06a8a711a423252a6f2c747083"),
@@ -133,11 +145,11 @@ ASSETS: tuple[Asset, ...] = (
         "vgg16-397923af.pth",
         "VGG16 trained on ImageNet: the network under LPIPS",
         "BSD-3-Clause (torchvision)",
-        553_000_000,
+        553_433_881,
         "https://github.com/pytorch/vision (its model weights)",
         "torch",
         urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
-        sha256="397923af",  # torchvision names its files by the first digits
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     ),
     Asset(
         "lpips-lin",
@@ -155,18 +167,30 @@ ASSETS: tuple[Asset, ...] = (
         "pt_inception-2015-12-05-6726825d.pth",
         "Inception of 2015: the features of FID",
         "Apache-2.0",
-        96_000_000,
+        95_628_359,
         "https://github.com/toshas/torch-fidelity (release v0.2.0)",
         "torch",
         urls=(
             "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
         ),
-        sha256="6726825d",  # named by its first digits
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         also=("weights-inception-2015-12-05-6726825d.pth",),
     ),
-    _arcface("buffalo_l", 280_000_000, ("det_10g.onnx", "w600k_r50.onnx"), "antelopev2"),
-    _arcface("antelopev2", 350_000_000, ("scrfd_10g_bnkps.onnx", "glintr100.onnx"), "buffalo_l"),
+    _arcface(
+        "buffalo_l",
+        288_621_354,
+        "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
+        ("det_10g.onnx", "w600k_r50.onnx"),
+        "antelopev2",
+    ),
+    _arcface(
+        "antelopev2",
+        360_662_982,
+        "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5",
+        ("scrfd_10g_bnkps.onnx", "glintr100.onnx"),  # the detectors of both packs are the same file
+        "buffalo_l",
+    ),
     Asset(
         "ffhq-real",
         "ffhq-real.npz",
@@ -202,6 +226,10 @@ def markdown_table(assets: Sequence[Asset] = ASSETS) -> str:
         known = "recorded when added"
         if asset.sha256:
             known = f"`{asset.sha256[:12]}…`" if len(asset.sha256) > 12 else f"`{asset.sha256}…` (no more is known)"
+        elif asset.seen_sha256:
+            known = f"`{asset.seen_sha256[:12]}…`, of one copy: another warns"
+        elif asset.archive_sha256:
+            known = f"`{asset.archive_sha256[:12]}…`, of the zip"
         cells = [f"`{asset.id}`", f"`{asset.file}`", asset.role, asset.needed, asset.licence]
         rows.append([*cells, bytes_in_words(asset.size), f"{how}: {asset.origin}", known])
     return text.markdown_table(heads, rows, left=len(heads))

@@ -44,12 +44,6 @@ def _average(path: Path) -> None:
     goae.average_code(path, 512)
 
 
-def _training_recogniser(path: Path) -> None:
-    from guidebench.networks import irse
-
-    irse.load_ir_se50(path)
-
-
 def _judge(path: Path) -> None:
     from guidebench.networks import irse
 
@@ -77,7 +71,6 @@ USES: Mapping[str, Callable[[Path], None]] = {
     "eg3d-ffhq": _generator,
     "eg3d-w-avg": _average,
     "goae": _encoder,
-    "ir-se50": _training_recogniser,
     "curricularface": _judge,
     "ffhq-real": _real_images,
     **{asset.id: _pack(asset) for asset in ASSETS if asset.format == "onnx-pack"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import platform
 import re
@@ -26,6 +27,8 @@ from guidebench.assets import catalogue, contents
 from guidebench.assets.catalogue import Asset, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
 from guidebench.text import brief, bytes_in_words
+
+_log = logging.getLogger(__name__)
 
 MIRROR = "GUIDEBENCH_MIRROR"
 _ASIDE = ".arriving-"
@@ -51,7 +54,7 @@ class Placed:
     @property
     def line(self) -> str:
         """What was done, in one line."""
-        known = "as published" if self.asset.sha256 else "none is published; recorded, and checked from now on"
+        known = "as published" if self.asset.sha256 else "recorded, and checked from now on"
         if self.asset.sha256 and len(self.asset.sha256) < 64:
             known = f"starts as published, {self.asset.sha256}"
         before = f"; replaces a file of SHA-256 {self.replaced}" if self.replaced else ""
@@ -102,6 +105,7 @@ def fetch(asset: Asset, *, stream: TextIO | None = None) -> Placed:
             download = aside.with_name("download")
             address = _download_from_any(asset, addresses, download, stream)
             if asset.format == "onnx-pack":
+                _check_archive(asset, download, given=address)
                 _unpack(asset, download, aside, given=address)
             else:
                 os.chmod(download, 0o644)  # temporary files are private, assets may be shared
@@ -153,7 +157,8 @@ def recognise(source: Path) -> Asset:
     if source.is_file():
         sha256 = assets.digest_of(source)
         for asset in catalogue.ASSETS:
-            if len(asset.sha256) >= _SHORTEST_PREFIX and sha256.startswith(asset.sha256):
+            known = (asset.sha256, asset.seen_sha256, asset.archive_sha256)
+            if any(len(start) >= _SHORTEST_PREFIX and sha256.startswith(start) for start in known):
                 return asset
     raise BadInput(
         f"neither the name nor the digest of {source} is known; `guidebench assets list` shows all files, --as ID says "
@@ -210,12 +215,24 @@ def _install(asset: Asset, aside: Path, *, given: str, linked: bool = False) -> 
         os.replace(target, aside.with_name("before"))  # removed together with the temporary folder
     os.replace(aside, target)
     assets.record(asset, sha256)
+    if doubt := assets.doubt(assets.State(asset, "present", sha256=sha256)):
+        _log.warning("%s", doubt)
     return Placed(asset, sha256, before if before != sha256 else None, linked)
 
 
 def _check_format(asset: Asset, path: Path, *, given: str) -> None:
     if problem := assets.format_problem(asset, path):
         raise BadInput(f"{given} {problem}; not taken as {asset.id}, which comes from {asset.origin}")
+
+
+def _check_archive(asset: Asset, path: Path, *, given: str) -> None:
+    """Raises BadInput if a fetched archive is not the published one."""
+    if not asset.archive_sha256 or (sha256 := assets.digest_of(path)) == asset.archive_sha256:
+        return
+    raise BadInput(
+        f"{given} is another archive: its SHA-256 is {sha256}, the published one is {asset.archive_sha256}; not taken "
+        f"as {asset.id}. `guidebench assets add FILE` takes files that you packed yourself"
+    )
 
 
 def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
@@ -280,7 +297,7 @@ def _download_from_any(asset: Asset, addresses: tuple[str, ...], target: Path, s
         problems.append(f"{address} {problem}")
     raise MissingAsset(
         f"cannot fetch {asset.id}: {'; '.join(problems)}. Run `guidebench assets fetch {asset.id}` to try again, or "
-        f"`guidebench assets add {_published_name(asset)}` with a file from elsewhere"
+        f"`guidebench assets add {_published_name(asset)}` with a file from elsewhere: {asset.origin}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from guidebench.commands import common
-from guidebench.errors import EXIT_BAD_INPUT
+from guidebench.errors import EXIT_BAD_INPUT, BadInput
 
 if TYPE_CHECKING:
     from guidebench.photos.manifests import Manifest
@@ -108,17 +108,40 @@ def _statistics(folder: Path | None, features: Path | None, out: Path | None, **
 @click.command("align")
 @click.argument("inputs", nargs=-1, required=True, type=common.PATH, metavar="IN...")
 @click.argument("out", type=common.FOLDER)
+@click.option(
+    "--frame",
+    type=click.Choice(["eg3d", "ffhq"]),
+    default="eg3d",
+    show_default=True,
+    help="EG3D's crop of 512 px, or FFHQ's square of 1024 px, for StyleGAN2.",
+)
+@click.option(
+    "--conventions",
+    type=click.Choice(["corrected", "published"]),
+    default="corrected",
+    show_default=True,
+    help="Outside a photo, EG3D's crop shows its mirror image (corrected) or its border repeated (published).",
+)
 @click.option("--detector", type=click.Choice(["mtcnn", "insightface"]), default="mtcnn", show_default=True)
-def align_command(inputs: tuple[Path, ...], out: Path, detector: Literal["mtcnn", "insightface"]) -> None:
-    """Crop the largest face out of photos, as EG3D does.
+def align_command(
+    inputs: tuple[Path, ...],
+    out: Path,
+    frame: Literal["eg3d", "ffhq"],
+    conventions: str,
+    detector: Literal["mtcnn", "insightface"],
+) -> None:
+    """Crop the largest face out of photos, as EG3D or FFHQ does.
 
-    IN: photos, or folders, which are searched with all their sub-folders. OUT: the folder to write crops of 512 x 512
-    pixels to. Exit code 2 if a photo shows no face or cannot be read; the others are still written.
+    IN: photos, or folders, which are searched with all their sub-folders. OUT: the folder to write crops to. A photo
+    that is such a crop already is copied. Exit code 2 if a photo shows no face or cannot be read; the others are still
+    written.
     """
     from guidebench.photos import align
 
+    if frame == "ffhq" and conventions == "published":
+        raise BadInput("--conventions published concerns --frame eg3d; FFHQ's frame has one way only, so leave it out")
     failed = 0
-    for fine, line in align.align_all(inputs, out, align.load_detector(detector)):
+    for fine, line in align.align_all(inputs, out, align.load_detector(detector), frame, fill=align.FILLS[conventions]):
         click.echo(line if fine else f"guidebench: {line}", err=not fine)
         failed += not fine
     if failed:

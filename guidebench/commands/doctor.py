@@ -254,6 +254,8 @@ def _testbed(kind: type[Testbed], spec: str) -> Iterator[Finding]:
             yield Finding("FAIL", asset.id, what, f"guidebench assets fetch {asset.id}")
         elif asset.without and state.status == "missing":
             yield Finding("note", asset.id, f"{what}; {asset.needed}")
+        elif state.status == "present" and (doubt := assets.doubt(state)):
+            yield Finding("note", asset.id, doubt)
     for source in kind.photo_sets:
         yield _photo_set(source)
     if not wanted:  # what the catalogue does not know, the testbed itself names

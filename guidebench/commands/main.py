@@ -55,7 +55,7 @@ SECTIONS = {
     "Prepare weights and photos": {
         "assets": ("assets:assets_group", "Get the pretrained files that some testbeds need."),
         "data": ("data:data_group", "Prepare photos of FFHQ and CelebA-HQ, and their statistics."),
-        "align": ("data:align_command", "Crop the largest face out of photos, as EG3D does."),
+        "align": ("data:align_command", "Crop the largest face out of photos, as EG3D or FFHQ does."),
     },
 }
 _PLACES = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}

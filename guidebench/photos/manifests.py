@@ -13,14 +13,17 @@ import dataclasses
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from guidebench import digest, files, places
 from guidebench.errors import BadInput, MissingAsset, unknown_name
-from guidebench.photos.align import CROP
+from guidebench.photos import duplicates, endings
+from guidebench.photos.frames import SIDES
 
 LISTED = 30  # people in a manifest: twenty to forget, ten to retain
 LEAST_SIDE = 256  # pixels; the smallest photograph that is accepted, half of what EG3D draws
@@ -28,7 +31,6 @@ FFHQ_IMAGES = 70_000
 CELEBAHQ_IMAGES = 30_000
 CELEBAHQ_PHOTOS = 5  # of each listed identity
 SOURCES = ("ffhq", "celebahq")
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 _FORMAT = 1  # of the manifest file
 _NAMED = 5  # missing files that an error names; the rest are counted
 
@@ -89,11 +91,12 @@ class Manifest:
     def hint(self) -> str:
         """What to do next if the sizes show that these are not crops like EG3D's, or ""."""
         photos = [photo for person in self.people for photo in person.photos]
-        others = sum(photo.side != CROP for photo in photos)
+        side = SIDES["eg3d"]
+        others = sum(photo.side != side for photo in photos)
         if not others:
             return ""
         return (
-            f"{others} of {len(photos)} photographs are not {CROP} px, the size of EG3D's crops; unless they are "
+            f"{others} of {len(photos)} photographs are not {side} px, the size of EG3D's crops; unless they are "
             "cropped in the same way, run "
             f"`guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"
@@ -176,22 +179,33 @@ def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manife
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder; give the folder that holds the images of {source}")
-    found = {index: _file_of(root, index) for indices in people.values() for index in indices}
+    folders = _Folders(root)
+    found = {index: folders.file_of(index) for indices in people.values() for index in indices}
     missing = sorted(index for index, path in found.items() if path is None)
     if missing:
         named = ", ".join(f"{index:05d}" for index in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        unread = next(filter(None, (folders.file_of(index, endings.NOT_READ) for index in missing)), None)
+        there = f"; {unread.name} is there, but {unread.suffix.lower()} is not read" if unread else ""
         raise BadInput(
             f"{len(missing)} of the {len(found)} photographs that {rule(source)} asks for are not below {root}: "
-            f"image {named}{more}; accepted names are 00000.png, img00000000.png and 0.png (or .jpg, .webp), in that "
-            "folder or in sub-folders of a thousand images"
+            f"image {named}{more}{there}; accepted names are 00000.png, img00000000.png and 0.png (or "
+            f"{', '.join(sorted(endings.READ))}), in that folder or in sub-folders of a thousand images"
         )
-    photos = {index: _photo(root, path) for index, path in found.items() if path is not None}
-    return Manifest(
-        source,
-        str(root.resolve()),
-        tuple(Listed(identity, tuple(photos[index] for index in indices)) for identity, indices in people.items()),
-    )
+    listed = []
+    for identity, indices in people.items():
+        opened = [_photo(root, path) for index in indices if (path := found[index]) is not None]
+        _warn_of_duplicates(source, identity, indices, [picture for _, picture in opened])
+        listed.append(Listed(identity, tuple(photo for photo, _ in opened)))
+    return Manifest(source, str(root.resolve()), tuple(listed))
+
+
+def _warn_of_duplicates(source: str, identity: str, indices: Sequence[int], pictures: Sequence[Image.Image]) -> None:
+    """Warns of pictures that look alike, and of CelebA-HQ's known pairs; the rule is frozen and keeps both."""
+    pairs = set(duplicates.alike(pictures))
+    if source == "celebahq":
+        pairs |= {(indices.index(one), indices.index(other)) for one, other in duplicates.known_pairs(indices)}
+    duplicates.warn(identity, [f"image {index:05d}" for index in indices], sorted(pairs))
 
 
 def _path(source: str) -> Path:
@@ -238,22 +252,41 @@ def _scan_command(source: str, root: str) -> str:
     return f"`guidebench data scan {source} {root}{more}`"
 
 
-def _file_of(root: Path, index: int) -> Path | None:
-    """The file of an image, by the names under which FFHQ, CelebA-HQ and EG3D's crops of them are stored."""
-    stems = dict.fromkeys((f"{index:05d}", f"img{index:08d}", str(index)))
-    places = (root, root / f"{index - index % 1000:05d}", root / f"{index // 1000:05d}")
-    names = {place / f"{stem}{ending}": None for place in places for stem in stems for ending in _ENDINGS}
-    found = [path for path in names if path.is_file()]
-    if len(found) > 1:
-        raise BadInput(f"{root} holds image {index} twice: {found[0]} and {found[1]}; give the folder of one of them")
-    return found[0] if found else None
+class _Folders:
+    """The folders in which FFHQ, CelebA-HQ and EG3D's crops of them are stored, each listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+
+    def file_of(self, index: int, formats: Collection[str] = endings.READ) -> Path | None:
+        """The file of an image, by the usual names, in upper or lower case. Raises BadInput if there are several."""
+        stems = dict.fromkeys((f"{index:05d}", f"img{index:08d}", str(index)))
+        places = dict.fromkeys((".", f"{index - index % 1000:05d}", f"{index // 1000:05d}"))
+        names = [f"{stem}{ending}" for stem in stems for ending in sorted(formats)]
+        found = [path for place in places for name in names for path in self._names(self._root / place).get(name, [])]
+        if len(found) > 1:
+            raise BadInput(
+                f"{self._root} holds image {index} twice: {found[0]} and {found[1]}; give the folder of one of them"
+            )
+        return found[0] if found else None
+
+    def _names(self, folder: Path) -> dict[str, list[Path]]:
+        """Name in lower case -> the files that are called so."""
+        if folder not in self._listed:
+            names: dict[str, list[Path]] = defaultdict(list)
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.suffix.lower() in endings.READ | endings.NOT_READ and path.is_file():
+                    names[path.name.lower()].append(path)
+            self._listed[folder] = names
+        return self._listed[folder]
 
 
-def _photo(root: Path, path: Path) -> Photo:
+def _photo(root: Path, path: Path) -> tuple[Photo, Image.Image]:
     from guidebench import images
 
     picture = images.open_photo(path, least=LEAST_SIDE, must_be_square=True)
-    return Photo(path.relative_to(root).as_posix(), digest.of_file(path), picture.width)
+    return Photo(path.relative_to(root).as_posix(), digest.of_file(path), picture.width), picture
 
 
 def _identities(path: Path) -> Iterator[tuple[str, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from guidebench import digest, images
+from guidebench import digest, images, places
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput
 from guidebench.evidence import FrechetStatistics
+from guidebench.files import written_aside
 from guidebench.metrics.frechet import fit
 from guidebench.photos import endings, real_images
 from guidebench.testbed import FeatureSource
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
 RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
 _BATCH = 32  # photographs per forward pass
-_LOG_EVERY = 1000  # photographs per line of progress
+_PART = 32 * _BATCH  # photographs whose features are kept in one file until all are measured; one line of progress each
 
 
 def make(
@@ -53,8 +55,9 @@ def make(
         raise BadInput(
             "--count picks photographs from a FOLDER; leave it out with --features, which are used as they are"
         )
+    kept = None
     if folder is not None:
-        statistics, description = _measured(folder, count, title or folder.resolve().name, device)
+        statistics, description, kept = _measured(folder, count, title or folder.resolve().name, device)
     else:
         assert features is not None
         statistics, description = _given(features, title or features.name)
@@ -64,6 +67,8 @@ def make(
         with open(path, "wb") as stream:  # numpy would add an ending to a name
             real_images.write(stream, statistics, description)
         done = f"wrote {path}" if out else placing.add(path, as_id=ASSET).line
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
     return f"{done}; {statistics.count:,} photographs ({description})"
 
 
@@ -75,9 +80,9 @@ def photographs(folder: Path, count: int | None = None) -> list[Path]:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder; give the folder of the real photographs")
-    paths = list(folder.rglob("*"))
+    paths = endings.files_below(folder)
     found = endings.photographs(paths, folder)
-    endings.tell_what_is_passed_over(paths, folder)
+    endings.tell_what_is_passed_over(set(paths) - set(found), folder)
     needed = max(2, count or 0)
     if len(found) < needed:
         raise BadInput(
@@ -88,27 +93,37 @@ def photographs(folder: Path, count: int | None = None) -> list[Path]:
 
 
 def of_photographs(
-    files: Sequence[Path], source: FeatureSource, *, device: torch.device | str = "cpu", resolution: int = RESOLUTION
+    files: Sequence[Path],
+    source: FeatureSource,
+    *,
+    device: torch.device | str = "cpu",
+    resolution: int = RESOLUTION,
+    kept: Path | None = None,
 ) -> tuple[FrechetStatistics, str]:
     """Statistics of square photographs, resized to ``resolution``, and the digest of their contents in any order.
 
-    Raises BadInput, naming the file, if one cannot be used.
+    kept: a folder, for this feature extractor and device, that takes features as they are computed, so that the same
+    call after an interruption resumes. Raises BadInput, naming the file, if one cannot be used.
     """
-    contents = digest.of_data(sorted(digest.of_file(path) for path in files))
-    return fit(_features(files, source, device, resolution)), contents
+    contents = [digest.of_file(path) for path in files]
+    return fit(_features(files, contents, source, device, resolution, kept)), digest.of_data(sorted(contents))
 
 
-def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str]:
+def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str, Path]:
+    """Statistics, their description, and the folder of features that can be removed once they are written."""
     from guidebench import assets
     from guidebench.networks import inception
 
     files = photographs(folder, count)
     where = resolve_device(device)
     source = inception.feature_source(assets.find(INCEPTION), device=where)
-    statistics, contents = of_photographs(files, source, device=where)
     weights = assets.digest(INCEPTION)[:12]
+    kept = (
+        places.cache_folder() / "statistics" / digest.of_data([str(folder.resolve()), count, weights, str(where)])[:16]
+    )
+    statistics, contents = of_photographs(files, source, device=where, kept=kept)
     size = f"resized to {RESOLUTION} px (bicubic)"
-    return statistics, f"{title}, {size}; {source.description}, weights {weights}; contents {contents[:12]}"
+    return statistics, f"{title}, {size}; {source.description}, weights {weights}; contents {contents[:12]}", kept
 
 
 def _given(features: Path, title: str) -> tuple[FrechetStatistics, str]:
@@ -119,11 +134,34 @@ def _given(features: Path, title: str) -> tuple[FrechetStatistics, str]:
 
 
 def _features(
+    files: Sequence[Path],
+    contents: Sequence[str],
+    source: FeatureSource,
+    device: torch.device | str,
+    resolution: int,
+    kept: Path | None,
+) -> Iterator[np.ndarray]:
+    """Features (n, d) of part after part of the files; a part that is kept from an earlier call is not computed again.
+
+    contents: digests of the files; they name the part's file, so that one whose photographs have changed is not taken.
+    """
+    for start in range(0, len(files), _PART):
+        part = slice(start, start + _PART)
+        path = kept / f"{digest.of_data([resolution, *contents[part]])[:32]}.npy" if kept else None
+        if path and path.is_file():
+            features = np.load(path, allow_pickle=False)
+        else:
+            features = np.concatenate(list(_computed(files[part], source, device, resolution)))
+            if path:
+                with written_aside(path, "wb") as stream:
+                    np.save(stream, features, allow_pickle=False)
+        _log.info("%s of %s photographs", f"{min(start + _PART, len(files)):,}", f"{len(files):,}")
+        yield features
+
+
+def _computed(
     files: Sequence[Path], source: FeatureSource, device: torch.device | str, resolution: int
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(files), _BATCH):
         batch = [images.load(path, resolution, must_be_square=True) for path in files[start : start + _BATCH]]
-        yield source.features(torch.stack(batch).to(device))
-        done = start + len(batch)
-        if done // _LOG_EVERY > start // _LOG_EVERY:
-            _log.info("%s of %s photographs", f"{done:,}", f"{len(files):,}")
+        yield source.rows(torch.stack(batch).to(device)).cpu().numpy()

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from guidebench import digest, images
 from guidebench.errors import BadInput
-from guidebench.photos import endings
+from guidebench.photos import duplicates, endings
 from guidebench.testbed import Faces, Person
 
 SOURCE = "photos"
@@ -27,6 +28,7 @@ class FolderFaces(Faces):
         self._root = Path(root)
         self._resolution = resolution
         self._people = _found(self._root)
+        self._compared: dict[str, int] = {}  # person -> how many photographs were compared with one another
 
     def sources(self) -> Mapping[str, int]:
         """See `guidebench.testbed.Faces.sources`."""
@@ -46,7 +48,17 @@ class FolderFaces(Faces):
             )
         shown = files[:photos]
         pictures = torch.stack([images.load(path, self._resolution) for path in shown])
+        self._warn_of_duplicates(name, shown, pictures)
         return Person(name, pictures, tuple(map(str, shown)))
+
+    def _warn_of_duplicates(self, name: str, shown: Sequence[Path], pictures: torch.Tensor) -> None:
+        """Warns of pairs that are nearly the same picture, of each once."""
+        before = self._compared.get(name, 0)
+        if len(shown) <= before:
+            return
+        self._compared[name] = len(shown)
+        pairs = duplicates.alike([Image.fromarray(array) for array in images.to_arrays(pictures)])
+        duplicates.warn(name, [path.name for path in shown], [pair for pair in pairs if pair[1] >= before])
 
     def manifest(self, source: str) -> str:
         """Digest of all file contents by person."""
@@ -56,12 +68,14 @@ class FolderFaces(Faces):
 def list_people(root: Path) -> dict[str, list[Path]]:
     """Person -> photograph files, sorted by name and number.
 
-    Hidden files and folders are skipped, and other types of files; if those are photographs, a warning says so.
+    What is passed over is logged: hidden files and folders, files beside the folders, other types of files.
 
     Raises BadInput if ``root`` is not a folder, has no sub-folder, or one of them holds no photograph.
     """
     people = _found(root)
-    endings.tell_what_is_passed_over(root.glob("*/*"), root)
+    used = {root / name for name in people} | {file for files in people.values() for file in files}
+    inside = [*root.iterdir(), *(path for name in people for path in (root / name).iterdir())]
+    endings.tell_what_is_passed_over([path for path in inside if path not in used], root)
     return people
 
 

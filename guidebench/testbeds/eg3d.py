@@ -122,7 +122,10 @@ class EG3DTestbed(Testbed):
             real_description=description,
             descriptions={
                 "curricularface": f"IR-101 on faces that MTCNN finds ({self.conventions})",
-                "arcface": f"insightface pack {named(pack).file} with its own detector, onnxruntime on {self.device}",
+                "arcface": (
+                    f"insightface pack {named(pack).file} with its own detector on padded images, "
+                    f"onnxruntime on {self.device}"
+                ),
             },
         )
 

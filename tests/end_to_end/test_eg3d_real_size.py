@@ -72,7 +72,7 @@ def real_size(tmp_path: Path, monkeypatch, recipe, published_files, root: Path) 
         published_files.write_real_size(folder, recipe, json.loads(str(arrays["full_config"])))
     monkeypatch.setenv("GUIDEBENCH_ASSETS", str(folder))
     monkeypatch.setattr(catalogue, "ASSETS", tuple(dataclasses.replace(asset, sha256="") for asset in catalogue.ASSETS))
-    points = published_files.FACE / published_files.DETECTOR_SIDE
+    points = published_files.face_in(1)
     monkeypatch.setattr(mtcnn, "load", lambda folder, *, convention: FixedCrop(points))
     monkeypatch.setattr(EG3DTestbed, "instant", True)
 

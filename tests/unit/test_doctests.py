@@ -21,7 +21,7 @@ WITH_EXAMPLES = {
     "guidebench.losses",
     "guidebench.metrics.frechet",
     "guidebench.metrics.identity",
-    "guidebench.photos.align",
+    "guidebench.photos.frames",
     "guidebench.photos.manifests",
     "guidebench.reporting.statistics",
     "guidebench.seeds",

@@ -53,6 +53,73 @@ def test_what_no_conversion_keeps_is_refused_with_the_cure(tmp_path, says):
             images.load(tmp_path / name, 8)
 
 
+def test_sixteen_bits_per_channel_are_refused_though_pillow_opens_them(tmp_path, says):
+    import cv2
+
+    deep = np.full((30, 30, 4), 4660, np.uint16)
+    for channels, name in ((3, "rgb.png"), (4, "rgba.png")):
+        cv2.imwrite(str(tmp_path / name), deep[..., :channels])
+        with pytest.raises(BadInput, match=says(name, "16 bits", "8-bit RGB")):
+            images.load(tmp_path / name, 8)
+
+
+def profile(space=b"RGB ", gamma=1.0):
+    """An ICC profile, version 2: the primaries of sRGB (or grey), and a plain power for its curve."""
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+
+    def point(*numbers):
+        return b"XYZ " + bytes(4) + b"".join(round(65536 * number).to_bytes(4, "big") for number in numbers)
+
+    tags = {b"wtpt": point(0.9642, 1, 0.8249)}
+    if space == b"RGB ":  # adapted to D50, as ICC asks
+        tags |= {b"rXYZ": point(0.4361, 0.2225, 0.0139), b"gXYZ": point(0.3851, 0.7169, 0.0971)}
+        tags |= {b"bXYZ": point(0.1431, 0.0606, 0.7141), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    else:
+        tags[b"kTRC"] = curve
+    table, body = len(tags).to_bytes(4, "big"), b""
+    for tag, value in tags.items():
+        table += tag + (128 + 4 + 12 * len(tags) + len(body)).to_bytes(4, "big") + len(value).to_bytes(4, "big")
+        body += value
+    head = bytes(4) + b"test" + b"\x02\x10\0\0" + b"mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head += b"".join(round(65536 * number).to_bytes(4, "big") for number in (0.9642, 1, 0.8249))
+    whole = head.ljust(128, b"\0") + table + body
+    return len(whole).to_bytes(4, "big") + whole[4:]
+
+
+@pytest.mark.parametrize(("mode", "space"), [("RGB", b"RGB "), ("L", b"RGB "), ("L", b"GRAY"), ("P", b"RGB ")])
+def test_colours_of_another_profile_become_srgb(tmp_path, mode, space):
+    """Of linear light 55 / 255 = 0.2157, sRGB makes 1.055 x^(1 / 2.4) - 0.055 = 0.5018, 128."""
+    Image.new("L", (30, 30), 55).convert(mode).save(tmp_path / "linear.png", icc_profile=profile(space))
+    picture = np.asarray(images.open_photo(tmp_path / "linear.png"))
+    assert picture.shape == (30, 30, 3) and np.abs(picture.astype(int) - 128).max() <= 1
+
+
+def test_a_profile_that_is_srgb_changes_nothing(tmp_path):
+    from PIL import ImageCms
+
+    noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3)).astype(np.uint8)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(noise).save(tmp_path / "tagged.png", icc_profile=srgb)
+    assert np.array_equal(images.open_photo(tmp_path / "tagged.png"), noise)
+
+
+def test_a_profile_that_does_not_fit_is_refused(tmp_path, says):
+    for name, wrong in (("damaged.png", b"no profile"), ("grey.png", profile(b"GRAY")), ("ink.png", profile(b"CMYK"))):
+        Image.new("RGB", (30, 30), (9, 99, 9)).save(tmp_path / name, icc_profile=wrong)
+        with pytest.raises(BadInput, match=says(name, "profile", "sRGB")):
+            images.open_photo(tmp_path / name)
+
+
+def test_pillows_limit_is_lifted_for_a_moment_and_ours_is_named(tmp_path, monkeypatch, says):
+    Image.new("RGB", (300, 200)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert images.open_photo(tmp_path / "large.png").size == (300, 200)
+    monkeypatch.setattr(images, "_MOST_PIXELS", 59_999)
+    with pytest.raises(BadInput, match=says("large.png", "megapixels", "smaller")):
+        images.open_photo(tmp_path / "large.png")
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
 def test_a_photograph_of_less_than_half_the_resolution_is_too_small(tmp_path, says):
     Image.new("RGB", (7, 40)).save(tmp_path / "thin.png")
     assert images.load(tmp_path / "thin.png", 14).shape == (3, 14, 14)

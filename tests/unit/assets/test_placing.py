@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from guidebench import assets
-from guidebench.assets import placing
+from guidebench.assets import catalogue, placing
 from guidebench.commands.main import main
 from guidebench.errors import BadInput, MissingAsset
 
@@ -214,6 +215,34 @@ def test_a_known_prefix_is_enough_and_said_to_be_one(small, server):
     server.serve("/prefix.pth", TORCH)
     line = placing.fetch(small["prefix"]).line
     assert "published" in line and line.count(sha256(TORCH)[:8]) == 2  # in the whole digest, and alone
+
+
+def test_a_digest_that_one_copy_has_recognises_a_file_and_another_file_only_warns(small, given, monkeypatch, caplog):
+    known = dataclasses.replace(small["hand"], seen_sha256=sha256(PICKLE))
+    monkeypatch.setattr(catalogue, "ASSETS", (known,))
+    assert placing.add(given("model.bin", PICKLE)).asset.id == "hand" and not caplog.messages
+    assert "public copy" in assets.inspect(known).line
+    other = PICKLE[:-1] + b"x."
+    assert placing.add(given("hand.pkl", other)).sha256 == sha256(other)
+    (message,) = caplog.messages
+    assert sha256(PICKLE) in message and sha256(other) in message
+    assert assets.inspect(known).status == "present" and assets.doubt(assets.inspect(known)) == message
+
+
+def test_a_fetched_archive_must_be_the_published_one_and_an_added_one_need_not(
+    small, server, given, folder, monkeypatch, one_line
+):
+    other = zipped(**dict.fromkeys(MEMBERS, b"other"))
+    known = dataclasses.replace(small["one"], archive_sha256=sha256(NESTED_PACK))
+    monkeypatch.setattr(catalogue, "ASSETS", (known,))
+    server.serve("/one.zip", other)
+    with one_line(BadInput, sha256(other), sha256(NESTED_PACK), "`guidebench assets add FILE`"):
+        placing.fetch(known)
+    assert left_in(folder) == []
+    assert placing.add(given("one-pack.zip", other)).asset.id == "one"
+    server.serve("/one.zip", NESTED_PACK)
+    assert placing.fetch(known).replaced is not None
+    assert placing.add(given("archive", NESTED_PACK)).asset.id == "one"  # recognised by its digest
 
 
 def test_a_wrong_download_is_removed_and_the_good_file_stays(small, server, given, folder, one_line):

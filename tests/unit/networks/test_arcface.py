@@ -40,9 +40,37 @@ def images(recipe: ModuleType) -> torch.Tensor:
 def test_a_face_is_found_where_the_detector_says_and_none_in_a_black_image(judge, images, published_files):
     lit, black = (judge.detector.detect(picture) for picture in to_arrays(images)[:2])
     assert len(lit) == 1 and len(black) == 0
-    scale = 128 / published_files.DETECTOR_SIDE  # the detector sees 640 pixels, whatever the image has
-    assert lit.points(0) == pytest.approx(published_files.FACE * scale)
+    assert lit.points(0) == pytest.approx(published_files.face_in(128))
     assert lit.boxes[0, 4] == pytest.approx(0.9)
+
+
+class LosesLargeFaces:
+    """Finds a bright rectangle on black as long as it fills at most 0.4 of the picture's height, as SCRFD does."""
+
+    def detect(self, picture):
+        rows, columns = np.nonzero(picture.max(axis=2) > 200)
+        top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+        if bottom - top > 0.4 * len(picture):
+            return np.zeros((0, 5)), np.zeros((0, 5, 2), np.float32)
+        box = [left, top, right, bottom, 0.8]
+        return np.array([box]), np.array([[[left, top], [right, top], box[:2], [left, bottom], [right, bottom]]])
+
+
+def test_a_face_that_fills_eg3ds_crop_is_found_where_it_is():
+    """0.78 of the height and 0.58 of the width, as MTCNN's boxes in GUIDE's crops; without padding it is lost."""
+    picture = np.zeros((512, 512, 3), np.uint8)
+    picture[50:450, 100:400] = 255
+    assert len(arcface.ScrfdDetector(LosesLargeFaces(), padding=0).detect(picture)) == 0
+    found = arcface.ScrfdDetector(LosesLargeFaces()).detect(picture)
+    assert found.boxes.tolist() == [[100, 50, 400, 450, 0.8]]
+    assert found.points(0).tolist() == [[100, 50], [400, 50], [100, 50], [100, 450], [400, 450]]
+
+
+def test_a_picture_that_is_not_square_is_padded_in_its_own_shape():
+    picture = np.zeros((100, 300, 3), np.uint8)
+    picture[60:90, 10:40, 0] = 255
+    (box,) = arcface.ScrfdDetector(LosesLargeFaces()).detect(picture).boxes
+    assert box.tolist() == [10, 60, 40, 90, 0.8]
 
 
 def test_embeddings_are_unit_rows_of_the_crop_that_insightface_would_take(judge, images, published_files):
@@ -51,8 +79,7 @@ def test_embeddings_are_unit_rows_of_the_crop_that_insightface_would_take(judge,
     vectors, found = seen.vectors, seen.found
     assert found.tolist() == [True, False, True] and not vectors[1].any()
     assert vectors[found].norm(dim=1).numpy() == pytest.approx(np.ones(2), abs=1e-6)
-    landmarks = published_files.FACE * (128 / published_files.DETECTOR_SIDE)
-    crop = crop_face(to_arrays(images)[0], landmarks, residual_in="template")
+    crop = crop_face(to_arrays(images)[0], published_files.face_in(128), residual_in="template")
     pooled = ((crop.astype(np.float64) - 127.5) / 127.5).reshape(14, 8, 14, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
     expected = pooled.ravel()[:512]
     assert vectors[0].numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -227,6 +228,29 @@ def test_without_a_manifest_the_command_that_writes_it_is_named(home):
             ManifestFaces(256).manifest(source)
 
 
+def test_names_in_upper_case_and_every_format_are_found_and_others_are_named(ffhq, home, says):
+    (ffhq / "25605.png").rename(ffhq / "25605.PNG")
+    with Image.open(ffhq / "25459.png") as picture:
+        picture.save(ffhq / "25459.BMP")
+    (ffhq / "25459.png").unlink()
+    found = manifests.scan("ffhq", ffhq, manifests.ffhq_people())
+    assert [person.photos[0].file for person in found.people[:2]] == ["25605.PNG", "25459.BMP"]
+    (ffhq / "34602.png").rename(ffhq / "34602.tif")
+    with pytest.raises(BadInput, match=says("image 34602", "34602.tif", ".tif is not read", ".bmp")):
+        manifests.scan("ffhq", ffhq, manifests.ffhq_people())
+
+
+def test_a_known_pair_of_one_person_and_pictures_that_look_alike_are_warned_of(tmp_path, caplog):
+    noise = Image.effect_noise((256, 256), 90).resize((16, 16)).resize((256, 256)).convert("RGB")
+    for index in (234, 235, 400, 401, 402):
+        photo(tmp_path / f"{index}.png", index)
+    for index in (400, 402):
+        noise.save(tmp_path / f"{index}.png")
+    manifests.scan("celebahq", tmp_path, {"celeba-7": [234, 235, 400, 401, 402]})
+    known, alike = caplog.messages
+    assert "image 00234 and image 00235 of celeba-7" in known and "image 00400 and image 00402" in alike
+
+
 def test_a_damaged_or_edited_manifest_is_refused(ffhq, home):
     path = manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     content = path.read_text()
@@ -274,6 +298,30 @@ def test_statistics_of_photographs_are_those_of_their_features_in_any_order(real
     assert same == contents and frechet_distance(found, again) <= 1e-9
 
 
+def test_an_interrupted_measurement_resumes(real_photographs, tmp_path, monkeypatch):
+    """Parts of 32 photographs; the third call of five is interrupted. A changed photograph is measured again."""
+    monkeypatch.setattr(measuring, "_PART", 32)
+    source, files, seen = LinearTestbed().judges().features, measuring.photographs(real_photographs), []
+    wanted, _ = measuring.of_photographs(files, source, resolution=16)
+    computed = measuring._computed
+
+    def counted(part, *arguments):
+        seen.append(len(part))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return computed(part, *arguments)
+
+    monkeypatch.setattr(measuring, "_computed", counted)
+    with pytest.raises(KeyboardInterrupt):
+        measuring.of_photographs(files, source, resolution=16, kept=tmp_path / "kept")
+    assert len(seen) == 3
+    found, _ = measuring.of_photographs(files, source, resolution=16, kept=tmp_path / "kept")
+    assert len(seen) == 6 and np.array_equal(found.mean, wanted.mean)
+    images.save(torch.zeros(3, 16, 16), files[0])
+    again, _ = measuring.of_photographs(files, source, resolution=16, kept=tmp_path / "kept")
+    assert len(seen) == 7 and not np.array_equal(again.mean, wanted.mean)
+
+
 def test_a_count_picks_photographs_by_the_hash_of_their_names(real_photographs, says):
     names = [path.relative_to(real_photographs).as_posix() for path in measuring.photographs(real_photographs)]
     assert names == sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -302,7 +350,7 @@ def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_
     monkeypatch.setattr(assets, "digest", lambda asset: "ab" * 32)
     monkeypatch.setattr(inception, "feature_source", lambda path, device: LinearTestbed().judges().features)
     monkeypatch.setattr(measuring, "RESOLUTION", 16)
-    monkeypatch.setattr(measuring.of_photographs, "__kwdefaults__", {"device": "cpu", "resolution": 16})
+    monkeypatch.setattr(measuring.of_photographs, "__kwdefaults__", {"device": "cpu", "resolution": 16, "kept": None})
     arguments = ["data", "statistics", str(real_photographs), "--count", "40", "--title", "FFHQ, EG3D's crop"]
     result = CliRunner().invoke(main, [*arguments, "--device", "cpu", "--out", str(tmp_path / "new" / "real")])
     assert result.exit_code == 0, result.output
@@ -310,6 +358,7 @@ def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_
     assert statistics.count == 40 and isinstance(LinearTestbed().judges().features.extractor, LinearFeatures)
     for part in ("40 photographs", "FFHQ, EG3D's crop", "16 px (bicubic)", "weights abababababab", "contents"):
         assert part in told
+    assert not list((home / "cache" / "statistics").iterdir())  # features are kept only until they are measured
     assert not (assets.folder() / named("ffhq-real").file).exists()
 
 

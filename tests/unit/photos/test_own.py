@@ -85,14 +85,35 @@ def test_a_name_that_cannot_be_printed_is_refused(folder, says):
 
 def test_photographs_that_are_not_read_are_named_once(folder, caplog):
     """Once a command, though it looks at the folder for every protocol and in every worker."""
-    assert list_people(folder) and not caplog.messages
+    assert list_people(folder)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
     for name in ("anna/b.HEIC", "anna/c.tif", "bert/d.avif", "__MACOSX/anna/e.heic"):
         (folder / name).write_bytes(b"x")
     assert [path.name for path in list_people(folder)["anna"]] == ["a.png"]
     list_people(folder)
     FolderFaces(folder, 8)
     (message,) = caplog.messages
-    assert str(folder) in message and "3 files" in message and ".avif, .heic, .tif" in message and "JPEG" in message
+    assert str(folder) in message and "(3: " in message and ".avif, .heic, .tif" in message and "JPEG" in message
+
+
+def test_photographs_in_nobodys_folder_are_named(folder, caplog):
+    (folder / "loose.png").write_bytes((folder / "anna/a.png").read_bytes())
+    (folder / "anna" / "older").mkdir()
+    list_people(folder)
+    assert "loose.png" in caplog.text and "anna/older/" in caplog.text
+
+
+def test_nearly_equal_photographs_of_somebody_are_named_once(folder, caplog):
+    noise = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images.save(noise, folder / "bert/1.png")
+    images.save(0.9 * noise, folder / "bert/2.PNG")
+    faces = FolderFaces(folder, 20)
+    for _ in range(2):
+        faces.people(SOURCE, [0, 1], photos=1)
+        faces.people(SOURCE, [1], photos=3)
+    (message,) = caplog.messages
+    assert "1.png and 2.PNG of bert" in message
 
 
 @pytest.mark.parametrize("ending", [".jpe", ".JFIF"])

@@ -1,0 +1,36 @@
+"""How Sphinx builds the documentation as a site: `sh docs/build-site.sh OUT`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import guidebench  # noqa: E402
+
+project = "guidebench"
+author = "guidebench developers"
+version = release = guidebench.__version__
+html_title = f"guidebench {release}"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "generated", "docstrings"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_ext"]
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["guidebench.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_last_updated_fmt = None  # the same sources give the same site
+
+myst_heading_anchors = 4  # links such as metrics.md#recognised lead to headings, as they do on a code host
+myst_enable_extensions = ["fieldlist"]
+
+default_role = "py:obj"  # `name` in a docstring is a link where there is such a thing, and code everywhere
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 100
+viewcode_line_numbers = True

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-import guidebench  # noqa: E402
+import guidebench
 
 project = "guidebench"
 author = "guidebench developers"
@@ -26,7 +26,6 @@ html_last_updated_fmt = None  # the same sources give the same site
 myst_heading_anchors = 4  # links such as metrics.md#recognised lead to headings, as they do on a code host
 myst_enable_extensions = ["fieldlist"]
 
-default_role = "py:obj"  # `name` in a docstring is a link where there is such a thing, and code everywhere
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

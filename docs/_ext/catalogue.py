@@ -23,7 +23,6 @@ from guidebench.metric import CrossMetric, Metric
 from guidebench.protocol import RANDOM, Protocol, ProtocolFile
 from guidebench.settings import Settable, field_names
 from guidebench.text import markdown_table
-from guidebench.unlearner import Unlearner
 
 ROOMS = {
     "protocols": "What is asked of a method, and how the answer is judged: one page per protocol that ships.",
@@ -101,8 +100,8 @@ def _index(room: str) -> str:
     listed = "\n".join(names(room))
     return (
         f"# All {room}\n\n{ROOMS[room]}\n\n{_table(['name', ''], rows)}\n\n"
-        f"`guidebench list {room}` prints this list, with those of installed plug-ins; `guidebench show NAME` prints one "
-        f"of them.\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+        f"`guidebench list {room}` prints this list, with those of installed plug-ins, and `guidebench show NAME` one of "
+        f"them.\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
     )
 
 
@@ -122,7 +121,10 @@ def _protocol_page(name: str) -> str:
     testbeds = [testbed for testbed in names("testbeds") if testbed in ("mini", "eg3d-ffhq")]
     on = {testbed: file.resolve(testbed) for testbed in testbeds}
     keys = [
-        [f"`{key}`", manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", f"generated/protocols/{name}.md")]
+        [
+            f"`{key}`",
+            manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", f"generated/protocols/{name}.md"),
+        ]
         + [_code(resolved.as_data()[key]) for resolved in on.values()]
         for key in (field.name for field in dataclasses.fields(Protocol))
         if key not in ("summary", "name", "title", "version", "primary", "attacks")
@@ -144,7 +146,7 @@ def _protocol_page(name: str) -> str:
         "Differences in columns marked *tested* get a p value ([why so few](../../statistics.md#the-test)).",
         _attacks_made(on["mini"]),
         "## Sizes",
-        "As the protocol resolves on two testbeds. The command line overrides them, and another testbed may have its own.",
+        "As the protocol resolves on two testbeds. The command line overrides them; other testbeds may have their own.",
         _table(["key", "meaning", *testbeds], keys),
         "## The file",
         f"```toml\n{text}```",
@@ -160,7 +162,7 @@ def _scenario(file: ProtocolFile, on: dict[str, Protocol]) -> str:
     given = "one photograph" if asked.source != RANDOM else "one latent code that the generator samples"
     given += "" if asked.people == 1 else " per person"
     sizes = " and ".join(f"{each.trials} on `{testbed}`" for testbed, each in on.items())
-    judged = f"{asked.views} renders of each latent code are judged, with yaw from −{asked.yaw_deg:g}° to {asked.yaw_deg:g}°."
+    judged = f"{asked.views} renders of each latent code are judged, with yaw within ±{asked.yaw_deg:g}°."
     return f"{people} forgotten {requests}; the method is given {given}. {judged} Trials per method and seed: {sizes}."
 
 
@@ -274,8 +276,7 @@ def _attack_page(name: str) -> str:
     )
     columns = [
         [f"`{metric.name}`", metric.summary]
-        for metric in registry.attack_metrics()
-        .values()
+        for metric in registry.attack_metrics().values()
         if metric.name.endswith(f"_{name}") and _has_column(attack, metric.name)
     ]
     parts = [
@@ -338,7 +339,10 @@ def _suite_page(name: str) -> str:
         "## Columns",
         ", ".join(_link("metrics", each) for each in suite.metrics)
         + " under "
-        + ", ".join(_link("protocols", each.name) if each.name in names("protocols") else f"`{each.name}`" for each in suite.protocols)
+        + ", ".join(
+            _link("protocols", each.name) if each.name in names("protocols") else f"`{each.name}`"
+            for each in suite.protocols
+        )
         + ".",
         "## The file",
         f"```toml\n{text}```",

@@ -25,7 +25,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     if what in ("attribute", "data", "property") and not any(lines):
-        lines[:] = [comment_on(name)]
+        lines[:] = [_linked(comment_on(name))]
         return
     lines[:] = as_rst(lines, parameters_of(obj))
 
@@ -42,31 +42,42 @@ def as_rst(lines: list[str], parameters: set[str]) -> list[str]:
     """A docstring with its indented examples as literal blocks and its parameters as a list.
 
     >>> as_rst(["Draws it:", "", "    draw(1)"], set())
-    ['Draws it::', '', '    draw(1)']
+    ['Draws it:', '', '::', '', '    draw(1)']
     >>> as_rst(["Draws.", "size: pixels,", "at least 1", "", "Fast."], {"size"})
     ['Draws.', '', ':param size: pixels,', '    at least 1', '', 'Fast.']
     """
     found: list[str] = []
-    inside = False  # the description of a parameter
-    for place, line in enumerate(lines):
-        following = next((each for each in lines[place + 1 :] if each), "")
+    state = "text"  # or "example", or "parameter": what the line before belongs to
+    for line in lines:
         listed = re.match(r"(\w+(?:, \w+)*): (.*)", line)
-        if listed and set(listed[1].split(", ")) <= parameters:
-            if found and found[-1] and not inside:
+        if line.startswith("    ") and state != "example" and not (found and found[-1]):
+            found += ["::", ""]
+            state = "example"
+        if state == "example" and (line.startswith("  ") or not line):
+            found.append(line)
+        elif listed and set(listed[1].split(", ")) <= parameters:
+            if state == "text" and found and found[-1]:
                 found.append("")
-            inside = True
-            found.append(f":param {listed[1]}: {listed[2]}")
-        elif inside and line:
-            found.append(f"    {line.strip()}")
+            state = "parameter"
+            first, *others = listed[1].split(", ")
+            also = "".join(f"and ``{name}``: " for name in others)
+            found.append(f":param {first}: {also}{_linked(listed[2])}")
+        elif state == "parameter" and line:
+            found.append(f"    {_linked(line.strip())}")
         else:
-            inside = False
-            shows = line.endswith(":") and not line.endswith("::") and following.startswith(line[: _indent(line)] + "  ")
-            found.append(f"{line}:" if shows and _indent(following) > _indent(line) else line)
+            state = "text"
+            found.append(_linked(line))
     return found
 
 
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def _linked(line: str) -> str:
+    """A line whose single backticks are links where they name a class or a part of the package, else code."""
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda found: _as_role(found[1]), line)
+
+
+def _as_role(name: str) -> str:
+    is_name = re.fullmatch(r"guidebench(\.\w+)+|[A-Z]\w*(\.\w+)*", name)
+    return f":py:obj:`{name}`" if is_name else f"``{name}``"
 
 
 def comment_on(name: str) -> str:
@@ -98,8 +109,8 @@ def comments(module: str) -> dict[str, str] | None:
 def comments_in(text: str) -> dict[str, str]:
     """The same of the text of a module: a comment behind the line, or on the lines above it.
 
-    >>> comments_in("class Run:\\n    steps: int = 3  # how many\\n    # of the optimiser,\\n    # Adam's\\n    lr: float = 1e-3")
-    {'Run.steps': 'how many', 'Run.lr': "of the optimiser, Adam's"}
+    >>> comments_in("class Run:\\n    steps: int = 3  # how many\\n    # of Adam,\\n    # fixed\\n    lr: float = 1e-3")
+    {'Run.steps': 'how many', 'Run.lr': 'of Adam, fixed'}
     """
     lines = text.splitlines()
     found: dict[str, str] = {}

@@ -41,7 +41,7 @@ class Section:
         return None
 
     def about(self, name: str) -> list[str]:
-        """The paragraphs for a name: those behind ``<!-- of … -->`` if it is listed there, and all that are unmarked."""
+        """The paragraphs for a name: those that are marked ``<!-- of … -->`` with it, and all that are unmarked."""
         found = []
         for block in self.paragraphs:
             mark = re.match(r"<!-- of (.*?) -->\n", block)

@@ -75,7 +75,9 @@ def _first_line(module: str) -> str:
 def _module_page(module: str) -> str:
     if module == "guidebench":
         own = ["run", "reproduce", "evaluate", "records"]
-        content = "\n".join([*(f".. autofunction:: guidebench.{name}" for name in own), ".. autoclass:: guidebench.Result"])
+        content = "\n".join(
+            [*(f".. autofunction:: guidebench.{name}" for name in own), ".. autoclass:: guidebench.Result"]
+        )
         others = [
             f"[`{name}`]({_home(name)}.md)"
             for name in importlib.import_module(module).__all__
@@ -112,7 +114,9 @@ def _commands() -> str:
 
 
 def _help_of(command: click.Command, name: str, parent: click.Context) -> list[str]:
-    with click.Context(command, info_name=name, parent=parent, terminal_width=_WIDTH, max_content_width=_WIDTH) as context:
+    with click.Context(
+        command, info_name=name, parent=parent, terminal_width=_WIDTH, max_content_width=_WIDTH
+    ) as context:
         level = "###" if parent.parent is None else "####"
         found = [f"{level} {context.command_path}", f"```text\n{command.get_help(context)}\n```"]
         if isinstance(command, click.Group):

@@ -100,8 +100,8 @@ def _index(room: str) -> str:
     listed = "\n".join(names(room))
     return (
         f"# All {room}\n\n{ROOMS[room]}\n\n{_table(['name', ''], rows)}\n\n"
-        f"`guidebench list {room}` prints this list, with those of installed plug-ins, and `guidebench show NAME` one of "
-        f"them.\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+        f"`guidebench list {room}` prints this list, with those of installed plug-ins. `guidebench show NAME` prints one.\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
     )
 
 
@@ -120,11 +120,9 @@ def _protocol_page(name: str) -> str:
     text = (resources.files("guidebench.protocols") / f"{name}.toml").read_text(encoding="utf-8")
     testbeds = [testbed for testbed in names("testbeds") if testbed in ("mini", "eg3d-ffhq")]
     on = {testbed: file.resolve(testbed) for testbed in testbeds}
+    target = f"generated/protocols/{name}.md"
     keys = [
-        [
-            f"`{key}`",
-            manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", f"generated/protocols/{name}.md"),
-        ]
+        [f"`{key}`", manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", target)]
         + [_code(resolved.as_data()[key]) for resolved in on.values()]
         for key in (field.name for field in dataclasses.fields(Protocol))
         if key not in ("summary", "name", "title", "version", "primary", "attacks")
@@ -327,6 +325,10 @@ def _suite_page(name: str) -> str:
         [row.title, _link("methods", row.method) + "".join(f" `{key}={value}`" for key, value in row.settings.items())]
         for row in suite.rows
     ]
+    under = ", ".join(
+        _link("protocols", each.name) if each.name in names("protocols") else f"`{each.name}`"
+        for each in suite.protocols
+    )
     text = (resources.files("guidebench.reports") / f"suites/{name}.toml").read_text(encoding="utf-8")
     parts = [
         f"# {suite.title}",
@@ -337,13 +339,7 @@ def _suite_page(name: str) -> str:
         _table(["row", "method"], rows),
         f"The others are compared with *{suite.against}*." if suite.against else "",
         "## Columns",
-        ", ".join(_link("metrics", each) for each in suite.metrics)
-        + " under "
-        + ", ".join(
-            _link("protocols", each.name) if each.name in names("protocols") else f"`{each.name}`"
-            for each in suite.protocols
-        )
-        + ".",
+        f"{', '.join(_link('metrics', each) for each in suite.metrics)} under {under}.",
         "## The file",
         f"```toml\n{text}```",
         "[Make the paper's tables](../../reproduce.md) explains suites, and how to write one of your own.",

@@ -30,10 +30,8 @@ def pages() -> dict[str, str]:
         target.removeprefix("generated/"): relinked(_titled(ROOT / path), path, target)
         for path, target in places().items()
     }
-    tables = "\n".join(
-        Path(target).stem for target in sorted(texts) if re.fullmatch(r"mini/(?!index|model-card).*", target)
-    )
-    texts["mini/index.md"] += f"\n```{{toctree}}\n:hidden:\n\n{tables}\n```\n"
+    tables = [Path(target).stem for target in sorted(texts) if re.match(r"mini/(?!index|model-card)", target)]
+    texts["mini/index.md"] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(tables) + "\n```\n"
     return texts
 
 

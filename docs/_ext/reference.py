@@ -1,4 +1,4 @@
-"""The reference: a page per public module, made from its docstrings, and one of all commands, made from their options."""
+"""The reference: a page per public module, from its docstrings, and one of all commands, from their options."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def _first_line(module: str) -> str:
 def _module_page(module: str) -> str:
     if module == "guidebench":
         own = ["run", "reproduce", "evaluate", "records"]
-        content = "\n".join(
-            [*(f".. autofunction:: guidebench.{name}" for name in own), ".. autoclass:: guidebench.Result"]
-        )
+        content = "".join(f".. autofunction:: guidebench.{name}\n" for name in own) + ".. autoclass:: guidebench.Result"
         others = [
             f"[`{name}`]({_home(name)}.md)"
             for name in importlib.import_module(module).__all__
@@ -99,9 +97,9 @@ def _home(name: str) -> str:
 def _commands() -> str:
     parts = [
         "# Commands",
-        "What every command takes, as `guidebench COMMAND --help` prints it. Results go to stdout, progress to stderr. Exit "
-        "codes: 0 all measured; 1 finished with failed trials, or `check` found something; 2 bad input or a missing file; "
-        "130 interrupted.",
+        "What every command takes, as `guidebench COMMAND --help` prints it. Results go to stdout, progress to stderr. "
+        "Exit codes: 0 all measured; 1 finished with failed trials, or `check` found something; 2 bad input or a missing "
+        "file; 130 interrupted.",
     ]
     with click.Context(main, info_name="guidebench") as context:
         for section, names in SECTIONS.items():
@@ -114,9 +112,8 @@ def _commands() -> str:
 
 
 def _help_of(command: click.Command, name: str, parent: click.Context) -> list[str]:
-    with click.Context(
-        command, info_name=name, parent=parent, terminal_width=_WIDTH, max_content_width=_WIDTH
-    ) as context:
+    width = {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    with click.Context(command, info_name=name, parent=parent, **width) as context:
         level = "###" if parent.parent is None else "####"
         found = [f"{level} {context.command_path}", f"```text\n{command.get_help(context)}\n```"]
         if isinstance(command, click.Group):

@@ -100,7 +100,7 @@ def _index(room: str) -> str:
     listed = "\n".join(names(room))
     return (
         f"# All {room}\n\n{ROOMS[room]}\n\n{_table(['name', ''], rows)}\n\n"
-        f"`guidebench list {room}` prints this list, with those of installed plug-ins. `guidebench show NAME` prints one.\n\n"
+        f"`guidebench list {room}` prints this list, and those of plug-ins; `guidebench show NAME` prints one.\n\n"
         f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
     )
 
@@ -375,22 +375,14 @@ def _fields(plugin: Settable, presets: dict[str, Any]) -> str:
     for field in field_names(plugin):
         owner = next(kind for kind in type(plugin).__mro__ if field in vars(kind).get("__annotations__", {}))
         low, high = plugin.bounds.get(field, (None, None))
-        meaning = (comments(owner.__module__) or {}).get(f"{owner.__qualname__}.{field}", "")
-        rows.append(
-            [
-                f"`{field}`",
-                meaning.replace("``", "`"),
-                _type_in_words(hints[field]),
-                _code(getattr(plugin, field)),
-                "" if low is None else f"{low:,.10g} to {high:,.10g}",
-                *(_code(preset[field]) if field in preset else "" for preset in presets.values()),
-            ]
-        )
+        meaning = comments(owner.__module__).get(f"{owner.__qualname__}.{field}", "")
+        allowed = _type_in_words(hints[field]) + ("" if low is None else f", {low:,.10g} to {high:,.10g}")
+        on = [_code(preset[field]) if field in preset else "" for preset in presets.values()]
+        rows.append([f"`{field}`", _code(getattr(plugin, field)), *on, allowed, meaning.replace("``", "`")])
     if not rows:
         return "It has none."
-    return _table(["field", "meaning", "type", "default", "allowed", *presets], rows) + (
-        "\n\n`--set FIELD=VALUE` changes one."
-    )
+    table = _table(["field", "default", *presets, "allowed", "meaning"], rows)
+    return f"{table}\n\n`--set FIELD=VALUE` changes one."
 
 
 def _type_in_words(kind: Any) -> str:

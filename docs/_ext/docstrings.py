@@ -13,20 +13,36 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from reference import API
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sphinx.application import Sphinx
+
+MODULES = [*(module for group in API.values() for module in group), "guidebench.engine.run"]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("builder-inited", lambda app: explain(MODULES))
     app.connect("autodoc-process-docstring", _process)
     return {"parallel_read_safe": True}
 
 
+def explain(modules: Iterable[str]) -> None:
+    """Gives Sphinx the comments on fields and constants, where it looks for comments that begin with ``#:``."""
+    from sphinx.pycode import ModuleAnalyzer
+
+    for module in modules:
+        analyzer = ModuleAnalyzer.for_module(module)
+        analyzer.analyze()
+        for name, text in comments(module).items():
+            owner, _, field = name.rpartition(".")
+            analyzer.attr_docs.setdefault((owner, field), [_plain(text), ""])
+
+
 def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    if what in ("attribute", "data", "property") and not any(lines):
-        lines[:] = [_linked(comment_on(name))]
-        return
     lines[:] = as_rst(lines, parameters_of(obj))
 
 
@@ -42,32 +58,51 @@ def as_rst(lines: list[str], parameters: set[str]) -> list[str]:
     """A docstring with its indented examples as literal blocks and its parameters as a list.
 
     >>> as_rst(["Draws it:", "", "    draw(1)"], set())
-    ['Draws it:', '', '::', '', '    draw(1)']
-    >>> as_rst(["Draws.", "size: pixels,", "at least 1", "", "Fast."], {"size"})
-    ['Draws.', '', ':param size: pixels,', '    at least 1', '', 'Fast.']
+    ['Draws it:', '', '::', '', '    draw(1)', '']
+    >>> as_rst(["Draws. size: pixels,", "at least 1. dark: or not.", "", "Fast."], {"size", "dark"})
+    ['Draws.', '', ':param size: pixels, at least 1.', ':param dark: or not.', '', 'Fast.', '']
     """
     found: list[str] = []
-    state = "text"  # or "example", or "parameter": what the line before belongs to
-    for line in lines:
-        listed = re.match(r"(\w+(?:, \w+)*): (.*)", line)
-        if line.startswith("    ") and state != "example" and not (found and found[-1]):
-            found += ["::", ""]
-            state = "example"
-        if state == "example" and (line.startswith("  ") or not line):
-            found.append(line)
-        elif listed and set(listed[1].split(", ")) <= parameters:
-            if state == "text" and found and found[-1]:
-                found.append("")
-            state = "parameter"
-            first, *others = listed[1].split(", ")
-            also = "".join(f"and ``{name}``: " for name in others)
-            found.append(f":param {first}: {also}{_linked(listed[2])}")
-        elif state == "parameter" and line:
-            found.append(f"    {_linked(line.strip())}")
-        else:
-            state = "text"
-            found.append(_linked(line))
+    for example, block in _blocks(lines):
+        if example:
+            found += ["::", "", *block, ""]
+            continue
+        text, *listed = _parts(" ".join(line.strip() for line in block), parameters)
+        if not listed:
+            found += [*map(_linked, block), ""]
+            continue
+        found += [_linked(text), ""] if text else []
+        for part in listed:
+            names, _, meaning = part.partition(": ")
+            first, *others = names.split(", ")
+            also = f"with {', '.join(f'``{name}``' for name in others)}: " if others else ""
+            found.append(f":param {first}: {also}{_linked(meaning)}")
+        found.append("")
     return found
+
+
+def _blocks(lines: list[str]) -> list[tuple[bool, list[str]]]:
+    """The paragraphs and examples of a docstring, and whether each is an example: indented, with what it holds."""
+    found: list[tuple[bool, list[str]]] = []
+    for paragraph in "\n".join(lines).strip("\n").split("\n\n"):
+        block = paragraph.strip("\n").split("\n")
+        example = block[0].startswith("    ")
+        if example and found and found[-1][0]:
+            found[-1][1].extend(["", *block])
+        else:
+            found.append((example, block))
+    return found
+
+
+def _parts(text: str, parameters: set[str]) -> list[str]:
+    """A paragraph's text before its first parameter, then ``names: meaning`` of each; what is in code stays whole."""
+    starts = [
+        found.start(1)
+        for found in re.finditer(r"(?:^|(?<=[.;] ))((?:\w+, )*\w+): ", text)
+        if set(found[1].split(", ")) <= parameters
+    ]
+    edges = [0, *starts, len(text)]
+    return [text[start:end].strip() for start, end in zip(edges, edges[1:], strict=False)]
 
 
 def _linked(line: str) -> str:
@@ -75,35 +110,24 @@ def _linked(line: str) -> str:
     return re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda found: _as_role(found[1]), line)
 
 
+def _plain(text: str) -> str:
+    """A comment with what reStructuredText would take for markup escaped, outside of code."""
+    parts = re.split(r"(`+[^`]+`+)", text)
+    return "".join(part if place % 2 else re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for place, part in enumerate(parts))
+
+
 def _as_role(name: str) -> str:
     is_name = re.fullmatch(r"guidebench(\.\w+)+|[A-Z]\w*(\.\w+)*", name)
     return f":py:obj:`{name}`" if is_name else f"``{name}``"
 
 
-def comment_on(name: str) -> str:
-    """The comment on a field or a constant, such as ``guidebench.protocol.Protocol.forget``; "" if there is none."""
-    module, _, rest = name.rpartition(".")
-    while module:
-        with_comments = comments(module)
-        if with_comments is not None:
-            return with_comments.get(rest, "")
-        module, _, before = module.rpartition(".")
-        rest = f"{before}.{rest}" if before else rest
-    return ""
-
-
 @functools.cache
-def comments(module: str) -> dict[str, str] | None:
-    """What the comments of a module say about its fields and constants, by name; None: there is no such module."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    if spec is None or spec.origin is None:
-        return None
+def comments(module: str) -> dict[str, str]:
+    """What the comments of a module say about its fields and constants, by name, such as ``Protocol.forget``."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
     with open(spec.origin, encoding="utf-8") as file:
-        text = file.read()
-    return comments_in(text)
+        return comments_in(file.read())
 
 
 def comments_in(text: str) -> dict[str, str]:

@@ -98,8 +98,8 @@ def _commands() -> str:
     parts = [
         "# Commands",
         "What every command takes, as `guidebench COMMAND --help` prints it. Results go to stdout, progress to stderr. "
-        "Exit codes: 0 all measured; 1 finished with failed trials, or `check` found something; 2 bad input or a missing "
-        "file; 130 interrupted.",
+        "Exit codes: 0 all measured; 1 finished with failed trials, or `check` found something; 2 bad input or missing "
+        "files; 130 interrupted.",
     ]
     with click.Context(main, info_name="guidebench") as context:
         for section, names in SECTIONS.items():

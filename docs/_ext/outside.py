@@ -7,6 +7,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PACK = "reports/mini/results.zip"  # of records; `docs/build-site.sh` makes the page of results from it
+_TO_RESULTS = """
+```{raw} html
+<p><a href="../../results/index.html">Browse these results</a> on one page.</p>
+```
+"""
 _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
 
 
@@ -31,7 +37,10 @@ def pages() -> dict[str, str]:
         for path, target in places().items()
     }
     tables = [Path(target).stem for target in sorted(texts) if re.match(r"mini/(?!index|model-card)", target)]
-    texts["mini/index.md"] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(tables) + "\n```\n"
+    results = texts["mini/index.md"]
+    if (ROOT / PACK).is_file():
+        results = results.replace("\n", _TO_RESULTS, 1)
+    texts["mini/index.md"] = results + "\n```{toctree}\n:hidden:\n\n" + "\n".join(tables) + "\n```\n"
     return texts
 
 

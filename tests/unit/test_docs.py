@@ -58,9 +58,7 @@ def test_every_metric_is_explained():
 def anchors(page: Path) -> set[str]:
     """What links may lead to in a page: its headings, as a code host and the site name them."""
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
-    return {
-        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)
-    }
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

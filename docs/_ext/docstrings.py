@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import importlib.util
 import inspect
 import re
@@ -27,6 +28,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", lambda app: explain(MODULES))
     app.connect("autodoc-process-docstring", _process)
+    app.connect("viewcode-follow-imported", lambda app, module, name: home_of(module, name))
     return {"parallel_read_safe": True}
 
 
@@ -44,6 +46,19 @@ def explain(modules: Iterable[str]) -> None:
 
 def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     lines[:] = as_rst(lines, parameters_of(obj))
+
+
+def home_of(module: str, name: str) -> str:
+    """The module whose source a page shows for a name of a module: where it is defined, if that is in the package.
+
+    >>> home_of("guidebench.protocol", "BadInput"), home_of("guidebench.protocol", "CONVENTIONS")
+    ('guidebench.errors', 'guidebench.protocol')
+    """
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    home = getattr(found, "__module__", None) or ""
+    return home if home.startswith("guidebench.") else module
 
 
 def parameters_of(obj: Any) -> set[str]:

@@ -69,7 +69,7 @@ def _index() -> str:
 
 def _first_line(module: str) -> str:
     text = (inspect.getdoc(importlib.import_module(module)) or "").split("\n\n")[0]
-    return " ".join(text.replace("``", "`").split())
+    return " ".join(text.removeprefix(f"{module}: ").replace("``", "`").split())
 
 
 def _module_page(module: str) -> str:

@@ -122,8 +122,8 @@ def _protocol_page(name: str) -> str:
     on = {testbed: file.resolve(testbed) for testbed in testbeds}
     target = f"generated/protocols/{name}.md"
     keys = [
-        [f"`{key}`", manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", target)]
-        + [_code(resolved.as_data()[key]) for resolved in on.values()]
+        [f"`{key}`", *(_code(resolved.as_data()[key]) for resolved in on.values())]
+        + [manual.moved(manual.row("protocols.md", key)["meaning"], "protocols.md", target)]
         for key in (field.name for field in dataclasses.fields(Protocol))
         if key not in ("summary", "name", "title", "version", "primary", "attacks")
     ]
@@ -145,7 +145,7 @@ def _protocol_page(name: str) -> str:
         _attacks_made(on["mini"]),
         "## Sizes",
         "As the protocol resolves on two testbeds. The command line overrides them; other testbeds may have their own.",
-        _table(["key", "meaning", *testbeds], keys),
+        _table(["key", *testbeds, "meaning"], keys),
         "## The file",
         f"```toml\n{text}```",
         "[Protocols](../../protocols.md) explains every key, and how to write a protocol of your own.",

@@ -7,7 +7,7 @@
       replaced/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/N/    what lay in a record's place, was not as it was written, made room
       shared/                                         evidence that trials have in common; see evidence_files.py
       unfinished/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/K/  a trial of several requests after request K, until it is recorded
-  claims/                                         trials in flight; see claims.py
+      claims/                                         trials in flight; see claims.py
 
 A record is complete or absent: `kill -9` at any moment loses at most the trial in flight. What is recorded is skipped
 by the next run; a failed trial is tried again and its attempts are kept. A record that is not as it was written, or not

@@ -55,10 +55,25 @@ def test_every_metric_is_explained():
     assert [name for name in METRICS if f"| `{name}` (" not in text] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """What links may lead to in a page: its headings, as a code host and the site name them."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
+    assert [target for target, _ in links if not (page.parent / target).exists()] == []
+    within = [(page.parent / target if target else page, anchor) for target, anchor in links if anchor]
+    assert [(target.name, anchor) for target, anchor in within if anchor not in anchors(target)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_addresses_are_well_formed(page):
+    """They are not visited here; the workflow that publishes the site looks for dead ones."""
+    addresses = re.findall(r"\]\((https?:[^)]*)\)", page.read_text())
+    assert [address for address in addresses if not re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/\S*)?", address)] == []
 
 
 @pytest.mark.parametrize("command", commands(), ids=str)

@@ -71,6 +71,7 @@ OF_NO_MODULE = {
     "test_packaging.py": "of pyproject.toml",
     "test_presets.py": "of reports/mini/presets.py",
     "test_reference_results.py": "of reports/",
+    "test_site.py": "of docs/_ext/ and docs/check_links.py, which build the site",
     "test_tree.py": "of this tree",
     "testbeds/mini/test_training.py": "of testbeds/mini/training/",
 }

@@ -91,16 +91,21 @@ def _checked(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
     return found
 
 
-def _odd(info: zipfile.ZipInfo) -> str:
-    """What is wrong with a member; "": nothing."""
-    name = info.orig_filename
+def odd_name(name: str) -> str:
+    """What is wrong with the path of a file in a submission; "": nothing."""
     parts = name.split("/")
     if "\\" in name or ":" in name or not name.isprintable() or any(part in ("", ".", "..") for part in parts):
         return "a name that leads out of a folder, or that no file should have"
     if len(parts) > _MOST_PARTS or max(map(len, parts)) > _LONGEST_PART:
         return "a name that is too long"
-    if any(part.startswith(".") for part in parts):
-        return "a hidden file"
+    return "a hidden file" if any(part.startswith(".") for part in parts) else ""
+
+
+def _odd(info: zipfile.ZipInfo) -> str:
+    """What is wrong with a member; "": nothing."""
+    name = info.orig_filename
+    if reason := odd_name(name):
+        return reason
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "a link or a device"

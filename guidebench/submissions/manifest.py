@@ -82,8 +82,6 @@ class Submission:
             raise BadInput(f"{NAME} cannot be read: {words}") from None
         if missing := [name for name in submission.sources if f"{SOURCE}/{name}" not in submission.files]:
             raise BadInput(f"{NAME} names code that is not among its files: {brief(missing)}")
-        if odd := [name for name in submission.files if ".." in name.split("/") or name.startswith("/")]:
-            raise BadInput(f"{NAME} names files outside of the submission: {brief(odd)}")
         return submission
 
 

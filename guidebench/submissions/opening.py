@@ -14,6 +14,7 @@ from guidebench import digest
 from guidebench.errors import BadInput
 from guidebench.submissions import archive
 from guidebench.submissions.manifest import NAME, Submission
+from guidebench.text import brief
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ def opened(file: str | Path, *, lenient: bool = False) -> Iterator[Opened]:
             submission = Submission.from_json((folder / NAME).read_bytes())
         except BadInput as error:
             raise BadInput(f"{file}: {error}") from None
-        wrong = tuple(_wrong_files(folder, submission))
+        _check_names(file, submission)
+        digests = _digests(folder)
+        _add_copies(folder, submission, digests)
+        wrong = tuple(_wrong_files(submission, digests))
         if wrong and not lenient:
             raise BadInput(f"{file}: {wrong[0]}; `guidebench submit verify {file}` shows all that does not match")
         _forbid_writing(folder)
@@ -72,12 +76,40 @@ def _forbid_writing(folder: Path) -> None:
         os.chmod(above, 0o555)
 
 
-def _wrong_files(folder: Path, submission: Submission) -> Iterator[str]:
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {NAME}
-    for name in sorted(submission.files.keys() - found):
+def _check_names(file: Path, submission: Submission) -> None:
+    """Raises BadInput if submission.json names what no file in it can be called."""
+    for name in submission.files:
+        if reason := archive.odd_name(name):
+            raise BadInput(f"{file} names {brief(name)}, {reason}; it is not opened")
+    if len(submission.files) > archive.MOST_FILES:
+        raise BadInput(f"{file} names {len(submission.files):,} files; it may name {archive.MOST_FILES:,}")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Every file by its path in the folder."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: digest.of_file(path) for name, path in paths.items() if name != NAME}
+
+
+def _add_copies(folder: Path, submission: Submission, digests: dict[str, str]) -> None:
+    """Puts a file that the zip holds once in every place that it has; digests: of what is there, which they join."""
+    there = {sha: name for name, sha in digests.items()}
+    for name, sha in submission.files.items():
+        if name not in digests and sha in there:
+            target = folder / name
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(folder / there[sha], target)
+            except OSError as error:
+                raise BadInput(f"{brief(name)} of a submission cannot be unpacked: {error.strerror or error}") from None
+            digests[name] = sha
+
+
+def _wrong_files(submission: Submission, digests: dict[str, str]) -> Iterator[str]:
+    for name in sorted(submission.files.keys() - digests.keys()):
         yield f"{name} is not in the file"
-    for name in sorted(found):
+    for name, sha in sorted(digests.items()):
         if name not in submission.files:
             yield f"{name} is not in {NAME}"
-        elif digest.of_file(folder / name) != submission.files[name]:
+        elif sha != submission.files[name]:
             yield f"{name} is not the file that was packed"

@@ -76,18 +76,20 @@ def pack(
         members[salts.FILE] = f"{found_salts.pop()}\n".encode("ascii")
     code = _code(source)
     members |= code
+    digests = {
+        name: digest.of_bytes(content) if isinstance(content, bytes) else digest.of_file(content)
+        for name, content in sorted(members.items())
+    }
     submission = replace(
         submission,
         sources=tuple(name.removeprefix(f"{SOURCE}/") for name in code),
         against=_against(against, records) if against else {},
         environment=environment_of(records),
-        files={
-            name: digest.of_bytes(content) if isinstance(content, bytes) else digest.of_file(content)
-            for name, content in sorted(members.items())
-        },
+        files=digests,
     )
+    once = {sha: name for name, sha in reversed(digests.items())}  # pictures of one person before are alike in all rows
     with storage_errors(Path(out)):
-        archive.write({**members, NAME: submission.to_json()}, Path(out))
+        archive.write({NAME: submission.to_json()} | {name: members[name] for name in once.values()}, Path(out))
     return Packed(submission, len(records), len(with_generator), len(with_pictures), Path(out).stat().st_size)
 
 

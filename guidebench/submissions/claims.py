@@ -138,9 +138,9 @@ def check_tuning(submission: Submission, stored: Sequence[StoredRecord]) -> list
     else:
         checks.append(not_checked("tuning", "not stated (pack --settings-tried N --tuned-on WHOM)"))
     presets = {
-        f"{method.label} ({method.settings_tried or 'not stated how many'} settings tried)"
+        f"{method.label} ({method.settings_tried or 'number of'} settings tried{'' if method.settings_tried else ': not stated'})"
         for method in (item.record.spec.method for item in stored)
-        if method.preset and not method.floor
+        if method.preset and not method.floor and method.label == method.name
     }
     if presets:
         checks.append(ok("tuning", f"presets that ship were used: {listed(sorted(presets))}"))

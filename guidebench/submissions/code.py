@@ -8,7 +8,7 @@ from pathlib import Path
 from guidebench import digest, registry, sources
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.errors import BadInput
-from guidebench.submissions.check import Check, counted, differs, not_checked, ok
+from guidebench.submissions.check import Check, differs, listed, not_checked, ok
 from guidebench.submissions.manifest import SOURCE, Submission
 
 
@@ -21,12 +21,12 @@ def check_code(
         for plugin in found:
             plugins.setdefault((plugin.name, plugin.source_digest), (kind, plugin))
     included = set(_digests_of_included(submission, folder)) if submission.sources else set()
-    as_installed, checks = 0, []
+    as_installed, checks = [], []
     for kind, plugin in plugins.values():
         what = f"{kind} {plugin.name}"
         installed = None if registry.is_direct(plugin.spec) else _installed(kind, plugin.spec)
         if installed == plugin.source_digest:
-            as_installed += 1
+            as_installed.append(plugin.name)
         elif plugin.source_digest in included:
             checks.append(ok("code", f"{what} ran as the included {SOURCE}/{submission.sources[0]}"))
         elif installed is not None:
@@ -37,7 +37,7 @@ def check_code(
         else:
             checks.append(not_checked("code", f"{what} is neither installed here nor included (pack --source FILE.py)"))
     if as_installed:
-        checks.insert(0, ok("code", f"{counted(as_installed, 'method or attack')} ran as installed here"))
+        checks.insert(0, ok("code", f"ran as installed here: {listed(as_installed)}"))
     return checks
 
 

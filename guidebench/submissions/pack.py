@@ -87,10 +87,16 @@ def pack(
         environment=environment_of(records),
         files=digests,
     )
-    once = {sha: name for name, sha in reversed(digests.items())}  # pictures of one person before are alike in all rows
+    names = {*{sha: name for name, sha in reversed(digests.items())}.values()}  # the first of those that are alike
+    stored = {name: content for name, content in members.items() if not _is_picture(name) or name in names}
     with storage_errors(Path(out)):
-        archive.write({NAME: submission.to_json()} | {name: members[name] for name in once.values()}, Path(out))
+        archive.write({NAME: submission.to_json(), **stored}, Path(out))
     return Packed(submission, len(records), len(with_generator), len(with_pictures), Path(out).stat().st_size)
+
+
+def _is_picture(name: str) -> bool:
+    """Whether the zip holds a file once that is alike in all rows: a person's photograph, and the face before."""
+    return "/pictures/" in name
 
 
 def environment_of(records: Sequence[StoredRecord]) -> dict[str, tuple[str, ...]]:

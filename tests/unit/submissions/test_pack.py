@@ -24,7 +24,7 @@ def test_a_file_holds_records_evidence_and_as_many_generators_and_pictures_as_as
     done = pack([runs], tmp_path / "a.zip", METHOD, generators=1, pictures=2)
     assert (done.records, done.generators, done.pictures) == (6, 2, 4)
     found = names(tmp_path / "a.zip")
-    for name, count in (("record.json", 6), ("evidence.npz", 6), ("delta.safetensors", 1)):
+    for name, count in (("record.json", 6), ("evidence.npz", 6), ("delta.safetensors", 1), ("latents.npz", 2)):
         assert sum(path.endswith(f"/{name}") for path in found) == count
     assert sum(path.endswith("after.png") for path in found) == 4 and not any("sheet" in path for path in found)
     assert sum(path.startswith("shared/") for path in found) == 2

@@ -18,7 +18,7 @@ ALL = 10  # more trials than there are
 def test_honest_results_match_and_every_generator_is_rendered_again(packed):
     found = verify(packed, sample=ALL)
     assert lines(found, "differs") == [] and found.differing == 0
-    said = {about: says for about, says in lines(found, "ok")}
+    said = dict(lines(found, "ok"))
     assert said["renders"].startswith("6 kept generators") and said["scores"].endswith("evidence")
     assert {"files", "records", "numerics", "protocol", "code", "people", "testbed", "marks"} <= set(said)
     assert [about for about, _ in lines(found, "not checked")] == ["salt", "tuning"]

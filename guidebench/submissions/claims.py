@@ -138,7 +138,7 @@ def check_tuning(submission: Submission, stored: Sequence[StoredRecord]) -> list
     else:
         checks.append(not_checked("tuning", "not stated (pack --settings-tried N --tuned-on WHOM)"))
     presets = {
-        f"{method.label} ({method.settings_tried or 'number of'} settings tried{'' if method.settings_tried else ': not stated'})"
+        f"{method.label} ({method.settings_tried or 'nobody says how many'} settings tried)"
         for method in (item.record.spec.method for item in stored)
         if method.preset and not method.floor and method.label == method.name
     }

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidebench import registry
-from guidebench.errors import BadInput, GuidebenchError, MethodError
+from guidebench.errors import BadInput, GuidebenchError, in_one_line
 from guidebench.metric import Metric, Score
 from guidebench.metrics import METRICS, score_all
 from guidebench.metrics.attacks import of_attack
 from guidebench.photos.own import SOURCE
 from guidebench.protocol import Protocol
-from guidebench.store.arrays import UnreadableEvidence
 from guidebench.store.folders import StoredRecord
 from guidebench.store.record import Instrument
 from guidebench.submissions.check import Check, counted, differs, each_differs, listed, not_checked, ok
@@ -189,8 +188,11 @@ def _judged(sample: Sequence[StoredRecord], judge: Judge, trust_code: bool) -> I
             recorded = evidence_of(item)
             now = judge.judge(item, recorded)
             found = score_all(now.evidence)
-        except (BadInput, MethodError, UnreadableEvidence, ValueError) as error:
+        except (GuidebenchError, ValueError) as error:
             wrong[about].append(f"{called(item)}: {error}")
+            continue
+        except Exception as error:  # whatever odd evidence may lead to
+            wrong[about].append(f"{called(item)}: it cannot be judged: {in_one_line(error)}")
             continue
         pairs = list(_paired(item.record.outcome.scores, found, len(item.record.spec.requests)))
         far = [text for text in (_far(*pair) for pair in pairs) if text]

@@ -110,12 +110,12 @@ def pack(directories: tuple[Path, ...], out: Path, without_evidence: bool, **opt
 )
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--photos", type=common.PATH, help="The photos that the trials were made with, if they do not ship.")
-@click.option("--trust-code", is_flag=True, help="Run Python files that records name: of methods, of testbeds.")
+@click.option("--trust-code", is_flag=True, help="Run the included code, and Python files that records name.")
 @common.device
 def verify(file: Path, style: str, **options: Any) -> None:
-    """Check what somebody submitted; nothing in FILE is executed.
+    """Check what somebody submitted.
 
-    One line per check: ok, differs, or not checked and why. Exit code 1 if something differs.
+    Nothing in FILE is executed without --trust-code.     One line per check: ok, differs, or not checked and why. Exit code 1 if something differs.
     """
     from guidebench.submissions.verify import verify as verified
 

@@ -1,13 +1,15 @@
-"""The code of methods and attacks: is it what is installed here, or what is included? Nothing of it runs."""
+"""The code of methods and attacks: is it what is installed here, or what is included? Nothing of it runs here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 from guidebench import digest, registry, sources
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.errors import BadInput
+from guidebench.store.folders import StoredRecord
 from guidebench.submissions.check import Check, differs, listed, not_checked, ok
 from guidebench.submissions.manifest import SOURCE, Submission
 
@@ -21,7 +23,8 @@ def check_code(
         for plugin in found:
             plugins.setdefault((plugin.name, plugin.source_digest), (kind, plugin))
     included = set(_digests_of_included(submission, folder)) if submission.sources else set()
-    as_installed, checks = [], []
+    as_installed: list[str] = []
+    checks: list[Check] = []
     for kind, plugin in plugins.values():
         what = f"{kind} {plugin.name}"
         installed = None if registry.is_direct(plugin.spec) else _installed(kind, plugin.spec)
@@ -39,6 +42,23 @@ def check_code(
     if as_installed:
         checks.insert(0, ok("code", f"ran as installed here: {listed(as_installed)}"))
     return checks
+
+
+def with_included_code(submission: Submission, folder: Path, stored: Sequence[StoredRecord]) -> list[StoredRecord]:
+    """The records, which name the included code where their methods ran it: for those who trust it to run."""
+    included = set(_digests_of_included(submission, folder)) if submission.sources else set()
+    return [
+        _named_there(item, folder / SOURCE / submission.sources[0], included) if included else item for item in stored
+    ]
+
+
+def _named_there(item: StoredRecord, file: Path, included: Set[str]) -> StoredRecord:
+    spec = item.record.spec
+    if not registry.is_direct(spec.method.spec) or spec.method.source_digest not in included:
+        return item
+    method = dataclasses.replace(spec.method, spec=f"{file}:{spec.method.spec.rpartition(':')[2]}")
+    record = dataclasses.replace(item.record, spec=dataclasses.replace(spec, method=method))
+    return dataclasses.replace(item, record=record)
 
 
 def _installed(kind: str, name: str) -> str | None:

@@ -12,7 +12,7 @@ from guidebench.store.unreadable import left_out
 from guidebench.submissions import claims
 from guidebench.submissions.against import check_against
 from guidebench.submissions.check import Check, counted, differs, each_differs, not_checked, ok
-from guidebench.submissions.code import check_code
+from guidebench.submissions.code import check_code, with_included_code
 from guidebench.submissions.manifest import Submission
 from guidebench.submissions.on_testbed import Found, check_on_testbeds
 from guidebench.submissions.opening import Opened, opened
@@ -61,7 +61,7 @@ def verify(
     """Checks a submission.
 
     sample: how many trials are rendered and judged again. against: the submission whose results an attack lowers.
-    trust_code: whether Python files that records name may run; none does otherwise. photos: the photographs that trials
+    trust_code: whether included code, and Python files that records name, may run; none does otherwise. photos: the photographs that trials
     were made with, if they were the authors'. Raises BadInput, in one line, if the file is not a submission.
     """
     with opened(file, lenient=True) as found:
@@ -112,7 +112,7 @@ def _of_records(
     on_testbeds = Found([], {})
     if same_numerics:
         on_testbeds = check_on_testbeds(
-            stored,
+            with_included_code(submission, found.folder, stored) if trust_code else stored,
             sample=sample,
             evidence=submission.evidence,
             trust_code=trust_code,

@@ -20,7 +20,7 @@ from pathlib import Path
 from guidebench.baselines.nothing import Nothing
 from submitted_helper import LR
 
-Path(__file__).with_name("ran").touch()
+Path("RAN").touch()
 
 @dataclass(frozen=True)
 class Mine(Nothing):
@@ -34,13 +34,14 @@ def mine(tmp_path_factory):
     """A method in a file with a helper beside it, measured, and packed with its code."""
     folder = tmp_path_factory.mktemp("mine")
     (folder / "submitted_helper.py").write_text(HELPER)
-    (folder / "submitted.py").write_text(MINE)
+    (folder / "submitted.py").write_text(MINE.replace("RAN", str(folder / "ran")))
     options = {"floors": "none", "workers": 0, "keep_generators": True, "out": folder / "runs"}
     guidebench.run("smoke", f"{folder / 'submitted.py'}:Mine", "linear", **options)
     pack([folder / "runs"], folder / "a.zip", METHOD, source=folder / "submitted.py")
-    (folder / "ran").unlink(missing_ok=True)
-    for name in ("submitted", "submitted_helper"):
-        sys.modules.pop(name, None)
+    (folder / "ran").unlink()
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
     return folder
 
 
@@ -56,8 +57,10 @@ def test_included_code_is_what_ran_and_does_not_run_again(mine):
     assert "--trust-code" in says and "submitted.py:Mine" in says
 
 
-def test_trusted_code_runs_and_renders(mine):
+def test_trusted_code_runs_from_the_file_and_renders(mine):
+    (mine / "submitted.py").rename(mine / "moved.py")
     found = verify(mine / "a.zip", trust_code=True)
+    (mine / "moved.py").rename(mine / "submitted.py")
     assert found.differing == 0 and (mine / "ran").exists()
     assert any(about == "renders" and says.startswith("1 kept generator") for about, says in lines(found, "ok"))
 

@@ -115,7 +115,8 @@ def pack(directories: tuple[Path, ...], out: Path, without_evidence: bool, **opt
 def verify(file: Path, style: str, **options: Any) -> None:
     """Check what somebody submitted.
 
-    Nothing in FILE is executed without --trust-code.     One line per check: ok, differs, or not checked and why. Exit code 1 if something differs.
+    Nothing in FILE is executed without --trust-code. One line per check: ok, differs, or not checked and why. Exit code
+    1 if something differs.
     """
     from guidebench.submissions.verify import verify as verified
 

@@ -61,8 +61,9 @@ def verify(
     """Checks a submission.
 
     sample: how many trials are rendered and judged again. against: the submission whose results an attack lowers.
-    trust_code: whether included code, and Python files that records name, may run; none does otherwise. photos: the photographs that trials
-    were made with, if they were the authors'. Raises BadInput, in one line, if the file is not a submission.
+    trust_code: whether included code, and Python files that records name, may run; none does otherwise. photos: the
+    photographs that trials were made with, if they were the authors'. Raises BadInput, in one line, if the file is not
+    a submission.
     """
     with opened(file, lenient=True) as found:
         checks = _files(found)

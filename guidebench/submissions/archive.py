@@ -22,6 +22,7 @@ from guidebench.text import brief, bytes_in_words
 MOST_FILES = 200_000
 MOST_BYTES = 64_000_000_000  # unpacked, all files together
 MOST_RATIO = 200  # unpacked to packed; records have 7
+MOST_OF_ARRAYS = 4_000_000_000  # bytes of the arrays in one npz file, which is a zip in the zip; 50 requests have 2e9
 LONGEST_TEXT = 64_000_000  # bytes of a JSON file
 _FREE = 1_000_000  # bytes that a file may have whatever its ratio
 _LONGEST_PART, _MOST_PARTS = 200, 16  # of a path
@@ -118,6 +119,19 @@ def _odd(info: zipfile.ZipInfo) -> str:
     if name.endswith(".json") and info.file_size > LONGEST_TEXT:
         return f"{bytes_in_words(info.file_size)} of JSON"
     return ""
+
+
+def check_arrays(folder: Path, file: Path) -> None:
+    """Raises BadInput if a file of arrays in an unpacked submission would fill the memory of whoever reads it."""
+    for path in sorted(folder.rglob("*.npz")):
+        try:
+            with zipfile.ZipFile(path) as arrays:
+                size = sum(info.file_size for info in arrays.infolist())
+        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OSError):
+            continue  # whoever reads it says what is wrong with it
+        if size > MOST_OF_ARRAYS:
+            name = path.relative_to(folder).as_posix()
+            raise BadInput(f"{file} holds {bytes_in_words(size)} of arrays in {brief(name)}; it is not opened")
 
 
 def _copy(packed: IO[bytes], unpacked: IO[bytes], size: int, file: Path) -> None:

@@ -42,6 +42,7 @@ def opened(file: str | Path, *, lenient: bool = False) -> Iterator[Opened]:
     file = Path(file)
     with _temporary() as folder:
         archive.unpack(file, folder)
+        archive.check_arrays(folder, file)
         if not (folder / NAME).is_file():
             raise BadInput(f"{file} holds no {NAME}; give a file that `guidebench submit pack` wrote")
         try:

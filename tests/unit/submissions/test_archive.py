@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 
+import numpy as np
 import pytest
 
 from guidebench.errors import BadInput
@@ -77,6 +78,16 @@ def test_numbers_of_files_and_bytes_are_bounded(tmp_path, monkeypatch):
             patch.setattr(archive, limit, value)
             with pytest.raises(BadInput, match=says):
                 unpacked(file, tmp_path / limit)
+
+
+def test_arrays_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_OF_ARRAYS", 100_000)
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(10_000))
+    (tmp_path / "damaged.npz").write_bytes(b"PK")
+    archive.check_arrays(tmp_path, tmp_path / "a.zip")
+    np.savez_compressed(tmp_path / "b.npz", a=np.zeros(20_000))
+    with pytest.raises(BadInput, match="160 kB of arrays in 'b.npz'"):
+        archive.check_arrays(tmp_path, tmp_path / "a.zip")
 
 
 def test_sizes_that_lie_are_noticed(tmp_path):

@@ -82,8 +82,8 @@ def lowered(theirs: Sequence[StoredRecord], attacked: Sequence[StoredRecord]) ->
     for item in attacked:
         for run in item.record.attacks:
             if item.record.key in claims and run.file:
-                row = (_row(item.record), run.attack.label, run.attack.shows_anybody)
-                rows.setdefault(row, []).append(item.record)
+                key = (_row(item.record), run.attack.label, run.attack.shows_anybody)
+                rows.setdefault(key, []).append(item.record)
     found = []
     for (row, label, shows_anybody), records in rows.items():
         claimed = _mean([_claim(claims[record.key]) for record in records])

@@ -57,7 +57,7 @@ def check_protocols(stored: Sequence[StoredRecord]) -> list[Check]:
 
 def _protocols(stored: Sequence[StoredRecord]) -> list[tuple[Protocol, str]]:
     """Each protocol with its testbed."""
-    found = {}
+    found: dict[tuple[str, str], tuple[Protocol, str]] = {}
     for item in stored:
         spec = item.record.spec
         found.setdefault((spec.protocol.digest(), spec.testbed), (spec.protocol, spec.testbed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from guidebench.store.folders import StoredRecord, scan
@@ -51,7 +51,9 @@ def check_against(victim: Opened, attack: Opened, stored: Sequence[StoredRecord]
     if again:
         says = f"{counted(len(again), 'attacked trial')} are not those of {name}, but were measured again"
         checks.append(not_checked("against", says))
-    return checks + [ok("against", _in_words(one, name)) for one in lowered(list(theirs.values()), stored)]
+    return checks + [
+        ok("against", _in_words(one, name)) for one in lowered(list(theirs.values()), stored, attack.submission.attacks)
+    ]
 
 
 def _is_the_same(attacked: Record, theirs: Record) -> bool:
@@ -69,10 +71,13 @@ def _in_words(one: Lowered, name: str) -> str:
     return f"{on}: the worst ID stays {one.claimed:.3f}, {one.attack} finds nothing above it"
 
 
-def lowered(theirs: Sequence[StoredRecord], attacked: Sequence[StoredRecord]) -> list[Lowered]:
+def lowered(
+    theirs: Sequence[StoredRecord], attacked: Sequence[StoredRecord], attacks: Collection[str]
+) -> list[Lowered]:
     """What attacks find of each row beside what its own submission says, over the trials that both have.
 
-    A trial's claim is its worst ID, or its ID where it was not attacked.
+    attacks: labels of those that are submitted; the records may have others, too. A trial's claim is its worst ID, or
+    its ID where it was not attacked.
     """
     claims = {item.record.key: item.record for item in theirs}
     totals: dict[tuple[str, str], int] = {}
@@ -81,7 +86,7 @@ def lowered(theirs: Sequence[StoredRecord], attacked: Sequence[StoredRecord]) ->
     rows: dict[tuple[tuple[str, str], str, bool], list[Record]] = {}
     for item in attacked:
         for run in item.record.attacks:
-            if item.record.key in claims and run.file:
+            if item.record.key in claims and run.file and run.attack.label in attacks:
                 key = (_row(item.record), run.attack.label, run.attack.shows_anybody)
                 rows.setdefault(key, []).append(item.record)
     found = []

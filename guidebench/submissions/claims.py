@@ -84,8 +84,8 @@ def check_people(stored: Sequence[StoredRecord], groups: Groups, *, attack: bool
         if missing:
             total = asked.trials * len(asked.seeds)
             lacking.append(
-                f"{variant.label} under {protocol.name} has {len(own)} trials, {len(missing)} of {total} are missing: "
-                f"{listed(missing)}"
+                f"{variant.label} under {protocol.name} has {counted(len(own), 'trial')}, {len(missing)} of "
+                f"{total} are missing: {listed(missing)}"
             )
     checks = [not_checked("people", says) for says in lacking] if attack else each_differs("people", lacking)
     if whole:

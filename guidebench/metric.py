@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 from guidebench.evidence import Afterwards, Evidence, Role
 
 Direction = Literal["lower", "higher", "none"]
+_ROUNDING = 1e-9  # difference, relative or absolute, that float64 sums of the same numbers may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,21 @@ class Score:
         if not math.isfinite(self.value):
             raise ValueError(f"{self.metric} of {self.identity} is {self.value}; give None and a reason instead")
 
+    @property
+    def place(self) -> tuple[str, str | None, str, str, int]:
+        """What is scored: no two scores of a trial have the same."""
+        return self.metric, self.judge, self.identity, self.role, self.after_request
+
+    def is_close(self, other: Score, tolerance: float = _ROUNDING) -> bool:
+        """Whether the other is the same score, but for a value that differs by rounding alone.
+
+        tolerance: relative or absolute, of the values.
+        """
+        if self.value is None or other.value is None:
+            return self == other
+        same = dataclasses.replace(self, value=other.value) == other
+        return same and math.isclose(self.value, other.value, rel_tol=tolerance, abs_tol=tolerance)
+
 
 def check_scores(scores: Iterable[Score], *, requests: int) -> None:
     """Raises ValueError, in one line, on what cannot be among the scores of one trial, whatever the metrics measure.
@@ -50,10 +67,9 @@ def check_scores(scores: Iterable[Score], *, requests: int) -> None:
     """
     places: Counter[tuple[str, str | None, str, str, int]] = Counter()
     for score in scores:
-        place = (score.metric, score.judge, score.identity, score.role, score.after_request)
-        places[place] += 1
+        places[score.place] += 1
         what = f"{score.metric} of {score.identity}"
-        if places[place] > 1:
+        if places[score.place] > 1:
             raise ValueError(f"{what}{f' by {score.judge}' if score.judge else ''} was scored twice")
         if not 1 <= score.after_request <= requests:
             raise ValueError(f"{what} was scored after request {score.after_request} of {requests}")

@@ -28,10 +28,19 @@ def source_digest(plugin: Unlearner | Attack) -> str:
     That is the files of its class and base classes, and the files beside them that these import. Other code
     (installed packages, guidebench itself) is not followed: its versions are recorded.
     """
+    return _digest_of(type(plugin), _interface_of(plugin))
+
+
+def source_files(plugin: Unlearner | Attack) -> list[Path]:
+    """The files that `source_digest` is of; nothing of classes that were typed into a notebook."""
+    return _code_of(type(plugin), _interface_of(plugin))[0]
+
+
+def _interface_of(plugin: Unlearner | Attack) -> type:
     from guidebench.attack import Attack
     from guidebench.unlearner import Unlearner
 
-    return _digest_of(type(plugin), Unlearner if isinstance(plugin, Unlearner) else Attack)
+    return Unlearner if isinstance(plugin, Unlearner) else Attack
 
 
 def testbed_digest(testbed: type[Testbed]) -> str:
@@ -44,6 +53,12 @@ def testbed_digest(testbed: type[Testbed]) -> str:
 
 def _digest_of(plugin: type, interface: type) -> str:
     """Of the files of a class and its base classes below an interface."""
+    files, typed = _code_of(plugin, interface)
+    return digest.of_data([digest.of_file(path) for path in files] + [digest.of_data(text) for text in typed])
+
+
+def _code_of(plugin: type, interface: type) -> tuple[list[Path], list[str]]:
+    """The files of a class and its base classes below an interface, and the texts of those that were typed."""
     found: dict[Path, None] = {}
     typed: list[str] = []
     for kind in plugin.__mro__:
@@ -52,7 +67,7 @@ def _digest_of(plugin: type, interface: type) -> str:
                 _add_sources(file, found)
             else:
                 typed.append(_typed(kind))
-    return digest.of_data([digest.of_file(path) for path in found] + [digest.of_data(text) for text in typed])
+    return list(found), typed
 
 
 def check_current(kind: type) -> None:

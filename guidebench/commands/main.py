@@ -42,6 +42,9 @@ SECTIONS = {
         "figure": ("figure:figure", "Draw a figure for a paper, from records."),
         "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
+    "Share results": {
+        "submit": ("submit:submit_group", "Pack results for a leaderboard, and verify what others packed."),
+    },
     "Write your own": {
         "new": ("new:new", "Write a method, an attack or a metric to start from."),
         "check": ("check:check", "Check that a method, attack, metric or testbed keeps its contract."),

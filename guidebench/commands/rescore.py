@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
 from guidebench.store.folders import StoredRecord, rewrite_record
 
 _log = logging.getLogger(__name__)
-_ROUNDING = 1e-9  # difference, relative or absolute, that float64 sums of the same numbers may have
 
 
 def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> tuple[int, int]:
@@ -56,22 +54,10 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
 
 def _kept_where_equal(scores: Sequence[Score], recorded: Sequence[Score]) -> list[Score]:
     """Scores, as recorded where they differ by rounding alone: sums depend on the number of threads and the machine."""
-    known = {_place(score): score for score in recorded}
+    known = {score.place: score for score in recorded}
     return [
-        known[_place(score)] if _place(score) in known and _close(score, known[_place(score)]) else score
-        for score in scores
+        known[score.place] if score.place in known and score.is_close(known[score.place]) else score for score in scores
     ]
-
-
-def _place(score: Score) -> tuple[object, ...]:
-    return score.metric, score.judge, score.identity, score.role, score.after_request
-
-
-def _close(score: Score, recorded: Score) -> bool:
-    if score.value is None or recorded.value is None:
-        return False
-    same = dataclasses.replace(score, value=recorded.value) == recorded
-    return same and math.isclose(score.value, recorded.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
 def _scores(item: StoredRecord, metrics: Sequence[TrialMetric]) -> list[Score] | None:

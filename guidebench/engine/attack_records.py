@@ -173,7 +173,7 @@ def _attack(
     kind = registry.testbed_class(first.instrument.testbed)
     where = resolve_device(device)
     precision.check(first.spec.precision, where)
-    protocols = _protocols(trials)
+    protocols = protocols_of(trials)
     testbed = kind(device=where, conventions=first.spec.protocol.conventions)
     refuse_missing(kind.name, testbed.missing({protocol.source for protocol in protocols.values()}))
     out = _out_of(trials[0])
@@ -198,7 +198,7 @@ def _attack(
         executor.close()
 
 
-def _protocols(trials: Sequence[StoredRecord]) -> dict[str, Protocol]:
+def protocols_of(trials: Sequence[StoredRecord]) -> dict[str, Protocol]:
     """By digest, each with the most people that any trial was planned with."""
     found: dict[str, Protocol] = {}
     for item in trials:

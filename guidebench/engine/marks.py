@@ -26,11 +26,16 @@ def marks_of(
     """
     found = {
         WRAPPER: any(answer.wrapper for answer in answers),
-        MEMORISED: any(chance_of_difference(evidence, request) < CHANCE for request in range(len(evidence.public[1:]))),
+        MEMORISED: is_memorised(evidence),
         IN_PROCESS: in_process,
         ONE_BY_ONE: one_by_one,
     }
     return tuple(mark for mark, applies in found.items() if applies)
+
+
+def is_memorised(evidence: Evidence) -> bool:
+    """Whether public and secret codes moved differently, after any request, more than chance allows."""
+    return any(chance_of_difference(evidence, request) < CHANCE for request in range(len(evidence.public[1:])))
 
 
 def chance_of_difference(evidence: Evidence, request: int) -> float:

@@ -68,7 +68,7 @@ def write_measured(
     marks = marks_of(trial.evidence, answers, in_process=runner.in_process, one_by_one=spec.one_by_one)
     record = Record(
         spec=spec,
-        instrument=_instrument(bench, spec),
+        instrument=instrument_of(bench, spec),
         environment=_environment(bench),
         outcome=Outcome(status="measured", scores=scores, attempts=attempts, marks=marks),
         cost=_cost(trial),
@@ -157,7 +157,7 @@ def write_failure(
     target = store.next_attempt(failures)
     record = Record(
         spec=spec,
-        instrument=_instrument(bench, spec),
+        instrument=instrument_of(bench, spec),
         environment=_environment(bench),
         outcome=Outcome(
             status="failed",
@@ -180,7 +180,8 @@ def _save_trial(store: Store, trial: Trial, folder: Path) -> None:
     _save_pictures(trial, folder / "pictures")
 
 
-def _instrument(bench: Bench, spec: TrialSpec) -> Instrument:
+def instrument_of(bench: Bench, spec: TrialSpec) -> Instrument:
+    """What the testbed says of itself to the readers of a trial's record."""
     judges, testbed = bench.judges, bench.testbed
     different_people = bench.different_people(spec.protocol)
     return Instrument(

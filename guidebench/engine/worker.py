@@ -128,7 +128,7 @@ class Worker:
         with contextlib.ExitStack() as ending:
             try:
                 runner = ending.enter_context(
-                    self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
+                    self.runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
                 )
                 trial = measure(self.bench, spec.protocol, runner, case.index, unfinished)
                 self._watch.check()
@@ -178,7 +178,7 @@ class Worker:
                 raise MethodError("its record was changed while attacks were planned; run the command again")
             check_generator(record, folder)
             scene = self.bench.scene(spec.protocol, case.index)
-            with self._runner(spec, lambda number, scalars: None, []) as runner:
+            with self.runner(spec, lambda number, scalars: None, []) as runner:
                 outcomes = self._attacks(case, scene, runner.load(folder / "generator"))
             self._watch.check()
             recording.add_attacks(record, folder, outcomes, self.metrics)
@@ -195,7 +195,7 @@ class Worker:
         return [attacker.attack(chosen, case.spec.protocol, scene, generator, method, seed) for chosen in case.attacks]
 
     @contextlib.contextmanager
-    def _runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
+    def runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
         """The method of a trial, in a process of its own where there can be one."""
         from guidebench.engine.apart import Apart, as_planned
         from guidebench.engine.one_by_one import OneByOne

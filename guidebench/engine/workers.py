@@ -67,15 +67,15 @@ class InProcess(Executor):
         self._callers.enter_context(precision.restored())
         self._callers.callback(torch.set_num_threads, torch.get_num_threads())
         try:
-            self._worker = Worker(dataclasses.replace(setup, in_process=True))
-            self._callers.callback(self._worker.close)
+            self.worker = Worker(dataclasses.replace(setup, in_process=True))
+            self._callers.callback(self.worker.close)
         except BaseException:
             self.close()
             raise
 
     def description(self) -> Description:
         """See `Executor.description`."""
-        return self._worker.description()
+        return self.worker.description()
 
     def run(self, cases: Sequence[Case]) -> Iterator[Event]:
         """See `Executor.run`; progress of a running case is yielded when it has ended."""
@@ -86,7 +86,7 @@ class InProcess(Executor):
             def step(number: int, scalars: dict[str, float], case: Case = case, steps: list[Stepped] = steps) -> None:
                 steps[:] = [Stepped(case, number, scalars)]
 
-            finished = self._worker.run(case, step)
+            finished = self.worker.run(case, step)
             yield from steps
             yield finished
 

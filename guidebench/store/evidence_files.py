@@ -153,12 +153,23 @@ def _share(arrays: Mapping[str, np.ndarray], folder: Path, aside: str) -> str:
     return name
 
 
+def shared_files(path: str | Path) -> list[Path]:
+    """The shared files that evidence refers to. Raises UnreadableEvidence if it is damaged, or one is missing."""
+    path = Path(path)
+    with opened(path) as arrays:
+        return [_shared_file(arrays, name, path) for name in ("source", "real") if f"{name}/shared" in arrays]
+
+
 def _shared(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays that evidence at ``path`` refers to. Raises UnreadableEvidence if they are missing or damaged."""
+    return _read_shared(_shared_file(arrays, name, path))
+
+
+def _shared_file(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Path:
     wanted = f"{SHARED}/{arrays[f'{name}/shared']}.npz"
     for above in path.absolute().parents[:_LEVELS]:
         if (above / wanted).is_file():
-            return _read_shared(above / wanted)
+            return above / wanted
     raise UnreadableEvidence(f"{wanted} is in none of the folders above it; copy {SHARED}/ together with the records")
 
 

@@ -5,12 +5,14 @@ A record that says so is the trace of an accident, and is left out of every tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from guidebench.evidence import DifferentPeople
 from guidebench.metric import check_scores
 from guidebench.metrics import METRICS
 from guidebench.store.record import Cost, Record
+from guidebench.text import brief
 
 _BOUNDS: Mapping[str, tuple[float, float]] = {"cosine": (-1.0, 1.0), "share": (0.0, 1.0)}  # by unit
 _ROUNDING = 1e-3  # of float32
@@ -31,6 +33,9 @@ def check_possible(record: Record) -> None:
             raise ValueError(f"{score.metric} is of {score.identity}, whom the trial did not forget")
         if score.judge is not None and score.judge not in judges:
             raise ValueError(f"{score.metric} is by {score.judge}, which is not among its judges")
+    for file in record.attack_files:
+        if not re.fullmatch(r"attacks/[A-Za-z0-9._+-]+", file):
+            raise ValueError(f"an attack's file is {brief(file)}, which is not where attacks leave theirs")
     for judge in record.instrument.judges:
         if judge.different_people is not None:
             _check_different_people(judge.name, judge.different_people)

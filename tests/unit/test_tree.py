@@ -25,6 +25,11 @@ ELSEWHERE = {
     "commands/render.py": "end_to_end/test_recorded.py",
     # Plain data that a run sends and its watchers hear.
     "engine/events.py": "unit/commands/test_progress.py",
+    # A submission is checked as a whole.
+    "engine/judged_again.py": "unit/submissions/test_verify.py",
+    "submissions/claims.py": "unit/submissions/test_verify.py",
+    "submissions/on_testbed.py": "unit/submissions/test_verify.py",
+    "submissions/recomputed.py": "unit/submissions/test_verify.py",
     # Parts of one network or of the loading of its files.
     "networks/builders.py": "unit/networks/test_checkpoints.py",
     "networks/pickles.py": "unit/networks/test_hostile_checkpoints.py",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import guidebench
-from guidebench.engine.attack_records import _alike, _out_of, _protocols, attack_records
+from guidebench.engine.attack_records import _alike, _out_of, attack_records, protocols_of
 from guidebench.engine.run import Watcher
 from guidebench.errors import BadInput
 from guidebench.store import folders
@@ -55,7 +55,7 @@ def test_trials_are_alike_if_one_set_of_workers_can_judge_them(out):
 
 
 def test_a_protocol_has_as_many_people_as_any_trial_was_planned_with(out):
-    (protocol,) = _protocols(folders.scan(out)[0]).values()
+    (protocol,) = protocols_of(folders.scan(out)[0]).values()
     assert protocol.identities == 2
 
 

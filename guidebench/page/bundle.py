@@ -1,9 +1,9 @@
 """Writes the page to a folder: index.html, the pictures that it loads when they are looked at, and the records.
 
-    OUT/
-      index.html
-      pictures/DIGEST.jpg                                      what several trials share is there once
-      records/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/record.json     as in a results directory; failures/ likewise
+OUT/
+  index.html
+  pictures/DIGEST.jpg                                      what several trials share is there once
+  records/PROTOCOL/METHOD/PEOPLE-sSEED-KEY/record.json     as in a results directory; failures/ likewise
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ def _board(
         "rows": [writer.row(row) for row in rows.values()],
         "notes": list(report.footnotes + report.tests),
         "weights": dict(sorted({k: v for record in _records(rows) for k, v in record.spec.weights.items()}.items())),
-        "reported": [_reported(table, protocol.name, metrics) for table in published if _is_about(table, protocol.name)],
+        "reported": [
+            _reported(table, protocol.name, metrics) for table in published if _is_about(table, protocol.name)
+        ],
         "texts": texts.known,
     }
 
@@ -205,7 +207,7 @@ class _Rows:
             data["better"] = better_for(contrast.difference)
             data["p"] = adjusted_p(contrast) if contrast.family else ""
             data["finding"] = finding(column, cell, reference)
-        return {name: value for name, value in data.items() if value not in (None, "", False)}
+        return _said(data)
 
     def _values(self, values: Mapping[str, float], digits: int) -> list[float | None]:
         """In the order of ``groups``."""
@@ -233,7 +235,7 @@ class _Rows:
             "lacks": [self._lack(score) for score in record.outcome.scores if score.lost_after or score.value is None],
             "pictures": self._pictures(stored),
         }
-        return {name: value for name, value in data.items() if value not in (None, [], {})}
+        return _said(data)
 
     def _lack(self, score: Any) -> list[Any]:
         """What was not measured of somebody, or on fewer faces: metric, judge, person, why, faces lost after, pairs."""
@@ -246,6 +248,13 @@ class _Rows:
             return {}
         found = {person: self.pictures(stored, person) for person in stored.record.spec.people}
         return {person: dict(files) for person, files in found.items() if files}
+
+
+def _said(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what says nothing: None, False, and what is empty. A zero says something."""
+    return {
+        name: value for name, value in data.items() if not (value is None or value is False or value in ("", [], {}))
+    }
 
 
 def _trial(record: Record) -> tuple[str, str]:

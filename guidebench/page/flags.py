@@ -53,9 +53,10 @@ def _lost_in_words(summary: Summary) -> str:
 
 
 def _disagreements(cells: Mapping[Column, Cell], against: str | None) -> list[Flag]:
-    """Metrics under which two judges see differences to the reference row that are further apart than they resolve.
+    """Metrics on which two judges answer differently whether a row is better than the reference, and not by chance.
 
-    A judge resolves what as many people as were compared find with 80 % power, see
+    Their differences to the reference are further apart than they resolve, and one judge resolves its own where the
+    other does not, or sees the opposite. Resolved is what as many people as were compared find with 80 % power, see
     `guidebench.reporting.diagnostics.reliability.resolvable`; of two judges the coarser one counts.
     """
     judged: dict[str, list[Column]] = {}
@@ -66,9 +67,16 @@ def _disagreements(cells: Mapping[Column, Cell], against: str | None) -> list[Fl
         Flag("judges disagree", _disagreement(one, other, cells, against), (one, other))
         for columns in judged.values()
         for one, other in combinations(columns, 2)
-        if abs(_difference(cells[one]) - _difference(cells[other]))
+        if _side(cells[one]) != _side(cells[other])
+        and abs(_difference(cells[one]) - _difference(cells[other]))
         > max(_resolution(cells[one]) or 0.0, _resolution(cells[other]) or 0.0)
     ]
+
+
+def _side(cell: Cell) -> int:
+    """On which side of the reference a judge sees a row: -1 or 1; 0 if it does not resolve that."""
+    difference = _difference(cell)
+    return 0 if abs(difference) <= (_resolution(cell) or 0.0) else 1 if difference > 0 else -1
 
 
 def _difference(cell: Cell) -> float:

@@ -16,7 +16,14 @@ from markupsafe import Markup
 import guidebench
 
 GENERATOR = "guidebench page"  # in the head of every page: by it a folder is known as one of ours
-SCRIPTS = ("dom.js", "state.js", "table.js", "points.js", "person.js", "page.js")  # ours, in the order in which they run
+SCRIPTS = (
+    "dom.js",
+    "state.js",
+    "table.js",
+    "points.js",
+    "person.js",
+    "page.js",
+)  # ours, in the order in which they run
 LIBRARIES = {  # file: name, version, licence, where it is kept
     "d3-7.9.2.min.js": ("D3", "7.9.2", "ISC", "d3.LICENSE.txt"),
     "plot-0.6.17.min.js": ("Observable Plot", "0.6.17", "ISC", "plot.LICENSE.txt"),

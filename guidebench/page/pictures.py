@@ -72,9 +72,7 @@ def name_of(jpeg: bytes) -> str:
 _Views = tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]
 
 
-def _views(
-    stored: StoredRecord, person: str, has_photo: bool, before: np.ndarray, after: np.ndarray
-) -> _Views | None:
+def _views(stored: StoredRecord, person: str, has_photo: bool, before: np.ndarray, after: np.ndarray) -> _Views | None:
     """Before and after from `VIEWS` sides, cut from the trial's sheet; None where the sheet does not show them.
 
     Sheets of several requests show several afterwards, and are not cut. A cut is used only if its front pictures are

@@ -19,6 +19,12 @@ const plural = (count, one, many) => `${count} ${count === 1 ? one : (many ?? `$
 const unique = (values) => [...new Set(values)];
 const media = (query) => window.matchMedia(query).matches;
 
+/** A metric's title with what follows its underscore as an index. */
+function titled(title) {
+  const [name, ...rest] = title.split("_");
+  return rest.length ? [name, spoken(" "), h("wbr"), h("sub", {}, rest.join("_"))] : [name];
+}
+
 /** A button that copies a text, from disk, too, where pages may have no clipboard. */
 function copyButton(text) {
   const button = h("button", { type: "button", class: "quiet copy", onclick: copy }, "Copy");

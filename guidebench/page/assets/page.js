@@ -2,12 +2,15 @@
 // The page: what stands around the table, the panel of details, and what happens when the link changes.
 
 const panel = byId("detail");
-let opener = null; // what had the focus when the panel opened
+let shown = null; // the state that is drawn
+let opener = null; // the link that opened the panel
 
 function draw() {
+  const before = shown;
   const state = parse(location.hash);
+  shown = state;
   const board = boardOf(state);
-  byId("heading").textContent = `${board.protocol.title}, testbed ${board.testbed}`;
+  byId("heading").replaceChildren(board.protocol.title, h("span", {}, ` on ${board.testbed}`));
   byId("caption").textContent = board.caption;
   byId("facts").textContent = factsOf(board);
   drawControls(state);
@@ -16,6 +19,18 @@ function draw() {
   drawReported(board);
   drawNotes(board);
   drawPanel(state);
+  if (before) moveFocus(before, state);
+}
+
+/** To the panel when it opens or shows something else, back to where it was opened from when it closes. */
+function moveFocus(before, state) {
+  if (before.method && !state.method) {
+    const link = opener === null ? null : document.querySelector(`#results a[href="${CSS.escape(opener)}"]`);
+    (link ?? byId("results")).focus();
+  } else if (state.method && ["method", "person", "metric", "by"].some((name) => before[name] !== state[name])) {
+    byId("detail-heading").focus({ preventScroll: true });
+    panel.scrollTop = 0;
+  }
 }
 
 function factsOf(board) {
@@ -108,7 +123,7 @@ function drawLegend(board) {
   const parts = ["Bold: best mean among rows measured on the same trials, not a test."];
   if (cells.some((cell) => cell.dagger)) parts.push(`† differs significantly from ${board.against} (Holm-adjusted p < 0.05).`);
   if (board.columns.some((column) => column.people)) parts.push("Different people: what a judge gives pairs of them; where lower is better, the person is forgotten there.");
-  if (board.rows.some((row) => row.flags.length)) parts.push("Dotted, unreliable: the row's own page says why.");
+  if (board.rows.some((row) => row.flags.length)) parts.push("Amber or dotted: unreliable; open the row to see why.");
   byId("legend").replaceChildren(h("p", {}, parts.join(" ")));
 }
 
@@ -130,7 +145,7 @@ function reportedTable(table, board) {
       h(
         "table",
         { class: "values" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row"), h("th", { scope: "col", class: "text" }, "method here"), table.columns.map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row"), h("th", { scope: "col", class: "text" }, "method here"), table.columns.map((name) => h("th", { scope: "col" }, ...titled(name))))),
         h("tbody", {}, table.rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.title), h("td", { class: "text" }, row.method), row.cells.map((cell) => h("td", {}, cell))))),
       ),
     ),
@@ -147,21 +162,17 @@ function drawNotes(board) {
 // The panel -------------------------------------------------------------------------------------------------------
 
 function drawPanel(state) {
-  const was = !panel.hidden;
   panel.hidden = !state.method;
   document.body.classList.toggle("open", !panel.hidden);
   byId("page").inert = !panel.hidden && media("(max-width: 1099px)");
   if (panel.hidden) {
     panel.replaceChildren();
-    if (was && opener?.isConnected) opener.focus();
-    else if (was) byId("results").focus();
     return;
   }
   const board = boardOf(state);
   const row = board.rows.find((one) => one.label === state.method);
   const place = columnOf(state);
   panel.replaceChildren(...[panelHead(board, row, place, state), ...(state.person ? personParts(board, row, place, state) : rowParts(board, row, place, state))].flat().filter(Boolean));
-  panel.scrollTop = 0;
 }
 
 function panelHead(board, row, place, state) {
@@ -172,7 +183,7 @@ function panelHead(board, row, place, state) {
     h(
       "div",
       {},
-      h("p", { class: "crumbs" }, state.person ? h("a", { href: linkTo({ person: "" }) }, swatch(row), row.title) : [swatch(row), titleOf(board.columns[place], board)]),
+      h("p", { class: "crumbs" }, state.person ? h("a", { href: linkTo({ person: "" }) }, swatch(row), row.title) : [swatch(row), ...headOf(board.columns[place], board)]),
       h("h2", { id: "detail-heading", tabindex: "-1" }, title),
       state.person ? null : badges(row),
     ),
@@ -195,10 +206,9 @@ function personParts(board, row, place, state) {
   return [
     neighboursOf(board, row, state.person),
     picturesOf(board, row, state.person),
-    h("h3", {}, `${titleOf(board.columns[place], board)} of everybody`),
+    h("h3", {}, ...headOf(board.columns[place], board), " of everybody"),
     drawingOf(board, place, state),
-    h("h3", {}, "All values"),
-    valuesOf(board, row, state.person),
+    ...valuesOf(board, row, state.person),
     lacksOf(board, row, state.person),
     h("h3", {}, "Where it comes from"),
     provenanceOf(board, row, state.person),
@@ -210,7 +220,7 @@ function valueParts(board, row, place, state) {
   const column = board.columns[place];
   const cell = row.cells[place];
   if (!cell) return [h("p", { class: "none" }, `${titleOf(column, board)} was not measured.`), drawingOf(board, place, state)];
-  const over = `over ${cell.n} ${board.unit === "person" ? "people" : "groups"}${cell.of ? `, of ${cell.of}` : ""}`;
+  const over = `over ${cell.of ? `${cell.n} of ${cell.of}` : cell.n} ${board.unit === "person" ? "people" : "groups"}`;
   const facts = [
     cell.interval ? `95 % interval ${cell.interval}` : "",
     cell.counts ?? "",
@@ -220,15 +230,15 @@ function valueParts(board, row, place, state) {
     h("p", { class: "number" }, cell.text, h("span", {}, ` ${over}`)),
     facts.length ? h("p", {}, `${facts.join("; ")}.`) : null,
     cell.difference === undefined ? null : h("p", {}, comparison(cell, board)),
-    column.summary ? h("p", { class: "small" }, `${column.title}: ${column.summary}${column.arrow ? `; ${column.direction} is better` : ""}.`) : null,
+    column.summary ? h("p", { class: "small" }, `${column.title.replace("_", " ")}: ${column.summary}${column.arrow ? `; ${column.direction} is better` : ""}.`) : null,
     drawingOf(board, place, state),
   ];
 }
 
 function comparison(cell, board) {
   const between = cell.between ? ` ${cell.between}` : "";
-  const p = cell.p ? `, adjusted p ${cell.p}` : "";
-  return `Against ${board.against}: ${cell.difference}${between}, better for ${cell.better}${p}: ${cell.finding}.`;
+  const p = cell.p ? `, adjusted p ${cell.p}` : ", not tested";
+  return `Against ${board.against}: ${cell.finding}. Difference ${cell.difference}${between}, better for ${cell.better}${p}.`;
 }
 
 function drawingOf(board, place, state) {
@@ -243,8 +253,7 @@ const THEMES = ["auto", "light", "dark"];
 function showTheme(theme) {
   if (theme === "auto") document.documentElement.removeAttribute("data-theme");
   else document.documentElement.setAttribute("data-theme", theme);
-  byId("theme").textContent = `${theme[0].toUpperCase()}${theme.slice(1)}`;
-  byId("theme").setAttribute("aria-label", `Colours: ${theme}`);
+  byId("theme").textContent = `Theme: ${theme}`;
 }
 
 let theme = THEMES.includes(remembered("theme")) ? remembered("theme") : "auto";
@@ -258,19 +267,21 @@ byId("skip").addEventListener("click", (event) => {
   byId("results").focus();
 });
 document.addEventListener("click", (event) => {
-  const anchor = event.target.closest?.("a[href^='#']");
-  if (anchor && !panel.contains(anchor)) opener = anchor;
+  const anchor = event.target.closest?.("#results a");
+  if (anchor) opener = anchor.getAttribute("href");
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !panel.hidden) go({ method: "", person: "" });
 });
-window.addEventListener("hashchange", () => {
-  const key = opener?.getAttribute("href");
-  draw();
-  if (key && !opener.isConnected) opener = document.querySelector(`#results a[href="${CSS.escape(key)}"]`);
-  if (!panel.hidden) byId("detail-heading").focus({ preventScroll: true });
+window.addEventListener("hashchange", draw);
+let width = window.innerWidth;
+window.addEventListener("resize", () => {
+  if (window.innerWidth === width) return; // a phone's bar of addresses comes and goes
+  width = window.innerWidth;
+  const top = panel.scrollTop;
+  drawPanel(shown);
+  panel.scrollTop = top;
 });
-window.addEventListener("resize", () => drawPanel(parse(location.hash)));
 
 showTheme(theme);
 draw();

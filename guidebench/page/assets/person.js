@@ -66,10 +66,22 @@ function neighboursOf(board, row, person) {
   return h("nav", { class: "neighbours", "aria-label": `Other ${board.unit === "person" ? "people" : "groups"}` }, step(-1, "← previous"), h("span", {}, `${at + 1} of ${there.length}`), step(1, "next →"));
 }
 
-/** All values of a person under a method: metrics by judges. */
+/** All values of a person under a method; attacks and costs folded away. */
 function valuesOf(board, row, person) {
+  const folded = ["attacks", "cost"];
+  const parts = [valueTable(board, row, person, (column) => !folded.includes(column.kind))];
+  for (const kind of folded) {
+    const table = valueTable(board, row, person, (column) => column.kind === kind);
+    if (table) parts.push(h("details", {}, h("summary", {}, COLUMNS[kind]), table));
+  }
+  return parts.some(Boolean) ? [h("h3", {}, "All values"), ...parts] : [];
+}
+
+/** Values of a person, metrics by judges; null without any. */
+function valueTable(board, row, person, wanted) {
   const at = board.people.indexOf(person);
-  const known = [...board.columns.keys()].filter((place) => typeof row.cells[place]?.values?.[at] === "number");
+  const known = [...board.columns.keys()].filter((place) => wanted(board.columns[place]) && typeof row.cells[place]?.values?.[at] === "number");
+  if (!known.length) return null;
   const metrics = unique(known.map((place) => board.columns[place].metric));
   const judges = board.judges;
   const value = (metric, judge) => {
@@ -81,7 +93,7 @@ function valuesOf(board, row, person) {
   const columns = several ? judges : [judges[0] ?? null];
   return h(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": `All values of ${person}` },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values of ${person}` },
     h(
       "table",
       { class: "values" },
@@ -90,7 +102,7 @@ function valuesOf(board, row, person) {
         "tbody",
         {},
         metrics.map((metric) =>
-          h("tr", {}, h("th", { scope: "row", title: first(metric).summary }, `${first(metric).title} ${first(metric).arrow}`.trim()), columns.map((judge) => h("td", {}, value(metric, judge)))),
+          h("tr", {}, h("th", { scope: "row", title: first(metric).summary }, ...titled(first(metric).title), ` ${first(metric).arrow}`), columns.map((judge) => h("td", {}, value(metric, judge)))),
         ),
       ),
     ),

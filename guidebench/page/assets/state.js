@@ -72,7 +72,12 @@ function columnOf(state) {
   );
 }
 
-/** A column's title, with its judge where a table has several. */
+/** A column's title as it is shown, with its judge where a table has several. */
+function headOf(column, board) {
+  return [...titled(column.title), column.judge && board.judges.length > 1 ? ` (${column.judge})` : ""];
+}
+
+/** A column's title as text, with its judge where a table has several. */
 function titleOf(column, board) {
   return column.judge && board.judges.length > 1 ? `${column.title} (${column.judge})` : column.title;
 }

@@ -24,9 +24,11 @@ function drawTable(state) {
     },
   }));
   const rows = results.table.getRowModel().rows;
-  const focused = document.activeElement?.dataset?.sort;
-  byId("results").replaceChildren(tableOf(board, rows.map((row) => row.original), state));
-  if (focused) byId("results").querySelector(`[data-sort="${focused}"]`)?.focus();
+  const box = byId("results");
+  const [focused, left] = [document.activeElement?.dataset?.sort, box.scrollLeft];
+  box.replaceChildren(tableOf(board, rows.map((row) => row.original), state));
+  box.scrollLeft = left;
+  if (focused) box.querySelector(`[data-sort="${focused}"]`)?.focus();
   byId("shown").textContent = `${rows.length} of ${plural(board.rows.length, "row")} shown`;
 }
 
@@ -78,7 +80,7 @@ function tableOf(board, rows, state) {
         places.map((place) => {
           const column = board.columns[place];
           const under = judged && column.judge ? column.judge : "";
-          return heading(`c${place}`, `${column.title} ${column.arrow}`.trim(), under, column.summary);
+          return heading(`c${place}`, [...titled(column.title), column.arrow ? `\u00a0${column.arrow}` : ""], under, column.summary);
         }),
       ),
     ),
@@ -129,7 +131,7 @@ function rowOf(row, places, state) {
     h(
       "th",
       { scope: "row", class: "method" },
-      h("a", { href: linkTo({ method: row.label, person: "" }) }, swatch(row), row.title),
+      h("a", { href: linkTo({ method: row.label, person: "" }) }, swatch(row), h("span", {}, row.title)),
       badges(row),
       row.by ? h("small", {}, `submitted by ${row.by}`) : null,
     ),
@@ -142,13 +144,12 @@ const swatch = (row) => h("span", { class: "swatch", style: `--colour: ${row.col
 /** What a reader of a row must know. */
 function badges(row) {
   const known = [row.mark, ...row.marks].filter(Boolean);
-  return h(
-    "span",
-    { class: "badges" },
-    row.doubts.length ? h("span", { class: "badge doubt", title: row.doubts.join(", ") }, "unreliable", spoken(`: ${row.doubts.join(", ")}`)) : null,
+  const shown = [
+    row.doubts.map((doubt) => h("span", { class: "badge doubt", title: `unreliable: ${doubt}` }, spoken("unreliable: "), doubt)),
     known.map((mark) => h("span", { class: "badge" }, mark)),
     row.notes.map((note) => h("span", { class: "badge note" }, note)),
-  );
+  ].flat();
+  return shown.length ? h("span", { class: "badges" }, shown) : null;
 }
 
 function cellOf(row, place, state, doubted) {
@@ -170,8 +171,8 @@ function cellOf(row, place, state, doubted) {
       h("span", { class: "mean" }, mean),
       std === undefined ? null : h("span", { class: "std" }, ` ± ${std}`),
       cell.dagger ? h("sup", {}, "†") : null,
+      doubted ? spoken(", unreliable") : null,
+      cell.of ? h("small", {}, `${cell.n} of ${cell.of}`) : null,
     ),
-    doubted ? spoken(", unreliable") : null,
-    cell.of ? h("small", {}, `${cell.n} of ${cell.of}`) : null,
   );
 }

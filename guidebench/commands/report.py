@@ -12,7 +12,6 @@ import guidebench
 from guidebench import files
 from guidebench.commands import common
 from guidebench.errors import BadInput
-from guidebench.store.folders import storage_errors
 
 _SCORE_COLUMNS = (
     "testbed,protocol,conventions,label,group,identity,seed,after_request,metric,judge,role,value,reason,n,"
@@ -73,6 +72,8 @@ def report(directory: Path, style: str, out: Path | None, **filters: Any) -> Non
     if out is None:
         click.echo(text)
         return
+    from guidebench.store.folders import storage_errors
+
     with storage_errors(out):
         files.write_text(f"{text}\n", out)
     click.echo(f"wrote {out}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+ALL = Filter()
 Trial = tuple[str, str]  # a trial's key and label: one trial may be the row of two labels
 
 
@@ -70,7 +71,7 @@ def conditions(record: Record) -> dict[str, str]:
     }
 
 
-def boards_of(sources: Sequence[Source], chosen: Filter = Filter(), against: str | None = None) -> list[Board]:
+def boards_of(sources: Sequence[Source], chosen: Filter = ALL, against: str | None = None) -> list[Board]:
     """The tables of several results directories, in the order of protocols.
 
     chosen: which records. against: the row that others are compared with, in every table.

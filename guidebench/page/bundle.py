@@ -16,7 +16,7 @@ from typing import Any
 
 from guidebench import files
 from guidebench.errors import BadInput
-from guidebench.page.boards import Board, Source, boards_of
+from guidebench.page.boards import ALL, Board, Source, boards_of
 from guidebench.page.data import data_of, path_of
 from guidebench.page.html import GENERATOR, html_of
 from guidebench.page.pictures import as_jpeg, faces_of, name_of
@@ -30,9 +30,7 @@ _PICTURE = re.compile(r"[0-9a-f]{16}\.jpg")
 _HEAD = 4096  # characters of index.html in which it says what wrote it
 
 
-def write_page(
-    sources: Sequence[Source], out: str | Path, *, chosen: Filter = Filter(), against: str | None = None
-) -> Path:
+def write_page(sources: Sequence[Source], out: str | Path, *, chosen: Filter = ALL, against: str | None = None) -> Path:
     """Writes the page of several results directories; a page that is there is brought up to date.
 
     chosen: which records. against: the row that others are compared with. Returns the path of index.html. Other files

@@ -92,7 +92,7 @@ def _board(
         "columns": [_column(column, metrics, _kind(column, attacks)) for column in columns],
         "rows": [writer.row(row) for row in rows.values()],
         "notes": list(report.footnotes + report.tests),
-        "weights": dict(sorted({k: v for record in _records(rows) for k, v in record.spec.weights.items()}.items())),
+        "weights": {name: digest for record in _records(rows) for name, digest in record.spec.weights.items()},
         "reported": [
             _reported(table, protocol.name, metrics) for table in published if _is_about(table, protocol.name)
         ],
@@ -252,9 +252,7 @@ class _Rows:
 
 def _said(data: Mapping[str, Any]) -> dict[str, Any]:
     """Without what says nothing: None, False, and what is empty. A zero says something."""
-    return {
-        name: value for name, value in data.items() if not (value is None or value is False or value in ("", [], {}))
-    }
+    return {name: value for name, value in data.items() if value or (value == 0 and value is not False)}
 
 
 def _trial(record: Record) -> tuple[str, str]:

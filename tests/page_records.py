@@ -1,4 +1,4 @@
-"""Records for tests of the page: those of the reporting tests, with pictures, attacks and names that try to break out."""
+"""Records for tests of the page: those of the reporting tests, with pictures, attacks and hostile names."""
 
 from __future__ import annotations
 

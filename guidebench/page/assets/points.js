@@ -39,6 +39,7 @@ function pointsOf(board, place, state, width) {
       Plot.tip(points, Plot.pointer({ fy: "row", x: "value", y: "height", maxRadius: 24, title: (point) => `${point.person}\n${names.get(point.row)}: ${point.value.toFixed(column.digits)}`, fill: "var(--paper)", stroke: "var(--pale)" })),
     ],
   });
+  for (const part of figure.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label"); // it is one image
   figure.setAttribute("role", "img");
   figure.setAttribute("aria-label", `${titleOf(column, board)}: a point for every ${board.unit}, a tick for every mean, by method. The same values follow as a list.`);
   figure.classList.add("points");

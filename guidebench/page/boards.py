@@ -27,7 +27,7 @@ Trial = tuple[str, str]  # a trial's key and label: one trial may be the row of 
 class Source:
     """A results directory."""
 
-    directory: Path
+    directory: str | Path
     by: str = ""  # who submitted it, as the page says; "": it does not say
 
 
@@ -95,7 +95,7 @@ def boards_of(sources: Sequence[Source], chosen: Filter = ALL, against: str | No
         _log.warning("%d trials are in several of %s; each is taken from the first", again, places)
     parts = _parts(chosen.apply(list(found.values()), places))
     names = _names([part[0].record for part in parts])
-    whole = Path(places) if len(sources) > 1 else sources[0].directory
+    whole = sources[0].directory if len(sources) == 1 else places
     return [
         Board(
             name,

@@ -59,7 +59,7 @@ def _refuse_foreign(out: Path, sources: Sequence[Source]) -> None:
     """Raises BadInput unless ``out`` is free, empty or a page that `write_page` wrote."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; give a folder for the page, such as --out {out}-page")
-    if any(out.resolve() == source.directory.resolve() for source in sources):
+    if any(out.resolve() == Path(source.directory).resolve() for source in sources):
         raise BadInput(f"{out} holds the results; give another folder for their page, such as --out {out}-page")
     if out.is_dir() and any(out.iterdir()) and not _is_page(out):
         raise BadInput(f"{out} is not empty and not a page of guidebench; give another --out, or empty it")

@@ -11,6 +11,7 @@ from guidebench.reporting.differences import number
 from guidebench.reporting.model import Cell, Column, Row
 from guidebench.reporting.statistics import Summary
 
+FEWEST = 3  # people from which a difference is compared with what they resolve, as intervals are shown
 LOST = 0.1  # share of pairs without a face from which a mean says little about the others
 
 
@@ -87,7 +88,7 @@ def _difference(cell: Cell) -> float:
 def _resolution(cell: Cell) -> float | None:
     """The smallest difference to the reference that the people of a cell resolve; None: it is not compared."""
     found = cell.contrast.difference if cell.contrast else None
-    if found is None or found.mean is None or found.std is None or found.n < 2:
+    if found is None or found.mean is None or found.std is None or found.n < FEWEST:
         return None
     return resolvable(found.n) * found.std
 

@@ -69,16 +69,16 @@ function neighboursOf(board, row, person) {
 /** All values of a person under a method; attacks and costs folded away. */
 function valuesOf(board, row, person) {
   const folded = ["attacks", "cost"];
-  const parts = [valueTable(board, row, person, (column) => !folded.includes(column.kind))];
+  const parts = [valueTable(board, row, person, "Values", (column) => !folded.includes(column.kind))];
   for (const kind of folded) {
-    const table = valueTable(board, row, person, (column) => column.kind === kind);
+    const table = valueTable(board, row, person, COLUMNS[kind], (column) => column.kind === kind);
     if (table) parts.push(h("details", {}, h("summary", {}, COLUMNS[kind]), table));
   }
   return parts.some(Boolean) ? [h("h3", {}, "All values"), ...parts] : [];
 }
 
-/** Values of a person, metrics by judges; null without any. */
-function valueTable(board, row, person, wanted) {
+/** Values of a person, metrics by judges; null without any. name: of the table. */
+function valueTable(board, row, person, name, wanted) {
   const at = board.people.indexOf(person);
   const known = [...board.columns.keys()].filter((place) => wanted(board.columns[place]) && typeof row.cells[place]?.values?.[at] === "number");
   if (!known.length) return null;
@@ -93,7 +93,7 @@ function valueTable(board, row, person, wanted) {
   const columns = several ? judges : [judges[0] ?? null];
   return h(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": `Values of ${person}` },
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": `${name} of ${person}` },
     h(
       "table",
       { class: "values" },

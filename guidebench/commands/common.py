@@ -13,6 +13,7 @@ import click
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FORMATS = click.Choice(["markdown", "latex", "csv", "json", "terminal"])
+PAGE_FORMATS = click.Choice([*FORMATS.choices, "html"])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")

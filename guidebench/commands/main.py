@@ -40,6 +40,7 @@ SECTIONS = {
         "instrument": ("report:instrument", "Show how far the scores themselves can be trusted."),
         "gallery": ("report:gallery", "Draw everyone before and after each method, in one picture."),
         "figure": ("figure:figure", "Draw a figure for a paper, from records."),
+        "page": ("page:page", "Write a page of results: table, people, pictures, records."),
         "render": ("render:render", "Render a person with an unlearned generator that was kept."),
     },
     "Share results": {

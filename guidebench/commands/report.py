@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import guidebench
+from guidebench import files
 from guidebench.commands import common
 from guidebench.errors import BadInput
 
@@ -36,7 +37,8 @@ def status(directory: Path, as_json: bool) -> None:
 
 @click.command()
 @common.records
-@click.option("--format", "style", type=common.FORMATS, default="markdown", show_default=True)
+@click.option("--format", "style", type=common.PAGE_FORMATS, default="markdown", show_default=True)
+@click.option("--out", type=common.PATH, metavar="FILE", help="Write to a file instead of printing.")
 @click.option(
     "--layout",
     metavar="NAME",
@@ -55,12 +57,39 @@ def status(directory: Path, as_json: bool) -> None:
 @click.option(
     "--published/--no-published", default=None, help="Show published numbers next to the measured ones, never merged."
 )
-def report(directory: Path, style: str, **filters: Any) -> None:
-    """Print tables: the paper's, or every metric and test."""
+def report(directory: Path, style: str, out: Path | None, **filters: Any) -> None:
+    """Print tables: the paper's, or every metric and test.
+
+    html is a page that shows everything, with everyone's values; `guidebench page` adds pictures and records.
+    """
     from guidebench.reporting import report
 
     filters["method"] = filters["method"] or None
-    click.echo(report.report(directory, style, width=common.table_width(), **filters))
+    if style == "html":
+        text = _page(directory, **filters)
+    else:
+        text = report.report(directory, style, width=common.table_width(), **filters)
+    if out is None:
+        click.echo(text)
+        return
+    from guidebench.store.folders import storage_errors
+
+    with storage_errors(out):
+        files.write_text(f"{text}\n", out)
+    click.echo(f"wrote {out}")
+
+
+def _page(directory: Path, layout: str, against: str | None, published: bool | None, **filters: Any) -> str:
+    from guidebench.page.boards import Source, boards_of
+    from guidebench.page.data import data_of
+    from guidebench.page.html import html_of
+    from guidebench.reporting.selection import Filter
+
+    if layout not in ("auto", "full"):
+        raise BadInput(f"a page in HTML shows every metric; leave out --layout {layout}")
+    if published is not None:
+        raise BadInput("a page in HTML shows published numbers apart; leave out --published and --no-published")
+    return html_of(data_of(boards_of([Source(directory)], Filter(**filters), against)))
 
 
 @click.command()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,19 @@ def sheet(rows: Sequence[Row], path: str | Path) -> None:
     drawable = [row for row in rows if row.cells]
     if not drawable:
         raise ValueError("a sheet needs at least one row with a cell")
-    side = _side(cell.image for row in drawable for cell in row.cells)
-    cards = [_Card(row, _lines(row.cells), side) for row in drawable]
-    _draw_bands(_bands(cards, LINE * side + (LINE - 1) * _GAP + 2 * _CARD_GAP)).save(path, compress_level=_COMPRESSION)
+    _draw_bands(_bands_of(drawable)).save(path, compress_level=_COMPRESSION)
+
+
+def boxes(rows: Sequence[Row]) -> list[list[tuple[int, int, int, int]]]:
+    """Where `sheet` draws the picture of every cell: left, top, right, bottom in pixels, row by row.
+
+    Of the images only their sizes count.
+    """
+    return [
+        [(left, top, left + card.side, top + card.side) for left, top, _ in _corners(card, x, y)]
+        for band in _placed(_bands_of(rows))
+        for card, x, y in band.cards
+    ]
 
 
 def contact_sheet(people: Sequence[Person], path: str | Path, *, title: str = "", columns: int = 10) -> None:
@@ -177,24 +188,48 @@ def _bands(cards: Sequence[_Card], width: int) -> list[list[_Card]]:
     return bands
 
 
+def _bands_of(rows: Sequence[Row]) -> list[list[_Card]]:
+    side = _side(cell.image for row in rows for cell in row.cells)
+    cards = [_Card(row, _lines(row.cells), side) for row in rows]
+    return _bands(cards, LINE * side + (LINE - 1) * _GAP + 2 * _CARD_GAP)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """A band where it is drawn."""
+
+    heading: str
+    top: int
+    cards: tuple[tuple[_Card, int, int], ...]  # each with its corner
+
+    @property
+    def bottom(self) -> int:
+        return max(y + card.height for card, _, y in self.cards)
+
+
+def _placed(bands: Sequence[Sequence[_Card]]) -> list[_Band]:
+    found: list[_Band] = []
+    for place, band in enumerate(bands):
+        top = found[-1].bottom + 12 if found else _MARGIN
+        heading = _heading_of(bands, place)
+        y = top + (_HEADING + 26 if heading else 0)
+        lefts = accumulate((card.width + _CARD_GAP for card in band[:-1]), initial=_MARGIN)
+        found.append(_Band(heading, top, tuple((card, x, y) for card, x in zip(band, lefts, strict=True))))
+    return found
+
+
 def _draw_bands(bands: Sequence[Sequence[_Card]]) -> Image.Image:
     width = 2 * _MARGIN + max(sum(card.width + _CARD_GAP for card in band) - _CARD_GAP for band in bands)
-    headings = [_heading_of(bands, place) for place in range(len(bands))]
-    heights = [max(card.height for card in band) for band in bands]
-    total = 2 * _MARGIN + sum(heights) + sum(_HEADING + 26 for heading in headings if heading) + 12 * (len(bands) - 1)
-    canvas = Image.new("RGB", (width, total), "white")
+    placed = _placed(bands)
+    canvas = Image.new("RGB", (width, placed[-1].bottom + _MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
-    y = _MARGIN
-    for band, heading, height in zip(bands, headings, heights, strict=True):
-        if heading:
-            draw.text((_MARGIN, y), heading, fill=_INK, font=_font(_HEADING))
-            draw.line((_MARGIN, y + _HEADING + 10, width - _MARGIN, y + _HEADING + 10), fill=_RULE)
-            y += _HEADING + 26
-        x = _MARGIN
-        for card in band:
+    for band in placed:
+        if band.heading:
+            draw.text((_MARGIN, band.top), band.heading, fill=_INK, font=_font(_HEADING))
+            rule = band.top + _HEADING + 10
+            draw.line((_MARGIN, rule, width - _MARGIN, rule), fill=_RULE)
+        for card, x, y in band.cards:
             _draw_card(canvas, draw, card, x, y)
-            x += card.width + _CARD_GAP
-        y += height + 12
     return canvas
 
 
@@ -206,15 +241,17 @@ def _heading_of(bands: Sequence[Sequence[_Card]], place: int) -> str:
 
 def _draw_card(canvas: Image.Image, draw: ImageDraw.ImageDraw, card: _Card, x: int, y: int) -> None:
     draw.text((x, y), card.row.title, fill=_INK, font=_font(_TITLE))
+    for left, top, cell in _corners(card, x, y):
+        _paste(canvas, cell.image, (left, top), card.side)
+        caption = _fit(cell.caption, _CAPTION, card.side)
+        draw.text((left + card.side // 2, top + card.side + 3), caption, fill=_GREY, font=_font(_CAPTION), anchor="ma")
+
+
+def _corners(card: _Card, x: int, y: int) -> Iterator[tuple[int, int, Cell]]:
+    """Left, top and content of every cell of a card."""
     for number, line in enumerate(card.lines):
-        top = y + _TITLE + 10 + number * card.line_height
         for place, cell in enumerate(line):
-            left = x + place * (card.side + _GAP)
-            _paste(canvas, cell.image, (left, top), card.side)
-            caption = _fit(cell.caption, _CAPTION, card.side)
-            draw.text(
-                (left + card.side // 2, top + card.side + 3), caption, fill=_GREY, font=_font(_CAPTION), anchor="ma"
-            )
+            yield x + place * (card.side + _GAP), y + _TITLE + 10 + number * card.line_height, cell
 
 
 def _paste(canvas: Image.Image, image: np.ndarray | None, corner: tuple[int, int], side: int) -> None:

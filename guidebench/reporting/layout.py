@@ -224,6 +224,7 @@ def _table(grid: Grid, sketch: Sketch, decided: _Decisions, marked: set[Group]) 
             notes=notes[variant],
             cells=tuple(_cell(variant, grid.labels[variant], column, decided) for column in sketch.columns),
             marks=marks_of(own.get(variant, ())),
+            records=tuple(own.get(variant, ())),
         )
         for variant in sketch.variants
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from guidebench.evidence import DifferentPeople
 from guidebench.reporting.statistics import ALPHA, Paired, Summary
+
+if TYPE_CHECKING:
+    from guidebench.store.record import Record
 
 Kind = Literal["paper", "full", "compare", "brief", "short", "scenario", "sequence"]  # brief ends a run
 Across = Literal["metrics", "groups", "requests"]  # what tells the columns of a table apart
@@ -94,6 +97,7 @@ class Row:
     notes: tuple[str, ...]  # failed trials, fewer groups, no preset, …
     cells: tuple[Cell, ...]
     marks: tuple[str, ...] = ()  # what its reader must know, see `guidebench.reporting.marks`
+    records: tuple[Record, ...] = ()  # what it is made of
 
     @property
     def marked(self) -> str:
@@ -177,6 +181,8 @@ class PublishedTable:
     citation: str
     testbed: str  # the testbed that holds the networks it was made with
     judge: str
+    venue: str  # where it was published: "CVPR 2024"
+    link: str  # to the publication
     layouts: tuple[str, ...]  # beside which layouts it is shown
     different: str  # what was different from what guidebench measures by default
     rows: tuple[PublishedRow, ...]

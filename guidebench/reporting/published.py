@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NUMBER = r"-?\d+\.\d+"
 _CELL = re.compile(rf"({_NUMBER})(?: ± (\d+\.\d+))?")
-_TABLE_KEYS = ("title", "citation", "testbed", "judge", "layouts", "different", "rows")
+_TABLE_KEYS = ("title", "citation", "testbed", "judge", "venue", "link", "layouts", "different", "rows")
 _ROW_KEYS = ("row", "method", "protocol", "source")
 
 

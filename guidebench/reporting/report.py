@@ -69,7 +69,7 @@ def report(
     choice = resolve(layout, found.records, table)
     if choice.kind == "compare" or (choice.kind == "short" and methods):
         found = replace(found, records=_exactly(found.records, methods))
-    return render(_build(found, directory, choice, against, published, metrics), format, width)
+    return render(report_of(found, directory, choice, against, published, metrics), format, width)
 
 
 def _pair(methods: Sequence[str], against: str | None) -> tuple[list[str], str]:
@@ -133,7 +133,7 @@ def _brief(
             f"no records of protocol {digest[:12]} in {directory}; `guidebench report {directory}` shows all"
         )
     choice = resolve("brief", records)
-    table = render(_build(replace(found, records=records), directory, choice, None, False, metrics), "terminal")
+    table = render(report_of(replace(found, records=records), directory, choice, None, False, metrics), "terminal")
     return f"{table}\n\n{_command_for_all(directory, found.records, records[0])}"
 
 
@@ -163,7 +163,7 @@ def _load(directory: str | Path, chosen: selection.Filter, keys: Collection[str]
     return replace(found, records=chosen.apply(records, directory))
 
 
-def _build(
+def report_of(
     found: scores.Loaded,
     directory: str | Path,
     choice: Choice,
@@ -171,6 +171,7 @@ def _build(
     with_published: bool | None,
     metrics: Mapping[str, Metric] | None,
 ) -> Report:
+    """The report of records that were read and chosen. Arguments and errors as of `report`."""
     from guidebench import registry
 
     names = choice.protocols

@@ -45,6 +45,7 @@ class Summary:
     lost_after: int = 0  # pairs in which a face was found before, none after
     reason: str | None = None  # of the first missing score
     units: frozenset[tuple[str, int]] = frozenset()  # (group, seed) with a value
+    values: Mapping[str, float] = field(default_factory=dict)  # group -> its value
 
     @property
     def coverage(self) -> tuple[int, int]:
@@ -231,7 +232,8 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         return None
     valued = scores[scores["value"].notna()]
     by_trial = _by_trial(scores)
-    means = list(_by_group(by_trial, "Float64").values())
+    values = _by_group(by_trial, "Float64")
+    means = list(values.values())
     low, high = t_interval(means)
     return Summary(
         mean=float(np.mean(means)) if means else None,
@@ -248,6 +250,7 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         lost_after=int(scores["lost_after"].sum()),
         reason=None if len(valued) == len(scores) else str(scores.loc[scores["value"].isna(), "reason"].iloc[0]),
         units=frozenset(by_trial),
+        values=values,
     )
 
 

@@ -80,7 +80,8 @@ def _cell(cell: Cell) -> dict[str, Any] | None:
     if cell.summary is None:
         return None
     units = sorted(cell.summary.units)
-    data = dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset()))
+    data = dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset(), values={}))
+    del data["values"]
     return {**data, "units": units, "best": cell.best, "contrast": _contrast(cell.contrast)}
 
 

@@ -59,7 +59,8 @@ def test_every_shipped_table_names_its_source_and_what_was_different():
 def test_wrong_file_is_refused_naming_table_row_and_key(tmp_path, old, new, words, says):
     path = tmp_path / "mine.toml"
     text = (
-        '[tables.x]\ntitle = "t"\ncitation = "c"\ntestbed = "b"\njudge = "j"\nlayouts = ["table-1"]\ndifferent = "d"\n'
+        '[tables.x]\ntitle = "t"\ncitation = "c"\ntestbed = "b"\njudge = "j"\nvenue = "v"\nlink = "l"\n'
+        'layouts = ["table-1"]\ndifferent = "d"\n'
         'rows = [{ row = "Baseline", method = "m", protocol = "p", source = "s", id = "0.12 ± 0.06" }]\n'
     )
     path.write_text(text)
@@ -73,7 +74,7 @@ def test_wrong_file_is_refused_naming_table_row_and_key(tmp_path, old, new, word
 def test_a_table_may_be_shown_beside_every_suite_and_hold_every_metric(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
-        '[tables.x]\ntitle = "t"\ncitation = "c"\ntestbed = "b"\njudge = "j"\n'
+        '[tables.x]\ntitle = "t"\ncitation = "c"\ntestbed = "b"\njudge = "j"\nvenue = "v"\nlink = "l"\n'
         f'layouts = {[*suites.names(), "full"]}\ndifferent = "d"\n'
         'rows = [{ row = "R", method = "m", protocol = "p", source = "s", '
         + ", ".join(f'{name} = "0.1"' for name in METRICS)

@@ -29,6 +29,8 @@ class Source:
 
     directory: str | Path
     by: str = ""  # who submitted it, as the page says; "": it does not say
+    link: str = ""  # to a paper or to code
+    tuning: str = ""  # how its settings were found
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Board:
     name: str  # in links
     report: Report
     stored: Mapping[Trial, StoredRecord]
-    by: Mapping[Trial, str]  # who submitted a trial, where somebody is named
+    by: Mapping[Trial, Source]  # where a trial comes from, if that names somebody
 
     @property
     def first(self) -> Record:
@@ -80,7 +82,7 @@ def boards_of(sources: Sequence[Source], chosen: Filter = ALL, against: str | No
     """
     places = ", ".join(str(source.directory) for source in sources)
     found: dict[Trial, StoredRecord] = {}
-    by: dict[Trial, str] = {}
+    by: dict[Trial, Source] = {}
     corrupt, again = [], 0
     for source in sources:
         loaded = scores.read(source.directory)
@@ -90,7 +92,7 @@ def boards_of(sources: Sequence[Source], chosen: Filter = ALL, against: str | No
             again += trial in found
             if trial not in found:
                 found[trial] = stored
-                by |= {trial: source.by} if source.by else {}
+                by |= {trial: source} if source.by else {}
     if again:
         _log.warning("%d trials are in several of %s; each is taken from the first", again, places)
     parts = _parts(chosen.apply(list(found.values()), places))

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from guidebench import files
@@ -30,12 +31,20 @@ _PICTURE = re.compile(r"[0-9a-f]{16}\.jpg")
 _HEAD = 4096  # characters of index.html in which it says what wrote it
 
 
-def write_page(sources: Sequence[Source], out: str | Path, *, chosen: Filter = ALL, against: str | None = None) -> Path:
+def write_page(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    chosen: Filter = ALL,
+    against: str | None = None,
+    attacked: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({}),
+) -> Path:
     """Writes the page of several results directories; a page that is there is brought up to date.
 
-    chosen: which records. against: the row that others are compared with. Returns the path of index.html. Other files
-    in the folder are left alone. Raises BadInput as `guidebench.page.boards.boards_of`, and if ``out`` is a file, a
-    part of the results, or a folder that holds something else; StorageError if it cannot be written.
+    chosen: which records. against: the row that others are compared with. attacked: what submitted attacks find, by
+    protocol and row's label. Returns the path of index.html. Other files in the folder are left alone. Raises BadInput
+    as `guidebench.page.boards.boards_of`, and if ``out`` is a file, a part of the results, or a folder that holds
+    something else; StorageError if it cannot be written.
     """
     out = Path(out)
     _refuse_foreign(out, sources)
@@ -43,7 +52,7 @@ def write_page(sources: Sequence[Source], out: str | Path, *, chosen: Filter = A
     with storage_errors(out):
         writer = _Writer(out)
         writer.write_records(boards)
-        data = data_of(boards, writer.pictures, records=True)
+        data = data_of(boards, writer.pictures, records=True, attacked=attacked)
         files.write_text(html_of(data), out / INDEX)
         writer.remove_stale()
     if writer.without:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from guidebench import registry
@@ -46,17 +47,24 @@ class _Texts:
         return place
 
 
-def data_of(boards: Sequence[Board], pictures: Pictures | None = None, *, records: bool = False) -> dict[str, Any]:
+def data_of(
+    boards: Sequence[Board],
+    pictures: Pictures | None = None,
+    *,
+    records: bool = False,
+    attacked: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Everything that the page shows.
 
     pictures: where each person's are; None: the page has none. records: whether record.json files lie beside the page.
+    attacked: what submitted attacks find, by protocol and row's label.
     """
     metrics = {**registry.known_metrics(), **registry.attack_metrics(_attacks(boards))}
     published = claims.load()
     return {
         "pictures": pictures is not None,
         "records": records,
-        "boards": [_board(board, metrics, published, pictures) for board in boards],
+        "boards": [_board(board, metrics, published, pictures, attacked) for board in boards],
     }
 
 
@@ -65,7 +73,11 @@ def _attacks(boards: Sequence[Board]) -> list[str]:
 
 
 def _board(
-    board: Board, metrics: Mapping[str, Metric], published: Sequence[PublishedTable], pictures: Pictures | None
+    board: Board,
+    metrics: Mapping[str, Metric],
+    published: Sequence[PublishedTable],
+    pictures: Pictures | None,
+    attacked: Mapping[tuple[str, str], Sequence[str]],
 ) -> dict[str, Any]:
     report, first = board.report, board.first
     protocol = first.spec.protocol
@@ -78,7 +90,9 @@ def _board(
     groups = sorted({record.spec.group for row in rows.values() for record in row.records})
     texts = _Texts()
     attacks = {*registry.attack_metrics(_attacks([board])), *(metric.name for metric in WORST_CASES)}
-    writer = _Rows(board, columns, cells, {group: place for place, group in enumerate(groups)}, texts, pictures)
+    places = {group: place for place, group in enumerate(groups)}
+    own = {label: found for (name, label), found in attacked.items() if name == protocol.name}
+    writer = _Rows(board, columns, cells, places, texts, pictures, own)
     return {
         "name": board.name,
         "testbed": first.spec.testbed,
@@ -147,6 +161,7 @@ class _Rows:
     groups: Mapping[str, int]  # place of everybody
     texts: _Texts
     pictures: Pictures | None
+    attacked: Mapping[str, Sequence[str]]  # what submitted attacks find, by the row's label
 
     def row(self, row: Row) -> dict[str, Any]:
         """A method with its cells and trials."""
@@ -155,7 +170,7 @@ class _Rows:
         flags = flags_of(row, own, against)
         places = {column: place for place, column in enumerate(self.columns)}
         reference = self.cells.get(against or "", {})
-        by = dict.fromkeys(name for record in row.records if (name := self.board.by.get(_trial(record))))
+        by = dict.fromkeys(source for record in row.records if (source := self.board.by.get(_trial(record))))
         return {
             "label": row.label,
             "title": row.title,
@@ -166,7 +181,8 @@ class _Rows:
             "notes": [note for note in row.notes if note != "training not seen"],  # a flag
             "floor": method.floor,
             "seen": seen(row),
-            "by": ", ".join(by),
+            "by": [{"name": source.by, "link": source.link, "tuning": source.tuning} for source in by],
+            "attacked": list(self.attacked.get(row.label, ())),
             "doubts": list(kinds(flags)),
             "flags": [
                 {"kind": flag.kind, "text": flag.text, "columns": [places[column] for column in flag.columns]}

@@ -41,7 +41,7 @@ function makeTable(board) {
     sortDescFirst: column.direction === "higher",
     enableGlobalFilter: false,
   }));
-  const method = { id: "method", accessorFn: (row) => `${row.title} ${row.by}`, sortingFn: "alphanumeric", filterFn: "includesString" };
+  const method = { id: "method", accessorFn: (row) => [row.title, ...row.by.map((one) => one.name)].join(" "), sortingFn: "alphanumeric", filterFn: "includesString" };
   const seen = { id: "seen", accessorFn: (row) => row.seen, filterFn: "equals", enableGlobalFilter: false };
   return TableCore.createTable({
     data: board.rows,
@@ -133,11 +133,22 @@ function rowOf(row, places, state) {
       { scope: "row", class: "method" },
       h("a", { href: linkTo({ method: row.label, person: "" }) }, swatch(row), h("span", {}, row.title)),
       badges(row),
-      row.by ? h("small", {}, `submitted by ${row.by}`) : null,
+      row.by.map(submitted),
+      row.attacked.map((found) => h("small", { class: "attacked" }, found)),
     ),
     places.map((place) => cellOf(row, place, state, doubted.has(place))),
   );
 }
+
+/** Who handed a row in, and how its settings were found. */
+const submitted = (by) =>
+  h(
+    "small",
+    {},
+    "submitted: ",
+    by.link ? h("a", { href: by.link, rel: "noopener nofollow" }, by.name) : by.name,
+    by.tuning ? ` (${by.tuning})` : " (tuning not stated)",
+  );
 
 const swatch = (row) => h("span", { class: "swatch", style: `--colour: ${row.colour}`, "aria-hidden": "true" });
 

@@ -73,7 +73,8 @@ def test_submissions_of_several_people_are_one_table(tmp_path, make_record):
     save_with_pictures(tmp_path / "bob", make_record("mine", "a"))
     sources = [Source(tmp_path / "ann", "Ann"), Source(tmp_path / "bob", "Bob & <b>Co</b>")]
     (board,) = embedded(write_page(sources, tmp_path / "page"))["boards"]
-    assert {row["label"]: row["by"] for row in board["rows"]} == {"guide": "Ann", "mine": "Bob & <b>Co</b>"}
+    by = {row["label"]: [one["name"] for one in row["by"]] for row in board["rows"]}
+    assert by == {"guide": ["Ann"], "mine": ["Bob & <b>Co</b>"]}
 
 
 def test_a_folder_that_is_not_a_page_is_left_alone(runs, tmp_path, says):

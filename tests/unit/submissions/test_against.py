@@ -11,6 +11,7 @@ from tampering import METHOD, forge, lines, trial, with_value
 from guidebench.engine.attack_records import attack_records
 from guidebench.engine.run import Watcher
 from guidebench.errors import BadInput
+from guidebench.page.leaderboard import gathered
 from guidebench.store import folders
 from guidebench.submissions.against import lowered
 from guidebench.submissions.manifest import Submission
@@ -73,6 +74,15 @@ def test_the_worst_case_is_of_the_trials_that_were_attacked(attacked, runs):
     (claim,) = [one.value for one in mine.outcome.scores if (one.metric, one.judge) == ("id", judge)]
     assert (worst.claimed, worst.trials, worst.total) == (claim, 1, 3) and worst.found > 0.99 > claim
     assert anybody.original is None and lowered(theirs, ours, ()) == []
+
+
+def test_a_leaderboard_says_what_an_attack_finds(file, packed):
+    with gathered([packed, file]) as given:
+        assert len(given.sources) == 1 and METHOD.name in given.sources[0].by
+        (of_redirect,) = given.found.values()
+    assert {label for _, label in given.found} == {"redirect"} and all("Strip" in line for line in of_redirect)
+    assert any("the worst ID rises from" in line and "to 1.00" in line for line in of_redirect)
+    assert any("can show anybody" in line for line in of_redirect)
 
 
 def test_without_the_other_submission_nothing_is_compared(file):

@@ -48,7 +48,10 @@ class Options:
     timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
-    keep_generators: bool = False
+    keep_generators: bool = False  # measure again what is recorded without
+    every: int | None = (
+        None  # judge the generator every so many steps of unlearning, see `guidebench.engine.forgetting`
+    )
     one_by_one: bool = False  # apply methods for one person once per person where a protocol asks for several
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
     attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class
@@ -89,6 +92,7 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "device": str(given.get("device", Options.device)),  # a torch.device, too
             "salt": salts.checked(given.get("salt")),
             "timeout": _seconds(given.get("timeout")),
+            "every": _steps(given.get("every")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
             "attacks": _names("attacks", given.get("attacks", ())),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
@@ -112,6 +116,13 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise BadInput(f"timeout = {value!r:.80}: give seconds, more than 0")
     return float(value)
+
+
+def _steps(value: Any) -> int | None:
+    """A number of steps; raises BadInput unless it is 1 or more, or None."""
+    if value is not None and whole("every", value) < 1:
+        raise BadInput(f"every = {value}: give a number of steps, 1 or more")
+    return None if value is None else whole("every", value)
 
 
 def _path(name: str, value: Any) -> Path:

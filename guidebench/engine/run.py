@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from guidebench import protocol as protocols
 from guidebench import registry
 from guidebench import suites as suites_
-from guidebench.chosen import ChosenAttack, Entrant
+from guidebench.chosen import Entrant
 from guidebench.engine.asked import (
     Method,
     Options,
@@ -29,7 +29,7 @@ from guidebench.engine.asked import (
     with_floors,
 )
 from guidebench.engine.events import Event, Finished
-from guidebench.engine.plan import Case, cases, check_entrants
+from guidebench.engine.plan import Case, Wanted, cases, check_entrants, check_every, to_run
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import Executor, start_executor
 from guidebench.environment import resolve_device
@@ -236,6 +236,7 @@ def measure(
         raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.run.Watcher; derive from it")
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
+    check_every(options.every, asked, one_by_one=options.one_by_one)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
     precision.check(options.precision, device)
@@ -246,13 +247,13 @@ def measure(
     store.clean()
     claims.clean(store)
     attacks = choose_attacks(asked, options)
+    wanted = Wanted(attacks, options.every, options.keep_generators, options.fresh)
     setup = Setup(
         testbed=options.testbed,
         device=device,
         out=options.out,
         protocols=asked,
         photos=options.photos,
-        keep_generators=options.keep_generators,
         precision=options.precision,
         metrics=options.metrics,
         salt=salt_for(options.out, options.salt),
@@ -265,7 +266,7 @@ def measure(
         planned = cases(asked, entrants, executor.description(), one_by_one=options.one_by_one)
         refuse_absent(planned)
         store.check_places(case.spec for case in planned)
-        todo = _to_run(store, planned, attacks, fresh=options.fresh)
+        todo = to_run(store, planned, wanted)
         busy = min(executor.workers, max(1, len(todo)))
         names = ", ".join(protocol.name for protocol in asked)
         _log.info(
@@ -319,33 +320,6 @@ def refuse_absent(planned: Sequence[Case]) -> None:
             f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct the path "
             f"({{identity}} becomes {first.group} and so on, {{seed}} becomes {first.seed} and so on)"
         )
-
-
-def _to_run(
-    store: Store, planned: Sequence[Case], attacks: Mapping[str, tuple[ChosenAttack, ...]], *, fresh: bool
-) -> list[Case]:
-    """What is not recorded yet; fresh: everything, in place of the records that are there.
-
-    attacks: by protocol. What is recorded without one of them is attacked if it kept its generator, or measured again,
-    with all attacks that its record has. An attack that failed is tried again on a kept generator only.
-    """
-    todo = []
-    for case in planned:
-        wanted = attacks[case.spec.protocol.name]
-        record = None if fresh else store.measured(store.path(case.spec))
-        if record is None:
-            there = store.measured(store.path(case.spec)) if fresh else None
-            replaces = there.digest if there else ""
-            todo.append(dataclasses.replace(case, replaces=replaces, attacks=wanted, fresh=fresh))
-            continue
-        kept = (store.path(case.spec) / "generator").is_dir()
-        lacking = record.lacks(wanted, tried=not kept)
-        if lacking and not kept:
-            labels = {attack.label for attack in wanted}
-            lacking = (*wanted, *(run.attack for run in record.attacks if run.attack.label not in labels))
-        if lacking:
-            todo.append(dataclasses.replace(case, replaces=record.digest, attacks=lacking, only_attacks=kept))
-    return todo
 
 
 def execute(executor: Executor, store: Store, todo: Sequence[Case], watch: Watcher) -> list[Finished]:

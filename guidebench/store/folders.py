@@ -251,6 +251,18 @@ class Store:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
 
+    @contextmanager
+    def scratch(self, target: Path) -> Iterator[Path]:
+        """A folder beside ``target`` for what its trial needs while it runs; removed as the block ends."""
+        self.refuse_absent()
+        with storage_errors(self.root):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def refuse_absent(self) -> None:
         """Raises StorageError if the output directory is not there any more."""
         if not self.root.is_dir():

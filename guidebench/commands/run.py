@@ -107,6 +107,9 @@ _one_by_one = click.option(
 @_one_by_one
 @_measuring
 @click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`.")
+@click.option(
+    "--every", type=click.IntRange(1), metavar="K", help="Judge every K steps of unlearning, too, for a curve."
+)
 def run(settings: tuple[str, ...], **options: Any) -> None:
     """Run methods under a protocol and print the table.
 

@@ -49,9 +49,7 @@ class Options:
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
     keep_generators: bool = False  # measure again what is recorded without
-    every: int | None = (
-        None  # judge the generator every so many steps of unlearning, see `guidebench.engine.forgetting`
-    )
+    every: int | None = None  # judge the generator every so many steps, too; see `guidebench.engine.forgetting`
     one_by_one: bool = False  # apply methods for one person once per person where a protocol asks for several
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
     attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class

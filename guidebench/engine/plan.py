@@ -138,9 +138,7 @@ def check_every(every: int | None, protocols: Sequence[Protocol], *, one_by_one:
     if every is None:
         return
     if one_by_one:
-        raise BadInput(
-            f"every = {every} follows one training, and one-by-one makes several in a trial; give one of both"
-        )
+        raise BadInput(f"every = {every} follows one training, and one-by-one makes several in a trial; leave one out")
     for protocol in protocols:
         if protocol.requests > 1:
             raise BadInput(

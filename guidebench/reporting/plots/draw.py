@@ -36,6 +36,7 @@ FIGURES = {
     "figure-9": Kind("targets from the face through the average and beyond", "engine.portraits:distances", True),
     "tradeoff": Kind("forgetting against damage, one point per trial", "reporting.plots.tradeoff:tradeoff"),
     "heatmap": Kind("who is harmed, and whether all become one face", "reporting.plots.heatmap:heatmap"),
+    "forgetting": Kind("scores over the steps of unlearning", "reporting.plots.curves:forgetting"),
     "losses": Kind("losses over steps", "reporting.plots.curves:losses"),
     "requests": Kind("scores over the requests of a trial", "reporting.plots.curves:requests"),
     "relearning": Kind("how soon people come back under attack", "reporting.plots.curves:relearning"),

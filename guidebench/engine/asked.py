@@ -299,6 +299,16 @@ def _name_of_files(pattern: str) -> str:
     return registry.CHECKPOINT.name
 
 
+def for_suite(suite: Suite, options: Options) -> Options:
+    """Options with what a suite's figure needs besides scores; what is given goes before what the suite says."""
+    return dataclasses.replace(
+        options,
+        keep_generators=options.keep_generators or suite.keep_generators,
+        attacks=tuple(dict.fromkeys((*options.attacks, *suite.attacks))),
+        every=options.every or suite.every,
+    )
+
+
 def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options) -> list[Entrant]:
     """A suite's rows, methods beside them, and floors; a method that is a row of the suite is not repeated."""
     rows = list(suite.entrants)

@@ -135,6 +135,7 @@ def of_suite(
     sizes = {size: given.pop(size, None) for size in ("identities", "samples", "seeds", "conventions")}
     options = asked.options_of(testbed, given)
     suite = suites.load(name).resolve(testbed, **sizes)
+    options = asked.for_suite(suite, options)
     entrants = asked.suite_entrants(suite, methods, floors, options)
     return forecast(suite.protocols, entrants, options), {label: title for title, label in suite.labels.items()}
 

@@ -22,6 +22,7 @@ from guidebench.engine.asked import (
     choose_attacks,
     choose_checkpoint,
     choose_methods,
+    for_suite,
     options_of,
     resolve_protocol,
     sizes_of,
@@ -36,7 +37,7 @@ from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset, StorageError
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store import claims
-from guidebench.store.folders import Store
+from guidebench.store.folders import Store, storage_errors
 from guidebench.store.salts import salt_for
 from guidebench.suites import Suite
 from guidebench.unlearner import ABSENT
@@ -121,6 +122,17 @@ class Result:
         if self.suite and layout == "auto":
             options = {"table": self.suite.table, "against": self.suite.against_label, **options}
         return report.report(self.out, format, layout=layout, keys=self.keys, **options)
+
+    def figure(self, name: str, path: str | Path, **options: Any) -> str:
+        """Draws a figure of the trials that were asked for; see `guidebench.reporting.plots.draw.draw`.
+
+        Returns what its caption must say.
+        """
+        from guidebench.reporting.plots.draw import draw
+
+        with storage_errors(Path(path)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return draw(name, self.out, path, keys=self.keys, trust_code=True, **options)  # the run has just run that code
 
     def brief(self, *, everything: bool = False) -> str:
         """One short table per protocol, at most 80 characters wide.
@@ -214,6 +226,8 @@ def reproduce(
 ) -> Result:
     """Measures what is missing of a suite, such as "table-2"; the result's table has the suite's layout.
 
+    What its figure needs is measured, too: ``result.figure(result.suite.figure, "figure.pdf")`` draws it.
+
     methods: rows beside the suite's. Others as in `run`.
     """
     chosen_options = options_of(testbed, options)
@@ -221,6 +235,7 @@ def reproduce(
         raise BadInput("a suite runs on the photo sets of the testbed; give photos to run() instead")
     sizes = sizes_of(identities, samples, seeds, conventions)
     resolved = suites_.load(str(suite)).resolve(chosen_options.testbed, **sizes)
+    chosen_options = for_suite(resolved, chosen_options)
     entrants = suite_entrants(resolved, methods, floors, chosen_options)
     return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +55,14 @@ def draw(
     method: Sequence[str] = (),
     weights: str | None = None,
     judge: str | None = None,
+    keys: Set[str] | None = None,
     device: str = "auto",
     trust_code: bool = False,
 ) -> str:
     """Draws a figure of `FIGURES` to a file of the type that its ending names. Returns what its caption must say.
 
     testbed to weights choose records, as those of `guidebench.reporting.report.report`. judge: None: the leading one.
+    keys: of the trials that may be taken; None: all.
     device, trust_code: of figures that render, see `guidebench.engine.kept_generators.render_trial`. Raises BadInput if
     records lack what the figure shows or do not belong together, StorageError if it cannot be written.
     """
@@ -78,6 +80,7 @@ def draw(
         method=method,
         weights=weights,
         judge=judge,
+        keys=keys,
     )
     with style.house():
         asked: Any = chosen

@@ -88,6 +88,7 @@ _measuring = _options(  # of every command that measures
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),
     common.metrics,
     common.attacks(required=False),
+    click.option("--log", multiple=True, metavar="SERVICE", help="Log to tensorboard[:DIR] or wandb[:PROJECT], too."),
 )
 
 

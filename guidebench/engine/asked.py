@@ -53,6 +53,7 @@ class Options:
     one_by_one: bool = False  # apply methods for one person once per person where a protocol asks for several
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
     attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class
+    log: tuple[str, ...] = ()  # where progress and results go, too: tensorboard[:DIR], wandb[:PROJECT]
 
 
 Method = str | Unlearner | type[Unlearner]
@@ -93,17 +94,18 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "every": _steps(given.get("every")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
             "attacks": _names("attacks", given.get("attacks", ())),
+            "log": _names("log", given.get("log", ())),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    """One name of a plug-in or several; raises BadInput otherwise."""
+    """One name or several; raises BadInput otherwise."""
     found = _several(value, str)
     for one in found:
         if not isinstance(one, str):
-            raise BadInput(f"{name} = {one!r:.80} is not a name; give names or path/to/file.py:CLASS")
+            raise BadInput(f"{name} = {one!r:.80} is not a name; give one, or several")
     return tuple(found)
 
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from guidebench.engine.asked import (
 )
 from guidebench.engine.events import Event, Finished
 from guidebench.engine.plan import Case, Wanted, cases, check_entrants, check_every, to_run
+from guidebench.engine.watching import Together, Watcher
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import Executor, start_executor
 from guidebench.environment import resolve_device
@@ -50,22 +50,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _MAIN = "__main__:"
 _POLLED = 1.0  # seconds after which it is asked again whether another process has finished a trial
-
-
-class Watcher(ABC):
-    """Somebody who follows a run, such as a progress bar."""
-
-    @abstractmethod
-    def begin(self, todo: Sequence[Case], workers: int) -> None:
-        """The run starts, with these trials to run and so many at a time."""
-
-    @abstractmethod
-    def hear(self, event: Event) -> None:
-        """Something happened."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """The run has ended, one way or another."""
 
 
 class _Log(Watcher):
@@ -248,7 +232,7 @@ def measure(
 
     started = time.perf_counter()
     if not isinstance(watch, Watcher | None):
-        raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.run.Watcher; derive from it")
+        raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.watching.Watcher; derive from it")
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
     check_every(options.every, asked, one_by_one=options.one_by_one)
@@ -262,6 +246,7 @@ def measure(
     store.clean()
     claims.clean(store)
     attacks = choose_attacks(asked, options)
+    loggers = _loggers(options)
     wanted = Wanted(attacks, options.every, options.keep_generators, options.fresh)
     setup = Setup(
         testbed=options.testbed,
@@ -288,7 +273,7 @@ def measure(
             "%s on testbed %s: %d of %d trials to run, %d at a time on %s",
             *(names, testbed.name, len(todo), len(planned), busy, device),
         )
-        finished = execute(executor, store, todo, watch or _Log())
+        finished = execute(executor, store, todo, Together(watch or _Log(), *loggers))
     finally:
         executor.close()
     _refuse_lost(store, finished)
@@ -303,6 +288,14 @@ def measure(
         failed=failed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _loggers(options: Options) -> list[Watcher]:
+    if not options.log:
+        return []
+    from guidebench.engine.loggers import logger_of
+
+    return [logger_of(spec, options.out) for spec in dict.fromkeys(options.log)]
 
 
 def _workers(options: Options, entrants: Sequence[Entrant]) -> int | None:

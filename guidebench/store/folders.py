@@ -151,15 +151,16 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
 
 def is_in_place(record: Record, folder: Path) -> bool:
     """Whether a folder is called, and lies, as the record in it says: protocol, label, people, seed and key."""
-    return folder.absolute().parts[-3:] == _place_of(record.spec).parts
+    return folder.absolute().parts[-3:] == place_of(record.spec).parts
 
 
-def _place_of(spec: TrialSpec) -> Path:
+def place_of(spec: TrialSpec) -> Path:
+    """PROTOCOL/METHOD/PEOPLE-sSEED-KEY: where a trial lies below each kind of folder."""
     return Path(slug(spec.protocol.name), slug(spec.method.label), folder_name(spec))
 
 
 def _misplaced(record: Record, folder: Path) -> Corrupt:
-    reason = f"it holds the record of {_place_of(record.spec).as_posix()}, as if it had been copied or renamed"
+    reason = f"it holds the record of {place_of(record.spec).as_posix()}, as if it had been copied or renamed"
     return Corrupt(folder, reason, "delete it, or move it back to its place")
 
 
@@ -193,7 +194,7 @@ class Store:
 
     def path(self, spec: TrialSpec, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
-        return self.root / kind / _place_of(spec)
+        return self.root / kind / place_of(spec)
 
     def measured(self, folder: Path) -> Record | None:
         """The record at this path if reports would take it, too, and it is measured."""

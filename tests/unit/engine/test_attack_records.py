@@ -9,7 +9,7 @@ import pytest
 
 import guidebench
 from guidebench.engine.attack_records import _alike, _out_of, _protocols, attack_records
-from guidebench.engine.run import Watcher
+from guidebench.engine.watching import Watcher
 from guidebench.errors import BadInput
 from guidebench.store import folders
 

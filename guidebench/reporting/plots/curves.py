@@ -82,7 +82,7 @@ def losses(trials: Trials) -> tuple[Figure, str]:
     reported = {one: [read_progress(item) for item in trials.of(one)] for one in trials.methods}
     names = {name for own in reported.values() for trial in own for name in trial}
     if not names:
-        raise BadInput(f"no method below {trials.directory} reported losses (context.report), so there are no curves")
+        raise BadInput(f"no method below {trials.directory} reported losses (context.progress), so there are no curves")
     ordered = sorted(names, key=lambda name: (_LOSSES.index(name) if name in _LOSSES else len(_LOSSES), name))
     ordered = ordered[:_MOST_PANELS]
     figure, grid = _panels(len(ordered))

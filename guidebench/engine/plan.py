@@ -202,6 +202,11 @@ class Wanted:
     keep_generators: bool = False
     fresh: bool = False  # everything is measured, in place of the records that are there
 
+    @property
+    def more(self) -> bool:
+        """Whether what is recorded may be measured again, which repeats the attacks that were made on it."""
+        return self.keep_generators or self.every is not None
+
 
 def to_run(store: Store, planned: Sequence[Case], wanted: Wanted) -> list[Case]:
     """What is not recorded yet, or not with everything that is wanted.

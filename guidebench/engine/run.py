@@ -258,7 +258,7 @@ def measure(
         metrics=options.metrics,
         salt=salt_for(options.out, options.salt),
         timeout=options.timeout,
-        attacks=any(attacks.values()),
+        attacks=any(attacks.values()) or (wanted.more and store.holds_attacks()),
     )
     workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)

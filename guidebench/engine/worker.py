@@ -127,9 +127,9 @@ class Worker:
             unfinished.remove()
         with contextlib.ExitStack() as ending:
             try:
-                kept = ending.enter_context(self._kept(case))
+                snapshots = ending.enter_context(self._kept(case))
                 runner = ending.enter_context(
-                    self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress, kept)
+                    self._runner(spec, lambda number, scalars: step(number, dict(scalars)), progress, snapshots)
                 )
                 trial = measure(self.bench, spec.protocol, runner, case.index, unfinished)
                 self._watch.check()
@@ -137,7 +137,7 @@ class Worker:
                 folder = self._fail(spec, error, progress, unfinished)
                 return Finished(case, folder, time.perf_counter() - started, str(error))
             attacks = self._attacks(case, trial.scene, trial.generator)
-            curve = None if kept is None else forgetting.judge(self.bench, spec.protocol, trial, kept)
+            curve = None if snapshots is None else forgetting.judge(self.bench, spec.protocol, trial, snapshots)
             folder, warning = recording.write_measured(
                 self.store,
                 self.bench,

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from guidebench import digest, files
 from guidebench.errors import BadInput, StorageError
+from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
@@ -195,6 +196,10 @@ class Store:
     def path(self, spec: TrialSpec, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
         return self.root / kind / place_of(spec)
+
+    def holds_attacks(self) -> bool:
+        """Whether any trial was attacked."""
+        return any((self.root / RECORDS).glob(f"*/*/*/{ATTACKS}"))
 
     def measured(self, folder: Path) -> Record | None:
         """The record at this path if reports would take it, too, and it is measured."""

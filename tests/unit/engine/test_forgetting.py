@@ -72,7 +72,7 @@ def run(tmp_path):
     """`guidebench.run` of methods on one person of linear; returns the result and the records by method."""
 
     def run(*methods, protocol="celebahq-multi", out="out", **options):
-        sizes = {"identities": 1, "seeds": [0], "samples": 20, "salt": 1, "floors": "none", "workers": 0}
+        sizes = {"identities": 1, "seeds": [0], "samples": 60, "salt": 1, "floors": "none", "workers": 0}
         result = guidebench.run(protocol, list(methods), "linear", out=tmp_path / out, **{**sizes, **options})
         stored, _ = folders.scan(tmp_path / out)
         return result, {item.record.spec.method.name: item for item in stored}
@@ -86,7 +86,7 @@ def test_a_curve_ends_at_the_scores_of_a_trial_that_is_as_it_is_without(run):
     without, item = plain["drifts"].record, found["drifts"]
     assert item.record.key == without.key and item.record.outcome.scores == without.outcome.scores
     curve = load_curve(item.path)
-    assert (curve.every, curve.samples, curve.reason) == (3, 20, None) and curve.seconds > 0
+    assert (curve.every, curve.samples, curve.reason) == (3, 60, None) and curve.seconds > 0
     assert [point.step for point in curve.points] == [3, 6, 9]
     scores = [score for score in item.record.outcome.scores if score.metric in METRICS]
     assert list(curve.points[-1].scores) == scores and {score.metric for score in scores} == set(METRICS)

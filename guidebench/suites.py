@@ -1,4 +1,4 @@
-"""Suites: the tables of a paper, each protocols by rows. A TOML file each; reading one loads no torch."""
+"""Suites: tables and figures of a paper, each protocols by rows. A TOML file each; reading one loads no torch."""
 
 from __future__ import annotations
 
@@ -33,13 +33,17 @@ _KINDS = {
     "digits": (int, "an integer"),
     "seeds": (list, "a list of integers"),
     "identities": (int, "an integer"),
+    "figure": (str, "a figure"),
+    "keep_generators": (bool, "true or false"),
+    "attacks": (list, "a list of attacks"),
+    "every": (int, "an integer"),
 }
 _ROW_KINDS = {
     "title": (str, "a text"),
     "method": (str, "a method"),
     "set": (dict, "a table such as { alpha_max = 20 }"),
 }
-_SIZES = ("seeds", "identities")  # what `[on.TESTBED]` may change
+_SIZES = ("seeds", "identities", "every")  # what `[on.TESTBED]` may change
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,12 @@ class Suite:
     metrics: tuple[str, ...]  # columns under each protocol
     against: str | None  # title of the row that the others are compared with
     digits: int  # decimals shown
+    figure: str | None = (
+        None  # drawn from its trials, see `guidebench.reporting.plots.draw`; None: there is only a table
+    )
+    keep_generators: bool = False  # as in `guidebench.engine.asked.Options`, where the figure needs it
+    attacks: tuple[str, ...] = ()  # likewise
+    every: int | None = None  # likewise
 
     @cached_property
     def entrants(self) -> tuple[Entrant, ...]:
@@ -131,6 +141,9 @@ class SuiteFile:
     against: str | None
     digits: int
     sizes: Mapping[str, Any]
+    figure: str | None
+    keep_generators: bool
+    attacks: tuple[str, ...]
     overlays: Mapping[str, Mapping[str, Any]]  # testbed -> sizes
 
     def resolve(self, testbed: str, **overrides: Any) -> Suite:
@@ -140,6 +153,7 @@ class SuiteFile:
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         sizes = {**self.sizes, **self.overlays.get(registry.testbed_name(testbed), {}), **given}
+        every = sizes.pop("every", None)
         return Suite(
             name=self.name,
             title=self.title,
@@ -151,6 +165,10 @@ class SuiteFile:
             metrics=self.metrics,
             against=self.against,
             digits=self.digits,
+            figure=self.figure,
+            keep_generators=self.keep_generators,
+            attacks=self.attacks,
+            every=every,
         )
 
 
@@ -203,6 +221,9 @@ def parse(text: str, *, origin: str, name: str, folder: Path = Path()) -> SuiteF
         against=data.get("against"),
         digits=_digits(data.get("digits", 2), origin),
         sizes=_sizes(data, origin),
+        figure=_figure(data.get("figure"), origin),
+        keep_generators=data.get("keep_generators", False),
+        attacks=_attacks(data.get("attacks", []), origin, folder),
         overlays=_overlays(overlays, origin),
     )
 
@@ -281,6 +302,26 @@ def _metrics(values: Sequence[Any], origin: str) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _figure(name: str | None, origin: str) -> str | None:
+    from guidebench.reporting.plots.draw import FIGURES
+
+    if name is not None and name not in FIGURES:
+        raise BadInput(f"{origin}: {unknown_name('figure', name, FIGURES, command='guidebench figure --help')}")
+    return name
+
+
+def _attacks(specs: Sequence[Any], origin: str, folder: Path) -> tuple[str, ...]:
+    found = []
+    for spec in _texts(specs, f"{origin}: attacks"):
+        if registry.is_file_spec(spec):
+            spec = str(folder / spec)
+        elif not registry.is_direct(spec) and not registry.ATTACK.has(spec):
+            known = registry.attacks()
+            raise BadInput(f"{origin}: {unknown_name('attack', spec, known, command='guidebench list attacks')}")
+        found.append(spec)
+    return tuple(found)
+
+
 def _digits(value: int, origin: str) -> int:
     if not 0 <= value <= MOST_DIGITS:
         raise BadInput(f"{origin}: digits = {value} is not allowed; give 0 to {MOST_DIGITS}")
@@ -302,6 +343,8 @@ def _sizes(table: Mapping[str, Any], where: str) -> dict[str, Any]:
         if wrong:
             raise BadInput(f"{where}: seeds holds {brief(wrong[0])}, which is not an integer")
         sizes["seeds"] = tuple(sizes["seeds"])
+    if sizes.get("every", 1) < 1:
+        raise BadInput(f"{where}: every = {sizes['every']} is not allowed; give 1 or more steps")
     return sizes
 
 

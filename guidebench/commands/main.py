@@ -27,7 +27,7 @@ SECTIONS = {
     "Measure": {
         "run": ("run:run", "Run methods under a protocol and print the table."),
         "evaluate": ("run:evaluate", "Score generators that other code has unlearned."),
-        "reproduce": ("run:reproduce", "Reproduce one of the paper's tables."),
+        "reproduce": ("run:reproduce", "Reproduce one of the paper's tables or figures."),
         "attack": ("attack:attack", "Attack kept generators: is the person forgotten, or hidden?"),
         "rescore": ("rescore:rescore", "Recompute the metrics of recorded trials, without a new run."),
     },

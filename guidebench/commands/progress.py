@@ -11,7 +11,8 @@ from typing import TextIO
 
 from guidebench.engine.events import Event, Finished, Sampled, Started, Stepped
 from guidebench.engine.plan import Case
-from guidebench.engine.run import Watcher, is_elsewhere
+from guidebench.engine.run import is_elsewhere
+from guidebench.engine.watching import Watcher
 from guidebench.text import one_line
 
 _COLUMNS = 80  # of a terminal that does not tell its width

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -87,9 +88,14 @@ _measuring = _options(  # of every command that measures
     click.option("--fresh", is_flag=True, help="Measure recorded trials again."),
     common.metrics,
     common.attacks(required=False),
+    click.option("--log", multiple=True, metavar="SERVICE", help="Log to tensorboard[:DIR] or wandb[:PROJECT], too."),
 )
 
 
+_leaving = _options(  # what trials leave besides scores
+    click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`."),
+    click.option("--every", type=click.IntRange(1), metavar="K", help="Judge every K steps of unlearning, too."),
+)
 _one_by_one = click.option(
     "--one-by-one",
     is_flag=True,
@@ -106,7 +112,7 @@ _one_by_one = click.option(
 @click.option("--requests", type=int, metavar="N", help="Requests per trial, one after another on one generator.")
 @_one_by_one
 @_measuring
-@click.option("--keep-generators", is_flag=True, help="Keep every unlearned generator, for `guidebench render`.")
+@_leaving
 def run(settings: tuple[str, ...], **options: Any) -> None:
     """Run methods under a protocol and print the table.
 
@@ -144,27 +150,44 @@ def evaluate(**options: Any) -> None:
 @click.option("--method", "methods", multiple=True, help=f"One more row. {_METHOD}")
 @_one_by_one
 @_measuring
+@_leaving
 @click.option("--format", "style", type=common.FORMATS, default="terminal", show_default=True)
+@click.option("--figure", type=common.PATH, metavar="FILE", help="Where a figure goes (default: OUT/figures/NAME.pdf).")
 @click.option("--dry-run", is_flag=True, help="Only show what would run, how long it would take, and what is missing.")
 @click.pass_context
-def reproduce(context: click.Context, name: str, style: str, dry_run: bool, **options: Any) -> None:
-    """Reproduce one of the paper's tables.
+def reproduce(
+    context: click.Context, name: str, style: str, figure: Path | None, dry_run: bool, **options: Any
+) -> None:
+    """Reproduce one of the paper's tables or figures.
 
-    Run the missing trials, then print the table in the paper's layout. NAME is a suite (`guidebench list suites`), or
-    your own TOML file.
+    Run the missing trials, then print the table in the paper's layout, and draw the figure if NAME has one. NAME is a
+    suite (`guidebench list suites`), or your own TOML file.
     """
+    from guidebench import suites
     from guidebench.commands.progress import Progress
     from guidebench.engine import dry_run as forecasts
     from guidebench.engine import run as engine
+    from guidebench.reporting.plots.style import check_ending
 
     if dry_run:
         found, titles = forecasts.of_suite(name, **options)
         click.echo("\n".join(forecasts.lines_of(found, titles)))
         return
+    suite = suites.load(name)
+    if figure is not None:
+        check_ending(figure)
+        if suite.figure is None:
+            raise BadInput(f"--figure {figure}: suite {suite.name} draws no figure; leave it out")
     result = engine.reproduce(name, **options, watch=Progress())
     table = result.table(style, width=common.table_width())
-    click.echo(f"the same table again: {_same_command(context)}", err=True)
-    _finish(result, table)
+    click.echo(f"the same again: {_same_command(context)}", err=True)
+    _tell(result)
+    click.echo(table)
+    if suite.figure is not None:
+        figure = figure or result.out / "figures" / f"{suite.name}.pdf"
+        says = result.figure(suite.figure, figure, device=options["device"])
+        click.echo(f"wrote {figure}\n{says}", err=True)
+    _exit(result)
 
 
 def settings_of(texts: tuple[str, ...]) -> dict[str, str]:
@@ -192,14 +215,22 @@ def _table_of(result: Result) -> str:
 
 def _finish(result: Result, table: str) -> None:
     """What the run did goes to stderr, the table to stdout; the exit code says whether a trial failed."""
+    _tell(result)
+    if table:
+        click.echo(table)
+    _exit(result)
+
+
+def _tell(result: Result) -> None:
     parts = [f"{result.measured} measured"]
     if result.skipped:
         parts.append(f"{result.skipped} already recorded")
     if result.failed:
         parts.append(f"{len(result.failed)} failed (run the same command to retry)")
     click.echo(f"{', '.join(parts)} in {result.seconds:.0f} s; records and pictures: {result.out}/records/", err=True)
-    if table:
-        click.echo(table)
+
+
+def _exit(result: Result) -> None:
     if result.failed:
         sys.exit(EXIT_FAILED_TRIALS)
 

@@ -98,6 +98,9 @@ def _show_suite(suite: Suite) -> None:
         seeds = ", ".join(map(str, protocol.seeds))
         click.echo(f"# {protocol.name}: {people}, seeds {seeds}, {trials} trials and floors")
     click.echo(f"metrics = {json.dumps(suite.metrics)}")
+    for key in ("figure", "keep_generators", "attacks", "every"):
+        if value := getattr(suite, key):
+            click.echo(f"{key} = {json.dumps(value)}")
     if suite.against:
         click.echo(f"against = {json.dumps(suite.against, ensure_ascii=False)}")
     width = max(len(row.title) for row in suite.rows)

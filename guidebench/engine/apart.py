@@ -21,6 +21,7 @@ from guidebench.engine.children import answered, told_failures
 from guidebench.engine.hosted import Hosted
 from guidebench.engine.isolation import Change, blame_the_method, check_images, is_wrapper
 from guidebench.engine.peak_memory import Peak
+from guidebench.engine.snapshots import Kept, Snapshots
 from guidebench.engine.unlearning import Here, Report, Rows, Runner, Unlearned
 from guidebench.engine.wire import (
     module_to_bytes,
@@ -58,13 +59,17 @@ class Apart(Runner):
         report: Report,
         rows: Rows,
         timeout: float | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        """source: the original generator. timeout: seconds for each answer; None: as long as it takes."""
+        """source: the original generator. timeout: seconds for each answer; None: as long as it takes.
+
+        kept: where snapshots of its training go; None: there are none.
+        """
         self._nurseries, self._source, self._device = nurseries, source, device
         self._spec = replace(spec, salt=0)  # what other processes are told: not what a method must not know
-        self._report, self._rows, self._timeout = report, rows, timeout
+        self._report, self._rows, self._timeout, self._kept = report, rows, timeout, kept
         self._child = nurseries.method()
-        self._child.send(packed(self._spec))
+        self._child.send(packed(self._spec, None if kept is None else kept.every))
         self._hosts: list[Hosted] = []
 
     def unlearn(self, request: ForgetRequest, number: int) -> Unlearned:
@@ -80,6 +85,7 @@ class Apart(Runner):
             Change(**content["change"]),
             memory,
             wrapper=not content["state"],
+            in_place=content["in_place"],
         )
 
     def targets(self, items: Sequence[ForgetItem]) -> dict[str, Tensor]:
@@ -118,12 +124,17 @@ class Apart(Runner):
     def _ask(self, *task: Any) -> dict[str, Any]:
         """Puts a task to the method's process; hears its progress and its messages until it answers."""
         self._child.send(packed(*task))
-        return answered(self._child, self._timeout, self._step)
+        return answered(self._child, self._timeout, self._step, self._snapshot)
 
     def _step(self, content: Mapping[str, Any]) -> None:
         self._rows.append(content["row"])
         if content["sound"]:
             self._report(content["step"], content["scalars"])
+
+    def _snapshot(self, content: Mapping[str, Any]) -> None:
+        step, weights = content.get("step"), content.get("weights")
+        if self._kept is not None and isinstance(step, int) and isinstance(weights, bytes):  # others it sent by itself
+            self._kept.take(step, weights)
 
     def _weights(self, content: Mapping[str, Any], request: ForgetRequest) -> Generator:
         """The original with the weights that came back, if it renders here what it rendered there."""
@@ -192,10 +203,14 @@ class _ToldRows(Rows):
 def serve_method(pipe: Connection, load: Callable[[], Players], device: torch.device) -> None:
     """The life of a method's process: what defines its trial, then requests until the pipe closes."""
     with told_failures(pipe, "method"):
-        (spec,) = unpacked(pipe.recv_bytes())
+        spec, every = unpacked(pipe.recv_bytes())
         method = as_planned(spec)
         players = load()
-        here = Here(method, players, device, spec.protocol, spec.seed, lambda step, scalars: None, _ToldRows(pipe))
+        snapshots = Snapshots(
+            every, lambda step, weights: pipe.send_bytes(told("snapshot", step=step, weights=weights))
+        )
+        rows = _ToldRows(pipe)
+        here = Here(method, players, device, spec.protocol, spec.seed, lambda step, scalars: None, rows, snapshots)
         while True:
             match unpacked(pipe.recv_bytes()):
                 case ("unlearn", request, number):
@@ -229,6 +244,7 @@ def _unlearn(
         "change": dataclasses.asdict(found.change),
         "memory": found.memory.bytes,
         "memory_note": found.memory.note,
+        "in_place": found.in_place,
         "image": b"",
     }
     content |= handed_on(generator, players.generator)

@@ -48,10 +48,12 @@ class Options:
     timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
     fresh: bool = False  # measure again what is recorded
     photos: Path | None = None  # the user's photographs: one sub-directory per person
-    keep_generators: bool = False
+    keep_generators: bool = False  # measure again what is recorded without
+    every: int | None = None  # judge the generator every so many steps, too; see `guidebench.engine.forgetting`
     one_by_one: bool = False  # apply methods for one person once per person where a protocol asks for several
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones: path/to/file.py:METRIC, or objects
     attacks: tuple[str, ...] = ()  # to make on every unlearned generator: names, path/to/file.py:Class
+    log: tuple[str, ...] = ()  # where progress and results go, too: tensorboard[:DIR], wandb[:PROJECT]
 
 
 Method = str | Unlearner | type[Unlearner]
@@ -89,19 +91,21 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "device": str(given.get("device", Options.device)),  # a torch.device, too
             "salt": salts.checked(given.get("salt")),
             "timeout": _seconds(given.get("timeout")),
+            "every": _steps(given.get("every")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
             "attacks": _names("attacks", given.get("attacks", ())),
+            "log": _names("log", given.get("log", ())),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
-    """One name of a plug-in or several; raises BadInput otherwise."""
+    """One name or several; raises BadInput otherwise."""
     found = _several(value, str)
     for one in found:
         if not isinstance(one, str):
-            raise BadInput(f"{name} = {one!r:.80} is not a name; give names or path/to/file.py:CLASS")
+            raise BadInput(f"{name} = {one!r:.80} is not a name; give one, or several")
     return tuple(found)
 
 
@@ -112,6 +116,13 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise BadInput(f"timeout = {value!r:.80}: give seconds, more than 0")
     return float(value)
+
+
+def _steps(value: Any) -> int | None:
+    """A number of steps; raises BadInput unless it is 1 or more, or None."""
+    if value is not None and whole("every", value) < 1:
+        raise BadInput(f"every = {value}: give a number of steps, 1 or more")
+    return None if value is None else whole("every", value)
 
 
 def _path(name: str, value: Any) -> Path:
@@ -288,6 +299,16 @@ def _name_of_files(pattern: str) -> str:
         if words:
             return "-".join(words)
     return registry.CHECKPOINT.name
+
+
+def for_suite(suite: Suite, options: Options) -> Options:
+    """Options with what a suite's figure needs besides scores; what is given goes before what the suite says."""
+    return dataclasses.replace(
+        options,
+        keep_generators=options.keep_generators or suite.keep_generators,
+        attacks=tuple(dict.fromkeys((*options.attacks, *suite.attacks))),
+        every=options.every or suite.every,
+    )
 
 
 def suite_entrants(suite: Suite, methods: Method | Iterable[Method], floors: str, options: Options) -> list[Entrant]:

@@ -14,7 +14,8 @@ from guidebench.engine.asked import check_workers, different
 from guidebench.engine.events import Finished
 from guidebench.engine.kept_generators import refuse_code
 from guidebench.engine.plan import Case, Description
-from guidebench.engine.run import Watcher, execute, refuse_missing
+from guidebench.engine.run import execute, refuse_missing
+from guidebench.engine.watching import Watcher
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import start_executor
 from guidebench.environment import resolve_device

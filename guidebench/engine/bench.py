@@ -310,14 +310,17 @@ class Bench:
             )
 
     @torch.no_grad()
-    def samples(self, protocol: Protocol, generator: Generator, side: str, *, public: bool = False) -> Samples:
+    def samples(
+        self, protocol: Protocol, generator: Generator, side: str, *, public: bool = False, count: int | None = None
+    ) -> Samples:
         """Features of random samples: the same z for every generator, each mapped by its own mapping network.
 
         Yaw is uniform. (The methods of the field leave the mapping as it is, so that the latent codes are the same.)
-        public: PUBLIC samples of codes that do not depend on the salt.
+        public: PUBLIC samples of codes that do not depend on the salt. count: only so many, the first ones; None: all.
         """
-        count = min(PUBLIC, protocol.samples) if public else protocol.samples
-        return Samples(self._features(protocol, generator, side, range(count), public=public))
+        most = min(PUBLIC, protocol.samples) if public else protocol.samples
+        indices = range(most if count is None else min(count, most))
+        return Samples(self._features(protocol, generator, side, indices, public=public))
 
     @torch.no_grad()
     def _features(

@@ -17,11 +17,15 @@ from guidebench.errors import GuidebenchError, MethodError
 
 
 def answered(
-    child: Child, timeout: float | None, on_step: Callable[[Mapping[str, Any]], None] = lambda content: None
+    child: Child,
+    timeout: float | None,
+    on_step: Callable[[Mapping[str, Any]], None] = lambda content: None,
+    on_snapshot: Callable[[Mapping[str, Any]], None] = lambda content: None,
 ) -> dict[str, Any]:
     """What a child answers, after its messages and its progress.
 
-    timeout: seconds; None: as long as it takes. on_step: hears of its progress. Raises MethodError if it says that it
+    timeout: seconds; None: as long as it takes. on_step: hears of its progress. on_snapshot: of
+    the weights that it trains. Raises MethodError if it says that it
     failed, or takes too long.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -36,6 +40,8 @@ def answered(
             logging.getLogger(content["name"]).log(content["level"], "%s", content["text"])
         elif kind == "step":
             on_step(content)
+        elif kind == "snapshot":
+            on_snapshot(content)
         elif kind == "failed":
             raise MethodError(content["reason"])
         else:

@@ -15,7 +15,7 @@ from guidebench import registry
 from guidebench.errors import BadInput
 from guidebench.protocol import common_conventions
 from guidebench.store import salts
-from guidebench.store.folders import RECORDS, scan
+from guidebench.store.folders import RECORDS, StoredRecord, scan
 from guidebench.store.record import Record
 from guidebench.text import aligned, in_words
 
@@ -103,8 +103,10 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     testbed = kind(device=device, conventions=common_conventions(asked))
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
-    records = _measured(options.out)
-    keys = frozenset() if options.fresh else frozenset(record.key for record in records)
+    stored = _measured(options.out)
+    records = [item.record for item in stored]
+    complete = () if options.fresh else (item.record for item in stored if not _is_incomplete(item, options))
+    keys = frozenset(record.key for record in complete)
     recorded = None if missing else _recorded(testbed, asked, entrants, keys, options)
     sources = {
         str(options.out): timings_of(records, kind),
@@ -133,11 +135,18 @@ def of_suite(
     sizes = {size: given.pop(size, None) for size in ("identities", "samples", "seeds", "conventions")}
     options = asked.options_of(testbed, given)
     suite = suites.load(name).resolve(testbed, **sizes)
+    options = asked.for_suite(suite, options)
     entrants = asked.suite_entrants(suite, methods, floors, options)
     return forecast(suite.protocols, entrants, options), {label: title for title, label in suite.labels.items()}
 
 
-def _measured(out: Path) -> list[Record]:
+def _is_incomplete(item: StoredRecord, options: Options) -> bool:
+    from guidebench.engine.plan import is_incomplete
+
+    return is_incomplete(item.record, item.path, options.every, options.keep_generators)
+
+
+def _measured(out: Path) -> list[StoredRecord]:
     """What a run would find in its directory; nothing if there is none yet."""
     if not (out / RECORDS).is_dir():
         return []
@@ -145,7 +154,7 @@ def _measured(out: Path) -> list[Record]:
         stored, _ = scan(out)
     except BadInput:  # it holds no records
         return []
-    return [item.record for item in stored if item.record.is_measured]
+    return [item for item in stored if item.record.is_measured]
 
 
 def _recorded(

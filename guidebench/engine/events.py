@@ -22,6 +22,7 @@ class Stepped:
     case: Case
     step: int
     scalars: dict[str, float]
+    earlier: tuple[tuple[int, dict[str, float]], ...] = ()  # reports before this one of which nothing was said yet
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -38,11 +38,17 @@ _PLAYERS = {  # of a context, and what `Players` calls the originals
 
 
 def call_method(
-    method: Unlearner, current: Generator, request: ForgetRequest, context: Context, originals: Players
+    method: Unlearner,
+    current: Generator,
+    request: ForgetRequest,
+    context: Context,
+    originals: Players,
+    begin: Callable[[Generator], None] = lambda generator: None,
 ) -> tuple[object, list[str]]:
     """Runs a method on a private copy of a generator; returns its result and what it changed that it must not change.
 
-    originals: what the context holds copies of. Raises MethodError if the method raises, or would end the process.
+    originals: what the context holds copies of. begin: sees the private copy before the method does. Raises MethodError
+    if the method raises, or would end the process.
     Global random generators are seeded, process-wide torch settings put back, and what it prints goes to stderr.
     """
     shown = request.mapped(copy_of)
@@ -56,7 +62,9 @@ def call_method(
         classes_restored(context),
         blame_the_method("the method raised"),
     ):
-        result = method.unlearn(frozen(current), shown, context)
+        given = frozen(current)
+        begin(given)
+        result = method.unlearn(given, shown, context)
     with blame_the_method("the method left what it was shown unreadable"):
         return result, changed(context, originals, structures) + ([] if same_request(shown, request) else ["request"])
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from guidebench import sources
 from guidebench.chosen import ChosenAttack, Entrant, check_fits, is_one_by_one
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, in_one_line
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.store.record import TrialSpec
+from guidebench.store.curve_files import load_curve
+from guidebench.store.folders import Store
+from guidebench.store.record import Record, TrialSpec
 
 FLOOR_TRIALS = 2  # how many groups of people the floors run on unless all are asked for
 
@@ -39,6 +42,8 @@ class Case:
     attacks: tuple[ChosenAttack, ...] = ()  # to make on what it leaves
     only_attacks: bool = False  # whether it is recorded, with its generator, and nothing but attacks is left to do
     fresh: bool = False  # whether it starts over, whatever an earlier run left of it
+    every: int | None = None  # after how many steps of unlearning each to judge the generator; None: only at the end
+    keep_generator: bool = False  # whether the unlearned generator is kept
 
     @property
     def key(self) -> str:
@@ -128,6 +133,20 @@ def check_entrants(protocols: Sequence[Protocol], entrants: Sequence[Entrant], *
             check_fits(entrant.method, protocol, one_by_one=one_by_one)
 
 
+def check_every(every: int | None, protocols: Sequence[Protocol], *, one_by_one: bool) -> None:
+    """Raises BadInput if generators are to be judged every so many steps where that means nothing."""
+    if every is None:
+        return
+    if one_by_one:
+        raise BadInput(f"every = {every} follows one training, and one-by-one makes several in a trial; leave one out")
+    for protocol in protocols:
+        if protocol.requests > 1:
+            raise BadInput(
+                f"every = {every} follows the steps of one request, and {protocol.name} makes {protocol.requests}, "
+                "after each of which there are scores; leave it out"
+            )
+
+
 def trials_of(entrant: Entrant, protocol: Protocol) -> int:
     """On how many of a protocol's groups of people a method runs."""
     return min(protocol.trials, FLOOR_TRIALS) if entrant.few else protocol.trials
@@ -172,3 +191,71 @@ def _spec(
         label = entrant.chosen.label
         raise BadInput(f"for_trial() or inputs() of method {label} fails: {in_one_line(error)}") from error
     return replace(spec, inputs=inputs) if inputs else spec
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is to leave of its trials besides their scores."""
+
+    attacks: Mapping[str, tuple[ChosenAttack, ...]]  # by protocol
+    every: int | None = None  # see `Case`
+    keep_generators: bool = False
+    fresh: bool = False  # everything is measured, in place of the records that are there
+
+    @property
+    def more(self) -> bool:
+        """Whether what is recorded may be measured again, which repeats the attacks that were made on it."""
+        return self.keep_generators or self.every is not None
+
+
+def to_run(store: Store, planned: Sequence[Case], wanted: Wanted) -> list[Case]:
+    """What is not recorded yet, or not with everything that is wanted.
+
+    What is recorded without an attack is attacked if it kept its generator. Else, and without a curve or a generator
+    that is wanted, it is measured again, and has all that its record had. An attack that failed is tried again on a
+    kept generator only.
+    """
+    todo = []
+    for case in planned:
+        folder, attacks = store.path(case.spec), wanted.attacks[case.spec.protocol.name]
+        record = store.measured(folder)
+        case = replace(case, every=wanted.every, keep_generator=wanted.keep_generators, fresh=wanted.fresh)
+        if record is None or wanted.fresh:
+            todo.append(replace(case, replaces=record.digest if record else "", attacks=attacks))
+            continue
+        kept = keeps_generator(folder)
+        lacking = record.lacks(attacks, tried=not kept)
+        if is_incomplete(record, folder, wanted.every, wanted.keep_generators) or (lacking and not kept):
+            labels = {attack.label for attack in attacks}
+            others = (run.attack for run in record.attacks if run.attack.label not in labels)
+            curve = load_curve(folder)
+            todo.append(
+                replace(
+                    case,
+                    replaces=record.digest,
+                    attacks=(*attacks, *others),
+                    every=wanted.every or (curve.every if curve else None),
+                    keep_generator=wanted.keep_generators or kept,
+                )
+            )
+        elif lacking:
+            todo.append(replace(case, replaces=record.digest, attacks=lacking, only_attacks=True))
+    return todo
+
+
+def is_incomplete(record: Record, folder: Path, every: int | None, keep_generator: bool) -> bool:
+    """Whether a measured trial has to be measured again, because it lacks its generator or a curve that is wanted.
+
+    A method that reports no steps has no curve to lack.
+    """
+    if keep_generator and not keeps_generator(folder):
+        return True
+    if every is None or not (record.cost and record.cost.steps):
+        return False
+    curve = load_curve(folder)
+    return curve is None or curve.every != every
+
+
+def keeps_generator(folder: Path) -> bool:
+    """Whether the trial in a folder kept its generator."""
+    return (folder / "generator").is_dir()

@@ -25,6 +25,7 @@ from guidebench.metrics.attacks import METRICS as OVER_ATTACKS
 from guidebench.metrics.attacks import of_attack
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.attack_files import ATTACKS, save_attack
+from guidebench.store.curve_files import Curve, save_curve
 from guidebench.store.evidence_files import load_evidence, save_evidence
 from guidebench.store.folders import (
     FAILURES,
@@ -56,11 +57,13 @@ def write_measured(
     *,
     metrics: Sequence[TrialMetric] = (),
     attacks: Sequence[AttackOutcome] = (),
+    curve: Curve | None = None,
     keep_generator: bool,
 ) -> tuple[Path, str | None]:
     """Writes a measured trial. Returns its folder and, if the generator could not be kept, why.
 
-    metrics: further ones, beside those that are registered. attacks: what came of them.
+    metrics: further ones, beside those that are registered. attacks: what came of them. curve: of
+    the steps of unlearning.
     """
     scores = tuple(score_all(_with_attacks(trial.evidence, attacks), metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
@@ -78,6 +81,8 @@ def write_measured(
         _save_trial(store, trial, folder)
         _save_progress([row for stage in trial.stages for row in stage.unlearned.progress], folder / "progress.csv")
         record = dataclasses.replace(record, attacks=_saved(attacks, folder))
+        if curve is not None:
+            save_curve(curve, folder)
         if keep_generator:
             warning = _keep_generator(runner, folder / "generator")
         write_record(record, folder)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from guidebench import protocol as protocols
 from guidebench import registry
 from guidebench import suites as suites_
-from guidebench.chosen import ChosenAttack, Entrant
+from guidebench.chosen import Entrant
 from guidebench.engine.asked import (
     Method,
     Options,
     choose_attacks,
     choose_checkpoint,
     choose_methods,
+    for_suite,
     options_of,
     resolve_protocol,
     sizes_of,
@@ -29,14 +29,15 @@ from guidebench.engine.asked import (
     with_floors,
 )
 from guidebench.engine.events import Event, Finished
-from guidebench.engine.plan import Case, cases, check_entrants
+from guidebench.engine.plan import Case, Wanted, cases, check_entrants, check_every, to_run
+from guidebench.engine.watching import Together, Watcher
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import Executor, start_executor
 from guidebench.environment import resolve_device
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset, StorageError
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store import claims
-from guidebench.store.folders import Store
+from guidebench.store.folders import Store, storage_errors
 from guidebench.store.salts import salt_for
 from guidebench.suites import Suite
 from guidebench.unlearner import ABSENT
@@ -49,22 +50,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _MAIN = "__main__:"
 _POLLED = 1.0  # seconds after which it is asked again whether another process has finished a trial
-
-
-class Watcher(ABC):
-    """Somebody who follows a run, such as a progress bar."""
-
-    @abstractmethod
-    def begin(self, todo: Sequence[Case], workers: int) -> None:
-        """The run starts, with these trials to run and so many at a time."""
-
-    @abstractmethod
-    def hear(self, event: Event) -> None:
-        """Something happened."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """The run has ended, one way or another."""
 
 
 class _Log(Watcher):
@@ -121,6 +106,17 @@ class Result:
         if self.suite and layout == "auto":
             options = {"table": self.suite.table, "against": self.suite.against_label, **options}
         return report.report(self.out, format, layout=layout, keys=self.keys, **options)
+
+    def figure(self, name: str, path: str | Path, **options: Any) -> str:
+        """Draws a figure of the trials that were asked for; see `guidebench.reporting.plots.draw.draw`.
+
+        Returns what its caption must say.
+        """
+        from guidebench.reporting.plots.draw import draw
+
+        with storage_errors(Path(path)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return draw(name, self.out, path, keys=self.keys, trust_code=True, **options)  # the run has just run that code
 
     def brief(self, *, everything: bool = False) -> str:
         """One short table per protocol, at most 80 characters wide.
@@ -214,6 +210,8 @@ def reproduce(
 ) -> Result:
     """Measures what is missing of a suite, such as "table-2"; the result's table has the suite's layout.
 
+    What its figure needs is measured, too: ``result.figure(result.suite.figure, "figure.pdf")`` draws it.
+
     methods: rows beside the suite's. Others as in `run`.
     """
     chosen_options = options_of(testbed, options)
@@ -221,6 +219,7 @@ def reproduce(
         raise BadInput("a suite runs on the photo sets of the testbed; give photos to run() instead")
     sizes = sizes_of(identities, samples, seeds, conventions)
     resolved = suites_.load(str(suite)).resolve(chosen_options.testbed, **sizes)
+    chosen_options = for_suite(resolved, chosen_options)
     entrants = suite_entrants(resolved, methods, floors, chosen_options)
     return dataclasses.replace(measure(resolved.protocols, entrants, chosen_options, watch), suite=resolved)
 
@@ -233,9 +232,10 @@ def measure(
 
     started = time.perf_counter()
     if not isinstance(watch, Watcher | None):
-        raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.run.Watcher; derive from it")
+        raise BadInput(f"watch = {watch!r:.80} is not a guidebench.engine.watching.Watcher; derive from it")
     testbed = registry.testbed_class(options.testbed)
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
+    check_every(options.every, asked, one_by_one=options.one_by_one)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
     device = resolve_device(options.device)
     precision.check(options.precision, device)
@@ -246,18 +246,19 @@ def measure(
     store.clean()
     claims.clean(store)
     attacks = choose_attacks(asked, options)
+    loggers = _loggers(options)
+    wanted = Wanted(attacks, options.every, options.keep_generators, options.fresh)
     setup = Setup(
         testbed=options.testbed,
         device=device,
         out=options.out,
         protocols=asked,
         photos=options.photos,
-        keep_generators=options.keep_generators,
         precision=options.precision,
         metrics=options.metrics,
         salt=salt_for(options.out, options.salt),
         timeout=options.timeout,
-        attacks=any(attacks.values()),
+        attacks=any(attacks.values()) or (wanted.more and store.holds_attacks()),
     )
     workers = _workers(options, entrants)
     executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
@@ -265,14 +266,14 @@ def measure(
         planned = cases(asked, entrants, executor.description(), one_by_one=options.one_by_one)
         refuse_absent(planned)
         store.check_places(case.spec for case in planned)
-        todo = _to_run(store, planned, attacks, fresh=options.fresh)
+        todo = to_run(store, planned, wanted)
         busy = min(executor.workers, max(1, len(todo)))
         names = ", ".join(protocol.name for protocol in asked)
         _log.info(
             "%s on testbed %s: %d of %d trials to run, %d at a time on %s",
             *(names, testbed.name, len(todo), len(planned), busy, device),
         )
-        finished = execute(executor, store, todo, watch or _Log())
+        finished = execute(executor, store, todo, Together(watch or _Log(), *loggers))
     finally:
         executor.close()
     _refuse_lost(store, finished)
@@ -287,6 +288,14 @@ def measure(
         failed=failed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _loggers(options: Options) -> list[Watcher]:
+    if not options.log:
+        return []
+    from guidebench.engine.loggers import logger_of
+
+    return [logger_of(spec, options.out) for spec in dict.fromkeys(options.log)]
 
 
 def _workers(options: Options, entrants: Sequence[Entrant]) -> int | None:
@@ -319,33 +328,6 @@ def refuse_absent(planned: Sequence[Case]) -> None:
             f"none of the {len(reading)} checkpoints of {first.method.label} exists; correct the path "
             f"({{identity}} becomes {first.group} and so on, {{seed}} becomes {first.seed} and so on)"
         )
-
-
-def _to_run(
-    store: Store, planned: Sequence[Case], attacks: Mapping[str, tuple[ChosenAttack, ...]], *, fresh: bool
-) -> list[Case]:
-    """What is not recorded yet; fresh: everything, in place of the records that are there.
-
-    attacks: by protocol. What is recorded without one of them is attacked if it kept its generator, or measured again,
-    with all attacks that its record has. An attack that failed is tried again on a kept generator only.
-    """
-    todo = []
-    for case in planned:
-        wanted = attacks[case.spec.protocol.name]
-        record = None if fresh else store.measured(store.path(case.spec))
-        if record is None:
-            there = store.measured(store.path(case.spec)) if fresh else None
-            replaces = there.digest if there else ""
-            todo.append(dataclasses.replace(case, replaces=replaces, attacks=wanted, fresh=fresh))
-            continue
-        kept = (store.path(case.spec) / "generator").is_dir()
-        lacking = record.lacks(wanted, tried=not kept)
-        if lacking and not kept:
-            labels = {attack.label for attack in wanted}
-            lacking = (*wanted, *(run.attack for run in record.attacks if run.attack.label not in labels))
-        if lacking:
-            todo.append(dataclasses.replace(case, replaces=record.digest, attacks=lacking, only_attacks=kept))
-    return todo
 
 
 def execute(executor: Executor, store: Store, todo: Sequence[Case], watch: Watcher) -> list[Finished]:

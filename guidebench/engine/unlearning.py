@@ -27,6 +27,7 @@ from guidebench.engine.isolation import (
     is_wrapper,
 )
 from guidebench.engine.peak_memory import Peak, peak_memory
+from guidebench.engine.snapshots import Snapshots
 from guidebench.errors import MethodError
 from guidebench.protocol import Protocol
 from guidebench.seeds import Streams
@@ -50,6 +51,7 @@ class Unlearned:
     change: Change  # how it differs from the original
     memory: Peak
     wrapper: bool  # whether the generator is more than the original with other weights
+    in_place: bool = False  # whether it is the one that the method was given, so that snapshots show how it came about
 
 
 class Runner(ABC):
@@ -103,29 +105,36 @@ class Here(Runner):
         seed: int,
         report: Report,
         rows: Rows | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
-        """report: hears of every progress report. rows: gets one for each, also if the method misbehaves later."""
+        """report: hears of every progress report. rows: gets one for each, also if the method misbehaves later.
+
+        snapshots: are taken while the method trains.
+        """
         self._method, self._players, self._device = method, players, device
         self._protocol, self._seed, self._report = protocol, seed, report
         self._rows = [] if rows is None else rows
+        self._snapshots = snapshots or Snapshots()
         self._current = players.generator
 
     def unlearn(self, request: ForgetRequest, number: int) -> Unlearned:
         """See `Runner`."""
         first, source = len(self._rows), self._players.generator
         every = 1 if self._device.type == "cpu" else _READ_EVERY
-        progress = Progress(number, self._rows, self._report, every=every)
+        progress = Progress(number, self._rows, self._report, every=every, look=self._snapshots.look)
         context = make_context(self._players, self._device, self._protocol, request, self._seed, progress)
         started = time.perf_counter()
         with peak_memory(self._device) as memory:
             try:
-                result, changed = call_method(self._method, self._current, request, context, self._players)
+                result, changed = call_method(
+                    self._method, self._current, request, context, self._players, self._snapshots.begin
+                )
             except MethodError:
                 with contextlib.suppress(MethodError):  # the first error counts
                     progress.read()
                 raise
             progress.read()
-        elapsed = time.perf_counter() - started
+        elapsed = time.perf_counter() - started - self._snapshots.seconds
         if changed:
             raise MethodError(
                 f"the method changed the {', '.join(changed)}; change only the generator that is passed to unlearn()"
@@ -139,7 +148,8 @@ class Here(Runner):
             elapsed,
             change_of(generator, source),
             memory,
-            is_wrapper(generator, source),
+            wrapper := is_wrapper(generator, source),
+            in_place=self._snapshots.are_of(result) and not wrapper,
         )
 
     def targets(self, items: Sequence[ForgetItem]) -> dict[str, Tensor]:
@@ -184,9 +194,21 @@ class Here(Runner):
 class Progress:
     """What a method calls after a step. Tensors are read every so many steps, so that a GPU need not wait for each."""
 
-    def __init__(self, request: int, rows: Rows, report: Report, *, every: int) -> None:
-        """request: its number, from 1. rows: gets one for every call. report: hears of it. every: calls per look."""
+    def __init__(
+        self,
+        request: int,
+        rows: Rows,
+        report: Report,
+        *,
+        every: int,
+        look: Callable[[int], None] = lambda step: None,
+    ) -> None:
+        """request: its number, from 1. rows: gets one for every call. report: hears of it. every: calls per reading.
+
+        look: hears of every step at once.
+        """
         self._request, self._rows, self._report, self._every = request, rows, report, every
+        self._look = look
         self._unread: list[tuple[int, Mapping[str, float | Tensor]]] = []
 
     def __call__(self, step: int, **scalars: float | Tensor) -> None:
@@ -196,6 +218,7 @@ class Progress:
         self._unread.append((int(step), {name: _kept(value) for name, value in scalars.items()}))
         if len(self._unread) >= self._every:
             self.read()
+        self._look(int(step))
 
     def read(self) -> None:
         """Reads what was reported and not read so far."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from guidebench.engine.attacking import Outcome
     from guidebench.engine.bench import Scene
     from guidebench.engine.nurseries import Nurseries
+    from guidebench.engine.snapshots import Kept
     from guidebench.engine.unfinished import Unfinished
     from guidebench.engine.unlearning import Report, Rows, Runner
     from guidebench.metric import TrialMetric
@@ -39,7 +40,6 @@ class Setup:
     out: Path
     protocols: tuple[Protocol, ...]
     photos: Path | None = None  # folder of photographs that replaces the testbed's faces
-    keep_generators: bool = False
     precision: Precision = "strict"
     metrics: tuple[str | TrialMetric, ...] = ()  # further ones, see `guidebench.registry.trial_metrics`
     salt: int = 0  # see `guidebench.store.record.TrialSpec`
@@ -116,7 +116,7 @@ class Worker:
             return self._run(case, step, started)
 
     def _run(self, case: Case, step: Any, started: float) -> Finished:
-        from guidebench.engine import recording
+        from guidebench.engine import forgetting, recording
         from guidebench.engine.trial import measure
         from guidebench.engine.unfinished import Unfinished
 
@@ -127,8 +127,9 @@ class Worker:
             unfinished.remove()
         with contextlib.ExitStack() as ending:
             try:
+                snapshots = ending.enter_context(self._kept(case))
                 runner = ending.enter_context(
-                    self.runner(spec, lambda number, scalars: step(number, dict(scalars)), progress)
+                    self.runner(spec, lambda number, scalars: step(number, dict(scalars)), progress, snapshots)
                 )
                 trial = measure(self.bench, spec.protocol, runner, case.index, unfinished)
                 self._watch.check()
@@ -136,6 +137,7 @@ class Worker:
                 folder = self._fail(spec, error, progress, unfinished)
                 return Finished(case, folder, time.perf_counter() - started, str(error))
             attacks = self._attacks(case, trial.scene, trial.generator)
+            curve = None if snapshots is None else forgetting.judge(self.bench, spec.protocol, trial, snapshots)
             folder, warning = recording.write_measured(
                 self.store,
                 self.bench,
@@ -144,7 +146,8 @@ class Worker:
                 trial,
                 metrics=self.metrics,
                 attacks=attacks,
-                keep_generator=self.setup.keep_generators,
+                curve=curve,
+                keep_generator=case.keep_generator,
             )
         if unfinished is not None:
             unfinished.remove()
@@ -195,18 +198,31 @@ class Worker:
         return [attacker.attack(chosen, case.spec.protocol, scene, generator, method, seed) for chosen in case.attacks]
 
     @contextlib.contextmanager
-    def runner(self, spec: TrialSpec, report: Report, rows: Rows) -> Iterator[Runner]:
+    def _kept(self, case: Case) -> Iterator[Kept | None]:
+        """Room for snapshots of a trial's training, if they are asked for."""
+        from guidebench.engine.snapshots import Kept
+
+        if case.every is None:
+            yield None
+            return
+        with self.store.scratch(self.store.path(case.spec)) as folder:
+            yield Kept(folder, case.every)
+
+    @contextlib.contextmanager
+    def runner(self, spec: TrialSpec, report: Report, rows: Rows, kept: Kept | None = None) -> Iterator[Runner]:
         """The method of a trial, in a process of its own where there can be one."""
         from guidebench.engine.apart import Apart, as_planned
         from guidebench.engine.one_by_one import OneByOne
+        from guidebench.engine.snapshots import Snapshots
         from guidebench.engine.unlearning import Here
 
         players, device = self.bench.players, self.bench.testbed.device
         if self._nurseries is None:
-            here = Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows)
+            snapshots = None if kept is None else Snapshots(kept.every, kept.take)
+            here = Here(as_planned(spec), players, device, spec.protocol, spec.seed, report, rows, snapshots)
             yield OneByOne(here) if spec.one_by_one else here
             return
-        runner = Apart(self._nurseries, spec, players.generator, device, report, rows, self.setup.timeout)
+        runner = Apart(self._nurseries, spec, players.generator, device, report, rows, self.setup.timeout, kept)
         try:
             yield OneByOne(runner) if spec.one_by_one else runner
         finally:

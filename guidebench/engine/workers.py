@@ -34,6 +34,13 @@ from guidebench.protocol import Protocol
 _PROGRESS_SECONDS = 0.2  # a worker reports a trial's progress at most this often
 
 
+_Report = tuple[int, dict[str, float]]  # step and scalars
+
+
+def _stepped(case: Case, reports: Sequence[_Report]) -> Stepped:
+    return Stepped(case, *reports[-1], earlier=tuple(reports[:-1]))
+
+
 class Executor(ABC):
     """Runs cases."""
 
@@ -81,13 +88,14 @@ class InProcess(Executor):
         """See `Executor.run`; progress of a running case is yielded when it has ended."""
         for case in cases:
             yield Started(case)
-            steps: list[Stepped] = []
+            reports: list[_Report] = []
 
-            def step(number: int, scalars: dict[str, float], case: Case = case, steps: list[Stepped] = steps) -> None:
-                steps[:] = [Stepped(case, number, scalars)]
+            def step(number: int, scalars: dict[str, float], reports: list[_Report] = reports) -> None:
+                reports.append((number, scalars))
 
             finished = self.worker.run(case, step)
-            yield from steps
+            if reports:
+                yield _stepped(case, reports)
             yield finished
 
     def close(self) -> None:
@@ -168,9 +176,9 @@ class Pool(Executor):
                     work.take(member.task, features)
                     member.task = None
                     yield Sampled(*work.samples_done)
-            case ("step", number, scalars):
+            case ("steps", reports):
                 if isinstance(member.task, Case):
-                    yield Stepped(member.task, number, scalars)
+                    yield _stepped(member.task, reports)
             case ("finished", finished):
                 member.task = None
                 yield finished
@@ -264,7 +272,10 @@ def _serve(pipe: Connection, setup: Setup) -> None:
                 case Block() as block:
                     pipe.send(("sampled", worker.sample(block)))
                 case Case() as case:
-                    pipe.send(("finished", worker.run(case, _Throttled(pipe))))
+                    step = _Throttled(pipe)
+                    finished = worker.run(case, step)
+                    step.flush()
+                    pipe.send(("finished", finished))
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
     except GuidebenchError as error:
@@ -295,16 +306,23 @@ def _forward_logs(pipe: Connection) -> None:
 
 
 class _Throttled:
-    """Sends a trial's progress, but not every step of a fast one."""
+    """Sends a trial's progress, several steps of a fast one at once."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._last = pipe, 0.0
+        self._reports: list[_Report] = []
 
     def __call__(self, number: int, scalars: dict[str, float]) -> None:
-        now = time.monotonic()
-        if now - self._last >= _PROGRESS_SECONDS:
-            self._last = now
-            self._pipe.send(("step", number, scalars))
+        self._reports.append((number, scalars))
+        if time.monotonic() - self._last >= _PROGRESS_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was not sent yet."""
+        self._last = time.monotonic()
+        if self._reports:
+            self._pipe.send(("steps", self._reports))
+        self._reports = []
 
 
 def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: bool = False) -> Executor:

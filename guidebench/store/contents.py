@@ -9,7 +9,8 @@ from pathlib import Path
 from guidebench import digest
 from guidebench.store.record import Record
 
-NUMBERS = ("evidence.npz", "latents.npz", "progress.csv")  # checked whenever a record is read
+CURVE = "curve.json"
+NUMBERS = ("evidence.npz", "latents.npz", "progress.csv", CURVE)  # checked whenever a record is read
 
 
 def digests_of(folder: Path) -> dict[str, str]:

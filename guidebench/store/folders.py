@@ -29,6 +29,7 @@ from pathlib import Path
 
 from guidebench import digest, files
 from guidebench.errors import BadInput, StorageError
+from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
@@ -151,15 +152,16 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
 
 def is_in_place(record: Record, folder: Path) -> bool:
     """Whether a folder is called, and lies, as the record in it says: protocol, label, people, seed and key."""
-    return folder.absolute().parts[-3:] == _place_of(record.spec).parts
+    return folder.absolute().parts[-3:] == place_of(record.spec).parts
 
 
-def _place_of(spec: TrialSpec) -> Path:
+def place_of(spec: TrialSpec) -> Path:
+    """PROTOCOL/METHOD/PEOPLE-sSEED-KEY: where a trial lies below each kind of folder."""
     return Path(slug(spec.protocol.name), slug(spec.method.label), folder_name(spec))
 
 
 def _misplaced(record: Record, folder: Path) -> Corrupt:
-    reason = f"it holds the record of {_place_of(record.spec).as_posix()}, as if it had been copied or renamed"
+    reason = f"it holds the record of {place_of(record.spec).as_posix()}, as if it had been copied or renamed"
     return Corrupt(folder, reason, "delete it, or move it back to its place")
 
 
@@ -193,7 +195,11 @@ class Store:
 
     def path(self, spec: TrialSpec, *, kind: str = RECORDS) -> Path:
         """Where a trial's folder is or will be."""
-        return self.root / kind / _place_of(spec)
+        return self.root / kind / place_of(spec)
+
+    def holds_attacks(self) -> bool:
+        """Whether any trial was attacked."""
+        return any((self.root / RECORDS).glob(f"*/*/*/{ATTACKS}"))
 
     def measured(self, folder: Path) -> Record | None:
         """The record at this path if reports would take it, too, and it is measured."""
@@ -250,6 +256,18 @@ class Store:
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
+
+    @contextmanager
+    def scratch(self, target: Path) -> Iterator[Path]:
+        """A folder beside ``target`` for what its trial needs while it runs; removed as the block ends."""
+        self.refuse_absent()
+        with storage_errors(self.root):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def refuse_absent(self) -> None:
         """Raises StorageError if the output directory is not there any more."""

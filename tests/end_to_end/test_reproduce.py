@@ -75,6 +75,46 @@ def test_trials_that_tables_share_are_measured_once(tmp_path):
     assert len(records(tmp_path)) == 8
 
 
+@pytest.fixture
+def figure_suite(tmp_path):
+    """One trial whose figure renders a kept generator."""
+    path = tmp_path / "before-after.toml"
+    path.write_text(
+        'protocols = ["smoke"]\nmetrics = ["id"]\nidentities = 1\nfigure = "figure-6"\nkeep_generators = true\n'
+        'rows = [{ title = "Aim", method = "mean-latent", set = { steps = 2 } }]\n'
+    )
+    return path
+
+
+def test_a_figure_is_drawn_of_the_trials_of_its_suite(figure_suite, tmp_path):
+    few = ("--floors", "none", "--samples", "20", "--salt", "1")
+    plain = CliRunner().invoke(
+        main,
+        ["run", "--protocol", "smoke", "--method", "mean-latent", "--set", "steps=2", "--identities", "1"]
+        + [*few, "--testbed", "linear", "--out", str(tmp_path / "out")],
+    )
+    assert plain.exit_code == 0, plain.output
+    first = reproduce(str(figure_suite), *few, out=tmp_path / "out")
+    assert first.exit_code == 0, first.output
+    assert "1 measured" in first.stderr, "the trial was recorded without its generator"
+    drawn = tmp_path / "out" / "figures" / "before-after.pdf"
+    assert drawn.read_bytes().startswith(b"%PDF")
+    assert f"wrote {drawn}\n" in first.stderr and "aims at" in first.stderr
+    assert "Aim" in first.stdout and "wrote" not in first.stdout
+    again = reproduce(str(figure_suite), *few, "--figure", str(tmp_path / "x.svg"), out=tmp_path / "out")
+    assert "0 measured, 1 already recorded" in again.stderr and (tmp_path / "x.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("suite", "file", "parts"),
+    [("table-2", "x.pdf", ["table-2", "no figure"]), ("figure-6", "x.jpg", ["x.jpg", ".pdf"])],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_runs(suite, file, parts, tmp_path):
+    done = reproduce(suite, "--figure", file, out=tmp_path / "out")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert [part for part in parts if part not in done.stderr] == [] and not (tmp_path / "out").exists()
+
+
 def test_all_protocols_of_a_suite_are_one_run(tmp_path):
     result = reproduce("table-1", "--identities", "1", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0, result.output

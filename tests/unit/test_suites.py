@@ -20,6 +20,7 @@ def parse(text):
 
 
 PAPERS = ("table-1", "table-2", "table-3", "table-4", "figure-9")
+FIGURES = [name for name in suites.names() if name.startswith("figure-")]
 
 
 @pytest.mark.parametrize("name", PAPERS[:4])
@@ -46,8 +47,33 @@ def test_sizes_are_the_papers_but_for_more_seeds_on_mini():
             assert protocol.seeds == ((0, 1, 2) if name == "table-2" else (0,))
 
 
+def test_figures_have_the_protocols_own_people_and_one_seed():
+    """Those of the tables, so that a figure shows trials that a table has."""
+    for name in FIGURES:
+        for testbed, people in (("eg3d-ffhq", 20), ("mini", 10)):
+            for protocol in suites.load(name).resolve(testbed).protocols:
+                assert protocol.trials == (people if protocol.people == 1 else 10) and protocol.seeds == (0,)
+
+
+def test_figures_ask_for_what_they_need():
+    """And their files are called like what they draw."""
+    asked = {name: suites.load(name).resolve("mini") for name in FIGURES}
+    assert {name: name in (suite.figure, f"figure-{suite.figure}") for name, suite in asked.items()} == dict.fromkeys(
+        FIGURES, True
+    )
+    assert [name for name, suite in asked.items() if suite.keep_generators] == [
+        *("figure-6", "figure-7", "figure-8", "figure-relearning")
+    ]
+    assert {name: suite.every for name, suite in asked.items() if suite.every} == {"figure-forgetting": 5}
+    assert suites.load("figure-forgetting").resolve("eg3d-ffhq").every == 50
+    assert suites.load("figure-forgetting").resolve("mini", every=2).every == 2
+    assert {name: suite.attacks for name, suite in asked.items() if suite.attacks} == {
+        "figure-relearning": ("relearn",)
+    }
+
+
 def test_suites_of_no_paper_have_twenty_people_or_ten_groups_of_five():
-    for name in {*suites.names()} - {*PAPERS}:
+    for name in {*suites.names()} - {*PAPERS, *FIGURES}:
         for testbed in ("eg3d-ffhq", "mini"):
             for protocol in suites.load(name).resolve(testbed).protocols:
                 assert protocol.trials == (20 if protocol.people == 1 else 10) and protocol.seeds == (0,)
@@ -123,9 +149,14 @@ def test_files_that_a_suite_names_are_beside_it(tmp_path):
         (ROWS.replace(' = "guide"', ' = "guide", set = { lr = [1] }'), ["row 1", "set.lr", "number"]),
         (ROWS + 'against = "baseline"\n', ["against = 'baseline'", "guide"]),
         (ROWS + "digits = 4\n", ["digits = 4", "0 to 3"]),
+        (ROWS + "every = 0\n", ["every = 0", "1 or more"]),
+        (ROWS + "[on.mini]\nevery = true\n", ["on.mini.every = True", "integer"]),
+        (ROWS + "keep_generators = 1\n", ["keep_generators = 1", "true or false"]),
+        (ROWS + 'figure = "tradeof"\n', ["'tradeof'", "'tradeoff'"]),
+        (ROWS + 'attacks = ["relear"]\n', ["'relear'", "'relearn'"]),
         (ROWS + "seeds = [0.5]\n", ["seeds", "0.5", "integer"]),
         (ROWS + "identities = true\n", ["identities = True", "integer"]),
-        (ROWS + "[on.mini]\nmetrics = []\n", ["'on.mini.metrics'", "seeds, identities"]),
+        (ROWS + "[on.mini]\nmetrics = []\n", ["'on.mini.metrics'", "seeds, identities, every"]),
         (ROWS + "[on.minii]\nseeds = [0]\n", ["[on.minii]", "[on.mini]"]),
         (ROWS + "on = 3\n", ["[on.mini]"]),
     ],

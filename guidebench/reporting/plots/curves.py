@@ -1,9 +1,9 @@
-"""Curves: losses over steps, forgetting over requests, and how soon people come back under attack."""
+"""Curves: losses and forgetting over steps, forgetting over requests, and how soon people come back under attack."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from guidebench.reporting.plots.style import COLUMN, FEWEST, GREY, Look, legend,
 from guidebench.reporting.plots.style import title_of as titled
 from guidebench.reporting.plots.trials import Trials, evidence_of
 from guidebench.reporting.selection import Variant
+from guidebench.store.curve_files import Curve, load_curve
 from guidebench.store.folders import StoredRecord
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _LOSSES = ("loss", "local", "adjacency", "global")  # first, in this order; others follow by name
 _MOST_PANELS = 6
 _OVER_REQUESTS = ("id", "relapse", "id_retain", "fid_pre")
+_OVER_STEPS = ("id", "id_others", "id_retain", "fid_pre")
+_AT_THE_START = {"id": 1.0, "id_others": 1.0, "id_retain": 1.0, "fid_pre": 0.0}  # of the original, without noise
+_NOT_ASKED = "not judged every few steps"
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def losses(trials: Trials) -> tuple[Figure, str]:
     reported = {one: [read_progress(item) for item in trials.of(one)] for one in trials.methods}
     names = {name for own in reported.values() for trial in own for name in trial}
     if not names:
-        raise BadInput(f"no method below {trials.directory} reported losses (context.report), so there are no curves")
+        raise BadInput(f"no method below {trials.directory} reported losses (context.progress), so there are no curves")
     ordered = sorted(names, key=lambda name: (_LOSSES.index(name) if name in _LOSSES else len(_LOSSES), name))
     ordered = ordered[:_MOST_PANELS]
     figure, grid = _panels(len(ordered))
@@ -102,6 +106,74 @@ def losses(trials: Trials) -> tuple[Figure, str]:
     return figure, text + (f" Without reports: {', '.join(silent)}." if silent else "")
 
 
+# Forgetting ------------------------------------------------------------------------------------------------------
+
+
+def forgetting(trials: Trials) -> tuple[Figure, str]:
+    """Scores over the steps of unlearning, to be saved inside `style.house`, and what a caption must say."""
+    found = {one: [_curve_of(item) for item in trials.of(one)] for one in trials.methods}
+    drawn = {one: [curve for curve in own if curve and curve.points] for one, own in found.items()}
+    if not any(drawn.values()):
+        why = "; ".join(_curveless(found))
+        raise BadInput(f"no trial below {trials.directory} has a curve: {why}; give `guidebench run` --every K")
+    first = next(curve for own in drawn.values() for curve in own)
+    known = {
+        score.metric for own in drawn.values() for curve in own for point in curve.points for score in point.scores
+    }
+    shown = [name for name in _OVER_STEPS if name in known]
+    starts = _AT_THE_START if trials.stored[0].record.spec.protocol.conventions == "corrected" else {}
+    figure, grid = _panels(len(shown))
+    for axes, name in zip(grid, shown, strict=True):
+        values: list[float] = []
+        for place, (variant, own) in enumerate(drawn.items()):
+            curves = Curves.of(_over_steps(curve, name, trials, starts.get(name)) for curve in own)
+            if np.isfinite(curves.values).any():
+                _average(axes, curves, trials.looks[variant], place)
+                values += curves.values[np.isfinite(curves.values)].tolist()
+        _title(axes, name)
+        if name == "fid_pre":
+            spread(axes, "y", values)
+        if name in ("id", "id_others"):
+            _different_people(axes, trials)
+    for axes in grid[-2:]:
+        axes.set_xlabel("step")
+    legend(figure, trials.looks, [one for one, own in drawn.items() if own], line=True)
+    text = (
+        "While a method unlearns, from the original generator (0) to the one that it returns. Thick lines: means over "
+        "trials, the bar beside them the last one's Student-t 95 % interval, from three on; thin lines: trials. "
+        f"FID_pre of {first.samples} samples. Dashed: the judge's mean cosine of different people."
+    )
+    return figure, text + "".join(f" Without a curve: {line}." for line in _curveless(found))
+
+
+def _curve_of(item: StoredRecord) -> Curve | None:
+    try:
+        return load_curve(item.path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{item.path}: {error}; measure the trial again with --fresh") from None
+
+
+def _over_steps(curve: Curve, metric: str, trials: Trials, start: float | None) -> tuple[list[float], list[float]]:
+    """Steps, and means over the people of the trial. start: the value before the first step, if it is known."""
+    judge = trials.judge if METRICS[metric].judged else None
+    steps: list[float] = [] if start is None else [0.0]
+    means = [] if start is None else [start]
+    for point in curve.points:
+        own = [score for score in point.scores if (score.metric, score.judge) == (metric, judge)]
+        known = [score.value for score in own if score.value is not None]
+        steps.append(point.step)
+        means.append(float(np.mean(known)) if known else float("nan"))
+    return steps, means
+
+
+def _curveless(found: Mapping[Variant, Sequence[Curve | None]]) -> Iterator[str]:
+    """Methods without a curve, and why."""
+    for variant, own in found.items():
+        reasons = {curve.reason if curve else _NOT_ASKED for curve in own} - {None}
+        if reasons:
+            yield f"{variant.label} ({'; '.join(map(str, sorted(reasons, key=str)))})"
+
+
 # Requests --------------------------------------------------------------------------------------------------------
 
 
@@ -122,8 +194,7 @@ def requests(trials: Trials) -> tuple[Figure, str]:
             curves = _over_requests(trials, variant, name)
             if curves.values.size:
                 _average(axes, curves, trials.looks[variant], place)
-        arrow = {"lower": " ↓", "higher": " ↑"}.get(METRICS[name].direction, "")
-        axes.set_title(f"{titled(name)}{arrow}")
+        _title(axes, name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name == "fid_pre":
             spread(axes, "y", trials.frame[trials.frame["metric"] == name]["value"].dropna().tolist())
@@ -228,6 +299,11 @@ def _panels(count: int, *, share: bool = False) -> tuple[Figure, list[Axes]]:
     for axes in grid[count:]:
         axes.set_visible(False)
     return figure, grid[:count]
+
+
+def _title(axes: Axes, metric: str) -> None:
+    arrow = {"lower": " ↓", "higher": " ↑"}.get(METRICS[metric].direction, "")
+    axes.set_title(f"{titled(metric)}{arrow}")
 
 
 def _average(axes: Axes, curves: Curves, look: Look, place: int) -> None:

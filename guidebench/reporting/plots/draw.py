@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ FIGURES = {
     "figure-9": Kind("targets from the face through the average and beyond", "engine.portraits:distances", True),
     "tradeoff": Kind("forgetting against damage, one point per trial", "reporting.plots.tradeoff:tradeoff"),
     "heatmap": Kind("who is harmed, and whether all become one face", "reporting.plots.heatmap:heatmap"),
+    "forgetting": Kind("scores over the steps of unlearning", "reporting.plots.curves:forgetting"),
     "losses": Kind("losses over steps", "reporting.plots.curves:losses"),
     "requests": Kind("scores over the requests of a trial", "reporting.plots.curves:requests"),
     "relearning": Kind("how soon people come back under attack", "reporting.plots.curves:relearning"),
@@ -54,12 +55,14 @@ def draw(
     method: Sequence[str] = (),
     weights: str | None = None,
     judge: str | None = None,
+    keys: Set[str] | None = None,
     device: str = "auto",
     trust_code: bool = False,
 ) -> str:
     """Draws a figure of `FIGURES` to a file of the type that its ending names. Returns what its caption must say.
 
     testbed to weights choose records, as those of `guidebench.reporting.report.report`. judge: None: the leading one.
+    keys: of the trials that may be taken; None: all.
     device, trust_code: of figures that render, see `guidebench.engine.kept_generators.render_trial`. Raises BadInput if
     records lack what the figure shows or do not belong together, StorageError if it cannot be written.
     """
@@ -77,6 +80,7 @@ def draw(
         method=method,
         weights=weights,
         judge=judge,
+        keys=keys,
     )
     with style.house():
         asked: Any = chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,13 +110,16 @@ def load(
     method: Sequence[str] = (),
     weights: str | None = None,
     judge: str | None = None,
+    keys: Set[str] | None = None,
 ) -> Trials:
     """The measured trials below a directory that pass, refused if they do not belong together.
 
-    judge: None: the leading one. method: names or labels; none: all. Raises BadInput.
+    judge: None: the leading one. method: names or labels; none: all. keys: of the trials that may be taken; None: all.
+    Raises BadInput.
     """
     chosen = selection.Filter(testbed, conventions, protocol, list(method) or None, weights)
-    kept = selection.of_one_protocol(scores.read(directory).records, chosen, directory)
+    records = [item for item in scores.read(directory).records if keys is None or item.record.key in keys]
+    kept = selection.of_one_protocol(records, chosen, directory)
     measured = [item for item in kept if item.record.is_measured]
     if not measured:
         raise BadInput(f"{directory} holds failed trials only; `guidebench status {directory}` shows why they failed")

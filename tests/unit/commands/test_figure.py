@@ -45,6 +45,7 @@ def test_the_help_names_every_figure():
         (["tradeoff", RECORDS, "--protocol", "ffhq", "--out", "/proc/x/y.pdf"], ["/proc/x/y.pdf"]),
         (["tradeoff", RECORDS, "--protocol", "ffhq", "--judge", "gamma"], ["'gamma'", "alpha"]),
         (["losses", RECORDS, "--protocol", "ffhq"], ["reported losses"]),
+        (["forgetting", RECORDS, "--protocol", "ffhq"], ["--every"]),
         (["heatmap", RECORDS, "--protocol", "ffhq"], ["evidence.npz"]),
         (["tsne", RECORDS, "--protocol", "ffhq"], ["evidence.npz"]),
         (["requests", RECORDS, "--protocol", "ffhq"], ["one request"]),

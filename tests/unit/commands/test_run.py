@@ -37,7 +37,7 @@ def test_other_seeds_are_refused_with_what_was_given(text):
     [
         (commands.run, engine.run, set()),
         (commands.evaluate, engine.evaluate, set()),
-        (commands.reproduce, engine.reproduce, {"style", "dry_run"}),
+        (commands.reproduce, engine.reproduce, {"style", "figure", "dry_run"}),
     ],
     ids=["run", "evaluate", "reproduce"],
 )

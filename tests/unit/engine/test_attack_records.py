@@ -9,7 +9,7 @@ import pytest
 
 import guidebench
 from guidebench.engine.attack_records import _alike, _out_of, attack_records, protocols_of
-from guidebench.engine.run import Watcher
+from guidebench.engine.watching import Watcher
 from guidebench.errors import BadInput
 from guidebench.store import folders
 

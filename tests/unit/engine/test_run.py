@@ -20,7 +20,7 @@ from guidebench.commands.progress import Progress
 from guidebench.engine import run as engine
 from guidebench.engine.asked import Options, choose_methods, resolve_protocol
 from guidebench.engine.events import Finished, Started, Stepped
-from guidebench.engine.run import Watcher
+from guidebench.engine.watching import Watcher
 from guidebench.errors import MissingAsset
 from guidebench.metric import Score, TrialMetric
 from guidebench.store import folders

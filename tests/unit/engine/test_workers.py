@@ -281,7 +281,7 @@ def test_where_no_affinity_is_known_all_cores_count(monkeypatch):
 
 
 def test_fast_progress_is_not_sent_step_by_step(monkeypatch):
-    """One message in 0.2 s: at 0, 0.2 and 0.4 of these eleven."""
+    """One message in 0.2 s, at 0, 0.2 and 0.4 of these eleven steps, and one at the end; no step is left out."""
     sent, now = [], [100.0]
     monkeypatch.setattr(workers.time, "monotonic", lambda: now[0])
 
@@ -293,7 +293,10 @@ def test_fast_progress_is_not_sent_step_by_step(monkeypatch):
     for number in range(11):
         now[0] = 100.0 + number * 0.05
         step(number, {})
-    assert [number for _, number, _ in sent] == [0, 4, 8]
+    step.flush()
+    assert [[number for number, _ in reports] for _, reports in sent] == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    step.flush()
+    assert len(sent) == 4
 
 
 def test_errors_keep_their_kind_across_processes():

@@ -9,7 +9,7 @@ import pytest
 from tampering import METHOD, forge, lines, trial, with_value
 
 from guidebench.engine.attack_records import attack_records
-from guidebench.engine.run import Watcher
+from guidebench.engine.watching import Watcher
 from guidebench.errors import BadInput
 from guidebench.page.leaderboard import gathered
 from guidebench.store import folders

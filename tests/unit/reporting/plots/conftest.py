@@ -24,6 +24,7 @@ def measured_once(tmp_path_factory):
         floors="all",
         attacks=["relearn"],
         keep_generators=True,
+        every=10,
         workers=0,
         out=out,
     )

@@ -7,7 +7,7 @@ import pytest
 
 from guidebench.errors import BadInput
 from guidebench.reporting.plots import style, trials
-from guidebench.reporting.plots.curves import Curves, losses, read_progress, relearning, requests
+from guidebench.reporting.plots.curves import Curves, forgetting, losses, read_progress, relearning, requests
 from guidebench.store.folders import StoredRecord
 
 
@@ -39,8 +39,39 @@ def test_every_loss_has_a_panel_and_one_that_is_zero_no_line(loaded):
 
 
 def test_records_without_losses_are_refused(runs, says):
-    with style.house(), pytest.raises(BadInput, match=says("reported losses", "context.report")):
+    with style.house(), pytest.raises(BadInput, match=says("reported losses", "context.progress")):
         losses(trials.load(runs, protocol="ffhq"))
+
+
+def test_forgetting_goes_from_the_original_generator_to_the_scores_of_the_trial(loaded):
+    with style.house():
+        figure, says = forgetting(loaded)
+    panels = {axes.get_title("left"): axes for axes in figure.axes}
+    assert list(panels) == ["ID ↓", "ID$_{others}$ ↓", "ID$_{retain}$ ↑", "FID$_{pre}$ ↓"]
+    assert "FID_pre of 40 samples" in says and "Without a curve" not in says
+    for title, metric, start in (("ID ↓", "id", 1.0), ("FID$_{pre}$ ↓", "fid_pre", 0.0)):
+        drawn = [line for line in panels[title].lines if len(line.get_xdata()) == 4]
+        assert all(line.get_xdata().tolist() == [0, 10, 20, 30] and line.get_ydata()[0] == start for line in drawn)
+        ends = sorted(line.get_ydata()[-1] for line in drawn)
+        scored = [loaded.scores(one, metric, judged=metric == "id")["value"] for one in loaded.methods]
+        wanted = sorted([*scored[0], *scored[1], scored[0].mean(), scored[1].mean()])
+        assert np.allclose(ends, wanted)
+
+
+def test_methods_without_a_curve_are_named_and_why(measured):
+    (path,) = measured.glob("records/*/guide/celebahq-0000-*")
+    (path / "curve.json").unlink()
+    for path in measured.glob("records/*/mean-latent/*"):
+        (path / "curve.json").unlink()
+    with style.house():
+        figure, says = forgetting(trials.load(measured))
+    assert "Without a curve: mean-latent (not judged every few steps)" in says and "guide (not judged" in says
+    assert len(figure.legends[0].get_texts()) == 1
+
+
+def test_records_without_curves_are_refused(sequence, says):
+    with style.house(), pytest.raises(BadInput, match=says(str(sequence), "mean-latent", "--every K")):
+        forgetting(trials.load(sequence))
 
 
 def test_scores_are_drawn_after_each_request(sequence):

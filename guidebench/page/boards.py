@@ -94,7 +94,7 @@ def boards_of(sources: Sequence[Source], chosen: Filter = ALL, against: str | No
                 found[trial] = stored
                 by |= {trial: source} if source.by else {}
     if again:
-        _log.warning("%d trials are in several of %s; each is taken from the first", again, places)
+        _log.warning("Trials that lie in several of %s are taken from the first: %d", places, again)
     parts = _parts(chosen.apply(list(found.values()), places))
     names = _names([part[0].record for part in parts])
     whole = sources[0].directory if len(sources) == 1 else places

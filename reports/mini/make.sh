@@ -58,7 +58,10 @@ successors="$runs-successors" # GUIDE beside what came after it, then five peopl
 for suite in successors simultaneous sequential; do
     guidebench reproduce $suite --out "$successors" --format markdown "$@" >"$here/$suite.md"
 done
-guidebench report "$successors" --protocol celebahq-multi --layout full >"$here/successors-full.md"
+guidebench report "$successors" --protocol celebahq-multi --layout full --against guide >"$here/successors-full.md"
+guidebench report "$successors" --protocol celebahq-multi --layout short >"$here/successors-short.md"
+guidebench report "$successors" --protocol celebahq-simultaneous --layout short >"$here/simultaneous-short.md"
+guidebench report "$successors" --protocol celebahq-sequential --layout short >"$here/sequential-short.md"
 guidebench report "$successors" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
 
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
@@ -78,4 +81,7 @@ show docs/instrument.md sample-count.md
 show docs/instrument.md second-codes.md
 show docs/presets.md presets.md
 show docs/presets.md presets-successors.md
+show docs/successors.md successors-short.md
+show docs/successors.md simultaneous-short.md
+show docs/successors.md sequential-short.md
 show docs/which-metric.md which-metric.md

@@ -33,6 +33,9 @@ MEASURED = (*PAPERS, "forgotten-or-hidden", *SUCCESSORS)  # the suites whose res
         ("docs/instrument.md", "second-codes.md"),
         ("docs/presets.md", "presets.md"),
         ("docs/presets.md", "presets-successors.md"),
+        ("docs/successors.md", "successors-short.md"),
+        ("docs/successors.md", "simultaneous-short.md"),
+        ("docs/successors.md", "sequential-short.md"),
         ("docs/which-metric.md", "which-metric.md"),
     ],
 )

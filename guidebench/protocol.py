@@ -72,7 +72,7 @@ class Protocol:
     views: int = 11  # renders a latent code, yaw evenly spaced
     yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
     pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras
-    noise_draws: int = 1  # renders a latent code where a generator has no cameras: each has another noise, one the stored
+    noise_draws: int = 1  # renders a latent code of a generator without cameras: one has the stored noise
     neighbours: int = 8  # latent codes around the forgotten one, rendered after unlearning: ID_neighbour; 0: none
     samples: int = 5000  # random latent codes for FID_pre, ΔFID_real, KID_pre, precision and recall
     seeds: tuple[int, ...] = (0,)  # repetitions of every trial

@@ -8,8 +8,8 @@ one, the digest of the first file that is added is recorded (`guidebench.assets`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from guidebench import text
 from guidebench.errors import unknown_name
@@ -35,9 +35,9 @@ class Asset:
     format: Format
     urls: tuple[str, ...] = ()  # tried in this order; none: it has to be placed by hand
     sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
-    testbeds: tuple[str, ...] = ("eg3d-ffhq",)
+    testbeds: tuple[str, ...] = ("eg3d-ffhq", "stylegan2-ffhq")
     without: str = ""  # what happens without it; "": it is required
-    instead: str = ""  # id of an asset that serves as well
+    instead: tuple[str, ...] = ()  # ids of assets that serve as well
     also: tuple[str, ...] = ()  # other names under which the same file is published
     members: tuple[str, ...] = ()  # ONNX pack: the files that it must hold
 
@@ -45,7 +45,7 @@ class Asset:
     def needed(self) -> str:
         """In words: whether a testbed can do without it."""
         if self.instead:
-            return f"this or {self.instead}"
+            return f"this or {' or '.join(self.instead)}"
         return f"optional: {self.without}" if self.without else "required"
 
 
@@ -73,9 +73,19 @@ def _arcface(pack: str, size: int, members: tuple[str, str], instead: str) -> As
         f"{_INSIGHTFACE} (its releases, {pack}.zip)",
         "onnx-pack",
         urls=tuple(f"{_INSIGHTFACE}/releases/download/{tag}/{pack}.zip" for tag in ("v0.7", "model-zoo")),
-        instead=f"arcface-{instead}",
+        instead=(f"arcface-{instead}",),
         members=members,
     )
+
+
+def _stylegan2(asset_id: str, file: str, role: str, size: int, origin: str, form: Format, **more: Any) -> Asset:
+    licence = "NVIDIA source code licence (non-commercial)"
+    return Asset(asset_id, file, role, licence, size, origin, form, testbeds=("stylegan2-ffhq",), **more)
+
+
+def _alternatives(*assets: Asset) -> tuple[Asset, ...]:
+    """Assets of which one is enough."""
+    return tuple(replace(asset, instead=tuple(other.id for other in assets if other is not asset)) for asset in assets)
 
 
 ASSETS: tuple[Asset, ...] = (
@@ -87,6 +97,7 @@ ASSETS: tuple[Asset, ...] = (
         350_000_000,
         "the EG3D models of NVIDIA NGC, https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
         "pickle",
+        testbeds=("eg3d-ffhq",),
     ),
     Asset(
         "eg3d-w-avg",
@@ -96,6 +107,7 @@ ASSETS: tuple[Asset, ...] = (
         30_000,
         _GUIDE,
         "torch",
+        testbeds=("eg3d-ffhq",),
         without="the generator's own average, mapping.w_avg, is used",
     ),
     Asset(
@@ -106,6 +118,7 @@ ASSETS: tuple[Asset, ...] = (
         456_000_000,
         _GUIDE,
         "torch",
+        testbeds=("eg3d-ffhq",),
     ),
     Asset(
         "ir-se50",
@@ -175,6 +188,71 @@ ASSETS: tuple[Asset, ...] = (
         34_000_000,
         "your own copy of FFHQ, cropped as for EG3D",
         "numpy",
+        testbeds=("eg3d-ffhq",),
+        without="ΔFID_real is not measured",
+    ),
+    *_alternatives(
+        _stylegan2(
+            "stylegan2-ffhq",
+            "ffhq.pkl",
+            "StyleGAN2 trained on FFHQ at 1024 px, as NVIDIA converted it to PyTorch: the generator",
+            381_624_121,
+            "https://github.com/NVlabs/stylegan2-ada-pytorch (its pretrained networks)",
+            "pickle",
+            urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/ffhq.pkl",),
+            sha256="a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c",
+        ),
+        _stylegan2(
+            "stylegan2-ffhq-pt",
+            "stylegan2-ffhq-config-f.pt",
+            "the same network in a file of rosinality's stylegan2-pytorch, as pSp and e4e use it",
+            381_462_551,
+            "https://github.com/eladrich/pixel2style2pixel (links in its README)",
+            "torch",
+        ),
+        _stylegan2(
+            "stylegan2-ffhq-tf",
+            "stylegan2-ffhq-config-f.pkl",
+            "the same network as it was published first, for TensorFlow",
+            381_673_535,
+            "https://github.com/NVlabs/stylegan2 (its pretrained networks)",
+            "pickle",
+            urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/stylegan2-ffhq-config-f.pkl",),
+            sha256="adf127ea7bb8a7788c8bdeda3c9937f7310b669b09ecf799ca53a631ff46948d",
+        ),
+    ),
+    *_alternatives(
+        Asset(
+            "e4e",
+            "e4e_ffhq_encode.pt",
+            "e4e encoder: inverts photographs for StyleGAN2",
+            "MIT (code); the StyleGAN2 in it: NVIDIA source code licence (non-commercial)",
+            1_201_649_680,
+            "https://github.com/omertov/encoder4editing (links in its README)",
+            "torch",
+            testbeds=("stylegan2-ffhq",),
+            sha256="2ace1d9a8c05c10a399bcd500b8dda118f759ff1aac89dbdab7435f2136a0999",
+        ),
+        Asset(
+            "psp",
+            "psp_ffhq_encode.pt",
+            "pSp encoder: inverts photographs for StyleGAN2, nearer to the pixels than e4e",
+            "MIT (code); the StyleGAN2 in it: NVIDIA source code licence (non-commercial)",
+            1_200_000_000,
+            "https://github.com/eladrich/pixel2style2pixel (links in its README)",
+            "torch",
+            testbeds=("stylegan2-ffhq",),
+        ),
+    ),
+    Asset(
+        "ffhq-1024-real",
+        "ffhq-1024-real.npz",
+        "FID features or statistics of real FFHQ photographs at 1024 px",
+        "yours to make; FFHQ itself: CC BY-NC-SA 4.0",
+        34_000_000,
+        "your own copy of FFHQ, as it is published",
+        "numpy",
+        testbeds=("stylegan2-ffhq",),
         without="ΔFID_real is not measured",
     ),
 )

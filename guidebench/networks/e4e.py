@@ -85,7 +85,7 @@ class StyleEncoder(nn.Module):
         return self
 
     def pyramid(self, images: Tensor) -> Pyramid:
-        """(n, 3, 256, 256) -> three maps: each finer one is the coarser, enlarged, plus that of its stage of the trunk."""
+        """(n, 3, 256, 256) -> three maps; a finer one is the coarser, enlarged, plus that of its stage."""
         maps = self.input_layer(images.contiguous(memory_format=torch.channels_last))
         stages = []
         for start, end in zip([0, *_STAGE_ENDS], _STAGE_ENDS, strict=False):

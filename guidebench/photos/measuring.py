@@ -25,8 +25,11 @@ from guidebench.testbed import FeatureSource
 
 _log = logging.getLogger(__name__)
 
-ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
-RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
+INCEPTION = "fid-inception"  # its id in `guidebench.assets.catalogue`
+TARGETS = {  # by testbed: asset to install the statistics as, and pixels per side to which photographs are resized
+    "eg3d-ffhq": ("ffhq-real", 512),
+    "stylegan2-ffhq": ("ffhq-1024-real", 1024),
+}
 _BATCH = 32  # photographs per forward pass
 _LOG_EVERY = 1000  # photographs per line of progress
 
@@ -39,10 +42,11 @@ def make(
     title: str | None,
     out: Path | None,
     device: str,
+    testbed: str,
 ) -> str:
     """Writes statistics of the photographs in a folder, or of a matrix of features, to ``out``; None: installs them.
 
-    Returns what was done, in one line. count: how many photographs, None: all. title: for footnotes, None: the name of
+    Returns what was done, in one line. testbed: for whose generator, one of TARGETS. count: how many photographs, None: all. title: for footnotes, None: the name of
     the folder or file. Raises BadInput, and MissingAsset without the weights of the feature extractor.
     """
     from guidebench.assets import placing
@@ -53,8 +57,9 @@ def make(
         raise BadInput(
             "--count picks photographs from a FOLDER; leave it out with --features, which are used as they are"
         )
+    asset, resolution = TARGETS[testbed]
     if folder is not None:
-        statistics, description = _measured(folder, count, title or folder.resolve().name, device)
+        statistics, description = _measured(folder, count, title or folder.resolve().name, device, resolution)
     else:
         assert features is not None
         statistics, description = _given(features, title or features.name)
@@ -63,7 +68,7 @@ def make(
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as stream:  # numpy would add an ending to a name
             real_images.write(stream, statistics, description)
-        done = f"wrote {path}" if out else placing.add(path, as_id=ASSET).line
+        done = f"wrote {path}" if out else placing.add(path, as_id=asset).line
     return f"{done}; {statistics.count:,} photographs ({description})"
 
 
@@ -88,7 +93,7 @@ def photographs(folder: Path, count: int | None = None) -> list[Path]:
 
 
 def of_photographs(
-    files: Sequence[Path], source: FeatureSource, *, device: torch.device | str = "cpu", resolution: int = RESOLUTION
+    files: Sequence[Path], source: FeatureSource, *, device: torch.device | str = "cpu", resolution: int
 ) -> tuple[FrechetStatistics, str]:
     """Statistics of square photographs, resized to ``resolution``, and the digest of their contents in any order.
 
@@ -98,16 +103,18 @@ def of_photographs(
     return fit(_features(files, source, device, resolution)), contents
 
 
-def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str]:
+def _measured(
+    folder: Path, count: int | None, title: str, device: str, resolution: int
+) -> tuple[FrechetStatistics, str]:
     from guidebench import assets
     from guidebench.networks import inception
 
     files = photographs(folder, count)
     where = resolve_device(device)
     source = inception.feature_source(assets.find(INCEPTION), device=where)
-    statistics, contents = of_photographs(files, source, device=where)
+    statistics, contents = of_photographs(files, source, device=where, resolution=resolution)
     weights = assets.digest(INCEPTION)[:12]
-    size = f"resized to {RESOLUTION} px (bicubic)"
+    size = f"resized to {resolution} px (bicubic)"
     return statistics, f"{title}, {size}; {source.description}, weights {weights}; contents {contents[:12]}"
 
 

@@ -71,7 +71,8 @@ def test_codes_and_what_the_heads_see_are_the_recorded_ones(encoder, recorded, r
 
 def test_photographs_are_prepared_as_by_the_released_code(reference: Path, recorded, recipe: ModuleType):
     told = json.loads((reference / "e4e.json").read_text())["prep"]
-    picture = np.round((recipe.recipe_image("e4e_prep", (1, 3, 600, 480), "dev-images") + 1) * 127.5).astype(np.uint8)
+    drawn = recipe.recipe_image("e4e_prep", (1, 3, 600, 480), "dev-images").astype(np.float64)
+    picture = np.round((drawn + 1) * 127.5).astype(np.uint8)
     assert int(picture.astype(np.int64).sum()) == told["uint8_sum"]
     prepared = e4e.prepare(picture[0].transpose(1, 2, 0))
     np.testing.assert_allclose(prepared[0, :, 3::16, 5::16], recorded["prep_sub"].squeeze(), atol=1e-6, rtol=0)

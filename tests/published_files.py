@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from guidebench.assets import catalogue
-from guidebench.networks import goae, inception, irse, lpips, mtcnn
+from guidebench.networks import e4e, goae, inception, irse, lpips, mtcnn
 from guidebench.networks.eg3d import TriPlaneGenerator
+from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.networks.stylegan2 import StyleGAN2Generator, fir_kernel
 
 DETECTOR_STRIDES, DETECTOR_SIDE, ANCHORS = (8, 16, 32), 640, 2  # of SCRFD
@@ -168,10 +169,6 @@ def write_real_size(folder: Path, recipe: types.ModuleType, generator_config: di
     recipe: tests/recipe_weights.py. generator_config: constructor arguments with rendering_kwargs.
     """
 
-    def tensors(network: nn.Module, **options: Any) -> dict[str, Tensor]:
-        slopes = {f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.PReLU)}
-        return recipe.fill(network, "real-size", prelu=slopes, **options).state_dict()
-
     def path(asset: str) -> Path:
         return folder / catalogue.named(asset).file
 
@@ -180,6 +177,18 @@ def write_real_size(folder: Path, recipe: types.ModuleType, generator_config: di
     write_eg3d(recipe.fill(generator, "real-size", "stylegan"), path("eg3d-ffhq"))
     tables = ("relative_coords_table", "relative_position_index", "attn_mask")
     write_goae(recipe.fill(goae.GOAEEncoder(), "real-size", "swin", structural=tables), path("goae"))
+    write_shared_real_size(folder, recipe)
+
+
+def write_shared_real_size(folder: Path, recipe: types.ModuleType) -> None:
+    """The required files of losses and judges, which all testbeds of published networks share; as `write_real_size`."""
+
+    def tensors(network: nn.Module, **options: Any) -> dict[str, Tensor]:
+        return recipe.fill(network, "real-size", prelu=_slopes(network), **options).state_dict()
+
+    def path(asset: str) -> Path:
+        return folder / catalogue.named(asset).file
+
     write_torch(tensors(irse.IRSE50()), path("ir-se50"))
     write_torch(tensors(irse.IR101()), path("curricularface"))
     write_torch(tensors(inception.FidInception(), gain=1.6, centre=True), path("fid-inception"))
@@ -196,6 +205,33 @@ def _rosinality_layer(place: str, layer: nn.Module) -> dict[str, Tensor]:
     """A modulated convolution."""
     affine = {f"{place}.modulation.weight": layer.affine.weight, f"{place}.modulation.bias": layer.affine.bias}
     return {f"{place}.weight": layer.weight[None], **affine}
+
+
+def write_stylegan2_real_size(folder: Path, recipe: types.ModuleType) -> None:
+    """StyleGAN2 at 1024 px and e4e with 18 heads, 1.3 GB, as `write_real_size`."""
+    settings = {"mapping_kwargs": {"num_layers": 8}, "synthesis_kwargs": {"channel_base": 32768, "channel_max": 512}}
+    generator = recipe.fill(StyleGAN2Generator(512, 0, 512, 1024, **settings), "real-size", "stylegan")
+    write_rosinality(generator, folder / catalogue.named("stylegan2-ffhq-pt").file)
+    encoder = e4e.StyleEncoder(generator.num_ws, relative=True)
+    recipe.fill(encoder, "real-size", gain=2**0.5, prelu=_slopes(encoder))
+    write_style_encoder(encoder, generator, folder / catalogue.named("e4e").file, "Encoder4Editing")
+
+
+class FixedCrop(FaceDetector):
+    """Calls the middle of every image a face."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        """points: (5, 2), as shares of the image's side."""
+        self.points = points
+
+    def detect(self, image: np.ndarray) -> Detections:
+        landmarks = (self.points * image.shape[0]).T.reshape(1, 10)
+        return Detections(np.array([[0.0, 0.0, *image.shape[:2], 1.0]]), landmarks.astype(np.float32))
+
+
+def _slopes(network: nn.Module) -> set[str]:
+    """The keys of PReLU slopes."""
+    return {f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.PReLU)}
 
 
 class _Stored:

@@ -46,8 +46,9 @@ def make(
 ) -> str:
     """Writes statistics of the photographs in a folder, or of a matrix of features, to ``out``; None: installs them.
 
-    Returns what was done, in one line. testbed: for whose generator, one of TARGETS. count: how many photographs, None: all. title: for footnotes, None: the name of
-    the folder or file. Raises BadInput, and MissingAsset without the weights of the feature extractor.
+    Returns what was done, in one line. testbed: for whose generator, one of TARGETS. count: how many photographs, None:
+    all. title: for footnotes, None: the name of the folder or file. Raises BadInput, and MissingAsset without the
+    weights of the feature extractor.
     """
     from guidebench.assets import placing
 

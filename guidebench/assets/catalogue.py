@@ -22,6 +22,10 @@ _INSIGHTFACE_PYTORCH = "https://github.com/TreB1eN/InsightFace_Pytorch"
 _INSIGHTFACE = "https://github.com/deepinsight/insightface"
 
 
+_FACES = ("eg3d-ffhq", "stylegan2-ffhq")  # testbeds of published face generators
+_ALL = (*_FACES, "eg3d-afhq")
+
+
 @dataclass(frozen=True)
 class Asset:
     """One file, or one folder of ONNX files, to be placed by hand or fetched."""
@@ -35,7 +39,7 @@ class Asset:
     format: Format
     urls: tuple[str, ...] = ()  # tried in this order; none: it has to be placed by hand
     sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
-    testbeds: tuple[str, ...] = ("eg3d-ffhq", "stylegan2-ffhq")
+    testbeds: tuple[str, ...] = _FACES  # that need or can use it
     without: str = ""  # what happens without it; "": it is required
     instead: tuple[str, ...] = ()  # ids of assets that serve as well
     also: tuple[str, ...] = ()  # other names under which the same file is published
@@ -128,6 +132,7 @@ ASSETS: tuple[Asset, ...] = (
         175_000_000,
         f"{_INSIGHTFACE_PYTORCH} (links in its README)",
         "torch",
+        testbeds=_ALL,
     ),
     Asset(
         "curricularface",
@@ -149,6 +154,7 @@ ASSETS: tuple[Asset, ...] = (
         553_000_000,
         "https://github.com/pytorch/vision (its model weights)",
         "torch",
+        testbeds=_ALL,
         urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
         sha256="397923af",  # torchvision names its files by the first digits
     ),
@@ -160,6 +166,7 @@ ASSETS: tuple[Asset, ...] = (
         7_289,
         "https://github.com/richzhang/PerceptualSimilarity (also inside the lpips package)",
         "torch",
+        testbeds=_ALL,
         urls=("https://github.com/richzhang/PerceptualSimilarity/raw/082bb24/lpips/weights/v0.1/vgg.pth",),
         sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",  # of lpips 0.1.4
     ),
@@ -171,6 +178,7 @@ ASSETS: tuple[Asset, ...] = (
         96_000_000,
         "https://github.com/toshas/torch-fidelity (release v0.2.0)",
         "torch",
+        testbeds=_ALL,
         urls=(
             "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
@@ -253,6 +261,38 @@ ASSETS: tuple[Asset, ...] = (
         "your own copy of FFHQ, as it is published",
         "numpy",
         testbeds=("stylegan2-ffhq",),
+        without="ΔFID_real is not measured",
+    ),
+    Asset(
+        "eg3d-afhq",
+        "afhqcats512-128.pkl",
+        "EG3D trained on the cats of AFHQv2 at 512 px: the generator",
+        "NVIDIA source code licence (non-commercial)",
+        350_000_000,
+        "the EG3D models of NVIDIA NGC, https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
+        "pickle",
+        testbeds=("eg3d-afhq",),
+        urls=("https://api.ngc.nvidia.com/v2/models/nvidia/research/eg3d/versions/1/files/afhqcats512-128.pkl",),
+    ),
+    Asset(
+        "goae-afhq",
+        "encoder_AFHQ.pt",
+        "GOAE encoder for cats: inverts photographs",
+        "none stated",
+        456_000_000,
+        "the authors of GOAE (arXiv 2303.12326); not among the files that their README links",
+        "torch",
+        testbeds=("eg3d-afhq",),
+    ),
+    Asset(
+        "afhq-real",
+        "afhq-real.npz",
+        "FID features or statistics of real photographs of cats",
+        "yours to make; AFHQ itself: CC BY-NC 4.0",
+        34_000_000,
+        "your own copy of AFHQv2",
+        "numpy",
+        testbeds=("eg3d-afhq",),
         without="ΔFID_real is not measured",
     ),
 )

@@ -96,10 +96,10 @@ def _show(source: str, files: bool, as_json: bool) -> None:
 )
 @click.option(
     "--testbed",
-    type=click.Choice(["eg3d-ffhq", "stylegan2-ffhq"]),
+    type=click.Choice(["eg3d-ffhq", "stylegan2-ffhq", "eg3d-afhq"]),
     default="eg3d-ffhq",
     show_default=True,
-    help="For whose generator: it draws 512 px, or 1024.",
+    help="For whose generator: photos are resized to what it draws.",
 )
 @common.device
 def _statistics(folder: Path | None, features: Path | None, out: Path | None, **options: Any) -> None:

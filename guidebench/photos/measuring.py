@@ -29,6 +29,7 @@ INCEPTION = "fid-inception"  # its id in `guidebench.assets.catalogue`
 TARGETS = {  # by testbed: asset to install the statistics as, and pixels per side to which photographs are resized
     "eg3d-ffhq": ("ffhq-real", 512),
     "stylegan2-ffhq": ("ffhq-1024-real", 1024),
+    "eg3d-afhq": ("afhq-real", 512),
 }
 _BATCH = 32  # photographs per forward pass
 _LOG_EVERY = 1000  # photographs per line of progress

@@ -7,6 +7,8 @@ are those of `guidebench.testbeds.published`. docs/eg3d-ffhq.md lists the steps.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +55,9 @@ class EG3DTestbed(PublishedTestbed):
     )
     eg3d_crops = True
     real_asset = "ffhq-real"
+    generator_asset: ClassVar[str] = "eg3d-ffhq"
+    encoder_asset: ClassVar[str] = "goae"
+    average_asset: ClassVar[str | None] = "eg3d-w-avg"  # None: the generator's own average
     batch = 4  # a 512 px image passes through maps of 128 MiB each in float32
 
     @classmethod
@@ -72,10 +77,10 @@ class EG3DTestbed(PublishedTestbed):
     def players(self) -> Players:
         """EG3D, GOAE, IR-SE50 on the fixed crop, LPIPS."""
         generator = self._generator()
-        inverter = PhotoInverter(goae.load(assets.find("goae"), generator.w_avg))
-        digests = {"generator": assets.digest("eg3d-ffhq"), "inverter": assets.digest("goae")}
-        if assets.path_or_none("eg3d-w-avg"):
-            digests["w_avg"] = assets.digest("eg3d-w-avg")
+        inverter = PhotoInverter(goae.load(assets.find(self.encoder_asset), generator.w_avg))
+        digests = {"generator": assets.digest(self.generator_asset), "inverter": assets.digest(self.encoder_asset)}
+        if self._average() is not None:
+            digests["w_avg"] = assets.digest(str(self.average_asset))
         return self.with_losses(generator, inverter, digests)
 
     def faces(self) -> Faces:
@@ -83,7 +88,7 @@ class EG3DTestbed(PublishedTestbed):
         return ManifestFaces(SIZES["resolution"])
 
     def _generator(self) -> TriPlaneGenerator:
-        path = assets.find("eg3d-ffhq")
+        path = assets.find(self.generator_asset)
         generator = eg3d.load(path)
         wrong = [
             f"{name} {getattr(generator, name)}, not {size}"
@@ -91,10 +96,14 @@ class EG3DTestbed(PublishedTestbed):
             if getattr(generator, name) != size
         ]
         if wrong:
-            raise BadInput(f"{path} is another EG3D model ({'; '.join(wrong)}); get {named('eg3d-ffhq').file}")
-        if average := assets.path_or_none("eg3d-w-avg"):
+            raise BadInput(f"{path} is another EG3D model ({'; '.join(wrong)}); get {named(self.generator_asset).file}")
+        if average := self._average():
             generator.w_avg.copy_(goae.average_code(average, generator.w_dim))
         if self.conventions == "published":
             assert generator.rig is not None
             generator.rig = dataclasses.replace(generator.rig, pivot=PUBLISHED_PIVOT)
         return generator
+
+    def _average(self) -> Path | None:
+        """The file of the average code, where there is one."""
+        return None if self.average_asset is None else assets.path_or_none(self.average_asset)

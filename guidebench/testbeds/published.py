@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from guidebench import assets, digest
 from guidebench.assets.catalogue import named
+from guidebench.evidence import FrechetStatistics
 from guidebench.networks import arcface, inception, irse, lpips, mtcnn
 from guidebench.photos import manifests, real_images
 from guidebench.testbed import Generator, Inverter, Judges, Players, Testbed
@@ -55,6 +56,13 @@ class PublishedTestbed(Testbed):
             part.eval().requires_grad_(False).to(self.device)
         return players
 
+    def real(self, dim: int) -> tuple[FrechetStatistics | None, str, Mapping[str, str]]:
+        """Statistics of ``dim`` features of real photographs, their description and digest; None: there are none."""
+        path = assets.path_or_none(self.real_asset)
+        if path is None:
+            return None, "", {}
+        return *real_images.read(path, dim=dim), {"real": assets.digest(self.real_asset)}
+
     def judges(self) -> Judges:
         """CurricularFace behind MTCNN, ArcFace behind SCRFD, Inception features, real photographs if there are any."""
         pack = assets.arcface_pack()
@@ -65,15 +73,12 @@ class PublishedTestbed(Testbed):
             "arcface": assets.digest(pack),
             "features": assets.digest("fid-inception"),
         }
-        real, description = None, ""
-        if path := assets.path_or_none(self.real_asset):
-            real, description = real_images.read(path, dim=features.dim)
-            digests["real"] = assets.digest(self.real_asset)
+        real, description, of_real = self.real(features.dim)
         return Judges(
             recognizers={"curricularface": self._curricularface(), "arcface": self._arcface(pack)},
             features=features,
             real=real,
-            digests=digests,
+            digests={**digests, **of_real},
             real_description=description,
             descriptions={
                 "curricularface": f"IR-101 on faces that MTCNN finds ({self.conventions})",

@@ -69,7 +69,8 @@ def test_the_inverter_adds_the_average_to_what_an_8_bit_picture_gives(encoder, p
     average = torch.linspace(-1, 1, 16)
     picture = ((photos[0] * 127.5 + 128).clamp(0, 255)).to(torch.uint8).permute(1, 2, 0).numpy()
     expected = encoder(e4e.prepare(picture)) + average
-    assert torch.equal(StyleInverter(encoder, average).invert(photos), expected)
+    inverted = StyleInverter(encoder, average).invert(photos)
+    assert torch.allclose(inverted, expected, atol=1e-4) and inverted.abs().max() > 1
 
 
 def test_photographs_are_averaged_where_they_shrink():

@@ -208,7 +208,6 @@ ASSETS: tuple[Asset, ...] = (
             "https://github.com/NVlabs/stylegan2-ada-pytorch (its pretrained networks)",
             "pickle",
             urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/ffhq.pkl",),
-            sha256="a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c",
         ),
         _stylegan2(
             "stylegan2-ffhq-pt",
@@ -226,7 +225,6 @@ ASSETS: tuple[Asset, ...] = (
             "https://github.com/NVlabs/stylegan2 (its pretrained networks)",
             "pickle",
             urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/stylegan2-ffhq-config-f.pkl",),
-            sha256="adf127ea7bb8a7788c8bdeda3c9937f7310b669b09ecf799ca53a631ff46948d",
         ),
     ),
     *_alternatives(

@@ -27,7 +27,7 @@ DETECTORS = {  # by conventions
 class PublishedTestbed(Testbed):
     """The judges, and the networks that methods train with."""
 
-    photo_sets = ("ffhq", "celebahq")
+    photo_sets: ClassVar[tuple[str, ...]] = ("ffhq", "celebahq")
     heavy = True
     real_asset: ClassVar[str]  # statistics of real photographs as the generator draws them
 

@@ -213,7 +213,10 @@ def write_stylegan2_real_size(folder: Path, recipe: types.ModuleType) -> None:
     generator = recipe.fill(StyleGAN2Generator(512, 0, 512, 1024, **settings), "real-size", "stylegan")
     write_rosinality(generator, folder / catalogue.named("stylegan2-ffhq-pt").file)
     encoder = e4e.StyleEncoder(generator.num_ws, relative=True)
-    recipe.fill(encoder, "real-size", gain=2**0.5, prelu=_slopes(encoder))
+    recipe.fill(encoder, "real-size", prelu=_slopes(encoder))
+    for row, head in enumerate(encoder.styles):  # so that codes stay of order 1
+        recipe.fill(head.convs, f"real-size/{row}", gain=2**0.5)
+        recipe.fill(head.linear, f"real-size/{row}", gain=512**0.5)
     write_style_encoder(encoder, generator, folder / catalogue.named("e4e").file, "Encoder4Editing")
 
 

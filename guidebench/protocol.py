@@ -28,6 +28,7 @@ _BOUNDS = {
     "retain_named": (0, 100_000),
     "lookalikes": (0, 50),
     "views": (1, 1_000),
+    "noise_draws": (1, 1_000),
     "neighbours": (0, 10_000),
     "samples": (2, 10_000_000),
 }
@@ -45,7 +46,8 @@ _LIST_COMMAND = "guidebench list protocols"
 
 PRIMARY = ("recognised", "recognised_others", "id_retain", "fid_pre", "delta_fid_real")
 _READING = ("identities", "seeds", "summary", "title", "primary", "attacks")  # fields that change no number of a trial
-_LATER = {"forget": 1, "requests": 1, "retain_named": 0, "lookalikes": 0}  # fields that came after the first records
+# Fields that came after the first records, with the values that those were made with.
+_LATER = {"forget": 1, "requests": 1, "retain_named": 0, "lookalikes": 0, "noise_draws": 1}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Protocol:
     views: int = 11  # renders a latent code, yaw evenly spaced
     yaw_deg: float = 15.0  # half range of the views' and the training cameras' yaw, degrees
     pitch: float = -0.2  # pitch offset of all cameras, radians as in guidebench.cameras
+    noise_draws: int = 1  # renders a latent code of a generator without cameras: one has the stored noise
     neighbours: int = 8  # latent codes around the forgotten one, rendered after unlearning: ID_neighbour; 0: none
     samples: int = 5000  # random latent codes for FID_pre, ΔFID_real, KID_pre, precision and recall
     seeds: tuple[int, ...] = (0,)  # repetitions of every trial

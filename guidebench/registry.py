@@ -101,6 +101,16 @@ _TESTBEDS = (
         "guidebench.testbeds.eg3d:EG3DTestbed",
         "the paper's: EG3D at 512 px, with weights of your own",
     ),
+    Entry(
+        "stylegan2-ffhq",
+        "guidebench.testbeds.stylegan2:StyleGAN2Testbed",
+        "2-D: StyleGAN2 at 1024 px with e4e or pSp, weights of your own",
+    ),
+    Entry(
+        "eg3d-afhq",
+        "guidebench.testbeds.eg3d_afhq:EG3DCatsTestbed",
+        "cats: EG3D at 512 px, weights of your own; nobody recognises cats",
+    ),
 )
 
 

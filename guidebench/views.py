@@ -28,9 +28,13 @@ def frontal_camera(protocol: Protocol, generator: Generator) -> Tensor | None:
     return None if cameras is None else cameras[protocol.views // 2 : protocol.views // 2 + 1]
 
 
-def picture_views(protocol: Protocol) -> list[int]:
-    """The views that picture sheets show: leftmost, frontal, rightmost."""
-    return sorted({0, protocol.views // 2, protocol.views - 1})
+def picture_views(count: int) -> list[int]:
+    """Which of a code's renders picture sheets show: leftmost, frontal, rightmost.
+
+    >>> picture_views(11), picture_views(1)
+    ([0, 5, 10], [0])
+    """
+    return sorted({0, count // 2, count - 1})
 
 
 def render_views(
@@ -64,3 +68,19 @@ def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Seque
         return Noise.constant()
     names = (protocol.name, protocol.version, "eval/noise", side, purpose)
     return Noise.random(*(seeds.derive(*names, index) for index in indices))
+
+
+def view_noises(protocol: Protocol, generator: Generator, side: str, place: int) -> list[Noise]:
+    """The noise of a code's renders: one for all views, or, of a generator without cameras, as many as are drawn.
+
+    The middle one is the usual one. The others are the same for everybody and, unless under `published`, before and
+    after. place: of the code in its cast.
+    """
+    usual = evaluation_noise(protocol, side, "views", [place])
+    if generator.rig is not None or protocol.noise_draws == 1:
+        return [usual]
+    own = () if protocol.conventions == "corrected" else (side, place)
+    names = (protocol.name, protocol.version, "eval/noise draw", *own)
+    noises = [Noise.random(seeds.derive(*names, number)) for number in range(protocol.noise_draws)]
+    noises[len(noises) // 2] = usual
+    return noises

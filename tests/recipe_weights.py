@@ -46,6 +46,17 @@ Families (first matching line wins; "n" is the base draw)
     *.weight                   n
     *.bias                     0.1*n
     (resample_filter is structural: outer([1,3,3,1],[1,3,3,1])/64)
+
+  "rosinality"   StyleGAN2 under the names of rosinality's stylegan2-pytorch
+    *.kernel                   structural: outer([1,3,3,1],[1,3,3,1])/64 * 4
+    noises.*, input.input      n
+    latent_avg                 0.3*n
+    style.<i>.weight           100*n
+    style.<i>.bias             10*n
+    *.noise.weight             0.1*n
+    *.modulation.bias          1 + 0.1*n
+    *.weight                   n
+    *.bias                     0.1*n
 """
 
 import re
@@ -120,6 +131,23 @@ def recipe_tensor(name, shape, salt, family="cnn", gain=1.0, prelu=(), centre=Fa
             v = 0.1 * n
             v[0] = 2.0
         elif name.endswith(".weight"):
+            v = n
+        else:
+            v = 0.1 * n
+    elif family == "rosinality":
+        if name.endswith(".kernel"):
+            v = np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 64 * 4
+        elif name.startswith("noises.") or name == "input.input":
+            v = n
+        elif name == "latent_avg":
+            v = 0.3 * n
+        elif re.match(r"style\.\d+\.weight$", name):
+            v = 100.0 * n
+        elif re.match(r"style\.\d+\.bias$", name):
+            v = 10.0 * n
+        elif name.endswith(".modulation.bias"):
+            v = 1.0 + 0.1 * n
+        elif name.endswith(".weight") and not name.endswith(".noise.weight"):
             v = n
         else:
             v = 0.1 * n

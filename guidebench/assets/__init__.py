@@ -94,8 +94,7 @@ def path_or_none(asset_id: str) -> Path | None:
 
 def arcface_pack() -> str:
     """The id of the ArcFace pack to use: the first one that is present and right, else the first of all."""
-    packs = [asset for asset in ASSETS if asset.id.startswith("arcface-")]
-    return next((pack.id for pack in packs if inspect(pack).status == "present"), packs[0].id)
+    return present_of(*(asset.id for asset in ASSETS if asset.id.startswith("arcface-")))
 
 
 def missing(testbed: str) -> list[str]:
@@ -103,15 +102,21 @@ def missing(testbed: str) -> list[str]:
     return [complaint(state) for state in unmet(testbed)]
 
 
+def present_of(*asset_ids: str) -> str:
+    """The first of some assets that is present and right; the first of all if none is."""
+    return next((asset_id for asset_id in asset_ids if inspect(named(asset_id)).status == "present"), asset_ids[0])
+
+
 def unmet(testbed: str) -> list[State]:
-    """The required assets of a testbed that are absent or wrong; of two that can replace each other, the first."""
+    """The required assets of a testbed that are absent or wrong; of those that can replace each other, the first."""
     states = {asset.id: inspect(asset) for asset in needed_by(testbed)}
     lacking: dict[str, State] = {}
     for state in states.values():
-        asset, other = state.asset, states.get(state.asset.instead)
-        if state.status == "present" or asset.without or (other and other.status == "present"):
+        asset = state.asset
+        others = [states[other] for other in asset.instead if other in states]
+        if state.status == "present" or asset.without or any(other.status == "present" for other in others):
             continue
-        if asset.instead not in lacking:
+        if not lacking.keys() & {*asset.instead}:
             lacking[asset.id] = state
     return list(lacking.values())
 

@@ -8,8 +8,8 @@ number of parameters, and the digest of the first file that is added is recorded
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from guidebench import text
 from guidebench.errors import unknown_name
@@ -23,6 +23,10 @@ _NGC_EG3D = (
 _GUIDE = "the Google Drive folder that the README of https://github.com/KU-VGI/GUIDE links"
 _INSIGHTFACE_PYTORCH = "https://github.com/TreB1eN/InsightFace_Pytorch"
 _INSIGHTFACE = "https://github.com/deepinsight/insightface"
+
+
+_FACES = ("eg3d-ffhq", "stylegan2-ffhq")  # testbeds of published face generators
+_ALL = (*_FACES, "eg3d-afhq")
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class Asset:
     sha256: str = ""  # hexadecimal; 64 digits, or the first few if no more is known, or none
     seen_sha256: str = ""  # of the only public copy that is known; a file with another digest is taken with a warning
     archive_sha256: str = ""  # ONNX pack: of the zip archive that is fetched
-    testbeds: tuple[str, ...] = ("eg3d-ffhq",)
+    testbeds: tuple[str, ...] = _FACES  # that need or can use it
     without: str = ""  # what happens without it; "": it is required
-    instead: str = ""  # id of an asset that serves as well
+    instead: tuple[str, ...] = ()  # ids of assets that serve as well
     also: tuple[str, ...] = ()  # other names under which the same file is published
     members: tuple[str, ...] = ()  # ONNX pack: the files that it must hold
 
@@ -50,7 +54,7 @@ class Asset:
     def needed(self) -> str:
         """In words: whether a testbed can do without it."""
         if self.instead:
-            return f"this or {self.instead}"
+            return f"this or {' or '.join(self.instead)}"
         return f"optional: {self.without}" if self.without else "required"
 
 
@@ -79,9 +83,19 @@ def _arcface(pack: str, size: int, archive_sha256: str, members: tuple[str, str]
         "onnx-pack",
         urls=tuple(f"{_INSIGHTFACE}/releases/download/{tag}/{pack}.zip" for tag in ("v0.7", "model-zoo")),
         archive_sha256=archive_sha256,
-        instead=f"arcface-{instead}",
+        instead=(f"arcface-{instead}",),
         members=members,
     )
+
+
+def _stylegan2(asset_id: str, file: str, role: str, size: int, origin: str, form: Format, **more: Any) -> Asset:
+    licence = "NVIDIA source code licence (non-commercial)"
+    return Asset(asset_id, file, role, licence, size, origin, form, testbeds=("stylegan2-ffhq",), **more)
+
+
+def _alternatives(*assets: Asset) -> tuple[Asset, ...]:
+    """Assets of which one is enough."""
+    return tuple(replace(asset, instead=tuple(other.id for other in assets if other is not asset)) for asset in assets)
 
 
 ASSETS: tuple[Asset, ...] = (
@@ -95,6 +109,7 @@ ASSETS: tuple[Asset, ...] = (
         "pickle",
         urls=(f"{_NGC_EG3D}/ffhqrebalanced512-128.pkl",),
         seen_sha256="7f418947f38202a3c4c9de6e18d0617b380dd5e42c21ba78efe8cc235fde44a7",
+        testbeds=("eg3d-ffhq",),
     ),
     Asset(
         "eg3d-w-avg",
@@ -104,6 +119,7 @@ ASSETS: tuple[Asset, ...] = (
         30_000,
         _GUIDE,
         "torch",
+        testbeds=("eg3d-ffhq",),
         without="the generator's own average, mapping.w_avg, is used",
     ),
     Asset(
@@ -114,6 +130,7 @@ ASSETS: tuple[Asset, ...] = (
         456_000_000,
         _GUIDE,
         "torch",
+        testbeds=("eg3d-ffhq",),
     ),
     Asset(
         "ir-se50",
@@ -126,6 +143,7 @@ ASSETS: tuple[Asset, ...] = (
         urls=("https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",),
         sha256="a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
         also=("recognition_arcface_ir_se50.pth",),
+        testbeds=_ALL,
     ),
     Asset(
         "curricularface",
@@ -148,6 +166,7 @@ ASSETS: tuple[Asset, ...] = (
         553_433_881,
         "https://github.com/pytorch/vision (its model weights)",
         "torch",
+        testbeds=_ALL,
         urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     ),
@@ -159,6 +178,7 @@ ASSETS: tuple[Asset, ...] = (
         7_289,
         "https://github.com/richzhang/PerceptualSimilarity (also inside the lpips package)",
         "torch",
+        testbeds=_ALL,
         urls=("https://github.com/richzhang/PerceptualSimilarity/raw/082bb24/lpips/weights/v0.1/vgg.pth",),
         sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",  # of lpips 0.1.4
     ),
@@ -170,6 +190,7 @@ ASSETS: tuple[Asset, ...] = (
         95_628_359,
         "https://github.com/toshas/torch-fidelity (release v0.2.0)",
         "torch",
+        testbeds=_ALL,
         urls=(
             "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
@@ -199,6 +220,101 @@ ASSETS: tuple[Asset, ...] = (
         34_000_000,
         "your own copy of FFHQ, cropped as for EG3D",
         "numpy",
+        testbeds=("eg3d-ffhq",),
+        without="ΔFID_real is not measured",
+    ),
+    *_alternatives(
+        _stylegan2(
+            "stylegan2-ffhq",
+            "ffhq.pkl",
+            "StyleGAN2 trained on FFHQ at 1024 px, as NVIDIA converted it to PyTorch: the generator",
+            381_624_121,
+            "https://github.com/NVlabs/stylegan2-ada-pytorch (its pretrained networks)",
+            "pickle",
+            urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/ffhq.pkl",),
+        ),
+        _stylegan2(
+            "stylegan2-ffhq-pt",
+            "stylegan2-ffhq-config-f.pt",
+            "the same network in a file of rosinality's stylegan2-pytorch, as pSp and e4e use it",
+            381_462_551,
+            "https://github.com/eladrich/pixel2style2pixel (links in its README)",
+            "torch",
+        ),
+        _stylegan2(
+            "stylegan2-ffhq-tf",
+            "stylegan2-ffhq-config-f.pkl",
+            "the same network as it was published first, for TensorFlow",
+            381_673_535,
+            "https://github.com/NVlabs/stylegan2 (its pretrained networks)",
+            "pickle",
+            urls=("https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/stylegan2-ffhq-config-f.pkl",),
+        ),
+    ),
+    *_alternatives(
+        Asset(
+            "e4e",
+            "e4e_ffhq_encode.pt",
+            "e4e encoder: inverts photographs for StyleGAN2",
+            "MIT (code); the StyleGAN2 in it: NVIDIA source code licence (non-commercial)",
+            1_201_649_680,
+            "https://github.com/omertov/encoder4editing (links in its README)",
+            "torch",
+            testbeds=("stylegan2-ffhq",),
+            sha256="2ace1d9a8c05c10a399bcd500b8dda118f759ff1aac89dbdab7435f2136a0999",
+        ),
+        Asset(
+            "psp",
+            "psp_ffhq_encode.pt",
+            "pSp encoder: inverts photographs for StyleGAN2, nearer to the pixels than e4e",
+            "MIT (code); the StyleGAN2 in it: NVIDIA source code licence (non-commercial)",
+            1_200_000_000,
+            "https://github.com/eladrich/pixel2style2pixel (links in its README)",
+            "torch",
+            testbeds=("stylegan2-ffhq",),
+        ),
+    ),
+    Asset(
+        "ffhq-1024-real",
+        "ffhq-1024-real.npz",
+        "FID features or statistics of real FFHQ photographs at 1024 px",
+        "yours to make; FFHQ itself: CC BY-NC-SA 4.0",
+        34_000_000,
+        "your own copy of FFHQ, as it is published",
+        "numpy",
+        testbeds=("stylegan2-ffhq",),
+        without="ΔFID_real is not measured",
+    ),
+    Asset(
+        "eg3d-afhq",
+        "afhqcats512-128.pkl",
+        "EG3D trained on the cats of AFHQv2 at 512 px: the generator",
+        "NVIDIA source code licence (non-commercial)",
+        350_000_000,
+        "the EG3D models of NVIDIA NGC, https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
+        "pickle",
+        testbeds=("eg3d-afhq",),
+        urls=("https://api.ngc.nvidia.com/v2/models/nvidia/research/eg3d/versions/1/files/afhqcats512-128.pkl",),
+    ),
+    Asset(
+        "goae-afhq",
+        "encoder_AFHQ.pt",
+        "GOAE encoder for cats: inverts photographs",
+        "none stated",
+        456_000_000,
+        "the authors of GOAE (arXiv 2303.12326); not among the files that their README links",
+        "torch",
+        testbeds=("eg3d-afhq",),
+    ),
+    Asset(
+        "afhq-real",
+        "afhq-real.npz",
+        "FID features or statistics of real photographs of cats",
+        "yours to make; AFHQ itself: CC BY-NC 4.0",
+        34_000_000,
+        "your own copy of AFHQv2",
+        "numpy",
+        testbeds=("eg3d-afhq",),
         without="ΔFID_real is not measured",
     ),
 )

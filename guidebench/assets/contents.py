@@ -57,6 +57,18 @@ def _real_images(path: Path) -> None:
     real_images.read(path, dim=inception.DIM)
 
 
+def _stylegan2(path: Path) -> None:
+    from guidebench.networks import stylegan2_files
+
+    stylegan2_files.load(path)
+
+
+def _style_encoder(path: Path) -> None:
+    from guidebench.networks import e4e
+
+    e4e.load(path)
+
+
 def _pack(asset: Asset) -> Callable[[Path], None]:
     def use(path: Path) -> None:
         from guidebench.networks import arcface
@@ -71,7 +83,15 @@ USES: Mapping[str, Callable[[Path], None]] = {
     "eg3d-ffhq": _generator,
     "eg3d-w-avg": _average,
     "goae": _encoder,
+    "eg3d-afhq": _generator,
+    "goae-afhq": _encoder,
+    "afhq-real": _real_images,
     "curricularface": _judge,
     "ffhq-real": _real_images,
+    "stylegan2-ffhq": _stylegan2,
+    "stylegan2-ffhq-pt": _stylegan2,
+    "stylegan2-ffhq-tf": _stylegan2,
+    "psp": _style_encoder,
+    "ffhq-1024-real": _real_images,
     **{asset.id: _pack(asset) for asset in ASSETS if asset.format == "onnx-pack"},
 }

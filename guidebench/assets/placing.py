@@ -135,12 +135,12 @@ def fetch_all(wanted: Sequence[Asset], *, stream: TextIO | None = None) -> Itera
 
 
 def enough_of(offered: Sequence[Asset]) -> list[Asset]:
-    """All assets, but of two that can replace each other only the one that is present, or the first if neither is."""
+    """All assets, but of those that can replace each other only the present ones, or the first if none is."""
     here = {asset.id for asset in offered if asset.instead and assets.inspect(asset).status == "present"}
     enough: list[Asset] = []
     for asset in offered:
-        chosen_before = any(other.id == asset.instead for other in enough)
-        if asset.id in here or not (asset.instead in here or chosen_before):
+        chosen_before = any(other.id in asset.instead for other in enough)
+        if asset.id in here or not (here & {*asset.instead} or chosen_before):
             enough.append(asset)
     return enough
 

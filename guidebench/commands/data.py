@@ -94,11 +94,18 @@ def _show(source: str, files: bool, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write this file instead of installing it."
 )
+@click.option(
+    "--testbed",
+    type=click.Choice(["eg3d-ffhq", "stylegan2-ffhq", "eg3d-afhq"]),
+    default="eg3d-ffhq",
+    show_default=True,
+    help="For whose generator: photos are resized to what it draws.",
+)
 @common.device
 def _statistics(folder: Path | None, features: Path | None, out: Path | None, **options: Any) -> None:
     """Compute the statistics of real photos that ΔFID_real needs.
 
-    They are installed as asset ffhq-real. Give FOLDER, which holds the photos, or --features.
+    They are installed as the asset of the testbed. Give FOLDER, which holds the photos, or --features.
     """
     from guidebench.photos import measuring
 

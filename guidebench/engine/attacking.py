@@ -160,7 +160,7 @@ class Attacker:
         if not views:
             cameras = protocol_cameras(protocol, source)
             assert cameras is not None
-            return cameras[picture_views(protocol)]
+            return cameras[picture_views(len(cameras))]
         yaws, pitches = (torch.tensor(angles) for angles in zip(*views, strict=True))
         return source.rig.look_at(yaws, pitches).to(source.w_avg.device)
 

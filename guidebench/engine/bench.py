@@ -26,7 +26,14 @@ from guidebench.images import from_uint8, quantise, to_uint8
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.testbed import Faces, Generator, Judges, Players, Testbed
-from guidebench.views import evaluation_noise, frontal_camera, picture_views, protocol_cameras, render_views
+from guidebench.views import (
+    evaluation_noise,
+    frontal_camera,
+    picture_views,
+    protocol_cameras,
+    render_views,
+    view_noises,
+)
 
 PUBLIC = 32  # samples of codes that everybody may know, beside those that the salt decides
 _UNCHECKED = 16  # batches of samples between two looks at whether they are sound, for which a GPU must be waited
@@ -209,9 +216,11 @@ class Bench:
         return self._remembered.recall(("look", protocol.digest(), noise, digest.of_tensors({"code": code})), make)
 
     def _make_look(self, protocol: Protocol, generator: Generator, code: Tensor, place: int, side: str) -> Look:
-        cameras, shown = protocol_cameras(protocol, self.players.generator), picture_views(protocol)
-        noise = evaluation_noise(protocol, side, "views", [place])
-        images = to_uint8(self._views(generator, code, cameras, noise))
+        cameras = protocol_cameras(protocol, self.players.generator)
+        noises = view_noises(protocol, self.players.generator, side, place)
+        renders = [to_uint8(self._views(generator, code, cameras, noise)) for noise in noises]
+        images = renders[0] if len(renders) == 1 else torch.cat(renders)
+        shown = picture_views(len(images))
         return Look(self._seen(from_uint8(images)), (images[shown] if len(images) > 1 else images).cpu())
 
     def _views(self, generator: Generator, code: Tensor, cameras: Tensor | None, noise: Noise) -> Tensor:

@@ -8,6 +8,7 @@ with recorded outputs. The paper's refinement of features is not part of it: GUI
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,8 @@ def load(path: str | Path, w_avg: Tensor, *, digest: str | None = None) -> GoaeI
 def encoder_tensors(content: object, path: str | Path) -> dict[str, Tensor]:
     """The encoder's tensors in what a file holds, without a leading ``encoder.``; tensors of other parts are dropped.
 
-    Raises `guidebench.errors.BadInput`, naming ``path``, if the content neither is nor holds a state dict.
+    The file for cats calls the backbone ``swin_base``, that for faces ``swin_model``. Raises
+    `guidebench.errors.BadInput`, naming ``path``, if the content neither is nor holds a state dict.
     """
     if isinstance(content, dict):
         content = content.get("state_dict", content)
@@ -179,7 +181,7 @@ def encoder_tensors(content: object, path: str | Path) -> dict[str, Tensor]:
     ):
         raise BadInput(f"{path} holds no weights of GOAE's encoder; give its .pt file, or its state dict alone")
     prefixed = {key.removeprefix("encoder."): value for key, value in content.items() if key.startswith("encoder.")}
-    return prefixed or content
+    return {re.sub(r"^swin_base\.", "swin_model.", key): value for key, value in (prefixed or content).items()}
 
 
 def dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:

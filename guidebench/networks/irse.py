@@ -27,6 +27,7 @@ from guidebench.testbed import Recognizer
 
 EMBEDDING_DIM = 512
 WIDTHS = (64, 128, 256, 512)  # channels of the four stages; each halves the resolution
+IR_50 = (3, 4, 14, 3)  # residual units of the four stages
 SQUEEZE = 16  # reduction ratio r of the squeeze-and-excitation gate
 DROPOUT = 0.4  # ArcFace's; without effect, since these networks only ever evaluate
 
@@ -90,6 +91,25 @@ class ResidualUnit(nn.Module):
         return self.res_layer(maps) + self.shortcut_layer(maps)
 
 
+def trunk(
+    units: tuple[int, int, int, int], *, gated: bool, widths: tuple[int, int, int, int] = WIDTHS
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """The input layer (n, 3, h, w) -> (n, widths[0], h, w), and the body -> (n, widths[-1], h / 16, w / 16).
+
+    units: residual units of each of the four stages. The first of each halves the resolution.
+    """
+    input_layer = nn.Sequential(
+        nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0])
+    )
+    body = []
+    inputs = widths[0]
+    for outputs, count in zip(widths, units, strict=True):
+        for index in range(count):
+            body.append(ResidualUnit(inputs, outputs, stride=2 if index == 0 else 1, gated=gated))
+            inputs = outputs
+    return input_layer, nn.Sequential(*body)
+
+
 class ImprovedResidualNetwork(nn.Module):
     """Faces -> unit vectors. ``units``: residual units in each of the four stages.
 
@@ -98,17 +118,8 @@ class ImprovedResidualNetwork(nn.Module):
 
     def __init__(self, units: tuple[int, int, int, int], *, gated: bool, affine_output: bool) -> None:
         super().__init__()
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0])
-        )
-        body = []
-        inputs = WIDTHS[0]
-        for outputs, count in zip(WIDTHS, units, strict=True):
-            for index in range(count):
-                body.append(ResidualUnit(inputs, outputs, stride=2 if index == 0 else 1, gated=gated))
-                inputs = outputs
-        self.body = nn.Sequential(*body)
-        side = CROP_SIZE // 2 ** len(WIDTHS)
+        self.input_layer, self.body = trunk(units, gated=gated)
+        inputs, side = WIDTHS[-1], CROP_SIZE // 2 ** len(WIDTHS)
         self.output_layer = nn.Sequential(
             nn.BatchNorm2d(inputs),
             nn.Dropout(DROPOUT),
@@ -134,7 +145,7 @@ class IRSE50(ImprovedResidualNetwork):
     """The 50-layer gated network that GUIDE's identity loss looks through (InsightFace_Pytorch's model_ir_se50)."""
 
     def __init__(self) -> None:
-        super().__init__((3, 4, 14, 3), gated=True, affine_output=True)
+        super().__init__(IR_50, gated=True, affine_output=True)
 
 
 class IR101(ImprovedResidualNetwork):

@@ -27,8 +27,12 @@ from guidebench.testbed import FeatureSource
 
 _log = logging.getLogger(__name__)
 
-ASSET, INCEPTION = "ffhq-real", "fid-inception"  # ids in `guidebench.assets.catalogue`
-RESOLUTION = 512  # pixels per side, as EG3D draws; photographs of another size are resized to it
+INCEPTION = "fid-inception"  # its id in `guidebench.assets.catalogue`
+TARGETS = {  # by testbed: asset to install the statistics as, and pixels per side to which photographs are resized
+    "eg3d-ffhq": ("ffhq-real", 512),
+    "stylegan2-ffhq": ("ffhq-1024-real", 1024),
+    "eg3d-afhq": ("afhq-real", 512),
+}
 _BATCH = 32  # photographs per forward pass
 _PART = 32 * _BATCH  # photographs whose features are kept in one file until all are measured; one line of progress each
 
@@ -41,11 +45,13 @@ def make(
     title: str | None,
     out: Path | None,
     device: str,
+    testbed: str,
 ) -> str:
     """Writes statistics of the photographs in a folder, or of a matrix of features, to ``out``; None: installs them.
 
-    Returns what was done, in one line. count: how many photographs, None: all. title: for footnotes, None: the name of
-    the folder or file. Raises BadInput, and MissingAsset without the weights of the feature extractor.
+    Returns what was done, in one line. testbed: for whose generator, one of TARGETS. count: how many photographs, None:
+    all. title: for footnotes, None: the name of the folder or file. Raises BadInput, and MissingAsset without the
+    weights of the feature extractor.
     """
     from guidebench.assets import placing
 
@@ -56,8 +62,9 @@ def make(
             "--count picks photographs from a FOLDER; leave it out with --features, which are used as they are"
         )
     kept = None
+    asset, resolution = TARGETS[testbed]
     if folder is not None:
-        statistics, description, kept = _measured(folder, count, title or folder.resolve().name, device)
+        statistics, description, kept = _measured(folder, count, title or folder.resolve().name, device, resolution)
     else:
         assert features is not None
         statistics, description = _given(features, title or features.name)
@@ -66,7 +73,7 @@ def make(
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as stream:  # numpy would add an ending to a name
             real_images.write(stream, statistics, description)
-        done = f"wrote {path}" if out else placing.add(path, as_id=ASSET).line
+        done = f"wrote {path}" if out else placing.add(path, as_id=asset).line
     if kept is not None:
         shutil.rmtree(kept, ignore_errors=True)
     return f"{done}; {statistics.count:,} photographs ({description})"
@@ -97,7 +104,7 @@ def of_photographs(
     source: FeatureSource,
     *,
     device: torch.device | str = "cpu",
-    resolution: int = RESOLUTION,
+    resolution: int,
     kept: Path | None = None,
 ) -> tuple[FrechetStatistics, str]:
     """Statistics of square photographs, resized to ``resolution``, and the digest of their contents in any order.
@@ -109,7 +116,9 @@ def of_photographs(
     return fit(_features(files, contents, source, device, resolution, kept)), digest.of_data(sorted(contents))
 
 
-def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple[FrechetStatistics, str, Path]:
+def _measured(
+    folder: Path, count: int | None, title: str, device: str, resolution: int
+) -> tuple[FrechetStatistics, str, Path]:
     """Statistics, their description, and the folder of features that can be removed once they are written."""
     from guidebench import assets
     from guidebench.networks import inception
@@ -118,11 +127,10 @@ def _measured(folder: Path, count: int | None, title: str, device: str) -> tuple
     where = resolve_device(device)
     source = inception.feature_source(assets.find(INCEPTION), device=where)
     weights = assets.digest(INCEPTION)[:12]
-    kept = (
-        places.cache_folder() / "statistics" / digest.of_data([str(folder.resolve()), count, weights, str(where)])[:16]
-    )
-    statistics, contents = of_photographs(files, source, device=where, kept=kept)
-    size = f"resized to {RESOLUTION} px (bicubic)"
+    about = [str(folder.resolve()), count, weights, str(where), resolution]
+    kept = places.cache_folder() / "statistics" / digest.of_data(about)[:16]
+    statistics, contents = of_photographs(files, source, device=where, resolution=resolution, kept=kept)
+    size = f"resized to {resolution} px (bicubic)"
     return statistics, f"{title}, {size}; {source.description}, weights {weights}; contents {contents[:12]}", kept
 
 

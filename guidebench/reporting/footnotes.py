@@ -277,7 +277,8 @@ def _protocol_notes(records: Sequence[Record]) -> list[str]:
             *([f"{protocol.requests} requests of {protocol.forget}"] if protocol.requests > 1 else []),
             _seeds(sorted({record.spec.seed for record in own})),
             *([f"{_plural(protocol.probe_photos, 'probe photo')} per person"] if protocol.probe_photos else []),
-            f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw",
+            f"{protocol.views} views within ±{protocol.yaw_deg:g}° yaw" if protocol.views > 1 else "one view",
+            *([f"{protocol.noise_draws} noises per code"] if protocol.noise_draws > 1 else []),
             f"{_plural(protocol.retain + protocol.retain_named, 'other')} to survive"
             + (f" ({protocol.retain_named} of them named to the method)" if protocol.retain_named else ""),
             *([f"{_plural(protocol.lookalikes, 'look-alike')} of each person"] if protocol.lookalikes else []),

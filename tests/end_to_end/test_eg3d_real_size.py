@@ -24,7 +24,6 @@ from guidebench import images
 from guidebench.assets import catalogue
 from guidebench.commands.main import main
 from guidebench.networks import mtcnn
-from guidebench.networks.mtcnn import Detections, FaceDetector
 from guidebench.store.folders import read
 from guidebench.store.record import Record
 from guidebench.testbeds.eg3d import EG3DTestbed
@@ -39,18 +38,6 @@ views = 2
 neighbours = 1
 samples = 2
 """
-
-
-class FixedCrop(FaceDetector):
-    """Calls the middle of every image a face."""
-
-    def __init__(self, points: np.ndarray) -> None:
-        """points: (5, 2), as shares of the image's side."""
-        self.points = points
-
-    def detect(self, image: np.ndarray) -> Detections:
-        landmarks = (self.points * image.shape[0]).T.reshape(1, 10)
-        return Detections(np.array([[0.0, 0.0, *image.shape[:2], 1.0]]), landmarks.astype(np.float32))
 
 
 @pytest.fixture
@@ -73,7 +60,7 @@ def real_size(tmp_path: Path, monkeypatch, recipe, published_files, root: Path) 
     monkeypatch.setenv("GUIDEBENCH_ASSETS", str(folder))
     monkeypatch.setattr(catalogue, "ASSETS", tuple(dataclasses.replace(asset, sha256="") for asset in catalogue.ASSETS))
     points = published_files.face_in(1)
-    monkeypatch.setattr(mtcnn, "load", lambda folder, *, convention: FixedCrop(points))
+    monkeypatch.setattr(mtcnn, "load", lambda folder, *, convention: published_files.FixedCrop(points))
     monkeypatch.setattr(EG3DTestbed, "instant", True)
 
 

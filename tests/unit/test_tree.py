@@ -47,6 +47,8 @@ ELSEWHERE = {
     "testbeds/mini/people.py": "unit/testbeds/mini/test_renderer.py",
     "testbeds/mini/recognizers.py": "unit/testbeds/mini/test_testbed.py",
     "testbeds/mini/weights_version.py": "unit/testbeds/mini/test_weights_io.py",
+    # What testbeds of published networks share is tested with the first of them.
+    "testbeds/published.py": "unit/testbeds/test_eg3d.py",
     # Tables before their cells are known are tested with their cells.
     "reporting/sketches.py": "unit/reporting/test_layout.py",
     # What a benchmark consists of is tested as a whole.

@@ -46,7 +46,7 @@ def code(generator):
 )
 def test_the_middle_view_is_frontal_and_pictures_show_the_outer_ones_too(generator, count, frontal, shown):
     cameras = views.protocol_cameras(looking(count), generator)
-    assert cameras.shape == (count, 25) and views.picture_views(looking(count)) == shown
+    assert cameras.shape == (count, 25) and views.picture_views(count) == shown
     assert torch.equal(views.frontal_camera(looking(count), generator), cameras[frontal : frontal + 1])
 
 
@@ -110,3 +110,25 @@ def test_corrected_noise_is_constant_and_published_noise_fresh_before_and_after(
     assert torch.equal(usual, draw("before", "views"))
     assert not torch.equal(usual, draw("after", "views")) and not torch.equal(usual, draw("before", "fid"))
     assert torch.equal(usual[1:], draw("before", "views", indices=(1,))), "each code has a stream of its own"
+
+
+def test_a_code_without_views_is_rendered_under_as_many_noises_as_are_asked_for(generator):
+    """One is the usual one, in the middle; the others are the same before and after, unless under published."""
+    several = dataclasses.replace(SMOKE, noise_draws=3)
+    assert [noise.is_constant for noise in views.view_noises(several, generator, "after", 0)] == [True]
+    generator.rig = None
+    assert [noise.is_constant for noise in views.view_noises(SMOKE, generator, "after", 0)] == [True]
+
+    def drawn(protocol, side, place):
+        return [noise.normal((4,)).tolist() for noise in views.view_noises(protocol, generator, side, place)[::2]]
+
+    assert [noise.is_constant for noise in views.view_noises(several, generator, "after", 0)] == [False, True, False]
+    first, last = drawn(several, "before", 0)
+    assert first != last and drawn(several, "after", 5) == [first, last]
+    published = dataclasses.replace(several, conventions="published")
+    assert drawn(published, "before", 0) != drawn(published, "after", 0)
+
+
+def test_noise_draws_are_no_part_of_the_digest_of_older_protocols():
+    assert "noise_draws" not in SMOKE.measurement()
+    assert dataclasses.replace(SMOKE, noise_draws=2).digest() != SMOKE.digest()

@@ -77,7 +77,7 @@ def small(folder, server, monkeypatch):
 
     def pack(name, other):
         urls = (f"{server.url}/gone.zip", f"{server.url}/{name}.zip")
-        return asset(name, f"{name}-pack", "onnx-pack", urls=urls, instead=other, members=MEMBERS)
+        return asset(name, f"{name}-pack", "onnx-pack", urls=urls, instead=(other,), members=MEMBERS)
 
     small = (
         asset("hand", "hand.pkl", "pickle"),

@@ -349,9 +349,9 @@ def test_statistics_of_a_folder_are_described_and_written(real_photographs, tmp_
     monkeypatch.setattr(assets, "find", lambda asset: weights)
     monkeypatch.setattr(assets, "digest", lambda asset: "ab" * 32)
     monkeypatch.setattr(inception, "feature_source", lambda path, device: LinearTestbed().judges().features)
-    monkeypatch.setattr(measuring, "RESOLUTION", 16)
-    monkeypatch.setattr(measuring.of_photographs, "__kwdefaults__", {"device": "cpu", "resolution": 16, "kept": None})
+    monkeypatch.setitem(measuring.TARGETS, "stylegan2-ffhq", ("ffhq-1024-real", 16))
     arguments = ["data", "statistics", str(real_photographs), "--count", "40", "--title", "FFHQ, EG3D's crop"]
+    arguments += ["--testbed", "stylegan2-ffhq"]
     result = CliRunner().invoke(main, [*arguments, "--device", "cpu", "--out", str(tmp_path / "new" / "real")])
     assert result.exit_code == 0, result.output
     statistics, told = real_images.read(tmp_path / "new" / "real", dim=FACE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import pickle
 import re
 import shutil
@@ -346,7 +347,7 @@ def test_a_state_dict_that_does_not_fit_is_named(asset, tiny, folder, monkeypatc
     """The real loader, on a file that holds one tensor of another name."""
     module, name = WRONG[asset]
     kept = getattr(tiny, module)
-    monkeypatch.setattr(vars(testbed_module)[module], name, getattr(kept, name, kept))
+    monkeypatch.setattr(importlib.import_module(f"guidebench.networks.{module}"), name, getattr(kept, name, kept))
     testbed = EG3DTestbed()
     with pytest.raises(BadInput, match=re.escape(catalogue.named(asset).file)) as caught:
         testbed.players()

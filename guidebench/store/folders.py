@@ -73,7 +73,7 @@ def read(folder: str | Path) -> Record:
     ValueError: it is not a record of this schema, it is not as it was written, or no trial can have measured it.
     """
     folder = Path(folder)
-    record = Record.from_json((folder / "record.json").read_bytes())
+    record = Record.from_json(files.read_bytes(folder / "record.json"))
     check_possible(record)
     check_contents(record, folder)
     return record
@@ -103,7 +103,7 @@ def _refuse_impossible(record: Record) -> None:
 def schema_of(folder: Path) -> int | None:
     """The schema of the record in a folder; None: there is no record, or it does not say."""
     try:
-        schema = json.loads((folder / "record.json").read_bytes())["schema"]
+        schema = json.loads(files.read_bytes(folder / "record.json"))["schema"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return schema if isinstance(schema, int) else None

@@ -21,6 +21,8 @@ _ROUNDING = 1e-3  # of float32
 def check_possible(record: Record) -> None:
     """Raises ValueError, in one line, on the first thing in a record that no trial can have measured."""
     spec, judges = record.spec, {judge.name for judge in record.instrument.judges}
+    if not spec.requests or not all(spec.requests):
+        raise ValueError("its trial, or one of its requests, forgot nobody")
     check_scores(record.outcome.scores, requests=len(spec.requests))
     for score in record.outcome.scores:
         metric = METRICS.get(score.metric)

@@ -32,7 +32,7 @@ from guidebench.errors import BadInput, StorageError
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
-from guidebench.store.possible import check_possible
+from guidebench.store.possible import check_possible, in_plain_text
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
@@ -81,13 +81,14 @@ def read(folder: str | Path) -> Record:
 
 def write_record(record: Record, folder: Path) -> None:
     """Writes record.json with the digests of the files that lie in the folder: the last of them to be written."""
-    record = replace(record, files=digests_of(folder))
+    record = in_plain_text(replace(record, files=digests_of(folder)))
     _refuse_impossible(record)
     (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
 
 
 def rewrite_record(record: Record, folder: Path) -> None:
     """Replaces record.json, as a whole, by one with other scores; the files beside it stay those of the trial."""
+    record = in_plain_text(record)
     _refuse_impossible(record)
     with storage_errors(folder), files.written_aside(folder / "record.json", prefix=unfinished_prefix()) as stream:
         stream.write(record.to_json())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 import platform
 import subprocess
@@ -15,7 +14,6 @@ from guidebench.errors import BadInput
 
 PACKAGES = ("torch", "torch-fidelity", "insightface", "numpy", "scipy")  # those that may change a number
 _GIT_SECONDS = 10.0
-_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 def resolve_device(name: str) -> str:
@@ -39,18 +37,6 @@ def resolve_device(name: str) -> str:
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> float:
-    """Bytes that this process may use: what the machine has, or its container; infinite where nothing tells."""
-    try:
-        total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        total = math.inf
-    try:
-        return min(total, float(_CONTAINER_MEMORY.read_text()))
-    except (OSError, ValueError):  # ValueError: "max"
-        return total
 
 
 def device_in_words(device: str) -> str:

@@ -1,12 +1,14 @@
 """Writes files so that nobody ever reads half of one: under a temporary name in the same folder, then renamed.
 
-Reads files that a user names: regular files only, since a pipe or a device may never end.
+Reads files that a user names: regular files only, since a pipe or a device may never end, and none that is larger than
+any of its kind.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import stat
@@ -18,7 +20,10 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from guidebench.errors import BadInput
+from guidebench.text import bytes_in_words
 
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
+_LARGEST = 2**26  # bytes of a file that is read as a whole; CelebA's lists have 3 MB, a record of 2,500 people 20 MB
 _LONGEST_TOML = 2**16  # characters; the longest file that ships has 2,000
 _LONGEST_TOML_LINE = 2**12  # characters; tomllib takes memory as the square of the parts of a dotted key
 
@@ -66,14 +71,34 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def memory() -> float:
+    """Bytes that this process may use: what the machine has, or its container; infinite where nothing tells."""
+    try:
+        total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        total = math.inf
+    try:
+        return min(total, float(_CONTAINER_MEMORY.read_text()))
+    except (OSError, ValueError):  # ValueError: "max"
+        return total
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """A whole file. Raises OSError as `open_regular` does, and for a file that is larger than any of its kind."""
+    with open_regular(path) as stream:
+        data = stream.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(errno.EFBIG, f"it has more than {bytes_in_words(_LARGEST)}", str(path))
+    return data
+
+
 def read_text(path: Path, what: str) -> str:
     """A text file in UTF-8, with or without a byte-order mark. what: it is, for messages.
 
     Raises BadInput if it cannot be read.
     """
     try:
-        with open_regular(path) as stream:
-            return stream.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise BadInput(f"the {what} {path} does not exist; correct the path") from None
     except OSError as error:

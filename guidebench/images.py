@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,15 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from guidebench.errors import BadInput
+from guidebench.errors import BadInput, in_one_line
+from guidebench.files import open_regular
+from guidebench.text import bytes_in_words
 
 PathLike = str | Path
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of Pillow; for others it runs further programs
 _EXACT_MODES = {"RGB", "RGBA", "L", "LA", "P", "PA", "1"}  # of Pillow; any other changes its colours on the way to RGB
 _MOST_PIXELS = 300_000_000  # of a photograph; it takes about 2.5 GB to open one
+_PIXELS_OF_ANY_FILE, _PIXELS_PER_BYTE = 2**25, 1000  # that a file may announce; JPEG of one grey has 200 per byte
 _SAME_COLOURS = 3  # grey levels; a profile that moves no colour by more is sRGB under another name
 
 
@@ -71,14 +77,16 @@ def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) 
     300 megapixels.
     """
     try:
-        image = _open_rgb(path)
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,  # of Pillow's PNG reader
-    ) as error:
-        raise BadInput(f"cannot read the image {path}: {error}; give a JPEG or PNG photograph") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow passes over in damaged files
+            image = _open_rgb(path)
+    except BadInput:
+        raise
+    except UnidentifiedImageError:
+        raise BadInput(f"cannot read the image {path}: it is not an image; give a JPEG or PNG photograph") from None
+    except Exception as error:  # Pillow's readers raise anything
+        reason = (isinstance(error, OSError) and error.strerror) or in_one_line(error)
+        raise BadInput(f"cannot read the image {path}: {reason[:200]}; give a JPEG or PNG photograph") from None
     if min(image.size) < least:
         size = f"{image.width} x {image.height} pixels"
         raise BadInput(f"the image {path} is too small: {size}; give one of at least {least} x {least}")
@@ -91,11 +99,17 @@ def open_photo(path: PathLike, *, least: int = 1, must_be_square: bool = False) 
 
 
 def _open_rgb(path: PathLike) -> Image.Image:
-    with _of_any_size(), Image.open(path) as opened:
-        if opened.width * opened.height > _MOST_PIXELS:
+    with open_regular(path) as stream, _of_any_size(), Image.open(stream, formats=_FORMATS) as opened:
+        pixels, size = opened.width * opened.height, os.fstat(stream.fileno()).st_size
+        if pixels > _MOST_PIXELS:
             raise BadInput(
-                f"the image {path} has {opened.width * opened.height / 1e6:.0f} megapixels, more than "
-                f"{_MOST_PIXELS / 1e6:.0f} are not read; give a smaller copy"
+                f"the image {path} has {pixels / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f} are not read; "
+                "give a smaller copy"
+            )
+        if pixels > max(_PIXELS_OF_ANY_FILE, _PIXELS_PER_BYTE * size):
+            raise BadInput(
+                f"the image {path} announces {pixels / 1e6:.0f} megapixels in {bytes_in_words(size)}, as no photograph "
+                "does; give a JPEG or PNG photograph"
             )
         if opened.mode not in _EXACT_MODES:
             raise BadInput(

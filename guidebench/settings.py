@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from guidebench.errors import BadInput
-from guidebench.text import printable
+from guidebench.text import plain, printable
 
 
 class Settable:
@@ -32,7 +32,7 @@ def _which(plugin: Settable) -> str:
 
 def labelled(plugin: Settable, changed: Iterable[str]) -> str:
     """The plug-in's name with the values of some fields: ``guide(alpha_max=20.0)``."""
-    values = ",".join(f"{name}={getattr(plugin, name)}" for name in sorted(changed))
+    values = ",".join(f"{name}={plain(str(getattr(plugin, name)))}" for name in sorted(changed))
     return f"{plugin.name}({values})" if values else plugin.name
 
 

@@ -69,6 +69,24 @@ def _as_escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def is_plain(text: str) -> bool:
+    r"""Whether a terminal shows the text as it is, in one line.
+
+    >>> is_plain("größer"), is_plain("a\nb"), is_plain("\x1b[2J")
+    (True, False, False)
+    """
+    return _CONTROL.search(text) is None
+
+
+def plain(text: str) -> str:
+    r"""The text in one line, line breaks as spaces and what a terminal would act on escaped.
+
+    >>> print(plain("two\nlines, \x1b[2J"))
+    two lines, \x1b[2J
+    """
+    return text if is_plain(text) else _CONTROL.sub(_as_escape, " ".join(text.split()))
+
+
 def one_line(text: str) -> str:
     r"""The text as one line that a terminal shows as it is: control characters are escaped, the middle of a long text
     is left out.

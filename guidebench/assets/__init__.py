@@ -262,7 +262,7 @@ def _entries() -> dict[str, dict[str, Any]]:
     """The lock file's entries by asset id. Raises BadInput if it cannot be understood."""
     path = folder() / LOCK
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(files.read_bytes(path))
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError):

@@ -16,17 +16,17 @@ import shutil
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import TextIO
 
-from guidebench import assets
+from guidebench import archives, assets
+from guidebench.archives import BadArchive
 from guidebench.assets import catalogue, contents
 from guidebench.assets.catalogue import Asset, named
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset
-from guidebench.text import brief, bytes_in_words
+from guidebench.text import bytes_in_words
 
 _log = logging.getLogger(__name__)
 
@@ -238,43 +238,21 @@ def _check_archive(asset: Asset, path: Path, *, given: str) -> None:
 def _unpack(asset: Asset, source: Path, target: Path, *, given: str) -> None:
     """Puts the ONNX files of a zip archive or a folder, however deeply nested, side by side into a new folder."""
     target.mkdir()
-    if source.is_dir():
-        paths = [path for path in sorted(source.rglob("*.onnx")) if path.is_file() and _MEMBER.fullmatch(path.name)]
-        _check_amount(asset, [path.stat().st_size for path in paths], given)
-        for path in paths:
-            shutil.copyfile(path, _free(target / path.name, given))
-        return
+    limits = {"most_files": _MOST_MEMBERS, "most_bytes": _MOST_UNPACKED * asset.size}
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = [(PurePosixPath(member.filename).name, member) for member in archive.infolist()]
-            members = [(name, member) for name, member in members if _MEMBER.fullmatch(name)]
-            _check_amount(asset, [member.file_size for _, member in members], given)
-            for name, member in members:
-                with archive.open(member) as packed, open(_free(target / name, given), "wb") as out:
-                    shutil.copyfileobj(packed, out, _CHUNK)  # reads no more than the size that was announced
-    except GuidebenchError:
-        raise
-    except Exception as error:  # every kind of compression and damage has its own
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk
-        raise BadInput(
-            f"{given} is not a complete zip archive ({brief(str(error))}); get it again from {asset.origin}"
-        ) from None
+        if source.is_dir():
+            paths = [path for path in sorted(source.rglob("*.onnx")) if path.is_file() and _is_member(path)]
+            archives.check_amount([path.stat().st_size for path in paths], **limits)
+            for path in paths:
+                shutil.copyfile(path, archives.free(target / path.name))
+        else:
+            archives.unpack(source, lambda name: target / name.name if _is_member(name) else None, **limits)
+    except BadArchive as error:
+        raise BadInput(f"{given} {error}; not taken as {asset.id}, which comes from {asset.origin}") from None
 
 
-def _check_amount(asset: Asset, sizes: Sequence[int], given: str) -> None:
-    """Raises BadInput if files of these sizes are far more than the pack has, before any of them is written."""
-    if len(sizes) > _MOST_MEMBERS or sum(sizes) > _MOST_UNPACKED * asset.size:
-        raise BadInput(
-            f"{given} holds {len(sizes):,} files of {bytes_in_words(sum(sizes))} together, the pack has about "
-            f"{bytes_in_words(asset.size)}; not taken as {asset.id}, which comes from {asset.origin}"
-        )
-
-
-def _free(path: Path, given: str) -> Path:
-    if path.exists():
-        raise BadInput(f"{given} holds several files named {path.name}; give the folder of one pack")
-    return path
+def _is_member(name: PurePath) -> bool:
+    return _MEMBER.fullmatch(name.name) is not None
 
 
 def _addresses(asset: Asset) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def _measure(
 def _read(path: Path) -> Mapping[str, DifferentPeople] | None:
     """What `_write` wrote; None if there is nothing, or nothing that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, DifferentPeople])
+        return msgspec.json.decode(files.read_bytes(path), type=dict[str, DifferentPeople])
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -7,9 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 
 from guidebench import images, registry, sources
@@ -20,6 +18,7 @@ from guidebench.errors import BadInput, MethodError
 from guidebench.noise import Noise
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import folders
+from guidebench.store.arrays import UnreadableEvidence, opened
 from guidebench.store.contents import check_contents
 from guidebench.store.record import Record
 from guidebench.testbed import Generator
@@ -140,11 +139,11 @@ def kept_generator(folder: Path, recorded: ChosenMethod, source: Generator) -> G
 
 def _forgotten_code(folder: Path, person: str) -> torch.Tensor:
     try:
-        with np.load(folder / "latents.npz", allow_pickle=False) as arrays:
+        with opened(folder / "latents.npz") as arrays:
             forgotten = [str(name) for name in arrays["identity"][arrays["role"] == "forget"]]
             codes = arrays["latents"][arrays["role"] == "forget"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{folder}/latents.npz cannot be read: {error}; give a --photo instead") from None
+    except UnreadableEvidence as error:
+        raise BadInput(f"{folder}: {error}; give a --photo instead") from None
     if person not in forgotten:
         raise BadInput(f"{folder} forgot nobody called '{person}'; it forgot {', '.join(forgotten)}")
     return torch.from_numpy(codes[forgotten.index(person)])

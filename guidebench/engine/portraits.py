@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from PIL import Image
 
 from guidebench import images, registry
 from guidebench.engine.kept_generators import check_generator, kept_generator, refuse_code
@@ -22,6 +20,7 @@ from guidebench.reporting.plots.faces import Block, Line, grid
 from guidebench.reporting.plots.style import GREY
 from guidebench.reporting.plots.trials import Trials, chosen_people, evidence_of
 from guidebench.reporting.selection import Variant
+from guidebench.store.arrays import UnreadableEvidence, opened
 from guidebench.store.contents import check_contents
 from guidebench.store.folders import StoredRecord, person_folder
 from guidebench.testbed import Generator
@@ -95,11 +94,11 @@ def _codes(item: StoredRecord) -> tuple[list[Subject], torch.Tensor]:
     """Everybody in a trial, and their codes (S, num_ws, w_dim)."""
     path = item.path / "latents.npz"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened(path) as arrays:
             columns = [arrays[name] for name in ("identity", "role", "photo", "request")]
             codes = torch.from_numpy(np.array(arrays["latents"]))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{path} cannot be read: {error}; measure the trial again with --fresh") from None
+    except UnreadableEvidence as error:
+        raise BadInput(f"{path.parent}: {error}; measure the trial again with --fresh") from None
     subjects = [
         Subject(str(who), str(role), int(photo), int(request))  # type: ignore[arg-type]
         for who, role, photo, request in zip(*columns, strict=True)
@@ -136,9 +135,8 @@ def _photo(item: StoredRecord, person: str) -> np.ndarray | None:
     name = f"pictures/{person_folder(person)}/photo.png"
     try:
         check_contents(item.record, item.path, [name])
-        with Image.open(item.path / name) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError):
+        return np.array(images.open_photo(item.path / name))
+    except (OSError, ValueError, BadInput):
         return None
 
 

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 import torch
 
+from guidebench import files
 from guidebench.engine.bench import Bench, Renders, Scene
 from guidebench.engine.isolation import Change
 from guidebench.engine.peak_memory import Peak
@@ -162,7 +163,7 @@ def _save(stage: Stage, spec: TrialSpec, seconds: float, folder: Path) -> None:
 
 def _load(folder: Path, spec: TrialSpec) -> tuple[_State, Stage]:
     """What `_save` wrote, without a generator. Raises ValueError or OSError if it is not that, or of another trial."""
-    state = msgspec.json.decode((folder / _STATE).read_bytes(), type=_State)
+    state = msgspec.json.decode(files.read_bytes(folder / _STATE), type=_State)
     if state.key != spec.key:
         raise ValueError(f"{folder} is of another trial")
     found = {name: sha for name, sha in digests_of(folder).items() if not name.startswith(f"{_GENERATOR}/")}

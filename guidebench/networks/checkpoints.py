@@ -26,10 +26,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from guidebench import archives
 from guidebench import digest as digests
-from guidebench.environment import memory
 from guidebench.errors import BadInput
-from guidebench.files import open_regular
+from guidebench.files import memory, open_regular
 from guidebench.networks import builders
 from guidebench.networks.pickles import Machine, Meter, Name, StandIn, Unreadable, damaged, refused, shown
 
@@ -239,7 +239,7 @@ def _pickle(machine: Machine) -> Any:
 def _torch_zip(data: memoryview, machine: Machine) -> Any:
     """A torch file: NAME/data.pkl with persistent ids ("storage", class, key, device, count), NAME/data/KEY, stored."""
     try:
-        with zipfile.ZipFile(io.BytesIO(_whole(data))) as archive:
+        with archives.listed(io.BytesIO(_whole(data))) as archive:
             main = _main_entry(archive, len(data))
             prefix = main.filename.removesuffix("data.pkl")
             if prefix + "byteorder" in archive.namelist() and archive.read(prefix + "byteorder") != b"little":

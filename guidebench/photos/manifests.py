@@ -225,7 +225,7 @@ def read(source: str) -> Manifest:
         raise unknown_name("photo set", source, SOURCES, command="guidebench data --help")
     path = _path(source)
     try:
-        return Manifest.from_data(json.loads(path.read_text(encoding="utf-8")))
+        return Manifest.from_data(json.loads(files.read_bytes(path)))
     except FileNotFoundError:
         raise MissingAsset(absence(source)) from None
     except (ValueError, RecursionError) as error:
@@ -315,8 +315,7 @@ def _mapping(path: Path) -> Iterator[tuple[int, str]]:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and words of each line that is not empty."""
     try:
-        with files.open_regular(path) as stream:
-            text = stream.read().decode("utf-8-sig")
+        text = files.read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"cannot read {path}: {reason}; give the text file as CelebA and CelebA-HQ publish it") from None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from guidebench.environment import memory
+from guidebench import archives
+from guidebench.archives import Arrays, BadArchive
 from guidebench.errors import BadInput, in_one_line
 from guidebench.evidence import FrechetStatistics
 from guidebench.files import open_regular
@@ -27,7 +27,6 @@ _NO_DESCRIPTION = "source and crop not stated in the file"
 _NAMES = ("features", "mean", "covariance", "count", "description")
 _ZIP, _NUMPY = b"PK\x03\x04", b"\x93NUM"  # how an .npz and a .npy file begin
 _UNPACKED_FLOOR, _UNPACKED_PER_BYTE = 2**26, 20  # bytes that a file may unpack to: for any file, and per byte of it
-_COPIES = 3  # of an array that are in memory: as it is stored, in float64, and without its mean
 _MOST_PHOTOGRAPHS = 10**9
 _LONGEST_DESCRIPTION = 500  # characters; one that `guidebench data statistics` writes has about 200
 _LISTED, _LONGEST_NAME = 6, 60  # names of arrays that an error lists, and characters of each
@@ -66,49 +65,31 @@ def _arrays(path: str | Path) -> Mapping[str, Any]:
     """The arrays of a file that are used, by name; of those with other names None."""
     try:
         with open_regular(path) as stream:
-            start, size = stream.read(len(_ZIP)), os.fstat(stream.fileno()).st_size
+            start = stream.read(len(_ZIP))
             stream.seek(0)
             if start == _NUMPY:
-                return {"features": _array(stream, size)}
-            if start == _ZIP:
-                return _of_archive(stream, size)
-            reason = "it is neither a .npy nor an .npz file"
+                return {"features": archives.array(stream, os.fstat(stream.fileno()).st_size)}
+        if start == _ZIP:
+            return _of_archive(path)
+        reason = "it is neither a .npy nor an .npz file"
     except OSError as error:
         reason = error.strerror or str(error)
     except MemoryError:
         reason = "it does not fit into memory"
-    except Exception as error:  # zipfile and numpy raise errors of their own for every kind of damage
-        reason = in_one_line(error)
-    raise BadInput(f"{path} cannot be read as numpy arrays ({reason[:200]}); give {_HOLDS}")
+    except BadArchive as error:
+        reason = f"it {error}"
+    except Exception as error:  # numpy raises errors of its own for every kind of damage
+        reason = in_one_line(error)[:200]
+    raise BadInput(f"{path} cannot be read as numpy arrays ({reason}); give {_HOLDS}")
 
 
-def _of_archive(stream: IO[bytes], size: int) -> Mapping[str, Any]:
-    with zipfile.ZipFile(stream) as archive:
-        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-        used = {name: members[name] for name in _NAMES if name in members}
-        limit = _UNPACKED_FLOOR + _UNPACKED_PER_BYTE * size
-        if sum(entry.file_size for entry in used.values()) > limit:
-            raise ValueError("it unpacks to far more than its size explains")
-        found: dict[str, Any] = dict.fromkeys(members)
-        for name, entry in used.items():
-            with archive.open(entry) as packed:
-                found[name] = _array(packed, entry.file_size)
-        return found
-
-
-def _array(stream: IO[bytes], size: int) -> np.ndarray:
-    """The array of a .npy file of that many bytes. Raises ValueError for objects, which would have to be unpickled."""
-    version = np.lib.format.read_magic(stream)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, _, dtype = read_header(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never unpickled")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"it announces {shape} numbers and holds fewer")
-    if _COPIES * size > memory():
-        raise MemoryError
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+def _of_archive(path: str | Path) -> Mapping[str, Any]:
+    with archives.opened(path) as archive:
+        arrays = Arrays(archive)
+        used = [name for name in _NAMES if name in arrays]
+        limit = _UNPACKED_FLOOR + _UNPACKED_PER_BYTE * Path(path).stat().st_size
+        archives.check_amount([arrays.unpacked(name) for name in used], most_files=len(_NAMES), most_bytes=limit)
+        return {name: arrays[name] if name in used else None for name in arrays}
 
 
 def _fitted(path: str | Path, features: np.ndarray, dim: int) -> FrechetStatistics:

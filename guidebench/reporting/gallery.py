@@ -127,10 +127,9 @@ def _people(shown: Sequence[StoredRecord], methods: Sequence[str]) -> list[Perso
 
 
 def _load(path: Path) -> np.ndarray:
-    from PIL import Image
+    from guidebench import images
 
     try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error}; measure that trial again with --fresh") from None
+        return np.array(images.open_photo(path))
+    except BadInput:
+        raise BadInput(f"{path} is not a picture; measure that trial again with --fresh") from None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidebench import suites
+from guidebench import files, suites
 from guidebench.errors import BadInput
 from guidebench.metrics import METRICS
 from guidebench.reporting.model import Claim, ClaimedTable, PublishedRow, PublishedTable
@@ -29,12 +28,9 @@ def load(path: str | Path | None = None) -> list[PublishedTable]:
     if path is None:
         text = (resources.files("guidebench.reports") / "published.toml").read_text(encoding="utf-8")
     else:
-        text = Path(path).read_text(encoding="utf-8")
+        text = files.read_text(Path(path), "file of published tables")
     origin = str(path or "published.toml")
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{origin} is not valid TOML: {error}") from None
+    data = files.parse_toml(text, origin)
     return [_table(name, table, f"{origin}, table {name}") for name, table in data.get("tables", {}).items()]
 
 

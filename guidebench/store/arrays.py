@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from guidebench import archives
+from guidebench.archives import BadArchive
 from guidebench.evidence import Seen, SeenFaces
 
 
-class UnreadableEvidence(ValueError):
+class UnreadableEvidence(BadArchive):
     """A file of evidence is missing or damaged; the message is one line and names the file."""
 
 
@@ -20,22 +21,18 @@ class UnreadableEvidence(ValueError):
 def opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     """The arrays of a file, read as they are asked for; whatever goes wrong in the block is the file's fault."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            yield arrays
+        with archives.opened(path) as archive:
+            yield archives.Arrays(archive)
     except UnreadableEvidence:
         raise
+    except BadArchive as error:
+        raise UnreadableEvidence(f"{path.name} {error}") from None
     except FileNotFoundError:
         raise UnreadableEvidence(f"{path.name} does not exist") from None
-    except KeyError as error:
-        name = str(error.args[0]).removesuffix(" is not a file in the archive")  # as numpy puts it
-        raise UnreadableEvidence(f"{path.name} has no array {name}") from None
     except OSError as error:
         raise UnreadableEvidence(f"{path.name} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # whatever a damaged file may lead to
-        words = " ".join(str(error).split()) or type(error).__name__
-        words = "it holds pickled objects" if "allow_pickle" in words else words
-        words = words if zipfile.is_zipfile(path) else "it is not an npz file"
-        raise UnreadableEvidence(f"{path.name} is damaged: {words}") from None
+    except KeyError as error:
+        raise UnreadableEvidence(f"{path.name} has no array {error.args[0]}") from None
 
 
 def arrays_of(faces: SeenFaces, name: str) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from guidebench import digest
+from guidebench import digest, files
 from guidebench.store.folders import Store, folder_name, storage_errors
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import TrialSpec
@@ -103,7 +103,7 @@ def _make(path: Path) -> str | None:
 
 def _is_void(path: Path) -> bool:
     try:
-        age, text = clock_of(path.parent) - path.stat().st_mtime, path.read_text()
+        age, text = clock_of(path.parent) - path.stat().st_mtime, files.read_bytes(path).decode(errors="replace")
     except FileNotFoundError:
         return True
     except OSError:

@@ -33,7 +33,7 @@ from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
-from guidebench.store.possible import check_possible
+from guidebench.store.possible import check_possible, in_plain_text
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
@@ -74,7 +74,7 @@ def read(folder: str | Path) -> Record:
     ValueError: it is not a record of this schema, it is not as it was written, or no trial can have measured it.
     """
     folder = Path(folder)
-    record = Record.from_json((folder / "record.json").read_bytes())
+    record = Record.from_json(files.read_bytes(folder / "record.json"))
     check_possible(record)
     check_contents(record, folder)
     return record
@@ -82,13 +82,14 @@ def read(folder: str | Path) -> Record:
 
 def write_record(record: Record, folder: Path) -> None:
     """Writes record.json with the digests of the files that lie in the folder: the last of them to be written."""
-    record = replace(record, files=digests_of(folder))
+    record = in_plain_text(replace(record, files=digests_of(folder)))
     _refuse_impossible(record)
     (folder / "record.json").write_text(record.to_json(), encoding="utf-8")
 
 
 def rewrite_record(record: Record, folder: Path) -> None:
     """Replaces record.json, as a whole, by one with other scores; the files beside it stay those of the trial."""
+    record = in_plain_text(record)
     _refuse_impossible(record)
     with storage_errors(folder), files.written_aside(folder / "record.json", prefix=unfinished_prefix()) as stream:
         stream.write(record.to_json())
@@ -104,7 +105,7 @@ def _refuse_impossible(record: Record) -> None:
 def schema_of(folder: Path) -> int | None:
     """The schema of the record in a folder; None: there is no record, or it does not say."""
     try:
-        schema = json.loads((folder / "record.json").read_bytes())["schema"]
+        schema = json.loads(files.read_bytes(folder / "record.json"))["schema"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return schema if isinstance(schema, int) else None

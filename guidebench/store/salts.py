@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
+from guidebench import files
 from guidebench.errors import BadInput
 from guidebench.store.folders import storage_errors
 
@@ -51,7 +52,7 @@ def current(out: Path) -> int | None:
     """The directory's salt; None if it has none. Raises BadInput if the file holds something else."""
     path = out / FILE
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = files.read_bytes(path).decode("ascii").strip()
         if not text.isdigit() or int(text) >= 2**_BITS:
             raise ValueError
         return int(text)

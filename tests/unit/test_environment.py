@@ -72,22 +72,3 @@ def test_the_commit_says_whether_tracked_files_are_changed(tmp_path):
     assert environment.checkout_commit(tmp_path) == commit
     (tmp_path / "a.txt").write_text("changed")
     assert environment.checkout_commit(tmp_path) == f"{commit}+dirty"
-
-
-@pytest.mark.parametrize(("told", "limit"), [("1048576\n", 2**20), ("max\n", None), (None, None)])
-def test_memory_is_that_of_the_container_where_it_has_less(told, limit, tmp_path, monkeypatch):
-    machine = 4096 * 2**20
-    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}[name], raising=False)
-    monkeypatch.setattr(environment, "_CONTAINER_MEMORY", tmp_path / "memory.max")
-    if told:
-        (tmp_path / "memory.max").write_text(told)
-    assert environment.memory() == (limit or machine)
-
-
-def test_memory_that_nobody_tells_is_without_limit(tmp_path, monkeypatch):
-    def unknown(name):
-        raise ValueError(name)
-
-    monkeypatch.setattr("os.sysconf", unknown, raising=False)
-    monkeypatch.setattr(environment, "_CONTAINER_MEMORY", tmp_path / "memory.max")
-    assert environment.memory() == float("inf")

@@ -117,3 +117,32 @@ def test_toml_that_nobody_wrote_by_hand_is_refused_in_one_line(text, words):
         files.parse_toml(text, "mine.toml")
     assert str(caught.value).startswith("mine.toml ") and "recursion" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(("told", "limit"), [("1048576\n", 2**20), ("max\n", None), (None, None)])
+def test_memory_is_that_of_the_container_where_it_has_less(told, limit, tmp_path, monkeypatch):
+    machine = 4096 * 2**20
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}[name], raising=False)
+    monkeypatch.setattr(files, "_CONTAINER_MEMORY", tmp_path / "memory.max")
+    if told:
+        (tmp_path / "memory.max").write_text(told)
+    assert files.memory() == (limit or machine)
+
+
+def test_memory_that_nobody_tells_is_without_limit(tmp_path, monkeypatch):
+    def unknown(name):
+        raise ValueError(name)
+
+    monkeypatch.setattr("os.sysconf", unknown, raising=False)
+    monkeypatch.setattr(files, "_CONTAINER_MEMORY", tmp_path / "memory.max")
+    assert files.memory() == float("inf")
+
+
+def test_a_file_that_is_larger_than_any_of_its_kind_is_not_read(tmp_path):
+    with open(tmp_path / "record.json", "wb") as stream:
+        stream.truncate(300 * 2**30)
+    with pytest.raises(OSError, match="more than 67.1 MB"):
+        files.read_bytes(tmp_path / "record.json")
+    with pytest.raises(BadInput, match="mine.toml: it has more than"):
+        (tmp_path / "record.json").rename(tmp_path / "mine.toml")
+        files.read_text(tmp_path / "mine.toml", "protocol file")

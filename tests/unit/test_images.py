@@ -1,5 +1,7 @@
 """One module converts images; its rounding is the authors'."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +152,16 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         images.load(tmp_path / "note.jpg", 8)
     with pytest.raises(BadInput, match=r"none\.jpg"):
         images.load(tmp_path / "none.jpg", 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for_and_no_other_program_is_run(tmp_path, says):
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadInput, match=says("pipe.png", "it is a pipe or a device")):
+        images.open_photo(tmp_path / "pipe.png")
+    (tmp_path / "program.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(BadInput, match=says("program.png", "not an image")):
+        images.open_photo(tmp_path / "program.png")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from guidebench.reporting.plots.style import COLUMN, GREY, INK, PALE, look_of, s
 from guidebench.reporting.plots.trials import Trials, chosen_people, evidence_of
 from guidebench.reporting.plots.tsne import tsne
 from guidebench.reporting.selection import Variant
+from guidebench.store.arrays import UnreadableEvidence, opened
 from guidebench.store.folders import StoredRecord
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def _seen_of(trials: Trials, variant: Variant) -> dict[tuple[str, int], _Photogr
 def _codes_of(item: StoredRecord) -> np.ndarray:
     path = item.path / "latents.npz"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened(path) as arrays:
             return np.array(arrays["latents"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{path} cannot be read: {error}; measure the trial again with --fresh") from None
+    except UnreadableEvidence as error:
+        raise BadInput(f"{path.parent}: {error}; measure the trial again with --fresh") from None
 
 
 def _of(names: Sequence[str], name: str) -> list[int]:

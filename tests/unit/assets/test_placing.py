@@ -433,6 +433,6 @@ def test_a_folder_that_holds_far_more_than_the_pack_is_not_copied(small, tmp_pat
     pack.mkdir()
     for name in MEMBERS:
         (pack / name).write_bytes(bytes(1001))
-    with one_line(BadInput, "2 kB together", "about 1 kB"):
+    with one_line(BadInput, "2 kB together", "at most 50 files of 2 kB"):
         placing.add(pack)
     assert left_in(folder) == []

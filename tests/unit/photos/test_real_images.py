@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from guidebench import archives
 from guidebench.errors import BadInput
 from guidebench.evidence import FrechetStatistics
 from guidebench.photos import real_images
@@ -146,6 +147,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_a_file_that_does_not_fit_into_memory_is_not_read(tmp_path, features, monkeypatch):
     np.save(tmp_path / "real.npy", features)
-    monkeypatch.setattr(real_images, "memory", lambda: 2.0 * features.nbytes)
+    monkeypatch.setattr(archives, "memory", lambda: 2.0 * features.nbytes)
     with pytest.raises(BadInput, match="does not fit into memory"):
         real_images.read(tmp_path / "real.npy", dim=4)

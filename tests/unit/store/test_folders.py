@@ -2,17 +2,21 @@
 
 import json
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from guidebench import files
 from guidebench.chosen import ChosenMethod
 from guidebench.errors import BadInput, StorageError
 from guidebench.metric import Score
 from guidebench.protocol import Protocol
-from guidebench.store import folders
+from guidebench.store import folders, salts
 from guidebench.store.folders import Store
 from guidebench.store.record import Environment, Instrument, Outcome, Record, TrialSpec
 
@@ -182,3 +186,54 @@ def test_a_file_is_no_directory_of_records(tmp_path, says):
     (tmp_path / "record.json").write_text("{}")
     with pytest.raises(BadInput, match=says(str(tmp_path / "record.json"), "file", "records/")):
         folders.scan(tmp_path / "record.json")
+
+
+KILLS = 40
+
+
+def killed_while(write, moment):
+    """Runs ``write(report)`` in a process that is killed in its work on something after ``moment`` reports.
+
+    Returns what it has reported.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            write(lambda text: os.write(theirs, f"{text}\n".encode()))
+        finally:
+            os._exit(1)
+    os.close(theirs)
+    with os.fdopen(ours) as stream:
+        said = [stream.readline() for _ in range(int(moment))]
+        time.sleep(moment % 1 / 200)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return [line.strip() for line in [*said, *stream]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_kills_at_any_moment_lose_nothing_and_leave_nothing_half_written(tmp_path, make_record, put_record):
+    """Processes measure the next of 20 seeds, again and again as `--fresh` does, and report what they have recorded.
+
+    Between two trials each replaces a file, too, and asks for the directory's salt.
+    """
+    finished, salt, moments = set(), salts.salt_for(tmp_path, None), random.Random(0)
+    for first in range(KILLS):
+
+        def write(report, first=first):
+            for number in range(first, 10**6):
+                put_record(tmp_path, make_record(seed=number % 20))
+                report(number % 20)
+                files.write_json([number] * 2000, tmp_path / "some.json")
+                salts.salt_for(tmp_path, number)
+
+        finished |= set(killed_while(write, moments.uniform(0, 3)))
+        Store(tmp_path).clean()
+        if finished:
+            stored, corrupt = folders.scan(tmp_path)
+            assert corrupt == [] and {str(item.record.spec.seed) for item in stored} >= finished
+        if (tmp_path / "some.json").exists():
+            assert (tmp_path / "some.json").read_text().endswith("]\n")
+        assert salts.current(tmp_path) == salt and not list(tmp_path.rglob(".building-*"))
+    assert len(finished) > 10

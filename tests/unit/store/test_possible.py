@@ -9,7 +9,7 @@ import pytest
 from guidebench.errors import BadInput
 from guidebench.evidence import DifferentPeople
 from guidebench.store import folders
-from guidebench.store.possible import check_possible
+from guidebench.store.possible import check_possible, in_plain_text
 
 
 def other_cost(record, **changes):
@@ -87,3 +87,47 @@ def test_an_impossible_record_is_not_written_and_one_that_is_there_is_left_out(t
         (folder / "record.json").write_text(dataclasses.replace(record, files=folders.digests_of(folder)).to_json())
         stored, (item,) = folders.scan(tmp_path)
         assert stored == [] and "id of anna" in item.reason
+
+
+def with_texts(record, text):
+    """The record with a text of somebody's in every part that methods, metrics and testbeds write."""
+    spec = dataclasses.replace(record.spec, protocol=dataclasses.replace(record.spec.protocol, title=text))
+    score = dataclasses.replace(record.outcome.scores[0], value=None, reason=text)
+    outcome = dataclasses.replace(record.outcome, scores=(score,))
+    instrument = dataclasses.replace(record.instrument, caption=text)
+    return dataclasses.replace(record, spec=spec, outcome=outcome, instrument=instrument)
+
+
+def test_what_a_terminal_would_act_on_is_escaped_as_it_is_recorded(tmp_path, make_record, put_record):
+    """Nothing measured is lost for it, and the key stays."""
+    record = with_texts(make_record(), "two\nlines, \x1b[2J")
+    found = folders.read(put_record(tmp_path, record))
+    texts = [found.spec.protocol.title, found.outcome.scores[0].reason, found.instrument.caption]
+    assert texts == [r"two lines, \x1b[2J"] * 3 and found.key == record.key
+    assert in_plain_text(make_record()) == make_record()
+
+
+@pytest.mark.parametrize("change", ["title", "label", "people", "weights", "caption"])
+def test_a_record_that_a_terminal_would_act_on_is_left_out(make_record, change):
+    """As if it said something of another row: tables, messages and file names show these texts."""
+    record, bad = make_record(), "guide\n| oracle | 1.00 |\x1b[2J"
+    method = dataclasses.replace(record.spec.method, label=bad)
+    forged = {
+        "title": dataclasses.replace(record.spec, protocol=dataclasses.replace(record.spec.protocol, title=bad)),
+        "label": dataclasses.replace(record.spec, method=method),
+        "people": dataclasses.replace(record.spec, requests=((bad,),)),
+        "weights": dataclasses.replace(record.spec, weights={bad: "0"}),
+        "caption": record.spec,
+    }
+    caption = bad if change == "caption" else ""
+    instrument = dataclasses.replace(record.instrument, caption=caption)
+    with pytest.raises(ValueError, match="which a terminal would not show") as caught:
+        check_possible(dataclasses.replace(record, spec=forged[change], instrument=instrument))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("requests", [(), ((),), (("anna",), ())])
+def test_a_trial_that_forgot_nobody_is_none(make_record, requests):
+    record = make_record()
+    with pytest.raises(ValueError, match="forgot nobody"):
+        check_possible(dataclasses.replace(record, spec=dataclasses.replace(record.spec, requests=requests)))

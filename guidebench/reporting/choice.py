@@ -94,7 +94,7 @@ def resolve(layout: str, records: Sequence[StoredRecord], table: PaperTable | No
         raise BadInput(f"layout {layout} is a table of one protocol; choose with --protocol: {', '.join(there)}")
     if layout == "short":
         return Choice("short", replace(table, name="short", metrics=tuple(PLAIN)))
-    beside = tuple(name for metric in table.metrics for name in (metric, BESIDE.get(metric)) if name)
+    beside = tuple(dict.fromkeys(name for metric in table.metrics for name in (metric, BESIDE.get(metric)) if name))
     if layout == "brief":
         return Choice("brief", replace(table, name="brief", metrics=BRIEF), tested=beside)
     return Choice("paper", replace(table, metrics=beside) if layout == "auto" else table, against)

@@ -82,8 +82,10 @@ def test_the_ladder_was_measured_on_twenty_people_and_three_seeds_under_every_pr
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_every_committed_table_has_the_rows_of_its_suite(name):
+def test_every_committed_table_has_the_rows_of_its_suite_and_no_column_twice(name):
     text = (FOLDER / f"{name}.md").read_text()
+    for head in (line.split("|") for line in text.splitlines() if line.startswith("| method |")):
+        assert len(set(head[1:-1])) == len(head) - 2
     for _, title in suites.load(name).resolve("mini").table.rows:
         assert re.search(rf"^\| {re.escape(title.replace('_', chr(92) + '_'))}( \(.*?\))? \|", text, re.MULTILINE)
 

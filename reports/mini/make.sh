@@ -64,6 +64,10 @@ guidebench report "$successors" --protocol celebahq-simultaneous --layout short 
 guidebench report "$successors" --protocol celebahq-sequential --layout short >"$here/sequential-short.md"
 guidebench report "$successors" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
 
+rm -f "$here/results.zip"
+guidebench submit pack "$successors" --without-evidence --pictures 4 --out "$here/results.zip" --name "Reference results on mini" \
+    --authors "guidebench developers" --link https://arxiv.org/abs/2405.09879 --settings-tried 6 --tuned-on "6 development people" >&2
+
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total
 guidebench scores "$runs" --columns "$columns" >"$here/scores.csv"
 guidebench report "$runs" --layout short --protocol celebahq-multi $ladder --method redirect --method grey >"$here/short.md"

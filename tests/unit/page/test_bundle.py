@@ -49,10 +49,12 @@ def test_a_page_holds_everything_that_it_names(runs, tmp_path, caplog):
 
 def test_a_page_is_brought_up_to_date_and_other_files_stay(runs, tmp_path):
     out = tmp_path / "page"
-    write_page([Source(runs)], out)
+    guide = Filter(method=["guide"], protocol="celebahq-multi")
+    write_page([Source(runs)], out, chosen=guide)
     (out / "CNAME").write_text("example.org")
     before = files(out)
-    write_page([Source(runs)], out)
+    assert "pictures" in {name.split("/")[0] for name in before}
+    write_page([Source(runs)], out, chosen=guide)
     after = files(out)
     assert {name for name in before if before[name] != after[name]} <= {"index.html"}
     write_page([Source(runs)], out, chosen=Filter(method=["mine"], protocol="ffhq"))

@@ -116,7 +116,7 @@ def _open_rgb(path: PathLike) -> Image.Image:
                 f"the image {path} holds {opened.mode} pixels, which no plain conversion shows as they look; "
                 "save it as an 8-bit RGB JPEG or PNG"
             )
-        if opened.tile and "16" in str(opened.tile[0][3]):  # of a PNG; Pillow would drop half of each number
+        if opened.format == "PNG" and opened.tile and ";16" in str(opened.tile[0][3]):  # Pillow would drop half of each
             raise BadInput(f"the image {path} has 16 bits per channel; save it as an 8-bit RGB JPEG or PNG")
         ImageOps.exif_transpose(opened, in_place=True)
         if opened.has_transparency_data and opened.convert("RGBA").getchannel("A").getextrema()[0] != 255:
@@ -162,7 +162,7 @@ def _in_srgb(image: Image.Image, profile: bytes, path: PathLike) -> Image.Image:
             "sRGB JPEG or PNG"
         ) from None
     plain = image.convert(mode)
-    probe = _every_tenth_colour(mode)
+    probe = _some_colours(mode)
     moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int) - np.asarray(probe.convert("RGB"))
     if np.abs(moved).max() <= _SAME_COLOURS:
         return plain.convert("RGB")
@@ -171,7 +171,7 @@ def _in_srgb(image: Image.Image, profile: bytes, path: PathLike) -> Image.Image:
     return converted
 
 
-def _every_tenth_colour(mode: str) -> Image.Image:
+def _some_colours(mode: str) -> Image.Image:
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
     return Image.fromarray(grid if mode == "RGB" else grid[..., 0])

@@ -50,6 +50,8 @@ def write_page(
     _refuse_foreign(out, sources)
     boards = boards_of(sources, chosen, against)
     with storage_errors(out):
+        if not (out / INDEX).exists():  # what an interrupted call leaves is a page, too
+            files.write_text(f'<meta name="generator" content="{GENERATOR}">', out / INDEX)
         writer = _Writer(out)
         writer.write_records(boards)
         data = data_of(boards, writer.pictures, records=True, attacked=attacked)

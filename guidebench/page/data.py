@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from guidebench import registry
 from guidebench.metrics.attacks import METRICS as WORST_CASES
-from guidebench.page.boards import Board, conditions
+from guidebench.page.boards import Board, conditions, trial_of
 from guidebench.page.flags import flags_of, kinds, seen
 from guidebench.page.provenance import command_of
 from guidebench.reporting import published as claims
@@ -170,7 +170,7 @@ class _Rows:
         flags = flags_of(row, own, against)
         places = {column: place for place, column in enumerate(self.columns)}
         reference = self.cells.get(against or "", {})
-        by = dict.fromkeys(source for record in row.records if (source := self.board.by.get(_trial(record))))
+        by = dict.fromkeys(source for record in row.records if (source := self.board.by.get(trial_of(record))))
         return {
             "label": row.label,
             "title": row.title,
@@ -269,10 +269,6 @@ class _Rows:
 def _said(data: Mapping[str, Any]) -> dict[str, Any]:
     """Without what says nothing: None, False, and what is empty. A zero says something."""
     return {name: value for name, value in data.items() if value or (value == 0 and value is not False)}
-
-
-def _trial(record: Record) -> tuple[str, str]:
-    return record.key, record.spec.method.label
 
 
 def path_of(stored: StoredRecord) -> str:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from guidebench.errors import BadInput
+from guidebench.images import open_photo
 from guidebench.reporting.figures import Cell, Row, boxes
+from guidebench.store.arrays import opened
 from guidebench.store.contents import check_contents
 from guidebench.store.folders import StoredRecord, person_folder
 
@@ -40,7 +43,7 @@ def faces_of(stored: StoredRecord, person: str) -> Faces | None:
     try:
         check_contents(stored.record, stored.path, [*names, "pictures/sheet.png", "latents.npz"])
         photo, before, after = (_read(stored.path / name) for name in names)
-    except (OSError, ValueError):
+    except (OSError, ValueError, BadInput):
         return None
     if before is None or after is None:
         return None
@@ -51,8 +54,7 @@ def faces_of(stored: StoredRecord, person: str) -> Faces | None:
 def _read(path: Path) -> np.ndarray | None:
     if not path.is_file():
         return None
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+    return np.array(open_photo(path))
 
 
 def as_jpeg(picture: np.ndarray) -> bytes:
@@ -78,7 +80,10 @@ def _views(stored: StoredRecord, person: str, has_photo: bool, before: np.ndarra
     Sheets of several requests show several afterwards, and are not cut. A cut is used only if its front pictures are
     those of ``before`` and ``after``.
     """
-    sheet = _read(stored.path / "pictures/sheet.png") if len(stored.record.spec.requests) == 1 else None
+    try:
+        sheet = _read(stored.path / "pictures/sheet.png") if len(stored.record.spec.requests) == 1 else None
+    except BadInput:
+        return None
     if sheet is None or before.shape != after.shape:
         return None
     for has_target in (True, False):
@@ -115,7 +120,7 @@ def _cells(
 def _subjects(record: Record, folder: Path) -> list[tuple[str, str]]:
     """Role and name of everybody on the sheet, in order; without latents.npz the first one at least."""
     try:
-        with np.load(folder / "latents.npz") as arrays:
+        with opened(folder / "latents.npz") as arrays:
             return [(str(role), str(name)) for role, name in zip(arrays["role"], arrays["identity"], strict=True)]
     except (OSError, ValueError, KeyError):
         return [("forget", record.spec.people[0])]

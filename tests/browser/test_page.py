@@ -115,7 +115,7 @@ def test_hostile_names_are_only_text(show):
     page.goto(page.url.split("#")[0] + f"#mine/d{MULTI}")
     assert f"it said {HOSTILE}" in page.locator("#detail").inner_text()
     assert page.locator("img[src=x]").count() == 0
-    assert "Ann & <b>Co</b>" in page.locator("#results").inner_text()
+    assert "Ann & <b>Co</b>" in page.locator("#facts").inner_text()
 
 
 def test_reported_numbers_stand_apart_with_their_link(show):

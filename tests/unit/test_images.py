@@ -165,3 +165,8 @@ def test_a_pipe_is_not_waited_for_and_no_other_program_is_run(tmp_path, says):
     )
     with pytest.raises(BadInput, match=says("program.png", "not an image")):
         images.open_photo(tmp_path / "program.png")
+
+
+def test_a_bitmap_of_any_width_is_read(tmp_path):
+    Image.new("RGB", (720, 720), (10, 20, 30)).save(tmp_path / "wide.bmp")  # a row of it takes 2160 bytes
+    assert images.open_photo(tmp_path / "wide.bmp").getpixel((0, 0)) == (10, 20, 30)

@@ -12,7 +12,8 @@ function draw() {
   const board = boardOf(state);
   byId("heading").replaceChildren(board.protocol.title, h("span", {}, ` on ${board.testbed}`));
   byId("caption").textContent = board.caption;
-  byId("facts").textContent = factsOf(board);
+  const by = onlySubmitter(board);
+  byId("facts").replaceChildren(factsOf(board), ...(by ? [h("br"), submitted(by, "span")] : []));
   drawControls(state);
   drawTable(state);
   drawLegend(board);

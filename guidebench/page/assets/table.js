@@ -133,17 +133,24 @@ function rowOf(row, places, state) {
       { scope: "row", class: "method" },
       h("a", { href: linkTo({ method: row.label, person: "" }) }, swatch(row), h("span", {}, row.title)),
       badges(row),
-      row.by.map(submitted),
+      onlySubmitter(results.board) ? null : row.by.map((by) => submitted(by)),
       row.attacked.map((found) => h("small", { class: "attacked" }, found)),
     ),
     places.map((place) => cellOf(row, place, state, doubted.has(place))),
   );
 }
 
+/** Who handed every row of a board in, if it is one; then it is said once, above the table. */
+function onlySubmitter(board) {
+  const every = unique(board.rows.map((row) => JSON.stringify(row.by)));
+  const by = every.length === 1 ? JSON.parse(every[0]) : [];
+  return by.length === 1 ? by[0] : null;
+}
+
 /** Who handed a row in, and how its settings were found. */
-const submitted = (by) =>
+const submitted = (by, tag = "small") =>
   h(
-    "small",
+    tag,
     {},
     "submitted: ",
     by.link ? h("a", { href: by.link, rel: "noopener nofollow" }, by.name) : by.name,

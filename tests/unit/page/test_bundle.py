@@ -90,3 +90,24 @@ def test_a_folder_that_is_not_a_page_is_left_alone(runs, tmp_path, says):
         write_page([Source(runs)], own / "index.html")
     with pytest.raises(BadInput, match=says(str(runs), "--out")):
         write_page([Source(runs)], runs)
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"PNG", b""])
+def test_a_file_that_is_no_picture_is_a_picture_that_is_missing(tmp_path, make_record, content, monkeypatch, caplog):
+    stored = save_with_pictures(tmp_path / "runs", make_record("guide", "a"))
+    monkeypatch.setattr("guidebench.page.pictures.check_contents", lambda *given: None)  # as its author may record it
+    for path in (tmp_path / "runs").rglob("pictures/*/*.png"):
+        path.write_bytes(content)
+    data = embedded(write_page([Source(tmp_path / "runs")], tmp_path / "page"))
+    assert stored and "pictures" not in data["boards"][0]["rows"][0]["trials"][0]
+    assert "missing or changed" in caplog.text
+
+
+def test_what_an_interrupted_call_leaves_is_a_page(runs, tmp_path, monkeypatch):
+    def stopped(*given, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("guidebench.page.bundle.data_of", stopped)
+        write_page([Source(runs)], tmp_path / "page", chosen=Filter(method=["guide"], protocol="ffhq"))
+    write_page([Source(runs)], tmp_path / "page", chosen=Filter(method=["guide"], protocol="ffhq"))

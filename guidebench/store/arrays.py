@@ -26,7 +26,7 @@ def opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     except UnreadableEvidence:
         raise
     except BadArchive as error:
-        raise UnreadableEvidence(f"{path.name} {error}") from None
+        raise UnreadableEvidence(f"{path.name} is damaged: it {error}") from None
     except FileNotFoundError:
         raise UnreadableEvidence(f"{path.name} does not exist") from None
     except OSError as error:

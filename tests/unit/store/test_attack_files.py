@@ -84,7 +84,7 @@ def test_a_missing_or_damaged_file_is_one_clear_line(tmp_path):
     whole = (tmp_path / name).read_bytes()
     for content in (b"", whole[: len(whole) // 2]):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UnreadableEvidence, match=r"^mine_lr.*\.npz .*npz file$") as refused:
+        with pytest.raises(UnreadableEvidence, match=r"^mine_lr.*\.npz .*zip archive") as refused:
             load_attacks(tmp_path, [name])
         assert "\n" not in str(refused.value)
     (tmp_path / name).unlink()

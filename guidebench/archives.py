@@ -35,7 +35,7 @@ class BadArchive(ValueError):
 class _Reader(BufferedReader):
     """A file that gives no more than so many bytes at once: zipfile reads the whole list of contents in one go."""
 
-    most: float = _LONGEST_CONTENTS
+    most: float
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > self.most:
@@ -44,17 +44,18 @@ class _Reader(BufferedReader):
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
+def opened(path: str | Path, *, longest_contents: float = _LONGEST_CONTENTS) -> Iterator[zipfile.ZipFile]:
     """An archive to read; whatever goes wrong in the block is its fault and raises BadArchive.
 
-    Raises OSError if it cannot be opened, or if the block meets trouble with a disk. Errors of guidebench pass, and so
-    does KeyError, for a name that the archive does not have.
+    longest_contents: bytes that its list of files may have. Raises OSError if it cannot be opened, or if the block
+    meets trouble with a disk. Errors of guidebench pass, and so does KeyError, for a name that the archive does not
+    have.
     """
     with open_regular(path) as stream:
-        if not zipfile.is_zipfile(stream):
-            raise BadArchive("is not a zip archive, or cut short")
         try:
-            with listed(stream.raw) as archive:
+            if not zipfile.is_zipfile(stream):
+                raise BadArchive("is not a zip archive, or cut short")
+            with listed(stream.raw, longest_contents) as archive:
                 yield archive
         except (GuidebenchError, BadArchive, KeyError):
             raise
@@ -66,9 +67,10 @@ def opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
             raise BadArchive(f"is a damaged zip archive ({in_one_line(error)[:_LONGEST_REASON]})") from None
 
 
-def listed(raw: RawIOBase | BytesIO) -> zipfile.ZipFile:
+def listed(raw: RawIOBase | BytesIO, longest_contents: float = _LONGEST_CONTENTS) -> zipfile.ZipFile:
     """An archive whose list of contents has been read, if it is not too long; raises as `zipfile.ZipFile`."""
     reader = _Reader(raw)  # type: ignore[type-var]  # BytesIO has all that is needed
+    reader.most = longest_contents
     archive = zipfile.ZipFile(reader)
     reader.most = math.inf
     return archive

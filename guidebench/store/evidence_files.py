@@ -10,6 +10,7 @@ looked for in `shared/` beside any folder above the evidence: a run folder may b
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,11 @@ from guidebench.evidence import Afterwards, Evidence, FrechetStatistics, Samples
 from guidebench.store.arrays import UnreadableEvidence, arrays_of, faces_of, opened
 from guidebench.store.attack_files import load_attacks
 from guidebench.store.record import Record
+from guidebench.text import brief
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
+_DIGEST = "[0-9a-f]{64}"  # the name of a shared file; any other may lead out of the folder
 _OF_SIGHT = ("before", "after", "photo", "neighbours")
 
 
@@ -166,7 +169,10 @@ def _shared(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> dict[str
 
 
 def _shared_file(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Path:
-    wanted = f"{SHARED}/{arrays[f'{name}/shared']}.npz"
+    named = str(arrays[f"{name}/shared"])
+    if not re.fullmatch(_DIGEST, named):
+        raise UnreadableEvidence(f"{path.name} names a shared file by {brief(named)}, which is not a digest")
+    wanted = f"{SHARED}/{named}.npz"
     for above in path.absolute().parents[:_LEVELS]:
         if (above / wanted).is_file():
             return above / wanted

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from guidebench import archives
+from guidebench.archives import BadArchive
 from guidebench.errors import BadInput
-from guidebench.files import open_regular, written_aside
+from guidebench.files import written_aside
 from guidebench.text import brief, bytes_in_words
 
 MOST_FILES = 200_000
@@ -24,7 +24,8 @@ MOST_BYTES = 64_000_000_000  # unpacked, all files together
 MOST_RATIO = 200  # unpacked to packed; records have 7
 MOST_OF_ARRAYS = 4_000_000_000  # bytes of the arrays in one npz file, which is a zip in the zip; 50 requests have 2e9
 LONGEST_TEXT = 64_000_000  # bytes of a JSON file
-_FREE = 1_000_000  # bytes that a file may have whatever its ratio
+_FREE = 1_000_000  # bytes that a file, and all together, may have whatever their ratio
+_LONGEST_CONTENTS = 40_000_000  # bytes of the list of MOST_FILES files
 _LONGEST_PART, _MOST_PARTS = 200, 16  # of a path
 _STORED = {".npz", ".png", ".safetensors"}  # as good as not compressible
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # the time of every file
@@ -51,7 +52,7 @@ def write(members: Mapping[str, Path | bytes], target: Path) -> None:
 def unpack(file: Path, folder: Path) -> None:
     """Unpacks a zip into an empty folder. Raises BadInput, in one line, if it is not one that `write` may have made."""
     try:
-        with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
+        with archives.opened(file, longest_contents=_LONGEST_CONTENTS) as archive:
             members = _checked(archive, file)
             for name, info in members.items():
                 target = folder / name
@@ -62,9 +63,8 @@ def unpack(file: Path, folder: Path) -> None:
         raise BadInput(f"no such file: {file}") from None
     except IsADirectoryError:
         raise BadInput(f"{file} is a directory; give the zip that `guidebench submit pack` wrote") from None
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError) as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{file} is not a zip, or is damaged: {words}; get the file again") from None
+    except BadArchive as error:
+        raise BadInput(f"{file} {error}; get the file again") from None
     except OSError as error:
         raise BadInput(f"{file} cannot be unpacked: {error.strerror or error}") from None
 
@@ -86,6 +86,12 @@ def _checked(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]
         if info.filename in found:
             raise BadInput(f"{file} holds {brief(info.filename)} twice; it is not unpacked")
         found[info.filename] = info
+    packed = file.stat().st_size
+    if size > _FREE + MOST_RATIO * packed:
+        raise BadInput(
+            f"{file} would unpack to {bytes_in_words(size)} from {bytes_in_words(packed)}, more than any results "
+            "shrink; it is not unpacked"
+        )
     for name in found:
         if inside := next((str(above) for above in PurePosixPath(name).parents if str(above) in found), None):
             raise BadInput(f"{file} holds {brief(inside)} as a file and as a folder; it is not unpacked")
@@ -125,9 +131,9 @@ def check_arrays(folder: Path, file: Path) -> None:
     """Raises BadInput if a file of arrays in an unpacked submission would fill the memory of whoever reads it."""
     for path in sorted(folder.rglob("*.npz")):
         try:
-            with zipfile.ZipFile(path) as arrays:
+            with archives.opened(path) as arrays:
                 size = sum(info.file_size for info in arrays.infolist())
-        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OSError):
+        except (BadArchive, OSError):
             continue  # whoever reads it says what is wrong with it
         if size > MOST_OF_ARRAYS:
             name = path.relative_to(folder).as_posix()

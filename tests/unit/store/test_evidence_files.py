@@ -10,7 +10,13 @@ import pytest
 
 from guidebench.evidence import Evidence, FrechetStatistics, Samples, Seen, Sight, Subject
 from guidebench.store import folders
-from guidebench.store.evidence_files import UnreadableEvidence, load_evidence, load_faces_after, save_evidence
+from guidebench.store.evidence_files import (
+    UnreadableEvidence,
+    load_evidence,
+    load_faces_after,
+    save_evidence,
+    shared_files,
+)
 
 REQUESTS = 2
 SUBJECTS = (Subject("anna", "forget", 0, 1), Subject("bert", "forget", 0, 2), Subject("carl", "retain", 0))
@@ -206,3 +212,15 @@ def test_fifty_people_one_after_another_take_less_than_20_mb(tmp_path):
     for judge, given in found.sights.items():
         assert np.array_equal(back.sights[judge].after.vectors, given.after.vectors), "nothing is lost"
         assert back.sights[judge].after.vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize("named", ["../../private", "/tmp/private", "a" * 63, "A" * 64, "a" * 64 + "\n", ["a" * 64]])
+def test_no_shared_file_lies_elsewhere(tmp_path, named):
+    path = save(made_up(real=False), tmp_path / "runs")
+    np.savez(tmp_path / "private.npz", features=np.zeros((2, 2)))
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays | {"source/shared": np.array(named)})
+    for read in (load_evidence, shared_files):
+        with pytest.raises(UnreadableEvidence, match=r"evidence\.npz names .* not a digest"):
+            read(path)

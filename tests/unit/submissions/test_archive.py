@@ -57,6 +57,32 @@ def test_links_are_refused(tmp_path):
         unpacked(zipped(tmp_path / "a.zip", [(link, b"/etc/passwd")]), tmp_path / "out")
 
 
+def test_many_small_bombs_are_one(tmp_path):
+    """Each file is one that may have any ratio."""
+    file = zipped(tmp_path / "a.zip", [(str(number), b"\0" * 900_000) for number in range(10)])
+    with pytest.raises(BadInput, match=r"9 MB from .* kB.*not unpacked"):
+        unpacked(file, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_list_of_files_that_is_too_long_is_not_read(tmp_path, monkeypatch):
+    file = zipped(tmp_path / "a.zip", [(str(number), b"1") for number in range(100)])
+    assert len(unpacked(file, tmp_path / "all")) == 100
+    monkeypatch.setattr(archive, "_LONGEST_CONTENTS", 2000)
+    with pytest.raises(BadInput, match=r"a\.zip lists its files in 4\.\d+ kB"):
+        unpacked(file, tmp_path / "out")
+
+
+def test_a_zip_of_several_disks_is_one_line(tmp_path):
+    file = zipped(tmp_path / "a.zip", [("a", b"1")])
+    end = b"PK\6\7" + (1).to_bytes(4, "little") + (0).to_bytes(8, "little") + (2).to_bytes(4, "little")
+    data = file.read_bytes()
+    at = data.rindex(b"PK\5\6")
+    file.write_bytes(data[:at] + end + data[at:])
+    with pytest.raises(BadInput, match="a.zip is a damaged zip archive .*disks"):
+        unpacked(file, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from guidebench.engine.apart import with_weights
 from guidebench.engine.bench import Bench, Renders, Scene
-from guidebench.engine.isolation import blame_the_method
+from guidebench.engine.isolation import blame_the_method, where
 from guidebench.engine.snapshots import Kept
 from guidebench.engine.trial import Trial
 from guidebench.errors import MethodError
@@ -30,23 +30,28 @@ NOT_IN_PLACE = "what it returns is not the generator that it was given with othe
 def judge(bench: Bench, protocol: Protocol, trial: Trial, kept: Kept) -> Curve:
     """The curve of a trial of one request, whose last point is the generator that came back.
 
-    A snapshot that cannot be judged is a point without scores.
+    A snapshot that cannot be judged is a point without scores. Whatever else goes wrong is the reason why there is no
+    curve, since the trial is measured already.
     """
     started = time.perf_counter()
-    stage, count = trial.stages[-1], min(SAMPLES, protocol.samples)
-    answer = stage.unlearned
-    if not (answer.progress and answer.in_place):
-        reason = NOT_IN_PLACE if answer.progress else NO_STEPS
-        return Curve(every=kept.every, seconds=0.0, samples=count, reason=reason)
-    last = int(answer.progress[-1]["step"])
-    points = [_point(bench, protocol, trial.scene, kept, step, count) for step in kept.steps if step < last]
-    end = _scores(bench, protocol, trial.scene, stage.renders, stage.samples, count)
-    return Curve(
-        every=kept.every,
-        seconds=round(time.perf_counter() - started, 3),
-        samples=count,
-        points=(*points, Point(step=last, scores=tuple(end))),
-    )
+    answer, count = trial.stages[-1].unlearned, min(SAMPLES, protocol.samples)
+    points: tuple[Point, ...] = ()
+    reason = None if answer.progress and answer.in_place else NOT_IN_PLACE if answer.progress else NO_STEPS
+    if reason is None:
+        try:
+            points = _points(bench, protocol, trial, kept, count)
+        except Exception as error:
+            reason = f"it cannot be judged: {where(error)}"
+    seconds = round(time.perf_counter() - started, 3)
+    return Curve(every=kept.every, seconds=seconds, samples=count, points=points, reason=reason)
+
+
+def _points(bench: Bench, protocol: Protocol, trial: Trial, kept: Kept, count: int) -> tuple[Point, ...]:
+    stage, scene = trial.stages[-1], trial.scene
+    last = int(stage.unlearned.progress[-1]["step"])
+    points = [_point(bench, protocol, scene, kept, step, count) for step in kept.steps if step < last]
+    end = _scores(bench, protocol, scene, stage.renders, stage.samples, count)
+    return (*points, Point(step=last, scores=tuple(end)))
 
 
 def _point(bench: Bench, protocol: Protocol, scene: Scene, kept: Kept, step: int, count: int) -> Point:

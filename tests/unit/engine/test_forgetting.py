@@ -10,6 +10,7 @@ import torch
 
 import guidebench
 from guidebench.engine.forgetting import METRICS, NO_STEPS, NOT_IN_PLACE
+from guidebench.engine.snapshots import Kept
 from guidebench.errors import BadInput
 from guidebench.noise import Noise
 from guidebench.store import folders
@@ -110,6 +111,17 @@ def test_a_snapshot_that_cannot_be_judged_is_a_point_without_scores(run):
     third, sixth, last = load_curve(found["drifts"].path).points
     assert third.scores and last.scores and not third.reason
     assert sixth.scores == () and "not finite" in sixth.reason
+
+
+def test_a_trial_whose_curve_cannot_be_judged_is_recorded_and_says_why(run, monkeypatch):
+    def unreadable(kept, step):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Kept, "weights", unreadable)
+    result, found = run(Drifts(), every=3)
+    assert result.measured == 1 and found["drifts"].record.outcome.scores
+    curve = load_curve(found["drifts"].path)
+    assert curve.points == () and "Input/output error" in curve.reason and "\n" not in curve.reason
 
 
 def test_what_is_recorded_without_its_curve_or_generator_is_measured_again_and_loses_nothing(run):

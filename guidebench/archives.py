@@ -11,9 +11,9 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO, RawIOBase
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -67,9 +67,9 @@ def opened(path: str | Path, *, longest_contents: float = _LONGEST_CONTENTS) -> 
             raise BadArchive(f"is a damaged zip archive ({in_one_line(error)[:_LONGEST_REASON]})") from None
 
 
-def listed(raw: RawIOBase | BytesIO, longest_contents: float = _LONGEST_CONTENTS) -> zipfile.ZipFile:
+def listed(raw: Any, longest_contents: float = _LONGEST_CONTENTS) -> zipfile.ZipFile:
     """An archive whose list of contents has been read, if it is not too long; raises as `zipfile.ZipFile`."""
-    reader = _Reader(raw)  # type: ignore[type-var]  # BytesIO has all that is needed
+    reader = _Reader(raw)
     reader.most = longest_contents
     archive = zipfile.ZipFile(reader)
     reader.most = math.inf

@@ -131,7 +131,7 @@ def test_damaged_evidence_is_one_clear_line(tmp_path):
     for content in (b"", whole[:50], whole[: len(whole) // 2], b"\0" * 500, b"text", b"\x93NUMPY"):
         path.write_bytes(content)
         for read in (load_evidence, load_faces_after):
-            with pytest.raises(UnreadableEvidence, match=r"^evidence\.npz is damaged: it is not a zip archive") as caught:
+            with pytest.raises(UnreadableEvidence, match=r"^evidence\.npz .*is not a zip archive") as caught:
                 read(path)
             assert "\n" not in str(caught.value)
     path.unlink()

@@ -42,9 +42,9 @@ def write_page(
     """Writes the page of several results directories; a page that is there is brought up to date.
 
     chosen: which records. against: the row that others are compared with. attacked: what submitted attacks find, by
-    protocol and row's label. Returns the path of index.html. Other files in the folder are left alone. Raises BadInput
-    as `guidebench.page.boards.boards_of`, and if ``out`` is a file, a part of the results, or a folder that holds
-    something else; StorageError if it cannot be written.
+    the key and label of attacked trials. Returns the path of index.html. Other files in the folder are left alone.
+    Raises BadInput as `guidebench.page.boards.boards_of`, and if ``out`` is a file, a part of the results, or a folder
+    that holds something else; StorageError if it cannot be written.
     """
     out = Path(out)
     _refuse_foreign(out, sources)

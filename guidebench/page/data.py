@@ -57,7 +57,7 @@ def data_of(
     """Everything that the page shows.
 
     pictures: where each person's are; None: the page has none. records: whether record.json files lie beside the page.
-    attacked: what submitted attacks find, by protocol and row's label.
+    attacked: what submitted attacks find, by the key and label of attacked trials.
     """
     metrics = {**registry.known_metrics(), **registry.attack_metrics(_attacks(boards))}
     published = claims.load()
@@ -91,8 +91,7 @@ def _board(
     texts = _Texts()
     attacks = {*registry.attack_metrics(_attacks([board])), *(metric.name for metric in WORST_CASES)}
     places = {group: place for place, group in enumerate(groups)}
-    own = {label: found for (name, label), found in attacked.items() if name == protocol.name}
-    writer = _Rows(board, columns, cells, places, texts, pictures, own)
+    writer = _Rows(board, columns, cells, places, texts, pictures, attacked)
     return {
         "name": board.name,
         "testbed": first.spec.testbed,
@@ -161,7 +160,7 @@ class _Rows:
     groups: Mapping[str, int]  # place of everybody
     texts: _Texts
     pictures: Pictures | None
-    attacked: Mapping[str, Sequence[str]]  # what submitted attacks find, by the row's label
+    attacked: Mapping[tuple[str, str], Sequence[str]]  # what submitted attacks find, by trial
 
     def row(self, row: Row) -> dict[str, Any]:
         """A method with its cells and trials."""
@@ -170,7 +169,8 @@ class _Rows:
         flags = flags_of(row, own, against)
         places = {column: place for place, column in enumerate(self.columns)}
         reference = self.cells.get(against or "", {})
-        by = dict.fromkeys(source for record in row.records if (source := self.board.by.get(trial_of(record))))
+        trials = [trial_of(record) for record in row.records]
+        by = dict.fromkeys(source for trial in trials if (source := self.board.by.get(trial)))
         return {
             "label": row.label,
             "title": row.title,
@@ -182,7 +182,7 @@ class _Rows:
             "floor": method.floor,
             "seen": seen(row),
             "by": [{"name": source.by, "link": source.link, "tuning": source.tuning} for source in by],
-            "attacked": list(self.attacked.get(row.label, ())),
+            "attacked": list(dict.fromkeys(line for trial in trials for line in self.attacked.get(trial, ()))),
             "doubts": list(kinds(flags)),
             "flags": [
                 {"kind": flag.kind, "text": flag.text, "columns": [places[column] for column in flag.columns]}

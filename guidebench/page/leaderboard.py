@@ -19,7 +19,7 @@ class Gathered:
     """What a page is made of."""
 
     sources: tuple[Source, ...]
-    found: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)  # of a row, by protocol and label
+    found: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)  # by attacked trial: its key and label
 
 
 @contextmanager
@@ -65,7 +65,8 @@ def _found(sources: Sequence[Source], attacks: Sequence[Opened]) -> dict[tuple[s
     theirs = [item for source in sources for item in _measured(Path(source.directory))]
     for attack in attacks:
         for one in lowered(theirs, _measured(attack.folder), attack.submission.attacks):
-            found.setdefault((one.protocol, one.label), []).append(_in_words(one, attack.submission))
+            for trial in one.attacked:
+                found.setdefault(trial, []).append(_in_words(one, attack.submission))
     return found
 
 

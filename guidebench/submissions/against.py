@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
+from guidebench.reporting.selection import Variant
 from guidebench.store.folders import StoredRecord, scan
 from guidebench.store.record import Record
 from guidebench.submissions.check import Check, counted, differs, not_checked, ok
@@ -13,6 +15,8 @@ from guidebench.submissions.opening import Opened
 
 _WORST, _OWN = "id_worst", "id"
 _EVIDENCE = "evidence.npz"
+_Row = tuple[Hashable, ...]
+Trial = tuple[str, str]  # a trial's key and label
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,9 @@ class Lowered:
     claimed: float  # the worst ID, or ID, that the attacked submission has of the same trials
     found: float  # the worst ID with the attack; of one that can show anybody, what it finds
     original: float | None  # what it finds of the same people on the original generator
-    trials: int  # that were attacked
-    total: int  # that the attacked submission has
+    trials: int  # that were attacked, and have a value of both
+    total: int  # that the row has in the attacked submission
+    attacked: tuple[Trial, ...]  # those trials: protocols and labels may be the same on another testbed
 
 
 def check_against(victim: Opened, attack: Opened, stored: Sequence[StoredRecord]) -> list[Check]:
@@ -79,41 +84,53 @@ def lowered(
     attacks: labels of those that are submitted; the records may have others, too. A trial's claim is its worst ID, or
     its ID where it was not attacked.
     """
-    claims = {item.record.key: item.record for item in theirs}
-    totals: dict[tuple[str, str], int] = {}
-    for record in claims.values():
-        totals[_row(record)] = totals.get(_row(record), 0) + 1
-    rows: dict[tuple[tuple[str, str], str, bool], list[Record]] = {}
+    claims = {_trial(item.record): item.record for item in theirs}
+    totals = Counter(_row(record) for record in claims.values())
+    rows: dict[tuple[_Row, str, bool], list[Record]] = {}
     for item in attacked:
         for run in item.record.attacks:
-            if item.record.key in claims and run.file and run.attack.label in attacks:
-                key = (_row(item.record), run.attack.label, run.attack.shows_anybody)
+            if (trial := _trial(item.record)) in claims and run.file and run.attack.label in attacks:
+                key = (_row(claims[trial]), run.attack.label, run.attack.shows_anybody)
                 rows.setdefault(key, []).append(item.record)
     found = []
     for (row, label, shows_anybody), records in rows.items():
-        claimed = _mean([_claim(claims[record.key]) for record in records])
-        finds = _mean([_value(record, f"id_after_{label}") for record in records])
-        if claimed is None or finds is None:
+        both = {
+            _trial(record): (claim, finds, _value(record, f"id_original_{label}"))
+            for record in records
+            if (claim := _claim(claims[_trial(record)])) is not None
+            and (finds := _value(record, f"id_after_{label}")) is not None
+        }
+        if not both:
             continue
-        worst = _mean([_largest(_claim(claims[record.key]), _value(record, f"id_after_{label}")) for record in records])
         found.append(
             Lowered(
-                protocol=row[0],
-                label=row[1],
+                protocol=records[0].spec.protocol.name,
+                label=records[0].spec.method.label,
                 attack=label,
                 shows_anybody=shows_anybody,
-                claimed=claimed,
-                found=finds if shows_anybody or worst is None else worst,
-                original=_mean([_value(record, f"id_original_{label}") for record in records]),
-                trials=len(records),
+                claimed=statistics.fmean(claim for claim, _, _ in both.values()),
+                found=statistics.fmean(
+                    finds if shows_anybody else max(claim, finds) for claim, finds, _ in both.values()
+                ),
+                original=_mean([original for _, _, original in both.values()]),
+                trials=len(both),
                 total=totals[row],
+                attacked=tuple(both),
             )
         )
     return found
 
 
-def _row(record: Record) -> tuple[str, str]:
-    return record.spec.protocol.name, record.spec.method.label
+def _trial(record: Record) -> Trial:
+    return record.key, record.spec.method.label
+
+
+def _row(record: Record) -> _Row:
+    """What the trials of one row share, on whatever testbed, weights and salt."""
+    spec = record.spec
+    weights = tuple(sorted(spec.weights.items()))
+    same = (spec.testbed, spec.protocol.digest(), spec.numerics, spec.precision, spec.salt, spec.manifest, weights)
+    return *same, Variant.of(record)
 
 
 def _claim(record: Record) -> float | None:
@@ -136,7 +153,3 @@ def _value(record: Record, metric: str) -> float | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
-
-
-def _largest(*values: float | None) -> float | None:
-    return max((value for value in values if value is not None), default=None)

@@ -51,8 +51,9 @@ class Submission:
 
     def __post_init__(self) -> None:
         """Raises BadInput unless it says who and where in a few words."""
-        for name in ("name", "authors", "link"):
-            text = getattr(self, name)
+        texts = {"name": self.name, "authors": self.authors, "link": self.link}
+        texts |= {"tuning.tuned_on": self.tuning.tuned_on, "tuning.words": self.tuning.words}
+        for name, text in texts.items():
             if len(text) > _LONGEST or not text.isprintable():
                 raise BadInput(
                     f"{name} = {brief(text)} is not allowed; give one line of at most {_LONGEST:,} characters"
@@ -61,8 +62,8 @@ class Submission:
             raise BadInput("a submission needs a name; give --name")
         if self.link and not self.link.startswith(("https://", "http://")):
             raise BadInput(f"link = {brief(self.link)} is not an address; give one that begins with https://")
-        if (self.tuning.settings_tried or 0) < 0 or len(self.tuning.words) > _LONGEST:
-            raise BadInput(f"tuning is not allowed; give a number of settings and at most {_LONGEST:,} characters")
+        if (self.tuning.settings_tried or 0) < 0:
+            raise BadInput(f"tuning.settings_tried = {brief(self.tuning.settings_tried)} is not allowed; give a number")
 
     def to_json(self) -> bytes:
         """The content of the file; equal submissions give equal bytes."""

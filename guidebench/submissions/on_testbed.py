@@ -62,7 +62,10 @@ def check_on_testbeds(
             checks += _on_testbed(alike, drawn, groups, trust_code, photos, device)
         except GuidebenchError as error:
             checks.append(not_checked("testbed", f"{name}: {error}"))
-    if not evidence or not any((item.path / "generator").is_dir() for item in stored):
+    kept = sum((item.path / "generator").is_dir() for item in stored)
+    if evidence and kept and sample < 1:
+        checks.append(not_checked("renders", f"{counted(kept, 'kept generator')}, none rendered; give --sample N"))
+    if not evidence or not kept:
         checks.append(
             not_checked("renders", "no kept generator is included, so that nothing unlearned can be rendered")
         )

@@ -34,7 +34,7 @@ class Packed:
     submission: Submission
     records: int
     generators: int
-    pictures: int  # people of whom there are pictures, counted once per row
+    pictures: int  # trials with pictures of their people
     size: int  # bytes of the file
 
 
@@ -53,9 +53,10 @@ def pack(
 
     submission: what it says of itself; files and environment are filled in here. chosen: which records. source: the
     Python file of the method or attack; those beside it that it imports come along. generators, pictures: of how many
-    trials or people per row kept generators and pictures come along. Which trials these are nobody chooses: their keys
-    decide. against: the submission that an attack is made against. Raises BadInput if there is nothing to pack, if
-    directories contradict each other, or if neither a link nor the code says what was measured.
+    trials per row kept generators and pictures come along. Which trials these are nobody chooses: for generators their
+    keys decide; for pictures they are the first by the name of their group, each with its lowest seed. against: the
+    submission that an attack is made against. Raises BadInput if there is nothing to pack, if directories contradict
+    each other, or if neither a link nor the code says what was measured.
     """
     _refuse_anonymous(submission, source)
     records = _records(directories, chosen or Filter(), submission.attacks)

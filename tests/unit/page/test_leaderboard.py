@@ -9,6 +9,7 @@ from unit.page.test_bundle import embedded
 
 from guidebench.commands.main import main
 from guidebench.errors import BadInput
+from guidebench.page.boards import Source
 from guidebench.page.bundle import write_page
 from guidebench.page.leaderboard import gathered
 from guidebench.submissions.manifest import Submission, Tuning
@@ -48,11 +49,18 @@ def test_results_and_submissions_stand_side_by_side(submissions, tmp_path, make_
     assert {row["label"]: len(row["by"]) for row in board["rows"]} == {"nothing": 0, "mine": 1}
 
 
-def test_what_attacks_find_stands_in_the_row(submissions, tmp_path):
-    with gathered([submissions]) as given:
-        found = {(protocol, "mine"): ["found"] for protocol in ("ffhq", "celebahq-multi")}
-        (board,) = embedded(write_page(given.sources, tmp_path / "page", attacked=found))["boards"]
-    assert {row["label"]: row["attacked"] for row in board["rows"]} == {"guide": [], "mine": ["found"]}
+def test_what_attacks_find_stands_in_the_row_of_the_attacked_trials_and_in_no_other(tmp_path, make_record):
+    """Two testbeds have rows of one protocol and one label."""
+    records = [make_record("mine", person, testbed=testbed) for person in "ab" for testbed in ("mini", "other")]
+    for record in records:
+        save_with_pictures(tmp_path / "own", record)
+    attacked = [record for record in records if record.spec.testbed == "other"]
+    found = {(record.key, "mine"): ["found"] for record in attacked}
+    boards = embedded(write_page([Source(tmp_path / "own")], tmp_path / "page", attacked=found))["boards"]
+    assert {board["testbed"]: [row["attacked"] for row in board["rows"]] for board in boards} == {
+        "mini": [[]],
+        "other": [["found"]],
+    }
 
 
 def test_a_zip_that_is_no_submission_is_named(submissions, tmp_path, says):

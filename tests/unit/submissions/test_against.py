@@ -6,13 +6,16 @@ import dataclasses
 import shutil
 
 import pytest
+from page_records import ATTACK as ATTACK_OF_RECORDS
 from tampering import METHOD, forge, lines, trial, with_value
 
 from guidebench.engine.attack_records import attack_records
 from guidebench.engine.watching import Watcher
 from guidebench.errors import BadInput
+from guidebench.metric import Score
 from guidebench.page.leaderboard import gathered
 from guidebench.store import folders
+from guidebench.store.record import AttackRun
 from guidebench.submissions.against import lowered
 from guidebench.submissions.manifest import Submission
 from guidebench.submissions.opening import opened
@@ -74,6 +77,33 @@ def test_the_worst_case_is_of_the_trials_that_were_attacked(attacked, runs):
     (claim,) = [one.value for one in mine.outcome.scores if (one.metric, one.judge) == ("id", judge)]
     assert (worst.claimed, worst.trials, worst.total) == (claim, 1, 3) and worst.found > 0.99 > claim
     assert anybody.original is None and lowered(theirs, ours, ()) == []
+
+
+def test_both_means_are_over_the_trials_that_have_both_values(runs):
+    """Of three attacked trials the attack has no value of one, and one has no claim."""
+    theirs = [item for item in folders.scan(runs)[0] if item.record.spec.method.label == "redirect"]
+    judge, last = theirs[0].record.instrument.judges[0].name, len(theirs[0].record.spec.requests)
+    run = AttackRun(attack=dataclasses.replace(ATTACK_OF_RECORDS, label="strip"), seconds=1.0, file="strip.npz")
+
+    def with_scores(item, **values):
+        record = item.record
+        scores = [score for score in record.outcome.scores if score.metric not in ("id", "id_worst")]
+        scores += [Score(metric, judge, "x", "forget", last, value) for metric, value in values.items()]
+        outcome = dataclasses.replace(record.outcome, scores=tuple(scores))
+        return dataclasses.replace(item, record=dataclasses.replace(record, outcome=outcome, attacks=(run,)))
+
+    claims = [with_scores(item, **({"id": 0.1 * place} if place else {})) for place, item in enumerate(theirs)]
+    finds = ({"id_after_strip": 0.9}, {"id_after_strip": 0.5}, {})
+    (one,) = lowered(
+        claims, [with_scores(item, **values) for item, values in zip(theirs, finds, strict=True)], ["strip"]
+    )
+    assert (one.claimed, one.found, one.trials, one.total) == (pytest.approx(0.1), 0.5, 1, 3)
+    assert one.attacked == ((theirs[1].record.key, "redirect"),)
+    moved = dataclasses.replace(theirs[1].record.spec, testbed="other")
+    other = dataclasses.replace(claims[1], record=dataclasses.replace(claims[1].record, spec=moved))
+    assert other.record.key != theirs[1].record.key
+    (again,) = lowered([*claims, other], [with_scores(theirs[1], **finds[1])], ["strip"])
+    assert again.total == 3 and again.attacked == one.attacked
 
 
 def test_a_leaderboard_says_what_an_attack_finds(file, packed):

@@ -48,6 +48,22 @@ def test_what_a_page_could_not_show_is_refused(field, value):
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("settings_tried", -1),
+        ("tuned_on", "x" * 3000),
+        ("tuned_on", "a\nb"),
+        ("words", "x" * 3000),
+        ("words", "\x1b[2J"),
+    ],
+)
+def test_tuning_that_a_page_could_not_show_is_refused(field, value):
+    with pytest.raises(BadInput, match=rf"^tuning\.{field} = .* is not allowed; give") as refused:
+        Submission(form="method", name="A", tuning=Tuning(**{field: value}))
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"format": 2}, "update guidebench"),

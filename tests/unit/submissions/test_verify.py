@@ -8,6 +8,7 @@ import shutil
 
 from tampering import METHOD, change_arrays, differing, forge, lines, rezipped, trial, with_value
 
+from guidebench.submissions import claims
 from guidebench.submissions.manifest import NAME
 from guidebench.submissions.pack import pack
 from guidebench.submissions.verify import verify
@@ -117,3 +118,15 @@ def test_a_file_without_records_is_named(packed, tmp_path):
     found = verify(empty)
     assert ("records", "there are none") in lines(found, "differs")
     assert found.differing == 7  # five missing files, how many more, no records
+
+
+def test_what_other_arithmetic_keeps_from_being_checked_is_said(packed, monkeypatch):
+    monkeypatch.setattr(claims, "NUMERICS_VERSION", claims.NUMERICS_VERSION + 1)
+    found = verify(packed, sample=0)
+    said = [about for about, says in lines(found, "not checked") if "other arithmetic" in says]
+    assert sorted(said) == ["people", "renders", "scores", "testbed"]
+
+
+def test_kept_generators_that_nobody_rendered_are_said(packed):
+    (says,) = [says for about, says in lines(verify(packed, sample=0), "not checked") if about == "renders"]
+    assert says == "6 kept generators, none rendered; give --sample N"

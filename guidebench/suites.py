@@ -81,9 +81,7 @@ class Suite:
     metrics: tuple[str, ...]  # columns under each protocol
     against: str | None  # title of the row that the others are compared with
     digits: int  # decimals shown
-    figure: str | None = (
-        None  # drawn from its trials, see `guidebench.reporting.plots.draw`; None: there is only a table
-    )
+    figure: str | None = None  # drawn from its trials, see `guidebench.reporting.plots.draw`; None: only a table
     keep_generators: bool = False  # as in `guidebench.engine.asked.Options`, where the figure needs it
     attacks: tuple[str, ...] = ()  # likewise
     every: int | None = None  # likewise

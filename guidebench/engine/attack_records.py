@@ -69,8 +69,7 @@ def attack_records(
     kept = [item for item in trials if (item.path / "generator").is_dir()]
     if not kept:
         raise BadInput(
-            f"none of the {len(trials)} trials in {directory} kept its generator; run them again with "
-            "--keep-generators --fresh"
+            f"none of the {len(trials)} trials in {directory} kept its generator; run them again with --keep-generators"
         )
     for item in kept:
         for attack in asked:

@@ -24,9 +24,8 @@ def answered(
 ) -> dict[str, Any]:
     """What a child answers, after its messages and its progress.
 
-    timeout: seconds; None: as long as it takes. on_step: hears of its progress. on_snapshot: of
-    the weights that it trains. Raises MethodError if it says that it
-    failed, or takes too long.
+    timeout: seconds; None: as long as it takes. on_step: hears of its progress. on_snapshot: of the weights that it
+    trains. Raises MethodError if it says that it failed, or takes too long.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:

@@ -20,7 +20,7 @@ from guidebench.store.record import Record
 from guidebench.text import aligned, in_words
 
 if TYPE_CHECKING:
-    from guidebench.chosen import Entrant
+    from guidebench.chosen import ChosenAttack, Entrant
     from guidebench.engine.asked import Options
     from guidebench.protocol import Protocol
     from guidebench.testbed import Testbed
@@ -93,6 +93,7 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     Loads the testbed, because a trial's key covers its weights and photographs. Raises BadInput where `measure` would.
     """
     from guidebench import precision
+    from guidebench.engine.asked import choose_attacks
     from guidebench.engine.plan import check_entrants, trials_of
     from guidebench.engine.workers import default_workers
     from guidebench.environment import resolve_device
@@ -105,8 +106,9 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     stored = _measured(options.out)
     records = [item.record for item in stored]
-    complete = () if options.fresh else (item.record for item in stored if not _is_incomplete(item, options))
-    keys = frozenset(record.key for record in complete)
+    attacks = choose_attacks(asked, options)
+    complete = [] if options.fresh else [item for item in stored if not _is_incomplete(item, options, attacks)]
+    keys = frozenset(item.record.key for item in complete)
     recorded = None if missing else _recorded(testbed, asked, entrants, keys, options)
     sources = {
         str(options.out): timings_of(records, kind),
@@ -140,10 +142,14 @@ def of_suite(
     return forecast(suite.protocols, entrants, options), {label: title for title, label in suite.labels.items()}
 
 
-def _is_incomplete(item: StoredRecord, options: Options) -> bool:
-    from guidebench.engine.plan import is_incomplete
+def _is_incomplete(item: StoredRecord, options: Options, attacks: Mapping[str, tuple[ChosenAttack, ...]]) -> bool:
+    """Whether something is left to do on a recorded trial. attacks: that are to be made on it, by protocol."""
+    from guidebench.engine.plan import is_incomplete, keeps_generator
 
-    return is_incomplete(item.record, item.path, options.every, options.keep_generators)
+    if is_incomplete(item.record, item.path, options.every, options.keep_generators):
+        return True
+    own = attacks.get(item.record.spec.protocol.name, ())
+    return bool(item.record.lacks(own, tried=not keeps_generator(item.path)))
 
 
 def _measured(out: Path) -> list[StoredRecord]:

@@ -48,8 +48,8 @@ def call_method(
     """Runs a method on a private copy of a generator; returns its result and what it changed that it must not change.
 
     originals: what the context holds copies of. begin: sees the private copy before the method does. Raises MethodError
-    if the method raises, or would end the process.
-    Global random generators are seeded, process-wide torch settings put back, and what it prints goes to stderr.
+    if the method raises, or would end the process. Global random generators are seeded, process-wide torch settings put
+    back, and what it prints goes to stderr.
     """
     shown = request.mapped(copy_of)
     structures = {name: _structure(player) for name, player in _players(context).items()}

@@ -19,7 +19,7 @@ from guidebench.noise import Noise
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store import folders
 from guidebench.store.arrays import UnreadableEvidence, opened
-from guidebench.store.contents import check_contents
+from guidebench.store.contents import NO_GENERATOR, check_contents
 from guidebench.store.record import Record
 from guidebench.testbed import Generator
 from guidebench.views import render_views
@@ -51,7 +51,9 @@ def render_trial(
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder} is not a record as a run wrote it: {error}; give one below OUT/records/") from None
     if not (folder / "generator").is_dir():
-        raise BadInput(f"{folder} kept no generator; run it again with --keep-generators --fresh")
+        tried = (folder / NO_GENERATOR).is_file()
+        fresh = f" --fresh; {NO_GENERATOR} there says why it could not be saved" if tried else ""
+        raise BadInput(f"{folder} kept no generator; run it again with --keep-generators{fresh}")
     check_generator(record, folder)
     if not trust_code:
         refuse_code(record, folder)

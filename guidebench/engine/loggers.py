@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from guidebench.engine.events import Event, Finished, Started, Stepped
+from guidebench.engine.events import Event, Finished, Stepped
 from guidebench.engine.plan import Case
 from guidebench.engine.watching import Spared, Watcher
 from guidebench.errors import BadInput, in_one_line
@@ -38,7 +38,7 @@ class Pages(ABC):
 
 
 class Logger(Watcher):
-    """Opens pages for every trial, and fills them as the run goes on."""
+    """Opens pages for every trial of which there is something to show, and fills them as the run goes on."""
 
     def __init__(self, open_pages: Callable[[TrialSpec], Pages]) -> None:
         self._open_pages = open_pages
@@ -51,16 +51,16 @@ class Logger(Watcher):
     def hear(self, event: Event) -> None:
         """See `Watcher.hear`."""
         match event:
-            case Started(case):
-                self._open[case], self._steps[case] = self._open_pages(case.spec), (0, 0)
             case Stepped(case):
+                pages = self._pages_of(case)
                 for step, scalars in (*event.earlier, (event.step, event.scalars)):
-                    self._open[case].scalars(scalars, self._counted(case, step))
-            case Finished(case):
-                pages = self._open.pop(case)
+                    pages.scalars(scalars, self._counted(case, step))
+            case Finished(case) if event.folder is not None or event.reason is not None:  # else another process has it
+                pages = self._pages_of(case)
                 if event.folder is not None and event.reason is None:
                     record = folders.read(event.folder)
                     pages.result(dict(_numbers(record)), _sheet(event.folder))
+                del self._open[case]
                 pages.close(event.reason)
 
     def close(self) -> None:
@@ -68,6 +68,11 @@ class Logger(Watcher):
         for pages in self._open.values():
             pages.close("interrupted")
         self._open = {}
+
+    def _pages_of(self, case: Case) -> Pages:
+        if case not in self._open:
+            self._open[case], self._steps[case] = self._open_pages(case.spec), (0, 0)
+        return self._open[case]
 
     def _counted(self, case: Case, step: int) -> int:
         """A step, counted on where a later request starts again from 1."""

@@ -11,7 +11,8 @@ from guidebench.chosen import ChosenAttack, Entrant, check_fits, is_one_by_one
 from guidebench.engine.bench import Bench
 from guidebench.errors import BadInput, in_one_line
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.store.curve_files import load_curve
+from guidebench.store.contents import NO_GENERATOR
+from guidebench.store.curve_files import Curve, load_curve
 from guidebench.store.folders import Store
 from guidebench.store.record import Record, TrialSpec
 
@@ -228,7 +229,7 @@ def to_run(store: Store, planned: Sequence[Case], wanted: Wanted) -> list[Case]:
         if is_incomplete(record, folder, wanted.every, wanted.keep_generators) or (lacking and not kept):
             labels = {attack.label for attack in attacks}
             others = (run.attack for run in record.attacks if run.attack.label not in labels)
-            curve = load_curve(folder)
+            curve = _curve_of(folder)
             todo.append(
                 replace(
                     case,
@@ -246,14 +247,22 @@ def to_run(store: Store, planned: Sequence[Case], wanted: Wanted) -> list[Case]:
 def is_incomplete(record: Record, folder: Path, every: int | None, keep_generator: bool) -> bool:
     """Whether a measured trial has to be measured again, because it lacks its generator or a curve that is wanted.
 
-    A method that reports no steps has no curve to lack.
+    A method that reports no steps has no curve to lack, and a generator that could not be saved is not tried again.
     """
-    if keep_generator and not keeps_generator(folder):
+    if keep_generator and not (keeps_generator(folder) or (folder / NO_GENERATOR).is_file()):
         return True
     if every is None or not (record.cost and record.cost.steps):
         return False
-    curve = load_curve(folder)
+    curve = _curve_of(folder)
     return curve is None or curve.every != every
+
+
+def _curve_of(folder: Path) -> Curve | None:
+    """A trial's curve; None also for one that cannot be read, which is as good as none."""
+    try:
+        return load_curve(folder)
+    except ValueError:
+        return None
 
 
 def keeps_generator(folder: Path) -> bool:

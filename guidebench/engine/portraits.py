@@ -72,7 +72,7 @@ class Studio:
         if not (item.path / "generator").is_dir():
             raise BadInput(
                 f"{item.path} kept no generator, which this figure renders; run its trial again with "
-                "--keep-generators --fresh, or leave its method out with --method"
+                "--keep-generators, or leave its method out with --method"
             )
         check_generator(item.record, item.path)
         if not self.trust_code:

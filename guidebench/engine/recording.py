@@ -25,6 +25,7 @@ from guidebench.metrics.attacks import METRICS as OVER_ATTACKS
 from guidebench.metrics.attacks import of_attack
 from guidebench.reporting.figures import Cell, Row, sheet
 from guidebench.store.attack_files import ATTACKS, save_attack
+from guidebench.store.contents import NO_GENERATOR
 from guidebench.store.curve_files import Curve, save_curve
 from guidebench.store.evidence_files import load_evidence, save_evidence
 from guidebench.store.folders import (
@@ -62,8 +63,8 @@ def write_measured(
 ) -> tuple[Path, str | None]:
     """Writes a measured trial. Returns its folder and, if the generator could not be kept, why.
 
-    metrics: further ones, beside those that are registered. attacks: what came of them. curve: of
-    the steps of unlearning.
+    metrics: further ones, beside those that are registered. attacks: what came of them. curve: of the steps of
+    unlearning.
     """
     scores = tuple(score_all(_with_attacks(trial.evidence, attacks), metrics))
     attempts = tuple(store.attempts(store.path(spec, kind=FAILURES)))
@@ -233,12 +234,16 @@ def _cost(trial: Trial) -> Cost:
 
 
 def _keep_generator(runner: Runner, folder: Path) -> str | None:
-    """Saves the generator after the last request; returns why that failed, since the trial is measured all the same."""
+    """Saves the generator after the last request; returns why that failed, since the trial is measured all the same.
+
+    The reason stays beside the record, so that the same is not tried again.
+    """
     folder.mkdir()
     try:
         runner.save(folder)
     except MethodError as error:
         shutil.rmtree(folder)
+        folder.with_name(NO_GENERATOR).write_text(f"{error}\n", encoding="utf-8", errors="backslashreplace")
         return str(error)
     return None
 

@@ -377,9 +377,9 @@ def _refuse_lost(store: Store, finished: Sequence[Finished]) -> None:
 
 def _execute(executor: Executor, todo: Sequence[Case], busy: int, watch: Watcher) -> list[Finished]:
     finished = []
-    with contextlib.suppress(BrokenPipeError):  # nobody reads what a watcher writes any more: measuring goes on
-        watch.begin(todo, busy)
     try:
+        with contextlib.suppress(BrokenPipeError):  # nobody reads what a watcher writes any more: measuring goes on
+            watch.begin(todo, busy)
         for event in executor.run(todo):
             with contextlib.suppress(BrokenPipeError):
                 watch.hear(event)

@@ -51,7 +51,7 @@ def measure(kept: Sequence[StoredRecord], device: str) -> list[Reading]:
     kept: of one protocol and testbed. Raises BadInput if there are none, or if other weights are installed.
     """
     if not kept:
-        raise BadInput("no trial kept its generator; run the trials again with --keep-generators --fresh")
+        raise BadInput("no trial kept its generator; run the trials again with --keep-generators")
     first = kept[0].record
     kind = registry.testbed_class(first.instrument.testbed)
     bench = Bench(kind(device=resolve_device(device), conventions=first.spec.protocol.conventions))

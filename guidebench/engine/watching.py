@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from guidebench.engine.events import Event
 from guidebench.engine.plan import Case
@@ -30,29 +31,36 @@ class Watcher(ABC):
 
 
 class Together(Watcher):
-    """Several as one."""
+    """Several as one: all hear everything, whatever one of them raises; the first error is raised afterwards."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers
 
     def begin(self, todo: Sequence[Case], workers: int) -> None:
         """See `Watcher.begin`."""
-        for watcher in self._watchers:
-            watcher.begin(todo, workers)
+        self._tell(lambda watcher: watcher.begin(todo, workers))
 
     def hear(self, event: Event) -> None:
         """See `Watcher.hear`."""
-        for watcher in self._watchers:
-            watcher.hear(event)
+        self._tell(lambda watcher: watcher.hear(event))
 
     def close(self) -> None:
         """See `Watcher.close`."""
+        self._tell(lambda watcher: watcher.close())
+
+    def _tell(self, tell: Callable[[Watcher], None]) -> None:
+        errors = []
         for watcher in self._watchers:
-            watcher.close()
+            try:
+                tell(watcher)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
 
 class Spared(Watcher):
-    """A watcher that hears nothing any more once it has raised, which is said once: the run goes on."""
+    """A watcher that is closed once it has raised, and hears nothing any more: that is said once, the run goes on."""
 
     def __init__(self, watcher: Watcher, name: str) -> None:
         """name: what the watcher is called in the warning."""
@@ -77,12 +85,16 @@ class Spared(Watcher):
 
     def close(self) -> None:
         """See `Watcher.close`."""
+        watcher, self._watcher = self._watcher, None
         try:
-            if self._watcher is not None:
-                self._watcher.close()
+            if watcher is not None:
+                watcher.close()
         except Exception as error:
             self._drop(error)
 
     def _drop(self, error: Exception) -> None:
-        self._watcher = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            with contextlib.suppress(Exception):  # one warning is enough
+                watcher.close()
         _log.warning("%s stops, because it raised %s; the run goes on without it", self._name, in_one_line(error))

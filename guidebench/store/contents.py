@@ -10,6 +10,7 @@ from guidebench import digest
 from guidebench.store.record import Record
 
 CURVE = "curve.json"
+NO_GENERATOR = "no-generator.txt"  # why a generator that was to be kept could not be saved
 NUMBERS = ("evidence.npz", "latents.npz", "progress.csv", CURVE)  # checked whenever a record is read
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from guidebench.errors import in_one_line
+from guidebench.files import read_bytes
 from guidebench.metric import Score
 from guidebench.store.contents import CURVE
 
@@ -37,11 +39,10 @@ def save_curve(curve: Curve, folder: Path) -> None:
 
 
 def load_curve(folder: Path) -> Curve | None:
-    """What `save_curve` wrote; None: there is nothing. Raises ValueError, in one line, or OSError."""
-    path = folder / CURVE
-    if not path.exists():
-        return None
+    """What `save_curve` wrote; None: there is nothing. Raises ValueError, in one line, for all that cannot be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Curve)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{CURVE} is not a curve: {error}") from None
+        return msgspec.json.decode(read_bytes(folder / CURVE), type=Curve)
+    except FileNotFoundError:
+        return None
+    except (OSError, RecursionError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{CURVE} is not a curve: {in_one_line(error)}") from None

@@ -149,7 +149,7 @@ def forgetting(trials: Trials) -> tuple[Figure, str]:
 def _curve_of(item: StoredRecord) -> Curve | None:
     try:
         return load_curve(item.path)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise BadInput(f"{item.path}: {error}; measure the trial again with --fresh") from None
 
 

@@ -110,7 +110,7 @@ def test_a_damaged_generator_costs_its_own_attack_alone(out):
         (["--attack", "reinvert", "--set", "steps"], ["FIELD=VALUE"]),
         (["--attack", "perturb", "--method", "gide"], ["no such trial", "nothing, redirect"]),
         (["--attack", "perturb", "--protocol", "smoky"], ["no such trial", "random, smoke"]),
-        (["--attack", "perturb", "--protocol", "random"], ["none of the 1 trials", "--keep-generators --fresh"]),
+        (["--attack", "perturb", "--protocol", "random"], ["none of the 1 trials", "--keep-generators"]),
         (["--attack", f"{BAD}:Nobody"], ["has no 'Nobody'", "Plain"]),
         (["--attack", "nowhere.py:Mine"], ["nowhere.py", "does not exist"]),
         (["--attack", "guide"], ["unknown attack 'guide'"]),

@@ -7,15 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from guidebench import chosen
+from guidebench import protocol as protocols
+from guidebench.engine.asked import options_of
 from guidebench.engine.dry_run import (
     Forecast,
     Line,
     Timing,
+    forecast,
     lines_of,
     reference_timings,
     timings_of,
     typical_seconds,
 )
+from guidebench.engine.run import measure
 
 HERE = [
     Timing("ffhq", "guide(lr=0.1)", 7.0),
@@ -103,3 +108,16 @@ def test_missing_assets_are_listed_and_what_is_recorded_stays_open():
     shown = lines_of(Forecast("big", Path("runs"), 1, (line,), ("weights.pkl: fetch it",)), {})
     assert re.search(r"missing .*\bbig:$", shown[-2]) and shown[-1] == "  weights.pkl: fetch it"
     assert shown[1].split()[2:5] == ["3", "?", "3"]
+
+
+def test_a_trial_is_to_run_until_it_has_the_attacks_that_are_asked_for(tmp_path):
+    smoke = (protocols.load("smoke").resolve("linear", identities=1, seeds=(0,), samples=20),)
+    nothing = [chosen.choose("nothing", "linear")]
+    plain, attacked = (
+        options_of("linear", {"out": tmp_path, "salt": 1, "workers": 0, "attacks": attacks})
+        for attacks in ([], ["strip"])
+    )
+    measure(smoke, nothing, plain)
+    assert [forecast(smoke, nothing, options).to_run for options in (plain, attacked)] == [0, 1]
+    measure(smoke, nothing, attacked)
+    assert forecast(smoke, nothing, attacked).to_run == 0

@@ -89,4 +89,4 @@ def test_a_record_that_was_edited_is_refused(kept):
 def test_what_kept_no_generator_says_how_to_get_one(kept):
     shutil.rmtree(kept / "generator")
     done = render(kept)
-    assert done.exit_code == 2 and "--keep-generators --fresh" in done.stderr
+    assert done.exit_code == 2 and "--keep-generators" in done.stderr

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import guidebench
+from guidebench.engine.events import Finished, Started
 from guidebench.engine.loggers import logger_of
+from guidebench.engine.plan import Case
 from guidebench.errors import BadInput
 from guidebench.store import folders
 from guidebench.unlearner import Unlearner
@@ -125,6 +127,16 @@ def test_wandb_has_a_run_for_each_trial_which_says_how_it_ended(run, wandb):
     assert done.summary["cost/steps"] == 3 and done.ended == [0]
     assert failed.given["project"] == "guidebench"
     assert "out of luck" in failed.summary["failed"] and failed.ended == [1] and len(failed.logged) == 3
+
+
+def test_a_trial_that_another_process_has_opens_no_page(tensorboard, tmp_path):
+    case = Case(spec=None, index=0)
+    logger = logger_of("tensorboard", tmp_path)
+    logger.begin([], 1)
+    logger.hear(Started(case))
+    logger.hear(Finished(case, None, 0.1))
+    logger.close()
+    assert not tensorboard.written
 
 
 def test_a_logger_that_raises_costs_one_warning_and_no_trial(run, wandb, caplog):

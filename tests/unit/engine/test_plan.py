@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from guidebench import chosen, digest
 from guidebench import protocol as protocols
 from guidebench.engine.bench import Bench
-from guidebench.engine.plan import FLOOR_TRIALS, cases, describe, trials_of
+from guidebench.engine.plan import FLOOR_TRIALS, cases, describe, is_incomplete, trials_of
 from guidebench.errors import BadInput
 from guidebench.protocol import Protocol
+from guidebench.store.curve_files import Curve, save_curve
 from guidebench.testbeds.linear import LinearTestbed
 from guidebench.unlearner import ABSENT, Unlearner
 
@@ -164,3 +166,11 @@ def test_a_description_holds_the_weights_of_players_and_judges(bench):
         *("plain", "weighted", "features"),
     }
     assert found.manifests == {SMOKE.digest(): bench.faces.manifest("celebahq")}
+
+
+def test_a_curve_that_cannot_be_read_is_lacking(tmp_path):
+    record = SimpleNamespace(cost=SimpleNamespace(steps=9))
+    save_curve(Curve(every=3, seconds=0.0, samples=2), tmp_path)
+    assert not is_incomplete(record, tmp_path, 3, keep_generator=False)
+    (tmp_path / "curve.json").write_text("[" * 100_000)
+    assert is_incomplete(record, tmp_path, 3, keep_generator=False)

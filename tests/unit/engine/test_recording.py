@@ -13,7 +13,7 @@ from guidebench import chosen, images
 from guidebench import protocol as protocols
 from guidebench.engine import recording
 from guidebench.engine.bench import Bench
-from guidebench.engine.plan import Case, cases, describe
+from guidebench.engine.plan import Case, cases, describe, is_incomplete
 from guidebench.engine.trial import measure as measure_trial
 from guidebench.engine.unlearning import Here
 from guidebench.metric import Score, TrialMetric
@@ -213,6 +213,10 @@ def test_a_save_that_raises_keeps_the_trial_and_gives_a_warning(measured, says):
     folder, warning, *_ = measured(SMOKE, CannotSave(), keep_generator=True)
     assert "save()" in warning and "ValueError: no idea how" in warning
     assert folders.read(folder).is_measured and not (folder / "generator").exists()
+    assert (folder / "no-generator.txt").read_text() == f"{warning}\n"
+    assert not is_incomplete(folders.read(folder), folder, None, keep_generator=True)
+    (folder / "no-generator.txt").unlink()
+    assert is_incomplete(folders.read(folder), folder, None, keep_generator=True)
 
 
 def test_a_failure_leaves_its_reason_and_progress_and_every_attempt_is_kept(bench, tmp_path):

@@ -46,9 +46,23 @@ def test_all_hear_everything():
     assert first.heard == second.heard == ["begin", "hear", "hear", "close"]
 
 
+@pytest.mark.parametrize("raises_at", ["begin", "hear", "close"])
+def test_all_hear_what_one_of_them_raises_at_and_the_error_comes_afterwards(raises_at):
+    last = Listener()
+    together = Together(Listener(raises_at), Listener(raises_at), last)
+    calls = {"begin": ([], 1), "hear": (EVENT,), "close": ()}
+    with pytest.raises(OSError, match="no network"):
+        getattr(together, raises_at)(*calls[raises_at])
+    assert last.heard == [raises_at]
+
+
 @pytest.mark.parametrize(
     ("raises_at", "heard"),
-    [("begin", ["begin"]), ("hear", ["begin", "hear"]), ("close", ["begin", "hear", "hear", "close"])],
+    [
+        ("begin", ["begin", "close"]),
+        ("hear", ["begin", "hear", "close"]),
+        ("close", ["begin", "hear", "hear", "close"]),
+    ],
 )
 def test_one_that_raises_is_let_go_with_one_warning_and_the_others_hear_on(caplog, raises_at, heard):
     broken, other = Listener(raises_at), Listener()

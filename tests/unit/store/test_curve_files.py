@@ -27,8 +27,22 @@ def test_no_file_is_no_curve(tmp_path):
     assert load_curve(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"every": 5}', '{"every": "x", "seconds": 0, "samples": 1}'])
+NESTED = '{"x": ' + "[" * 100_000
+TOO_LONG = " " * (2**26 + 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"every": 5}', '{"every": "x", "seconds": 0, "samples": 1}', NESTED, TOO_LONG],
+    ids=["empty", "list", "lacking", "wrong", "nested", "long"],
+)
 def test_anything_else_is_named(tmp_path, text):
     (tmp_path / "curve.json").write_text(text)
+    with pytest.raises(ValueError, match=r"^curve\.json is not a curve: [^\n]+$"):
+        load_curve(tmp_path)
+
+
+def test_what_is_not_a_file_is_named_alike(tmp_path):
+    (tmp_path / "curve.json").mkdir()
     with pytest.raises(ValueError, match=r"^curve\.json is not a curve: [^\n]+$"):
         load_curve(tmp_path)

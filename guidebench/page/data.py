@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from guidebench.store.record import Record
 
 SUMMARY = ("recognised_others", "id_others", "id_worst", "recognised_worst", *BRIEF)  # columns that are shown at first
-_MORE = 2  # decimals of a single value beyond those of its column
+_MORE = 1  # decimals of a single value beyond those of its column
 
 # A trial and a person -> the names of the files of their pictures: photo, before and after, as `bundle` wrote them.
 Pictures = Callable[["StoredRecord", str], Mapping[str, Any] | None]
@@ -208,7 +208,6 @@ class _Rows:
             "text": mean_std(summary, digits),
             "mean": _rounded(summary.mean, digits),
             "interval": interval(summary, digits),
-            "ends": [_rounded(summary.low, digits), _rounded(summary.high, digits)] if summary.n > 2 else None,
             "n": summary.n,
             "of": summary.groups if summary.groups != summary.n else None,
             "counts": shared.counts(summary),
@@ -248,15 +247,22 @@ class _Rows:
             "path": path_of(stored),
             "failed": record.outcome.reason if not record.is_measured else None,
             "people": list(record.spec.people) if len(record.spec.people) > 1 else None,
-            "lacks": [self._lack(score) for score in record.outcome.scores if score.lost_after or score.value is None],
+            "lacks": self._lacks(record),
             "pictures": self._pictures(stored),
         }
         return _said(data)
 
-    def _lack(self, score: Any) -> list[Any]:
-        """What was not measured of somebody, or on fewer faces: metric, judge, person, why, faces lost after, pairs."""
-        why = None if score.value is not None else self.texts.place(score.reason or "no reason given")
-        return [score.metric, score.judge, score.identity, why, score.lost_after, score.n + score.lost_after]
+    def _lacks(self, record: Record) -> list[list[Any]]:
+        """What was not measured, or on fewer faces: column, why there is no value, faces lost after, pairs, person."""
+        places = {(column.metric, column.judge): place for place, column in enumerate(self.columns)}
+        found: list[list[Any]] = []
+        for score in record.outcome.scores:
+            place = places.get((score.metric, score.judge))  # a judge without a threshold has no column, but a footnote
+            if place is not None and (score.lost_after or score.value is None):
+                why = None if score.value is not None else self.texts.place(score.reason or "no reason given")
+                whom = [] if score.identity == record.spec.group else [score.identity]
+                found.append([place, why, score.lost_after, score.n + score.lost_after, *whom])
+        return found
 
     def _pictures(self, stored: StoredRecord) -> dict[str, Any]:
         """By person."""

@@ -115,11 +115,10 @@ function lacksOf(board, row, person) {
   const lines = row.trials
     .filter((trial) => trial.group === at)
     .flatMap((trial) =>
-      (trial.lacks ?? []).map(([metric, judge, whom, why, lost, pairs]) => {
-        const title = board.columns.find((column) => column.metric === metric)?.title ?? metric;
+      (trial.lacks ?? []).map(([place, why, lost, pairs, whom]) => {
         const what = why === null ? `no face afterwards in ${lost} of ${plural(pairs, "pair")}` : `no value: ${board.texts[why]}`;
         const seed = row.trials.filter((one) => one.group === at).length > 1 ? `, seed ${trial.seed}` : "";
-        return `${title}${judge ? ` (${judge})` : ""}${whom === person ? "" : `, ${whom}`}${seed}: ${what}.`;
+        return `${titleOf(board.columns[place], board)}${whom ? `, ${whom}` : ""}${seed}: ${what}.`;
       }),
     );
   if (!lines.length) return null;

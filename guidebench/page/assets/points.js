@@ -15,7 +15,7 @@ function pointsOf(board, place, state, width) {
       return value === null ? [] : [{ row: row.label, person, value, height, colour: row.colour }];
     }),
   );
-  const means = rows.map((row) => ({ row: row.label, mean: row.cells[place].mean, ends: row.cells[place].ends ?? [] }));
+  const means = rows.map((row) => ({ row: row.label, mean: row.cells[place].mean, ends: endsOf(row.cells[place]) }));
   const chosen = (point) => point.person === state.person;
   const names = new Map(rows.map((row) => [row.label, row.title]));
   const figure = Plot.plot({
@@ -48,6 +48,9 @@ function pointsOf(board, place, state, width) {
   });
   return figure;
 }
+
+/** The ends of a cell's interval, which is text such as [-0.088, 0.028]; none where it has none. */
+const endsOf = (cell) => (cell.interval ?? "").match(/-?[\d.]+/g)?.map(Number) ?? [];
 
 const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 

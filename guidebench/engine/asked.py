@@ -93,19 +93,19 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "timeout": _seconds(given.get("timeout")),
             "every": _steps(given.get("every")),
             "metrics": tuple(_several(metrics, str | TrialMetric)),
-            "attacks": _names("attacks", given.get("attacks", ())),
-            "log": _names("log", given.get("log", ())),
+            "attacks": _names("attacks", given.get("attacks", ()), "path/to/file.py:CLASS"),
+            "log": _names("log", given.get("log", ()), "tensorboard:DIR"),
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
 
 
-def _names(name: str, value: Any) -> tuple[str, ...]:
+def _names(name: str, value: Any, example: str) -> tuple[str, ...]:
     """One name or several; raises BadInput otherwise."""
     found = _several(value, str)
     for one in found:
         if not isinstance(one, str):
-            raise BadInput(f"{name} = {one!r:.80} is not a name; give one, or several")
+            raise BadInput(f"{name} = {one!r:.80} is not a name; give names, or such as {example}")
     return tuple(found)
 
 

@@ -53,7 +53,7 @@ class _Some(click.ParamType):
 @click.option("--method", "methods", multiple=True, help="Only records of this method. Repeat for several.")
 @click.option("--weights", help="Only records of these weights, as in `guidebench report`.")
 @click.option("--with-generators", "generators", type=_Some(), default=4, show_default=True, help="Per row.")
-@click.option("--pictures", type=_Some(), default=4, show_default=True, help="Of how many people per row.")
+@click.option("--pictures", type=_Some(), default=4, show_default=True, help="Of how many trials per row.")
 @click.option(
     "--without-evidence", is_flag=True, help="Records and pictures only: small, but scores cannot be checked."
 )

@@ -88,7 +88,10 @@ def test_both_means_are_over_the_trials_that_have_both_values(runs):
     def with_scores(item, **values):
         record = item.record
         scores = [score for score in record.outcome.scores if score.metric not in ("id", "id_worst")]
-        scores += [Score(metric, judge, "x", "forget", last, value) for metric, value in values.items()]
+        scores += [
+            Score(metric=metric, judge=judge, identity="x", role="forget", after_request=last, value=value)
+            for metric, value in values.items()
+        ]
         outcome = dataclasses.replace(record.outcome, scores=tuple(scores))
         return dataclasses.replace(item, record=dataclasses.replace(record, outcome=outcome, attacks=(run,)))
 

@@ -68,7 +68,10 @@ def opened(path: str | Path, *, longest_contents: float = _LONGEST_CONTENTS) -> 
 
 
 def listed(raw: Any, longest_contents: float = _LONGEST_CONTENTS) -> zipfile.ZipFile:
-    """An archive whose list of contents has been read, if it is not too long; raises as `zipfile.ZipFile`."""
+    """An archive whose list of contents has been read, if it is not too long; raises as `zipfile.ZipFile`.
+
+    raw: a seekable stream of bytes, without a buffer or in memory.
+    """
     reader = _Reader(raw)
     reader.most = longest_contents
     archive = zipfile.ZipFile(reader)

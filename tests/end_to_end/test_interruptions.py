@@ -2,17 +2,23 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pandas
+import pytest
 from click.testing import CliRunner
 
+import guidebench
 from guidebench.commands.main import main
 from guidebench.store.folders import read
 
+KILLS = 40
 SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
 
 
@@ -157,3 +163,47 @@ def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path, guideb
     )
     assert result.exit_code == 1 and "signal 9" in result.stderr
     assert len(records(tmp_path / "out")) == 2
+
+
+def children_of(pid):
+    """Processes that a process started, and those that they started."""
+    try:
+        own = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [*own, *(below for child in own for below in children_of(child))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_forty_kills_of_parents_and_workers_lose_nothing_and_change_no_number(tmp_path, records, write_method):
+    """At random moments; by turns the whole run is killed and one of the processes that it started."""
+    command, moments = slow_run(tmp_path, write_method), random.Random(0)
+    command[command.index("6")] = "20"
+    measured = {}
+    for turn in range(KILLS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0, 8))
+        started = children_of(process.pid)
+        os.kill(moments.choice(started) if turn % 2 and started else process.pid, signal.SIGKILL)
+        time.sleep(moments.uniform(0, 2))
+        process.kill()
+        process.wait()
+        for folder, text in measured.items():
+            assert (folder / "record.json").read_text() == text
+        for folder in records(tmp_path / "out"):
+            assert read(folder).is_measured
+            measured[folder] = (folder / "record.json").read_text()
+    last = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert last.returncode == 0, last.stderr
+    assert not list((tmp_path / "out").rglob(".building-*")) and len(records(tmp_path / "out")) == 20
+    salt = (tmp_path / "out" / "salt").read_text().strip()
+    undisturbed = [*command[:-1], str(tmp_path / "whole"), "--salt", salt]
+    assert subprocess.run(undisturbed, capture_output=True, check=False, timeout=600).returncode == 0
+    columns = ["identity", "metric", "judge", "role", "value"]
+    found, whole = (
+        guidebench.records(tmp_path / name)[columns].sort_values(columns, ignore_index=True)
+        for name in ("out", "whole")
+    )
+    pandas.testing.assert_frame_equal(found, whole)

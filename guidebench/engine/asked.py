@@ -279,7 +279,7 @@ def different(attacks: Iterable[ChosenAttack]) -> list[ChosenAttack]:
 def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: str) -> Entrant:
     """Generators that other code unlearned, as a method. name: of their row; None: after their files.
 
-    Raises BadInput if the name cannot be used; `measure` looks at the rest.
+    Raises BadInput if the name cannot be used, or the file is too large to be read; `measure` looks at the rest.
     """
     path, loader = _text("checkpoint", path), _text("loader", loader)
     name = _name_of_files(path) if name is None else _text("name", name)
@@ -287,6 +287,10 @@ def choose_checkpoint(path: str | Path, loader: str, name: str | None, testbed: 
         raise BadInput(f"name = {name!r}: use letters, digits, . _ + and -, starting with a letter or digit")
     if name in registry.methods():
         raise BadInput(f"the row would be called '{name}', as a method that is run here; give it another name")
+    if not loader and Path(path).is_file():  # without placeholders; it will be hashed, however large it is
+        from guidebench.networks import checkpoints
+
+        checkpoints.check_size(path)
     settings = {"path": path, "loader": loader}
     return chosen.choose(registry.CHECKPOINT.name, registry.testbed_class(testbed).name, settings, name=name)
 

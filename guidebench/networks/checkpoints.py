@@ -56,11 +56,7 @@ def read(path: str | Path, *, digest: str | None = None) -> Any:
     format, or asks for anything but data.
     """
     try:
-        status = Path(path).stat()
-        if unfit := _unfit(status):
-            raise BadInput(f"{path} is not a checkpoint: {unfit}; give the path of a weight file")
-        if status.st_size * COPIES > memory():
-            raise MemoryError
+        check_size(path)
         with open_regular(path) as stream:
             data = stream.read()
     except MemoryError:
@@ -75,6 +71,15 @@ def read(path: str | Path, *, digest: str | None = None) -> Any:
             f"{shown(digest[:12].lower())}…; fetch it again"
         )
     return parse(data, source=str(path))
+
+
+def check_size(path: str | Path) -> None:
+    """Raises BadInput if what lies there is larger than what is read, or not a file; OSError if there is nothing."""
+    status = Path(path).stat()
+    if unfit := _unfit(status):
+        raise BadInput(f"{path} is not a checkpoint: {unfit}; give the path of a weight file")
+    if status.st_size * COPIES > memory():
+        raise BadInput(f"{path} does not fit into memory; use a machine with more")
 
 
 def parse(data: bytes | memoryview, *, source: str) -> Any:

@@ -115,6 +115,16 @@ def test_a_checkpoint_is_named_by_texts_and_paths(given, says):
         asked.choose_checkpoint(**texts | given, testbed="linear")
 
 
+def test_a_checkpoint_that_is_too_large_to_be_read_is_not_hashed(tmp_path, says):
+    with open(tmp_path / "huge.pt", "wb") as stream:
+        stream.truncate(300 * 2**30)
+    with pytest.raises(BadInput, match=says("huge.pt", "300.0 GiB", "8")):
+        asked.choose_checkpoint(tmp_path / "huge.pt", "", None, "linear")
+    (tmp_path / "mine.py").write_text("def load(path, generator): ...\n")
+    loader = f"{tmp_path / 'mine.py'}:load"
+    assert asked.choose_checkpoint(tmp_path / "huge.pt", loader, None, "linear").chosen.fields["loader"] == loader
+
+
 def test_a_checkpoints_row_cannot_take_a_methods_name(says):
     for name, words in (("guide", ["'guide'", "another name"]), ("a b", ["'a b'"])):
         with pytest.raises(BadInput, match=says(*words)):

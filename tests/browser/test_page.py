@@ -83,9 +83,9 @@ def test_the_keyboard_opens_and_closes_the_panel_where_it_was(show):
     link = page.locator("#results tr", has_text="guide").first.locator("td a").nth(1)
     link.focus()
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "detail-heading"
+    page.wait_for_function("document.activeElement.id === 'detail-heading'")
     page.keyboard.press("Escape")
-    assert not page.locator("#detail").is_visible()
+    page.locator("#detail").wait_for(state="hidden")  # it follows the address
     assert page.evaluate("document.activeElement.getAttribute('href')") == link.get_attribute("href")
 
 

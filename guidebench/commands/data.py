@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from guidebench.commands import common
-from guidebench.errors import EXIT_BAD_INPUT, BadInput
+from guidebench.errors import EXIT_BAD_INPUT, BadInput, MissingAsset
 
 if TYPE_CHECKING:
+    from guidebench.networks.mtcnn import FaceDetector
     from guidebench.photos.manifests import Manifest
 
 
@@ -38,7 +39,7 @@ def _scan_ffhq(root: Path) -> None:
     """
     from guidebench.photos import manifests
 
-    _write_manifest(manifests.scan("ffhq", root, manifests.ffhq_people()))
+    _write_manifest(manifests.scan("ffhq", root, manifests.ffhq_people(), _detector()))
 
 
 @scan.command("celebahq")
@@ -57,14 +58,25 @@ def _scan_celebahq(root: Path, identities: Path, mapping: Path) -> None:
     """
     from guidebench.photos import manifests
 
-    _write_manifest(manifests.scan("celebahq", root, manifests.celebahq_people(identities, mapping)))
+    people = manifests.celebahq_people(identities, mapping)
+    _write_manifest(manifests.scan("celebahq", root, people, _detector()))
+
+
+def _detector() -> FaceDetector | None:
+    """What tells the frames of photographs, if its files are there."""
+    from guidebench.photos import align
+
+    try:
+        return align.load_detector("mtcnn")
+    except MissingAsset:
+        return None
 
 
 def _write_manifest(manifest: Manifest) -> None:
     from guidebench.photos import manifests
 
     path = manifests.write(manifest)
-    click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}")
+    click.echo(f"wrote {path}: {manifest.lines[0]}; digest {manifest.digest}; {manifest.frames_line}")
     if hint := manifest.hint:
         click.echo(f"guidebench: {hint}", err=True)
 

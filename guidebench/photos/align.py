@@ -67,6 +67,14 @@ def align(path: Path, detector: FaceDetector, frame: Frame = "eg3d", *, fill: Fi
     return Aligned(cut.image, found, frames.outside(cut.corners, photo.size), side / width)
 
 
+def frame_of(photo: Image.Image, detector: FaceDetector) -> Frame | None:
+    """The frame that an RGB photograph is a cut of, by its largest face; None if it is of neither."""
+    _, landmarks = _largest_face(photo, detector)
+    if landmarks is None:
+        return None
+    return next((frame for frame in frames.SIDES if frames.is_framed(frame, photo.size, landmarks)), None)
+
+
 def _largest_face(photo: Image.Image, detector: FaceDetector) -> tuple[int, np.ndarray | None]:
     """How many faces an RGB photograph shows, and the landmarks (5, 2) of the largest, in its pixels."""
     seen = photo

@@ -10,6 +10,7 @@ from torch import Tensor
 from guidebench import digest, images
 from guidebench.errors import BadInput
 from guidebench.photos import manifests
+from guidebench.photos.frames import Frame
 from guidebench.photos.manifests import Listed, Manifest
 from guidebench.testbed import Faces, Person
 
@@ -17,12 +18,12 @@ from guidebench.testbed import Faces, Person
 class ManifestFaces(Faces):
     """The sources "ffhq" and "celebahq", each read from its manifest when it is first asked for.
 
-    Every file must still be the one that was scanned.
+    Every file must still be the one that was scanned, and photographs must be cut as the generator's faces are.
     """
 
-    def __init__(self, resolution: int) -> None:
-        """resolution: pixels per side of the photographs that are handed out."""
-        self._resolution = resolution
+    def __init__(self, resolution: int, frame: Frame) -> None:
+        """resolution: pixels per side of the photographs that are handed out. frame: of the generator's faces."""
+        self._resolution, self._frame = resolution, frame
         self._manifests: dict[str, Manifest] = {}
 
     def sources(self) -> Mapping[str, int]:
@@ -43,8 +44,17 @@ class ManifestFaces(Faces):
 
     def _manifest(self, source: str) -> Manifest:
         if source not in self._manifests:
-            self._manifests[source] = manifests.read(source)
+            self._manifests[source] = self._in_frame(manifests.read(source))
         return self._manifests[source]
+
+    def _in_frame(self, manifest: Manifest) -> Manifest:
+        if manifest.frame not in (None, self._frame):
+            raise BadInput(
+                f"the photographs of {manifest.source} below {manifest.root} are cut in another frame than this "
+                f"generator's faces ({manifest.frames_line}; wanted: {self._frame}); cut them with `guidebench align "
+                f"--frame {self._frame}`, or take those that are, and {manifests.remedy(manifest.source)}"
+            )
+        return manifest
 
     def _person(self, manifest: Manifest, person: Listed, photos: int) -> Person:
         if len(person.photos) < photos:

@@ -12,18 +12,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from guidebench import digest, files, places
 from guidebench.errors import BadInput, MissingAsset, unknown_name
-from guidebench.photos import duplicates, endings
-from guidebench.photos.frames import SIDES
+from guidebench.photos import align, duplicates, endings
+from guidebench.photos.frames import SIDES, Frame
+
+if TYPE_CHECKING:
+    from guidebench.networks.mtcnn import FaceDetector
 
 LISTED = 30  # people in a manifest: twenty to forget, ten to retain
 LEAST_SIDE = 256  # pixels; the smallest photograph that is accepted, half of what EG3D draws
@@ -59,6 +62,13 @@ class Manifest:
     source: str  # "ffhq" or "celebahq"
     root: str  # absolute path of the folder that was scanned
     people: tuple[Listed, ...]
+    framed: Mapping[str, int] = field(default_factory=dict)  # frame, or "neither" -> photographs; empty: not looked at
+
+    @property
+    def frame(self) -> Frame | None:
+        """The frame that most photographs are cuts of; None if that is not known, or most are of neither."""
+        count = sum(self.framed.values())
+        return next((frame for frame in SIDES if 2 * self.framed.get(frame, 0) > count), None)
 
     @property
     def rule(self) -> str:
@@ -81,15 +91,28 @@ class Manifest:
         """For `guidebench data show`."""
         count = sum(len(person.photos) for person in self.people)
         lines = [f"{self.source}: {len(self.people)} people, {count} photographs below {self.root}"]
-        lines += [f"rule {self.rule}", f"digest {self.digest}"]
+        lines += [f"rule {self.rule}", f"digest {self.digest}", self.frames_line]
         for person in self.people:
             for photo in person.photos:
                 lines.append(f"{person.identity:14} {photo.file}  {photo.side} px  {photo.sha256}")
         return lines
 
     @property
+    def frames_line(self) -> str:
+        """In which frames the photographs are."""
+        if not self.framed:
+            return "frame not looked at: MTCNN's files are missing; see `guidebench assets`, and scan again"
+        return "frame " + ", ".join(f"{name} {count}" for name, count in sorted(self.framed.items()))
+
+    @property
     def hint(self) -> str:
-        """What to do next if the sizes show that these are not crops like EG3D's, or ""."""
+        """What to do next if frames, or else sizes, show that these are not crops like EG3D's, or ""."""
+        if self.frame == "eg3d":
+            return ""
+        if self.frame == "ffhq":
+            return (
+                "these are FFHQ's frames, which stylegan2-ffhq takes as they are; for eg3d-ffhq, " + self._way_to_crops
+            )
         photos = [photo for person in self.people for photo in person.photos]
         side = SIDES["eg3d"]
         others = sum(photo.side != side for photo in photos)
@@ -97,8 +120,13 @@ class Manifest:
             return ""
         return (
             f"{others} of {len(photos)} photographs are not {side} px, the size of EG3D's crops; unless they are "
-            "cropped in the same way, run "
-            f"`guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
+            f"cropped in the same way, {self._way_to_crops}"
+        )
+
+    @property
+    def _way_to_crops(self) -> str:
+        return (
+            f"run `guidebench align $(guidebench data show {self.source} --files) CROPS` and then "
             f"{_scan_command(self.source, 'CROPS')}"
         )
 
@@ -114,10 +142,11 @@ class Manifest:
                 Listed(str(person["identity"]), tuple(Photo(**photo) for photo in person["photos"]))
                 for person in data["people"]
             )
-            manifest = cls(str(data["source"]), str(data["root"]), people)
+            framed = {str(name): int(count) for name, count in data.get("framed", {}).items()}
+            manifest = cls(str(data["source"]), str(data["root"]), people, framed)
             if data["format"] != _FORMAT or manifest.digest != data["digest"] or not people:
                 raise ValueError("its content does not match its digest")
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"it is not a manifest: {type(error).__name__} {error}") from None
         return manifest
 
@@ -172,9 +201,12 @@ def celebahq_people(identities: Path, mapping: Path) -> dict[str, list[int]]:
     return {f"celeba-{identity}": sorted(images[identity])[:CELEBAHQ_PHOTOS] for identity in chosen}
 
 
-def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manifest:
+def scan(
+    source: str, root: Path, people: Mapping[str, Sequence[int]], detector: FaceDetector | None = None
+) -> Manifest:
     """Finds, checks and hashes the photographs of these people below ``root``; other files are not looked at.
 
+    detector: finds the faces by which frames are told; without one the manifest does not say.
     Raises BadInput if one is missing, ambiguous, unreadable, not square or smaller than 256 pixels per side.
     """
     if not root.is_dir():
@@ -192,12 +224,14 @@ def scan(source: str, root: Path, people: Mapping[str, Sequence[int]]) -> Manife
             f"image {named}{more}{there}; accepted names are 00000.png, img00000000.png and 0.png (or "
             f"{', '.join(sorted(endings.READ))}), in that folder or in sub-folders of a thousand images"
         )
-    listed = []
+    listed, framed = [], Counter[str]()
     for identity, indices in people.items():
         opened = [_photo(root, path) for index in indices if (path := found[index]) is not None]
         _warn_of_duplicates(source, identity, indices, [picture for _, picture in opened])
         listed.append(Listed(identity, tuple(photo for photo, _ in opened)))
-    return Manifest(source, str(root.resolve()), tuple(listed))
+        if detector:
+            framed.update(align.frame_of(picture, detector) or "neither" for _, picture in opened)
+    return Manifest(source, str(root.resolve()), tuple(listed), dict(framed))
 
 
 def _warn_of_duplicates(source: str, identity: str, indices: Sequence[int], pictures: Sequence[Image.Image]) -> None:

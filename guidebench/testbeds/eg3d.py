@@ -85,7 +85,7 @@ class EG3DTestbed(PublishedTestbed):
 
     def faces(self) -> Faces:
         """FFHQ and CelebA-HQ as `guidebench data scan` found them."""
-        return ManifestFaces(SIZES["resolution"])
+        return ManifestFaces(SIZES["resolution"], "eg3d")
 
     def _generator(self) -> TriPlaneGenerator:
         path = assets.find(self.generator_asset)

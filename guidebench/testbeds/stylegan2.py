@@ -194,7 +194,7 @@ class StyleGAN2Testbed(PublishedTestbed):
 
     def faces(self) -> Faces:
         """FFHQ and CelebA-HQ as `guidebench data scan` found them."""
-        return ManifestFaces(SIZES["resolution"])
+        return ManifestFaces(SIZES["resolution"], "ffhq")
 
     def _network(self, asset: str) -> StyleGAN2Generator:
         path = assets.find(asset)

@@ -37,7 +37,7 @@ def read(folder, content: bytes) -> None:
     with answers():
         manifest = manifests.read("celebahq")
         assert all(isinstance(line, str) for line in (*manifest.lines, manifest.hint))
-        ManifestFaces(8).people("celebahq", [0], photos=2)
+        ManifestFaces(8, "eg3d").people("celebahq", [0], photos=2)
 
 
 @cases(400)

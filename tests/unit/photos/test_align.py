@@ -7,29 +7,12 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from found_faces import Finds, face
 from PIL import Image
 
 from guidebench.commands.main import main
 from guidebench.networks import arcface
-from guidebench.networks.mtcnn import Detections, FaceDetector
-from guidebench.photos import align, frames
-
-
-def face(size=1.0, x=256.0, y=256.0):
-    """A frontal face whose landmarks are ``size`` times those in EG3D's crop, around (x, y)."""
-    return 512 * 300 / 700 * size * frames.TEMPLATE[:, :2] * [1, -1] + [x, y - 1]
-
-
-class Finds(FaceDetector):
-    """Finds the faces that it is told of, whatever it sees."""
-
-    def __init__(self, *faces):
-        self.faces = faces
-
-    def detect(self, image):
-        boxes = [[*face.min(axis=0), *face.max(axis=0), 0.9] for face in self.faces]
-        rows = [face.T.ravel() for face in self.faces]
-        return Detections(np.array(boxes).reshape(-1, 5), np.array(rows, np.float32).reshape(-1, 10))
+from guidebench.photos import align
 
 
 def test_of_several_faces_the_largest_is_taken(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from found_faces import Finds, in_frame
 from PIL import Image
 
 from guidebench import assets, images
@@ -18,7 +19,7 @@ from guidebench.commands.main import main
 from guidebench.errors import BadInput, MissingAsset
 from guidebench.evidence import FrechetStatistics
 from guidebench.metrics.frechet import frechet_distance
-from guidebench.photos import manifests, measuring, real_images
+from guidebench.photos import align, manifests, measuring, real_images
 from guidebench.photos.faces import ManifestFaces
 from guidebench.testbeds.linear import FACE, LinearFeatures, LinearTestbed
 
@@ -140,7 +141,7 @@ def test_celebahq_is_scanned_with_five_photographs_of_thirty_people(celeba, tmp_
     options = ("--identities", celeba / "identity_CelebA.txt", "--mapping", celeba / "mapping.txt")
     result = scan("celebahq", tmp_path / "hq", *options)
     assert result.exit_code == 0 and "30 people, 150 photographs" in result.stdout
-    first, *_ = ManifestFaces(256).people("celebahq", [0], photos=5)
+    first, *_ = ManifestFaces(256, "eg3d").people("celebahq", [0], photos=5)
     assert first.identity == next(iter(people)) and first.photos.shape == (5, 3, 256, 256)
     index = people[first.identity][3]
     assert len(first.files) == 5 and first.files[3] == str((tmp_path / "hq" / f"{index}.png").resolve())
@@ -168,6 +169,31 @@ def test_a_scan_of_photographs_that_are_no_crops_says_how_to_go_on(ffhq, home):
     for path in ffhq.iterdir():
         Image.new("RGB", (512, 512)).save(path)
     assert scan("ffhq", ffhq).stderr == ""
+
+
+@pytest.mark.parametrize(("frame", "refused_by"), [("eg3d", "ffhq"), ("ffhq", "eg3d"), (None, None)])
+def test_a_scan_sees_the_frame_and_a_generator_of_another_frame_refuses_it(ffhq, home, monkeypatch, frame, refused_by):
+    landmarks = in_frame(frame or "eg3d", side=256 if frame else 128)
+    monkeypatch.setattr(align, "load_detector", lambda name: Finds(landmarks))
+    result = scan("ffhq", ffhq)
+    assert f"frame {frame or 'neither'} 30" in result.stdout
+    assert ("`guidebench align" in result.stderr) == (frame != "eg3d")
+    manifest = manifests.read("ffhq")
+    assert manifest.frame == frame and manifest.framed == {frame or "neither": 30}
+    for other in ("eg3d", "ffhq"):
+        if other == refused_by:
+            with pytest.raises(BadInput, match=f"wanted: {other}.*--frame {other}.*data scan ffhq"):
+                ManifestFaces(256, other).manifest("ffhq")
+        else:
+            assert ManifestFaces(256, other).manifest("ffhq") == manifest.digest
+
+
+def test_without_a_detector_a_manifest_says_that_it_does_not_know_the_frame(ffhq, home):
+    assert "frame not looked at" in scan("ffhq", ffhq).stdout
+    manifest = manifests.read("ffhq")
+    assert manifest.frame is None and ManifestFaces(256, "ffhq").manifest("ffhq") == manifest.digest
+    older = {name: value for name, value in manifest.as_data().items() if name != "framed"}
+    assert manifests.Manifest.from_data(older) == manifest
 
 
 def test_the_digest_knows_contents_and_not_places(ffhq, tmp_path):
@@ -218,14 +244,14 @@ def test_an_exif_rotation_is_applied(ffhq, home):
     exif[0x0112] = 3  # by 180 degrees
     Image.fromarray(picture).save(ffhq / "25605.png", exif=exif)
     manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
-    (person,) = ManifestFaces(256).people("ffhq", [0], photos=1)
+    (person,) = ManifestFaces(256, "eg3d").people("ffhq", [0], photos=1)
     assert person.photos[0, :, :120].max() < -0.9 and person.photos[0, :, 136:].min() > 0.9
 
 
 def test_without_a_manifest_the_command_that_writes_it_is_named(home):
     for source, command in (("ffhq", "scan ffhq FOLDER`"), ("celebahq", "scan celebahq FOLDER --identities")):
         with pytest.raises(MissingAsset, match=f"guidebench data {command}"):
-            ManifestFaces(256).manifest(source)
+            ManifestFaces(256, "eg3d").manifest(source)
 
 
 def test_names_in_upper_case_and_every_format_are_found_and_others_are_named(ffhq, home, says):
@@ -264,7 +290,7 @@ def test_a_file_that_changed_since_the_scan_is_refused_by_name(ffhq, home, says)
     manifests.write(manifests.scan("ffhq", ffhq, manifests.ffhq_people()))
     photo(ffhq / "25459.png", 1)
     (ffhq / "34602.png").unlink()
-    faces = ManifestFaces(256)
+    faces = ManifestFaces(256, "eg3d")
     assert faces.people("ffhq", [0], photos=1)[0].identity == "ffhq-25605"
     with pytest.raises(BadInput, match=says("25459.png", "changed", "`guidebench data scan ffhq")):
         faces.people("ffhq", [1], photos=1)

@@ -5,10 +5,14 @@
 A claim is a file that only one process can make. Its time is renewed while the trial runs. It is void if its process is
 dead, which another process of the same host can see, or if its time is old: on other hosts nothing else can be seen.
 One process at a time takes claims away, and looks at each again first, so nobody takes away one that was just made.
+
+On a file server without locks, two hosts that find the same void claim at the same moment may both run its trial: the
+record of the last one stays. Nothing else relies on locks: what matters are files that only one can make, and renames.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -87,7 +91,8 @@ def _make(path: Path) -> str | None:
         with suppress(FileExistsError):
             path.parent.mkdir()
         try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            with _gone_if_stale():
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileNotFoundError:  # the folder, which its last user removed just now
             continue
         except FileExistsError:
@@ -145,11 +150,11 @@ def _take_away(path: Path, is_mine_to_take: Callable[[Path], bool]) -> bool:
 def _alone(folder: Path) -> Iterator[None]:
     """Lets one thread of one process at a time remove claims. Raises FileNotFoundError without the folder."""
     lock = folder / _LOCK
-    while True:
-        with open(lock, "ab") as stream:
+    for last in (*[False] * (_TRIES - 1), True):
+        with _gone_if_stale(), open(lock, "ab") as stream:
             with suppress(OSError):  # file servers without locks: still only one process makes a claim
                 fcntl.flock(stream, fcntl.LOCK_EX)
-            if not _is_still_at(lock, stream.fileno()):  # its last user removed it while this one waited
+            if not (_is_still_at(lock, stream.fileno()) or last):  # its last user removed it while this one waited
                 continue
             try:
                 yield
@@ -160,9 +165,21 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _is_still_at(path: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
+        with _gone_if_stale():
+            return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def _gone_if_stale() -> Iterator[None]:
+    """Raises FileNotFoundError, too, for what another host has removed, as NFS says it of a file or folder in use."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            raise FileNotFoundError(error.errno, error.strerror, error.filename) from None
+        raise
 
 
 def _renew(path: Path, done: threading.Event) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -167,14 +169,82 @@ def test_of_many_that_find_a_void_claim_one_has_the_trial(store, make_record):
         assert not path.parent.exists()
 
 
-def claimed_together(store, spec, count):
-    """Who of as many threads has a trial that all of them claim at once."""
+def without_locks(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def ignored_locks(*_):
+    pass
+
+
+@pytest.mark.parametrize("flock", [without_locks, ignored_locks])
+def test_file_servers_without_locks(store, make_record, monkeypatch, flock):
+    """A free trial is one process's. A void claim may be taken by several at once; one record stays."""
+    monkeypatch.setattr(claims.fcntl, "flock", flock)
+    record = make_record()
+    spec, place = record.spec, store.path(record.spec)
+    for _ in range(20):
+        assert sorted(claimed_together(store, spec, 6)) == [False] * 5 + [True]
+        assert not (store.root / CLAIMS).exists()
+    with claimed(store, spec):
+        (path,) = written(store)
+
+    def write():
+        with store.building(place) as folder:
+            folders.write_record(record, folder)
+
+    for _ in range(20):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"host": "another", "pid": 1, "token": "x"}))
+        age(path, claims.VOID + 60)
+        assert any(claimed_together(store, spec, 6, write))
+        assert folders.read(place) == record and [item.name for item in place.parent.iterdir()] == [place.name]
+        shutil.rmtree(store.root / "records")
+        claims.clean(store)
+        assert not in_flight(store, spec)
+
+
+def test_a_lock_that_never_seems_to_be_there_stops_nobody(store, make_record, monkeypatch):
+    """As on file systems that number a file anew each time they are asked."""
+    monkeypatch.setattr(claims, "_is_still_at", lambda path, handle: False)
+    for _ in range(2):
+        with claimed(store, make_record().spec) as mine:
+            assert mine
+
+
+def test_what_another_host_has_removed_is_gone_also_where_nfs_calls_it_stale(store, make_record, monkeypatch):
+    """The folder of claims vanishes while a claim is made, and while its lock is looked at."""
+    calls = []
+
+    def stale(real):
+        def call(*given, **options):
+            calls.append(real)
+            if len(calls) < 3:
+                raise OSError(errno.ESTALE, "Stale file handle")
+            return real(*given, **options)
+
+        return call
+
+    monkeypatch.setattr(claims.os, "open", stale(os.open))
+    with claimed(store, make_record().spec) as mine:
+        assert mine
+    calls.clear()
+    monkeypatch.setattr(claims.os.path, "samestat", stale(os.path.samestat))
+    with claimed(store, make_record().spec) as mine:
+        assert mine
+    assert len(calls) >= 3 and not written(store)
+
+
+def claimed_together(store, spec, count, run=lambda: None):
+    """Who of as many threads has a trial that all of them claim at once. run: what those do that have it."""
     together, ended, have = threading.Barrier(count), threading.Barrier(count), []
 
     def take():
         together.wait()
         with claimed(store, spec) as mine:
             have.append(mine)
+            if mine:
+                run()
             ended.wait()
 
     threads = [threading.Thread(target=take) for _ in range(count)]

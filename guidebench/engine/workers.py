@@ -104,12 +104,16 @@ class InProcess(Executor):
 
 
 class Pool(Executor):
-    """Worker processes of one thread each. A worker that dies fails its trial and is replaced."""
+    """Worker processes of one thread each. A worker that dies fails its trial and is replaced.
+
+    With the device "cuda" and several of them, each worker sees one only, in turn.
+    """
 
     def __init__(self, setup: Setup, workers: int) -> None:
         self.workers = workers
         self._setup = setup
-        self._members = [self._start() for _ in range(workers)]
+        self._devices = environment.cuda_devices() if setup.device == "cuda" else []
+        self._members = [self._start(number) for number in range(workers)]
         self._batch = 1  # of the testbed, see `Description`
         self._lost: set[Block] = set()  # whose first worker died
 
@@ -195,7 +199,7 @@ class Pool(Executor):
             return
         if task is None:
             raise GuidebenchError(f"a worker process ended {how} while it loaded the testbed; give fewer --workers")
-        self._members[self._members.index(member)] = self._start()
+        self._members[self._members.index(member)] = self._start(member.number)
         if isinstance(task, Case):
             yield Finished(task, None, seconds, f"its worker process ended {how}; the next run tries it again")
         elif task in self._lost:
@@ -204,11 +208,13 @@ class Pool(Executor):
             self._lost.add(task)
             work.put_back(task)
 
-    def _start(self) -> _Member:
+    def _start(self, number: int) -> _Member:
         here, there = multiprocessing.Pipe()
-        process = spawn(_serve, there, self._setup)
+        devices = self._devices
+        pinned = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if len(devices) > 1 else {}
+        process = spawn(_serve, there, self._setup, variables=pinned)
         there.close()
-        return _Member(process, here)
+        return _Member(number, process, here)
 
     def close(self) -> None:
         """Stops all workers at once; what they had recorded stays."""
@@ -220,6 +226,7 @@ class Pool(Executor):
 
 @dataclass(eq=False)
 class _Member:
+    number: int
     process: Any
     pipe: Connection
     ready: bool = False
@@ -336,7 +343,12 @@ def start_executor(setup: Setup, *, workers: int | None, instant: bool, heavy: b
 
 
 def default_workers(device: str, *, heavy: bool = False) -> int:
-    """How many processes run if nobody says: one on a GPU or of a heavy testbed; on a CPU one per core, at most 8."""
+    """How many processes run if nobody says: one per GPU; on a CPU one per core, at most 8, or one of a heavy testbed.
+
+    device: "cuda" means all of them.
+    """
+    if device == "cuda":
+        return max(1, len(environment.cuda_devices()))
     if device != "cpu" or heavy:
         return 1
     return min(environment.cores(), 8)

@@ -30,6 +30,18 @@ def test_a_device_that_does_not_exist_is_named(name, two_gpus):
         environment.resolve_device(name)
 
 
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ["0", "1"]), ("", ["0", "1"]), ("3,5", ["3", "5"]), ("GPU-a,GPU-b,9", ["GPU-a", "GPU-b"])],
+)
+def test_cuda_devices_are_called_as_the_variable_calls_them(monkeypatch, two_gpus, visible, names):
+    """Of devices that are not there, torch counts none."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.cuda_devices() == names
+
+
 def test_without_cuda_auto_is_the_cpu_and_cuda_is_refused_with_the_version(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert environment.resolve_device("auto") == "cpu"

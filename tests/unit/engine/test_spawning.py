@@ -21,13 +21,13 @@ def started_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "script.py").write_text(SCRIPT)
 
-    def start(**own):
+    def start(variables=None, **own):
         for name in ("OMP_NUM_THREADS", "GLIBC_TUNABLES", "MALLOC_TOP_PAD_"):
             monkeypatch.delenv(name, raising=False)
         for name, value in own.items():
             monkeypatch.setenv(name, value)
         before = dict(os.environ)
-        spawn(runpy.run_path, "script.py").join(60)
+        spawn(runpy.run_path, "script.py", variables=variables).join(60)
         assert dict(os.environ) == before
         return json.loads((tmp_path / "environment.json").read_text())
 
@@ -38,6 +38,11 @@ def test_a_process_has_one_thread_and_keeps_its_memory_in_huge_pages(started_wit
     found = started_with()
     assert (found["OMP_NUM_THREADS"], found["GLIBC_TUNABLES"]) == ("1", "glibc.malloc.hugetlb=1")
     assert int(found["MALLOC_TOP_PAD_"]) > 0
+
+
+def test_a_process_may_have_variables_of_its_own(started_with):
+    found = started_with({"CUDA_VISIBLE_DEVICES": "1"}, CUDA_VISIBLE_DEVICES="0,1")
+    assert found["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_settings_of_the_users_own_stay(started_with):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from guidebench import protocol as protocols
 from guidebench.engine import workers
 from guidebench.engine.events import Finished, Sampled, Stepped
 from guidebench.engine.plan import Case, cases
+from guidebench.engine.work import Block, Work
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import (
     InProcess,
@@ -192,7 +194,7 @@ def test_no_more_workers_go_on_than_there_are_trials(setup, monkeypatch):
         def stop(self):
             stopped.append(self)
 
-    monkeypatch.setattr(Pool, "_start", lambda self: Member())
+    monkeypatch.setattr(Pool, "_start", lambda self, number: Member())
     monkeypatch.setattr(Pool, "_give", lambda self, work: iter([work.next("somebody")]))
     pool = Pool(setup, 3)
     members = list(pool._members)
@@ -272,6 +274,54 @@ def test_workers_are_one_per_core_up_to_eight_and_one_where_memory_is_short(monk
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
     assert default_workers("cpu") == expected
     assert default_workers("cuda:0") == default_workers("cpu", heavy=True) == 1
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Stand-ins for processes, by the variables that they were started with."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = []
+
+    def spawn(target, *given, variables):
+        found.append(variables)
+        return SimpleNamespace(
+            terminate=lambda: None, join=lambda timeout: None, is_alive=lambda: False, exitcode=1, name="stand-in"
+        )
+
+    monkeypatch.setattr(workers, "spawn", spawn)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "pinned"),
+    [
+        ("cuda", 2, ["0", "1", "0"]),
+        ("cuda", 1, [None] * 3),
+        ("cuda:1", 2, [None] * 3),
+        ("cpu", 2, [None] * 3),
+    ],
+)
+def test_each_worker_sees_one_of_several_gpus(setup, started, monkeypatch, device, gpus, pinned):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    Pool(dataclasses.replace(setup, device=device), 3).close()
+    assert [variables.get("CUDA_VISIBLE_DEVICES") for variables in started] == pinned
+
+
+def test_the_worker_in_place_of_a_dead_one_has_its_gpu(setup, started, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    pool = Pool(dataclasses.replace(setup, device="cuda"), 2)
+    second = pool._members[1]
+    second.ready, second.task = True, Block(SMOKE, 0, 1)
+    assert list(pool._replace(second, Work([]))) == []
+    assert started[-1] == {"CUDA_VISIBLE_DEVICES": "1"} and len(started) == 3
+    pool.close()
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(0, 1), (1, 1), (4, 4)])
+def test_workers_are_one_per_gpu(monkeypatch, gpus, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert default_workers("cuda", heavy=True) == default_workers("cuda") == expected
 
 
 def test_where_no_affinity_is_known_all_cores_count(monkeypatch):

@@ -16,6 +16,7 @@ from guidebench.errors import EXIT_FAILED_TRIALS, BadInput
 if TYPE_CHECKING:
     from guidebench.engine.run import Result
 
+_THIS_ONCE = ("fresh", "executor", "workers", "shard", "slurm")  # options that do not decide what a table holds
 _METHOD = "A registered method, or path/to/file.py:Class. Repeat for several."
 
 
@@ -75,8 +76,19 @@ _measuring = _options(  # of every command that measures
         help="Of float32 products on a GPU; tf32 as the released code ran.",
     ),
     click.option(
-        "--workers", type=click.IntRange(0), help="Processes (default: one per core, at most 8; on a GPU one)."
+        "--executor",
+        default="local",
+        show_default=True,
+        metavar="local|slurm|ray",
+        help="Processes of this machine, or jobs of a cluster.",
     ),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        help="Processes (default: one per core, at most 8; one per GPU), or jobs at a time.",
+    ),
+    click.option("--shard", metavar="I/N", help="Run only part I of N, as another process runs the others."),
+    click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="Of each job, such as partition=gpu or time=60."),
     click.option(
         "--salt",
         metavar="N|new",
@@ -240,7 +252,7 @@ def _same_command(context: click.Context) -> str:
     words = ["guidebench", str(context.info_name), context.params["name"]]
     for option in context.command.params:
         given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
-        if not isinstance(option, click.Option) or not given or option.name in ("fresh", "workers"):
+        if not isinstance(option, click.Option) or not given or option.name in _THIS_ONCE:
             continue
         value = context.params[option.name or ""]
         values = value if option.multiple else [",".join(map(str, value)) if isinstance(value, tuple) else value]

@@ -17,6 +17,8 @@ from guidebench import chosen, environment, registry
 from guidebench import protocol as protocols
 from guidebench.chosen import ChosenAttack, Entrant
 from guidebench.errors import BadInput, unknown_name
+from guidebench.executors import shards
+from guidebench.executors.shards import Shard
 from guidebench.metric import TrialMetric
 from guidebench.photos.own import SOURCE, list_people
 from guidebench.protocol import Protocol, ProtocolFile
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from guidebench.suites import Suite
     from guidebench.testbed import Testbed
 
+LOCAL = "local"
+EXECUTORS = (LOCAL, "slurm", "ray")  # see `guidebench.executors`
 MOST_WORKERS_A_CORE = 4  # beyond which more processes only take memory
 
 _log = logging.getLogger(__name__)
@@ -43,7 +47,10 @@ class Options:
     out: Path = Path("runs")
     device: str = "auto"
     precision: Precision = "strict"  # see `guidebench.precision`
-    workers: int | None = None  # processes; 0: this one; None: see `guidebench.engine.workers`
+    executor: str = LOCAL  # one of EXECUTORS
+    workers: int | None = None  # processes or jobs at a time; 0: this process; None: see the executor
+    shard: Shard | None = None  # the only part of the trials that is run
+    slurm: tuple[tuple[str, str], ...] = ()  # what each job asks SLURM for, such as ("partition", "gpu")
     salt: Asked = None  # decides what methods must not know in advance, see `guidebench.store.salts`
     timeout: float | None = None  # seconds for each answer of a method; None: as long as it takes
     fresh: bool = False  # measure again what is recorded
@@ -73,6 +80,40 @@ def check_workers(workers: Any) -> None:
         )
 
 
+def check_executor(options: Options) -> None:
+    """Raises BadInput unless the executor exists, and shard, workers and what SLURM is asked for fit it."""
+    executor = options.executor
+    if executor not in EXECUTORS:
+        raise unknown_name("executor", executor, EXECUTORS, command=None)
+    if options.slurm and executor != "slurm":
+        raise BadInput(f"slurm = {dict(options.slurm)} is for executor slurm, and this one is {executor}; leave it out")
+    if executor == LOCAL:
+        check_workers(options.workers)
+        return
+    if options.shard is not None:
+        raise BadInput(
+            f"shard = {options.shard} splits a run by hand, and executor {executor} does so itself; leave one out"
+        )
+    if options.workers is not None and whole("workers", options.workers) < 1:
+        raise BadInput(f"workers = {options.workers}: give executor {executor} 1 or more, which are jobs at a time")
+
+
+def _pairs(given: Any) -> tuple[tuple[str, str], ...]:
+    """What SLURM is asked for: a mapping, or texts such as "partition=gpu". A key that is repeated: lines."""
+    if isinstance(given, Mapping):
+        items = [
+            (str(name), str(value).lower() if isinstance(value, bool) else str(value)) for name, value in given.items()
+        ]
+    else:
+        items = [(name, value) for name, _, value in (str(text).partition("=") for text in _several(given, str))]
+    found: dict[str, str] = {}
+    for name, value in items:
+        if not name or not value:
+            raise BadInput(f"slurm {name}={value}: write KEY=VALUE, such as partition=gpu")
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return tuple(found.items())
+
+
 def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Options:
     """`Options` from keyword arguments; raises BadInput for one that does not exist or cannot be used."""
     names = [item.name for item in dataclasses.fields(Options)]
@@ -82,13 +123,15 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
     if not isinstance(testbed, str) and not inspect.isclass(testbed):
         raise BadInput(f"testbed = {testbed!r:.80} is neither a name nor a class; give one of these")
     photos, metrics = given.get("photos"), given.get("metrics", ())
-    check_workers(given.get("workers"))
-    return Options(
+    shard = given.get("shard")
+    options = Options(
         **{
             **given,
             "out": _path("out", given.get("out", Options.out)),
             "photos": None if photos is None else _path("photos", photos),
             "device": str(given.get("device", Options.device)),  # a torch.device, too
+            "shard": shard if shard is None or isinstance(shard, Shard) else shards.parse(shard),
+            "slurm": _pairs(given.get("slurm", ())),
             "salt": salts.checked(given.get("salt")),
             "timeout": _seconds(given.get("timeout")),
             "every": _steps(given.get("every")),
@@ -98,6 +141,8 @@ def options_of(testbed: str | type[Testbed], given: Mapping[str, Any]) -> Option
             "testbed": testbed if isinstance(testbed, str) else registry.spec_of(testbed),
         }
     )
+    check_executor(options)
+    return options
 
 
 def _names(name: str, value: Any, example: str) -> tuple[str, ...]:

@@ -95,13 +95,14 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
     from guidebench import precision
     from guidebench.engine.asked import choose_attacks
     from guidebench.engine.plan import check_entrants, trials_of
-    from guidebench.engine.workers import default_workers
-    from guidebench.environment import resolve_device
+    from guidebench.executors import choose
 
-    device = resolve_device(options.device)
-    precision.check(options.precision, device)
+    if options.shard is not None:
+        raise BadInput(f"shard = {options.shard}: a dry run counts the trials of all shards; leave it out")
+    precision.check(options.precision, choose.device(options))
     kind = registry.testbed_class(options.testbed)
-    testbed = kind(device=device, conventions=common_conventions(asked))
+    workers = choose.at_a_time(options, kind)
+    testbed = kind(device=choose.device_here(options), conventions=common_conventions(asked))
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
     missing = tuple(testbed.missing({protocol.source for protocol in asked}))
     stored = _measured(options.out)
@@ -122,7 +123,6 @@ def forecast(asked: Sequence[Protocol], entrants: Sequence[Entrant], options: Op
             trials = trials_of(entrant, protocol) * len(protocol.seeds)
             done = None if recorded is None else recorded[protocol.name, label]
             lines.append(Line(protocol.name, label, trials, done, seconds, basis))
-    workers = options.workers or (1 if kind.instant else default_workers(device, heavy=kind.heavy))
     to_run = sum(line.to_run for line in lines)
     return Forecast(kind.name, options.out, min(workers, max(1, to_run)), tuple(lines), missing)
 

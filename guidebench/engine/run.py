@@ -16,6 +16,7 @@ from guidebench import registry
 from guidebench import suites as suites_
 from guidebench.chosen import Entrant
 from guidebench.engine.asked import (
+    LOCAL,
     Method,
     Options,
     choose_attacks,
@@ -32,9 +33,9 @@ from guidebench.engine.events import Event, Finished
 from guidebench.engine.plan import Case, Wanted, cases, check_entrants, check_every, to_run
 from guidebench.engine.watching import Together, Watcher
 from guidebench.engine.worker import Setup
-from guidebench.engine.workers import Executor, start_executor
-from guidebench.environment import resolve_device
+from guidebench.engine.workers import Executor
 from guidebench.errors import BadInput, GuidebenchError, MissingAsset, StorageError
+from guidebench.executors import choose
 from guidebench.protocol import Protocol, ProtocolFile
 from guidebench.store import claims
 from guidebench.store.folders import Store, storage_errors
@@ -237,11 +238,12 @@ def measure(
     check_entrants(asked, entrants, one_by_one=options.one_by_one)
     check_every(options.every, asked, one_by_one=options.one_by_one)
     registry.trial_metrics(options.metrics)  # refuses a wrong one before anything starts
-    device = resolve_device(options.device)
+    device = choose.device(options)
     precision.check(options.precision, device)
     conventions = protocols.common_conventions(asked)
     sources = {protocol.source for protocol in asked}
-    refuse_missing(testbed.name, testbed(device=device, conventions=conventions).missing(sources))
+    here = testbed(device=choose.device_here(options), conventions=conventions)
+    refuse_missing(testbed.name, here.missing(sources))
     store = Store(options.out)
     store.clean()
     claims.clean(store)
@@ -261,10 +263,11 @@ def measure(
         attacks=any(attacks.values()) or (wanted.more and store.holds_attacks()),
     )
     workers = _workers(options, entrants)
-    executor = start_executor(setup, workers=workers, instant=testbed.instant, heavy=testbed.heavy)
+    executor = choose.start(setup, options, testbed, workers=workers)
     try:
         planned = cases(asked, entrants, executor.description(), one_by_one=options.one_by_one)
         refuse_absent(planned)
+        planned = options.shard.take(planned) if options.shard else planned
         store.check_places(case.spec for case in planned)
         todo = to_run(store, planned, wanted)
         busy = min(executor.workers, max(1, len(todo)))
@@ -305,9 +308,9 @@ def _workers(options: Options, entrants: Sequence[Entrant]) -> int | None:
     here += [metric.name for metric in options.metrics if not isinstance(metric, str)]
     if not here:
         return options.workers
-    if options.workers:
+    if options.workers or options.executor != LOCAL:
         raise BadInput(
-            f"{here[0]} is defined in a notebook or script, where worker processes cannot find it; put it in a file "
+            f"{here[0]} is defined in a notebook or script, where other processes cannot find it; put it in a file "
             "and name it as path/to/file.py:NAME, or give workers=0"
         )
     return 0

@@ -43,29 +43,30 @@ guidebench instrument "$runs-codes" --second-codes | awk '/^## /{shown = /second
 attacked="$runs-attacks" hidden="$runs-hidden" # every attack, and look-alikes; then methods that hide or hardly train
 attack() { guidebench run --protocol celebahq-attacks --floors none "$@" >&2; }
 guidebench reproduce forgotten-or-hidden --floors none --out "$attacked" "$@" >&2
-attack --out "$attacked" --identities 9 --method oracle "$@"
+attack --out "$attacked" --identities 20 --method oracle "$@"
 attack --out "$hidden" --identities 6 --method nothing "$@"
 attack --out "$hidden" --identities 4 --method "$here/hiders.py:BlockList" --method "$here/hiders.py:Memoriser" \
     --method "$here/hiders.py:Counter" --method "$here/hiders.py:OnePhoto" "$@"
 attack --out "$hidden" --identities 6 --method redirect --set radius=20 "$@"
 attack --out "$hidden" --identities 6 --method guide --set steps=2 "$@"
 attack --out "$hidden" --identities 6 --method guide --set steps=100 "$@"
-guidebench report "$attacked" --layout forgotten-or-hidden $ladder --method redirect --method oracle >"$here/forgotten-or-hidden.md"
-guidebench report "$attacked" --layout attacks --method oracle $ladder --method redirect >"$here/attacks.md"
+rows="--method oracle $ladder --method sugar --method legato --method ged --method redirect"
+guidebench report "$attacked" --layout forgotten-or-hidden $rows >"$here/forgotten-or-hidden.md"
+guidebench report "$attacked" --layout attacks $rows >"$here/attacks.md"
 python "$here/telling.py" "$attacked" "$hidden" >"$here/which-metric.md"
 
-successors="$runs-successors" # GUIDE beside what came after it, then five people at once and one after another
+later="$runs-successors" # GUIDE beside what came after it, then five people at once and one after another
 for suite in successors simultaneous sequential; do
-    guidebench reproduce $suite --out "$successors" --format markdown "$@" >"$here/$suite.md"
+    guidebench reproduce $suite --out "$later" --format markdown "$@" >"$here/$suite.md"
 done
-guidebench report "$successors" --protocol celebahq-multi --layout full --against guide >"$here/successors-full.md"
-guidebench report "$successors" --protocol celebahq-multi --layout short >"$here/successors-short.md"
-guidebench report "$successors" --protocol celebahq-simultaneous --layout short >"$here/simultaneous-short.md"
-guidebench report "$successors" --protocol celebahq-sequential --layout short >"$here/sequential-short.md"
-guidebench report "$successors" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
+guidebench report "$later" --protocol celebahq-multi --layout full --against guide >"$here/successors-full.md"
+guidebench report "$later" --protocol celebahq-multi --layout short >"$here/successors-short.md"
+guidebench report "$later" --protocol celebahq-simultaneous --layout short >"$here/simultaneous-short.md"
+guidebench report "$later" --protocol celebahq-sequential --layout short >"$here/sequential-short.md"
+guidebench report "$later" --protocol celebahq-sequential --layout sequence >"$here/sequence.md"
 
 rm -f "$here/results.zip"
-guidebench submit pack "$successors" --without-evidence --pictures 4 --out "$here/results.zip" --name "Reference results on mini" \
+guidebench submit pack "$later" --without-evidence --pictures 4 --out "$here/results.zip" --name "Reference results on mini" \
     --authors "guidebench developers" --link https://arxiv.org/abs/2405.09879 --settings-tried 6 --tuned-on "6 development people" >&2
 
 columns=testbed,weights_version,protocol,conventions,label,identity,seed,metric,judge,value,n,lost_before,lost_after,seconds_total

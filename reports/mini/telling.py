@@ -19,6 +19,7 @@ HOLD = {  # rows of generators that hold the person, by construction
     "memoriser": "memoriser",
     "counter": "counter",
     "one-photo": "one photo",
+    "legato": "LEGATO",
     "guide(steps=2)": "2 steps of GUIDE",
 }
 GONE = {"oracle": "oracle", "guide(steps=100)": "100 steps of GUIDE"}  # of ones that do not

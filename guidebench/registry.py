@@ -92,6 +92,11 @@ _TESTBEDS = (
         "embedded: small networks trained on rendered 3-D faces",
     ),
     Entry(
+        "mini-2d",
+        "guidebench.testbeds.mini_2d.testbed:Mini2DTestbed",
+        "embedded, 2-D: a small StyleGAN2 among mini's faces and judges",
+    ),
+    Entry(
         "linear",
         "guidebench.testbeds.linear:LinearTestbed",
         "analytic: identity is a direction, every metric is known",

@@ -1,4 +1,4 @@
-"""Reads and writes mini's weights. Every file is checked against the manifest's SHA-256 before it is used.
+"""Reads and writes weights that ship. Every file is checked against the manifest's SHA-256 before it is used.
 
 The manifest holds the version of the weights; networks of another version have other shapes or see other pictures.
 
@@ -30,10 +30,11 @@ ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 class WeightsFolder:
-    """A folder of weights with its manifest."""
+    """A folder of weights with its manifest: mini's own, unless another testbed's are named."""
 
-    def __init__(self, folder: Path = SHIPPED) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path = SHIPPED, *, testbed: str = "mini", version: int = WEIGHTS_VERSION) -> None:
+        """version: of the weights that this code reads."""
+        self.folder, self.testbed, self.version = folder, testbed, version
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -42,11 +43,13 @@ class WeightsFolder:
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise MissingAsset(f"mini's weights have no readable {path}: {error}; install guidebench again") from None
-        version = manifest.get("version", 1)  # the first manifests did not say
-        if version != WEIGHTS_VERSION:
             raise MissingAsset(
-                f"{path} lists weights of version {version}, this guidebench reads version {WEIGHTS_VERSION}; "
+                f"{self.testbed}'s weights have no readable {path}: {error}; install guidebench again"
+            ) from None
+        version = manifest.get("version", 1)  # the first manifests did not say
+        if version != self.version:
+            raise MissingAsset(
+                f"{path} lists weights of version {version}, this guidebench reads version {self.version}; "
                 "install guidebench again, or train them with it"
             )
         return manifest
@@ -99,12 +102,12 @@ def write_module(module: nn.Module, path: Path) -> None:
         stream.write(save_safetensors(state))
 
 
-def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
-    """List all files of a folder with size and SHA-256 under the version of this code, together with `entries`."""
+def write_manifest(folder: Path, entries: dict[str, Any], *, version: int = WEIGHTS_VERSION) -> None:
+    """List all files of a folder with size and SHA-256 under the version of the weights, together with `entries`."""
     listed = {
         path.name: {"sha256": digest.of_file(path), "bytes": path.stat().st_size}
         for path in sorted(folder.iterdir())
         if path.suffix in (".safetensors", ".onnx")
     }
-    manifest = {"version": WEIGHTS_VERSION, "files": listed, **entries}
+    manifest = {"version": version, "files": listed, **entries}
     files.write_json(manifest, folder / MANIFEST)

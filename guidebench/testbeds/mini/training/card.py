@@ -107,7 +107,7 @@ def card(measured: dict[str, Any], manifest: dict[str, Any]) -> str:
     """The model card of weights with this manifest, from what `measure` found."""
     parts = [
         *(_head(manifest), _training(manifest), _quality(measured)),
-        *(_judges(measured, manifest), _scales(measured), _files(manifest), _limits()),
+        *(_judges(measured, manifest), _scales(measured), files_section(manifest), _limits()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -339,12 +339,6 @@ def _scales(measured: dict[str, Any]) -> str:
         [f"{int(count):,}", f"{one['generator']:.2f}", f"{one['gaussian']:.2f}"]
         for count, one in measured["fid_floor"].items()
     ]
-    terms = measured["local_loss"]
-    total = sum(terms.values())
-    local = [
-        [name, f"{weight:g}", f"{terms[name]:.3f}", f"{100 * terms[name] / total:.0f} %"]
-        for name, weight in LOCAL_TERMS.items()
-    ]
     perceptual = measured["perceptual"]
     mean = f"{perceptual['mean']:.2f} ± {perceptual['std']:.2f}"
     reals = len(data.HELD_OUT["reals"].people)
@@ -361,10 +355,21 @@ The perceptual distance is scaled such that photographs of two people are {MEAN_
 generated faces under one of the protocols' cameras are {mean} apart. The terms of GUIDE's local loss
 before its first step, with the paper's weights, means of {scales.PEOPLE} development people:
 
-{markdown_table(["term", "weight", "weighted", "share"], local)}"""
+{local_terms(measured["local_loss"])}"""
 
 
-def _files(manifest: dict[str, Any]) -> str:
+def local_terms(terms: dict[str, float]) -> str:
+    """The weighted terms of GUIDE's local loss as a table."""
+    total = sum(terms.values())
+    rows = [
+        [name, f"{weight:g}", f"{terms[name]:.3f}", f"{100 * terms[name] / total:.0f} %"]
+        for name, weight in LOCAL_TERMS.items()
+    ]
+    return markdown_table(["term", "weight", "weighted", "share"], rows)
+
+
+def files_section(manifest: dict[str, Any]) -> str:
+    """The weights with their sizes."""
     rows = [
         [name, f"{file['bytes'] / 2**20:.2f}", f"`{file['sha256'][:16]}`"] for name, file in manifest["files"].items()
     ]

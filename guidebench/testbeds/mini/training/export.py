@@ -29,7 +29,7 @@ from guidebench.testbeds.mini.testbed import ARCFACE_FILE
 from guidebench.testbeds.mini.training import strangers
 from guidebench.testbeds.mini.training.data import load_held_out
 from guidebench.testbeds.mini.training.loop import Settings, load_finished, rng_for
-from guidebench.testbeds.mini.training.plan import STAGES
+from guidebench.testbeds.mini.training.plan import PLAN, Plan
 from guidebench.testbeds.mini.weights_io import WeightsFolder, write_manifest, write_module
 
 LIMIT_BYTES = 16 * 2**20  # of all files together
@@ -123,7 +123,7 @@ def export_weights(settings: Settings) -> None:
         {
             "generator": {**asdict(GeneratorConfig()), "latent_norm": LATENT_NORM},
             "different_people": strangers_by_judge(settings, weights),
-            "training": _training_summary(settings),
+            "training": training_summary(settings, PLAN),
         },
     )
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -131,11 +131,11 @@ def export_weights(settings: Settings) -> None:
         raise SystemExit(f"the weights take {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")
 
 
-def _training_summary(settings: Settings) -> dict[str, dict[str, object]]:
+def training_summary(settings: Settings, plan: Plan) -> dict[str, dict[str, object]]:
     """Steps, seconds and digests by stage."""
     kept = ("steps", "batch", "seed", "device", "threads", "torch", "cpu_seconds", "wall_seconds", "digests")
     summaries = {}
-    for name in STAGES:
+    for name in plan.stages:
         path = settings.folder(name) / "done.json"
         if path.exists():
             summary = json.loads(path.read_text())

@@ -24,11 +24,14 @@ def load_generator(settings: Settings) -> MiniGenerator:
 
 @torch.no_grad()
 def render_codes(generator: Generator, ws: Tensor, cameras: Tensor) -> Tensor:
-    """Codes (n, num_ws, w_dim) and cameras (n, 25) to uint8 images (n, 3, r, r), in small batches."""
-    parts = [
-        to_uint8(generator.render(some.to(generator.w_avg), view.to(generator.w_avg), noise=Noise.constant())).cpu()
-        for some, view in zip(ws.split(16), cameras.split(16), strict=True)
-    ]
+    """Codes (n, num_ws, w_dim) and cameras (n, 25) to uint8 images (n, 3, r, r), in small batches.
+
+    A generator without cameras overlooks them.
+    """
+    parts = []
+    for some, view in zip(ws.split(16), cameras.split(16), strict=True):
+        seen_from = view.to(generator.w_avg) if generator.rig is not None else None
+        parts.append(to_uint8(generator.render(some.to(generator.w_avg), seen_from, noise=Noise.constant())).cpu())
     return torch.cat(parts)
 
 

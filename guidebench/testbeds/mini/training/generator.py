@@ -7,6 +7,7 @@ compared, while the point losses go on at half weight.
 
 import copy
 from collections.abc import Iterable
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,15 @@ from guidebench.images import from_uint8
 from guidebench.noise import Noise
 from guidebench.testbed import Generator
 from guidebench.testbeds.mini.features import PerceptualNetwork
-from guidebench.testbeds.mini.generator import FAR, LATENT_NORM, NEAR, TRUNCATION, MiniGenerator, ModulatedConv
+from guidebench.testbeds.mini.generator import (
+    FAR,
+    LATENT_NORM,
+    NEAR,
+    TRUNCATION,
+    MappingNetwork,
+    MiniGenerator,
+    ModulatedConv,
+)
 from guidebench.testbeds.mini.parameters import LATENT_DIM
 from guidebench.testbeds.mini.renderer import RESOLUTION, rays_from_labels
 from guidebench.testbeds.mini.training.data import TRAINING_SETS, PointBatches, load_held_out
@@ -114,34 +123,39 @@ def point_loss(generator: MiniGenerator, features: Tensor, batch: dict[str, Tens
     return lit + 0.5 * albedo + 1.5 * masks + 0.5 * geometry + background
 
 
-class GeneratorStage(Stage):
-    """What both stages share: the network, its running average, the optimisers and the measurements."""
+GeneratorType = TypeVar("GeneratorType", bound=Generator)
+
+
+class GeneratorStage(Stage, Generic[GeneratorType]):
+    """A generator of mini's layers in training: the network, its running average, and the optimisers."""
 
     learning_rate: float
     flat: float  # share of the run at full learning rate
     end: float  # factor that the learning rate ends at
-    rays: int  # of each image, for the point losses
-    training_sets: tuple[str, ...] = TRAINING_SETS
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        generator = seeded_build(settings.seed, "generator", MiniGenerator).to(self.device)
+        generator = seeded_build(settings.seed, "generator", self.build).to(self.device)
         self.generator = generator.train()
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
         self.networks = {"generator": self.generator, "average": self.average}
         self.optimisers = self._build_optimisers()
-        self.batches = PointBatches(settings, self.training_sets)
+
+    def build(self) -> GeneratorType:
+        """The network with its initial weights."""
+        raise NotImplementedError
 
     def _build_optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Muon for 3 x 3 convolutions; Adam for the rest, affine and mapping layers faster, the decoder slower."""
-        generator = self.generator
+        """Muon for 3 x 3 convolutions; Adam for the rest, affine and mapping layers faster, a decoder slower."""
+        generator, parts = self.generator, self.generator.parts()
         modulated = [module for module in generator.modules() if isinstance(module, ModulatedConv)]
         convolutions = [module.weight for module in modulated if module.weight.shape[-1] == 3]
         groups: list[tuple[float, list[nn.Parameter]]] = [
             (5.0, [parameter for module in modulated for parameter in module.affine.parameters()]),
-            (5.0, list(generator.mapping.layers.parameters())),
-            (0.4, list(generator.decoder.parameters())),
+            (5.0, list(cast(MappingNetwork, parts["mapping"]).layers.parameters())),
         ]
+        if "decoder" in parts:
+            groups.append((0.4, list(parts["decoder"].parameters())))
         placed = {id(parameter) for parameter in convolutions}
         placed |= {id(parameter) for _factor, parameters in groups for parameter in parameters}
         groups.append((1.0, [parameter for parameter in generator.parameters() if id(parameter) not in placed]))
@@ -169,21 +183,36 @@ class GeneratorStage(Stage):
             current: list[Tensor] = list(self.generator.parameters())
             torch._foreach_lerp_(averages, current, 1 - decay)
 
+    def finish(self) -> None:
+        """Set the average code and the scale of the latent space."""
+        rng = rng_for(self.settings.seed, "generator/codes", 0)
+        latent_scale = self.average.get_buffer("latent_scale")
+        with torch.no_grad():
+            codes = self.average.parts()["mapping"](torch.randn(20_000, LATENT_DIM, generator=rng).to(self.device))
+            centre = codes.mean(dim=0)
+            mean_norm = (codes - centre).norm(dim=1).mean() * self.average.num_ws**0.5
+            latent_scale.copy_(LATENT_NORM / mean_norm)
+            self.average.w_avg.copy_(centre * latent_scale)
+
+
+class MiniGeneratorStage(GeneratorStage[MiniGenerator]):
+    """What both stages of mini's generator share: photographs with points, and the measurements."""
+
+    rays: int  # of each image, for the point losses
+    training_sets: tuple[str, ...] = TRAINING_SETS
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.batches = PointBatches(settings, self.training_sets)
+
+    def build(self) -> MiniGenerator:
+        return MiniGenerator()
+
     def evaluate(self) -> dict[str, float]:
         """Against the renderer, same latent and camera, on held-out images (64 on the way, 400 at the end)."""
         held_out = load_held_out(self.settings, "validation")
         count = len(held_out["z"]) if self.step >= self.steps else 64
         return compare_with_renderer(self.average, {key: value[:count] for key, value in held_out.items()})
-
-    def finish(self) -> None:
-        """Set the average code and the scale of the latent space."""
-        rng = rng_for(self.settings.seed, "generator/codes", 0)
-        with torch.no_grad():
-            codes = self.average.mapping(torch.randn(20_000, LATENT_DIM, generator=rng).to(self.device))
-            centre = codes.mean(dim=0)
-            mean_norm = (codes - centre).norm(dim=1).mean() * self.average.num_ws**0.5
-            self.average.latent_scale.copy_(LATENT_NORM / mean_norm)
-            self.average.w_avg.copy_(centre * self.average.latent_scale)
 
 
 @torch.no_grad()
@@ -193,7 +222,8 @@ def compare_with_renderer(generator: Generator, held_out: dict[str, Tensor]) -> 
     for first in range(0, len(held_out["z"]), 16):
         rows = slice(first, first + 16)
         ws = generator.map(held_out["z"][rows].to(generator.w_avg))
-        images = generator.render(ws, held_out["cameras"][rows].to(ws), noise=Noise.constant()).clamp(-1, 1).cpu()
+        cameras = held_out["cameras"][rows].to(ws) if generator.rig is not None else None
+        images = generator.render(ws, cameras, noise=Noise.constant()).clamp(-1, 1).cpu()
         wanted = from_uint8(held_out["images"][rows])
         errors.append((images - wanted) / 2)
         gradients.append((wanted[..., 1:] - wanted[..., :-1]) / 2)
@@ -214,7 +244,7 @@ def psnr(error: Tensor) -> float:
     return float((-10 * error.square().mean(dim=(1, 2, 3)).log10()).mean())
 
 
-class GeneratorPoints(GeneratorStage):
+class GeneratorPoints(MiniGeneratorStage):
     """Stage 1: points only, of the people whose photographs are rendered first."""
 
     name = "generator-points"
@@ -232,7 +262,7 @@ class GeneratorPoints(GeneratorStage):
         return {"loss": loss.item()}
 
 
-class GeneratorImages(GeneratorStage):
+class GeneratorImages(MiniGeneratorStage):
     """Stage 2: pictures, and points at half weight. The batch doubles at 60 %."""
 
     name = "generator-images"

@@ -40,6 +40,22 @@ class EncoderParameters(RegressionStage):
         return cast(EncoderTrunk, self.network)(images)
 
 
+@torch.no_grad()
+def fit_shared_offset(encoder: Encoder, images: Tensor, wanted: Tensor) -> None:
+    """Set the shared offset to its ridge regression on what the trunk already sees.
+
+    images: uint8 (n, 3, r, r). wanted: unscaled offsets (n, w_dim), on the encoder's device.
+    """
+    rows = torch.arange(0, len(wanted), max(1, len(wanted) // 6_000))
+    seen = from_uint8(images[rows]).to(wanted.device)
+    hidden = torch.cat([encoder.trunk(part) for part in seen.split(100)]).double()
+    centred, target = hidden - hidden.mean(dim=0), wanted[rows].double()
+    gram = centred.T @ centred + RIDGE * len(rows) * torch.eye(HIDDEN, dtype=torch.float64, device=wanted.device)
+    weight = torch.linalg.solve(gram, centred.T @ (target - target.mean(dim=0)))
+    encoder.shared.weight.copy_(weight.T)
+    encoder.shared.bias.copy_(target.mean(dim=0) - hidden.mean(dim=0) @ weight)
+
+
 class EncoderStage(Stage):
     """Stage 2: latent regression on photographs and generated images; reconstruction through the frozen generator."""
 
@@ -68,24 +84,12 @@ class EncoderStage(Stage):
         encoder.w_avg.copy_(self.generator.w_avg)
         encoder.latent_scale.copy_(scale)
         self.encoder = encoder
-        self._fit_shared_offset()
+        fit_shared_offset(encoder, self.data["images"], self.wanted)
         encoder.requires_grad_(True).train()
         self.networks = {"network": encoder}
         optimiser = torch.optim.AdamW(encoder.parameters(), lr=self.learning_rate, weight_decay=1e-4)
         optimiser.param_groups[0]["base"] = self.learning_rate
         self.optimisers = {"adamw": optimiser}
-
-    @torch.no_grad()
-    def _fit_shared_offset(self) -> None:
-        """Start the shared offset at its ridge regression on what the trunk already sees."""
-        rows = torch.arange(0, len(self.wanted), max(1, len(self.wanted) // 6_000))
-        images = from_uint8(self.data["images"][rows]).to(self.device)
-        hidden = torch.cat([self.encoder.trunk(part) for part in images.split(100)]).double()
-        centred, wanted = hidden - hidden.mean(dim=0), self.wanted[rows].double()
-        gram = centred.T @ centred + RIDGE * len(rows) * torch.eye(HIDDEN, dtype=torch.float64, device=self.device)
-        weight = torch.linalg.solve(gram, centred.T @ (wanted - wanted.mean(dim=0)))
-        self.encoder.shared.weight.copy_(weight.T)
-        self.encoder.shared.bias.copy_(wanted.mean(dim=0) - hidden.mean(dim=0) @ weight)
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
         few = slice(0, max(1, self.batch // 7))

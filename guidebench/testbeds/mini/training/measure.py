@@ -81,9 +81,9 @@ def measure(settings: Settings, weights: Path) -> dict[str, Any]:
         "fid_generator_vs_renderer": frechet_distance(fit([features]), judges.real),
         "fid_floor": scales.fid_floor(features, judges.real),
         "perceptual": scales.perceptual_distances(settings, players, pairs=50 if few else 1_000),
-        "local_loss": scales.local_loss(settings, players),
-        "latents": _latents(settings, generator),
-        "cpu_seconds": _cost(generator, players),
+        "local_loss": scales.local_loss(settings, players, development),
+        "latents": latents(settings, generator),
+        "cpu_seconds": cost(generator, players),
         "device": device_in_words(str(settings.device)),
     }
 
@@ -140,32 +140,40 @@ def rank_agreement(first: Tensor, second: Tensor, person: Tensor) -> Numbers:
     return {name: float(spearmanr(*(one[chosen] for one in cosines)).statistic) for name, chosen in kinds.items()}
 
 
-@torch.no_grad()
 def _inversion(
     settings: Settings, players: Players, recognizers: dict[str, Recognizer]
 ) -> dict[str, dict[str, Numbers]]:
-    """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera; two per person."""
+    """`inversion` by style, of two photographs per person."""
     held_out = load_held_out(settings, "development")
-    generator = players.generator
     result: dict[str, dict[str, Numbers]] = {}
     for style, wanted in (("in_domain", False), ("shifted", True)):
         rows = (held_out["shifted"] == wanted).nonzero()[:, 0]
         rows = rows[torch.arange(len(rows)) % 5 < 2]
-        photos, cameras = held_out["images"][rows], held_out["cameras"][rows]
-        codes = torch.cat([players.inverter.invert(from_uint8(part).to(generator.w_avg)) for part in photos.split(50)])
-        rebuilt = render_codes(generator, codes, cameras)
-        exact = render_codes(generator, generator.map(held_out["z"][rows].to(generator.w_avg)), cameras)
-        result[style] = {}
-        for name, recognizer in recognizers.items():
-            of_photos = strangers.embedded(recognizer, photos)
-            cosines = functional.cosine_similarity(of_photos, strangers.embedded(recognizer, rebuilt))
-            limit = functional.cosine_similarity(of_photos, strangers.embedded(recognizer, exact))
-            result[style][name] = {
-                "mean": float(cosines.mean()),
-                "std": float(cosines.std()),
-                "true_latent_mean": float(limit.mean()),
-                "n": float(len(cosines)),
-            }
+        result[style] = inversion(players, recognizers, {name: field[rows] for name, field in held_out.items()})
+    return result
+
+
+@torch.no_grad()
+def inversion(players: Players, recognizers: dict[str, Recognizer], held_out: dict[str, Tensor]) -> dict[str, Numbers]:
+    """Cosine of a photograph and the render of its inversion, seen by the photograph's own camera, by recogniser."""
+    generator, photos, cameras = players.generator, held_out["images"], held_out["cameras"]
+    codes = torch.cat([players.inverter.invert(from_uint8(part).to(generator.w_avg)) for part in photos.split(50)])
+    rebuilt = render_codes(generator, codes, cameras)
+    exact = render_codes(generator, generator.map(held_out["z"].to(generator.w_avg)), cameras)
+    result: dict[str, Numbers] = {}
+    for name, recognizer in recognizers.items():
+        of_photos, of_rebuilt = (strangers.embedded(recognizer, images) for images in (photos, rebuilt))
+        cosines = functional.cosine_similarity(of_photos, of_rebuilt)
+        others = (of_rebuilt @ of_photos.T)[held_out["person"][:, None] != held_out["person"][None]]
+        limit = functional.cosine_similarity(of_photos, strangers.embedded(recognizer, exact))
+        result[name] = {
+            "mean": float(cosines.mean()),
+            "std": float(cosines.std()),
+            "true_latent_mean": float(limit.mean()),
+            "other_people_mean": float(others.mean()),
+            "other_people_std": float(others.std()),
+            "n": float(len(cosines)),
+        }
     return result
 
 
@@ -205,14 +213,14 @@ def _accepted(settings: Settings, players: Players, judges: Judges) -> dict[str,
 
 
 @torch.no_grad()
-def _latents(settings: Settings, generator: Generator) -> Numbers:
+def latents(settings: Settings, generator: Generator) -> Numbers:
     """Norm of w - w_avg over all rows."""
     z = torch.randn(10_000, LATENT_DIM, generator=rng_for(settings.seed, "measure/latents", 0)).to(generator.w_avg)
     norms = (generator.map(z) - generator.w_avg).flatten(1).norm(dim=1)
     return {"mean_norm": float(norms.mean()), "std_norm": float(norms.std())}
 
 
-def _cost(generator: Generator, players: Players) -> Numbers:
+def cost(generator: Generator, players: Players) -> Numbers:
     """CPU seconds of this process: one image, one step like GUIDE's (five images, forwards twice, backwards once)."""
     ws = generator.map(torch.randn(5, LATENT_DIM, generator=rng_for(0, "measure/cost", 0)).to(generator.w_avg))
     trained = copy.deepcopy(generator)

@@ -12,7 +12,7 @@ from guidebench.metrics.frechet import fit, frechet_distance
 from guidebench.noise import Noise
 from guidebench.testbed import Generator, Judges, Players
 from guidebench.testbeds.mini.parameters import LATENT_DIM
-from guidebench.testbeds.mini.training.data import load_held_out, protocol_cameras
+from guidebench.testbeds.mini.training.data import protocol_cameras
 from guidebench.testbeds.mini.training.generated import render_codes
 from guidebench.testbeds.mini.training.loop import Settings, rng_for
 
@@ -66,13 +66,15 @@ def perceptual_distances(settings: Settings, players: Players, pairs: int) -> Nu
 
 
 @torch.no_grad()
-def local_loss(settings: Settings, players: Players) -> Numbers:
+def local_loss(settings: Settings, players: Players, held_out: dict[str, Tensor]) -> Numbers:
     """The weighted terms of GUIDE's local loss before the first step: from inverted people to their targets, means."""
     generator, guide = players.generator, Guide()
-    photos = _one_each(load_held_out(settings, "development"))
+    photos = _one_each(held_out)
     codes = players.inverter.invert(from_uint8(photos).to(generator.w_avg))
     targets = torch.cat([extrapolated_target(code[None], generator.w_avg, guide.target_distance) for code in codes])
-    cameras = protocol_cameras(len(codes), rng_for(settings.seed, "measure/local", 0)).to(generator.w_avg)
+    cameras = None
+    if generator.rig is not None:
+        cameras = protocol_cameras(len(codes), rng_for(settings.seed, "measure/local", 0)).to(generator.w_avg)
     noise = Noise.constant()
     features, wanted_features = (generator.synthesize(some, noise=noise) for some in (codes, targets))
     images = generator.decode(features, codes, cameras, noise=noise)

@@ -13,7 +13,7 @@ from guidebench.testbeds.mini.training.data import render_held_out, render_train
 from guidebench.testbeds.mini.training.export import export_onnx
 from guidebench.testbeds.mini.training.generator import GeneratorPoints
 from guidebench.testbeds.mini.training.loop import Settings, cosine, seeded_build
-from guidebench.testbeds.mini.training.plan import PLAN, STAGES, run_stage
+from guidebench.testbeds.mini.training.plan import PLAN
 from guidebench.testbeds.mini.training.recognition import CurricularFaceStage, verification
 
 
@@ -62,16 +62,16 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(fresh):
 
 def test_a_stage_names_what_it_needs(tmp_path, says):
     with pytest.raises(SystemExit, match=says("'generator-images'", "generator-points, perceptual", "--stages")):
-        run_stage(Settings(out=tmp_path), "generator-images")
+        PLAN.run_stage(Settings(out=tmp_path), "generator-images")
 
 
 def test_stages_need_only_stages_listed_before_them():
     """The order of the plan is an order in which one worker can run it."""
     seen: set[str] = set()
-    for stage in PLAN:
+    for stage in PLAN.order:
         assert seen.issuperset(stage.needs), stage.name
         seen.add(stage.name)
-    assert len(STAGES) == len(PLAN)
+    assert len(PLAN.stages) == len(PLAN.order)
 
 
 def test_the_learning_rate_is_flat_then_falls_to_its_end():

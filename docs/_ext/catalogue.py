@@ -352,6 +352,7 @@ def _testbed_page(name: str) -> str:
     read_on = {
         "mini": "The [model card](../mini/model-card.md) measures its networks; [presets](../../presets.md) says how "
         "learning rates were chosen.",
+        "mini-2d": "[A 2-D generator that ships](../../mini-2d.md) explains it and shows results.",
         "linear": "It runs in seconds and is what tests and the [tutorial](../../tutorial.md) use.",
         "eg3d-ffhq": "[The paper's experiment](../../eg3d-ffhq.md) leads through it, from the machine to Table 2.",
     }

@@ -25,6 +25,8 @@ def places() -> dict[str, str]:
     return {
         **results,
         "guidebench/testbeds/mini/MODEL_CARD.md": "generated/mini/model-card.md",
+        "guidebench/testbeds/mini_2d/MODEL_CARD.md": "generated/mini-2d/model-card.md",
+        "reports/mini_2d/README.md": "generated/mini-2d/results.md",
         "tests/goldens/networks/README.md": "generated/goldens.md",
         "CHANGELOG.md": "generated/changelog.md",
     }

@@ -21,7 +21,7 @@ class EncoderStage(Stage):
     """Starts from the trunk of mini's encoder, which has learned to see faces and their pose already."""
 
     name = "encoder"
-    default_steps = 1_500
+    default_steps = 700
     default_batch = 40  # 1 of 4 is rebuilt through the generator
     learning_rate = 1e-3
 

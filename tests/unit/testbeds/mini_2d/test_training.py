@@ -61,7 +61,7 @@ def test_an_interrupted_stage_ends_like_an_uninterrupted_one(trained, tmp_path):
 
 def test_a_card_reports_what_was_measured(trained):
     one = {"mean": 0.8, "std": 0.1, "true_latent_mean": 0.9, "other_people_mean": 0.01, "other_people_std": 0.12}
-    judges = {name: one for name in ("recognizer", "curricularface", "arcface")}
+    judges = dict.fromkeys(("recognizer", "curricularface", "arcface"), one)
     measured = {
         "generator_vs_renderer": {"psnr_db": 24.125, "face_psnr_db": 22.0, "l1": 0.03, "gradient_error": 0.7},
         "inversion": {"in_domain": judges, "shifted": judges},

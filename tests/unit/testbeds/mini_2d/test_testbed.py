@@ -105,9 +105,9 @@ def test_inversions_show_the_person(players, held_out):
 
 
 def test_guide_runs_on_it_with_one_view(tmp_path: Path):
-    """One trial from photograph to record."""
-    result = guidebench.run("smoke", "guide", "mini-2d", settings={"steps": 2}, floors="none", out=tmp_path, workers=1)
-    (record,) = result.records
-    assert record.spec.protocol.views == 1 and record.spec.testbed == "mini-2d"
-    scores = result.scores.dropna(subset="value")
-    assert {"id", "id_others", "fid_pre"} <= set(scores["metric"])
+    """One trial from photograph to record; a Fréchet distance wants more samples and is left to the contract's test."""
+    result = guidebench.run(
+        "smoke", "guide", "mini-2d", settings={"steps": 2}, samples=8, floors="none", out=tmp_path, workers=1
+    )
+    assert not result.failed and result.protocols[0].views == 1
+    assert {"id", "id_others", "id_retain"} <= set(result.scores.dropna(subset="value")["metric"])

@@ -27,6 +27,7 @@ class Mini2DTestbed(MiniTestbed):
     name = "mini-2d"
     summary = "embedded, 2-D: a small StyleGAN2 among mini's faces and judges"
     weights_version = WEIGHTS_VERSION
+    first_run = "--protocol celebahq-multi --method guide --set steps=25 --set lr=32e-3"  # methods have no preset here
     caption = (
         "Testbed mini-2d: faces are procedurally rendered, all networks are small, and the generator has no cameras; "
         "figures are not comparable with published ones, nor with those on mini."

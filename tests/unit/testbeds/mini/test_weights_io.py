@@ -7,7 +7,7 @@ import json
 import pytest
 
 from guidebench.errors import MissingAsset
-from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed, weights_io
+from guidebench.testbeds.mini import WEIGHTS_VERSION, MiniTestbed
 from guidebench.testbeds.mini.weights_io import MANIFEST, SHIPPED, WeightsFolder, write_manifest
 
 
@@ -23,13 +23,11 @@ def test_weights_of_another_version_are_refused_in_one_line(tmp_path, version):
     assert "\n" not in str(caught.value)
 
 
-def test_a_manifest_that_names_no_version_is_of_the_first(tmp_path, monkeypatch):
+def test_a_manifest_that_names_no_version_is_of_the_first(tmp_path):
     (tmp_path / MANIFEST).write_text(json.dumps({"files": {}}))
-    monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 1)
-    assert WeightsFolder(tmp_path).manifest == {"files": {}}
-    monkeypatch.setattr(weights_io, "WEIGHTS_VERSION", 2)
+    assert WeightsFolder(tmp_path, version=1).manifest == {"files": {}}
     with pytest.raises(MissingAsset, match=r"version 1\b.*version 2\b"):
-        _ = WeightsFolder(tmp_path).manifest
+        _ = WeightsFolder(tmp_path, version=2).manifest
 
 
 def test_a_written_manifest_names_the_version_first(tmp_path):

@@ -14,6 +14,7 @@ from guidebench.baselines.legato import Legato
 from guidebench.baselines.sugar import Sugar
 from guidebench.baselines.targets import Anchor, RandomTarget
 from guidebench.testbeds.mini import WEIGHTS_VERSION
+from guidebench.testbeds.mini_2d import WEIGHTS_VERSION as VERSION_2D
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "mini"
@@ -44,6 +45,24 @@ def test_a_page_shows_the_committed_file(page, name):
     shown = re.search(f"<!-- begin reports/mini/{name} -->\n(.*?)<!-- end reports/mini/{name} -->", text, re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == (FOLDER / name).read_text().strip()
+
+
+def test_the_page_of_mini_2d_shows_its_committed_table():
+    text, name = (ROOT / "docs/mini-2d.md").read_text(), "reports/mini_2d/short.md"
+    shown = re.search(f"<!-- begin {name} -->\n(.*?)<!-- end {name} -->", text, re.DOTALL)
+    assert shown is not None and shown[1].strip() == (ROOT / name).read_text().strip()
+
+
+def test_the_scores_on_mini_2d_are_of_the_weights_that_ship_and_of_equal_people():
+    with open(ROOT / "reports/mini_2d/scores.csv", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert {row["testbed"] for row in found} == {"mini-2d"}
+    assert {row["weights_version"] for row in found} == {str(VERSION_2D)}
+    people: dict[str, set[str]] = {}
+    for row in found:
+        people.setdefault(row["label"].partition("(")[0], set()).add(row["identity"])
+    ladder = [people[method.name] for method in (MeanLatent, Extrapolated, ExtrapolatedAdjacency, Guide)]
+    assert all(each == ladder[0] for each in ladder) and len(ladder[0]) == 20
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from guidebench.testbed import Players
 from guidebench.testbeds.mini import WEIGHTS_VERSION, sheets
 from guidebench.testbeds.mini.encoder import Encoder
 from guidebench.testbeds.mini.features import PerceptualNetwork
-from guidebench.testbeds.mini.generator import GeneratorConfig, MiniGenerator
+from guidebench.testbeds.mini.generator import RIG, GeneratorConfig, MiniGenerator
 from guidebench.testbeds.mini.recognizers import TrainingRecognizer
 from guidebench.testbeds.mini.renderer import camera_labels, render
 from guidebench.testbeds.mini.training import card as cards
@@ -158,6 +158,7 @@ class Grey(torch.nn.Module):
     """A generator that draws mid-grey, whatever it is asked for."""
 
     w_avg = torch.zeros(1)
+    rig = RIG
 
     def map(self, z):
         return z[:, None]

@@ -35,14 +35,16 @@ class Found:
 def find(root: Path) -> Found:
     """All folders of records below a directory: a run's own, or one that holds those of several runs at any depth."""
     hidden: list[Corrupt] = []
-    tops = [root] if _is_of_a_run(root) else list(_runs_below(root, hidden))
+    tops = [root] if is_of_a_run(root) else list(_runs_below(root, hidden))
     failures, records = (
-        [folder for top in tops for folder in _folders(top / kind, hidden)] for kind in (FAILURES, RECORDS)
+        [folder for top in tops if (top / kind).is_dir() for folder in _folders(top / kind, hidden)]
+        for kind in (FAILURES, RECORDS)
     )
     return Found(sorted(failures, key=lambda path: int(path.name) if path.name.isdecimal() else 0), records, hidden)
 
 
-def _is_of_a_run(folder: Path) -> bool:
+def is_of_a_run(folder: Path) -> bool:
+    """Whether a folder is the results directory of a run."""
     return (folder / RECORDS).is_dir() or (folder / FAILURES).is_dir()
 
 
@@ -51,9 +53,9 @@ def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
         if not entry.is_dir():
             continue
         if entry.is_symlink():
-            if _is_of_a_run(Path(entry)):
+            if is_of_a_run(Path(entry)):
                 hidden.append(_link(entry))
-        elif _is_of_a_run(Path(entry)):
+        elif is_of_a_run(Path(entry)):
             yield Path(entry)
         else:
             yield from _runs_below(Path(entry), hidden)
@@ -61,7 +63,7 @@ def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
 
 def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
     """The folders with a record.json at or below a folder; a link to a folder is not followed."""
-    entries = _entries(folder, hidden) if folder.is_dir() else []
+    entries = _entries(folder, hidden)
     if any(entry.name == "record.json" for entry in entries):
         yield folder
         return

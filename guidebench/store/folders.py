@@ -33,6 +33,7 @@ from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
+from guidebench.store.index import FROM, Index
 from guidebench.store.possible import check_possible, in_plain_text
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
@@ -125,10 +126,18 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
     found = find(root)
+    count = len(found.records) + len(found.failures)
+    index = Index(root, count) if count >= FROM else None
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
     for folder, place in [(path, path.parent) for path in found.failures] + [(path, path) for path in found.records]:
         cure = MEASURED_AGAIN if place == folder else "delete the folder: a failed trial is run again anyway"
+        record = seen = None
+        if index:
+            record, seen = index.get(str(folder), str(place.parent))
+        if record:
+            stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
+            continue
         try:
             record = read(folder)
         except ValueError as error:
@@ -137,9 +146,13 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
             corrupt.append(Corrupt(folder, f"{Path(error.filename or '').name}: {error.strerror or error}", cure))
         else:
             if is_in_place(record, place):
+                if index and seen:
+                    index.put(str(folder), str(place.parent), record, seen)
                 stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
             else:
                 corrupt.append(_misplaced(record, folder))
+    if index:
+        index.save()
     if not stored and not corrupt and not found.hidden:
         for above in (root.absolute(), *root.absolute().parents):
             if above.name == RECORDS and any(above.glob("*/*/*/record.json")):

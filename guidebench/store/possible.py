@@ -15,6 +15,7 @@ import msgspec
 from guidebench.evidence import DifferentPeople
 from guidebench.metric import check_scores
 from guidebench.metrics import METRICS
+from guidebench.store import lazy
 from guidebench.store.record import Cost, Record
 from guidebench.text import brief, is_plain, plain
 
@@ -58,7 +59,7 @@ def in_plain_text(record: Record) -> Record:
 
     What decides its key stays as it is.
     """
-    data = msgspec.to_builtins(record)
+    data = msgspec.to_builtins(record, enc_hook=lazy.plain)
     protocol = data["spec"]["protocol"]
     cleaned = {
         **_in_plain_text({name: part for name, part in data.items() if name not in _KEPT}),
@@ -78,7 +79,7 @@ def _in_plain_text(data: Any) -> Any:
 
 def _shown(record: Record) -> dict[str, Any]:
     """What reports show of a record as it is; of fields they show JSON."""
-    data: dict[str, Any] = msgspec.to_builtins(record)
+    data: dict[str, Any] = msgspec.to_builtins(record, enc_hook=lazy.plain)
     data["spec"]["method"].pop("fields")
     for attack in data.get("attacks", ()):
         attack["attack"].pop("fields")

@@ -19,6 +19,7 @@ from guidebench.errors import GuidebenchError
 from guidebench.evidence import DifferentPeople, group_name
 from guidebench.metric import Score
 from guidebench.protocol import Protocol
+from guidebench.store import lazy
 
 SCHEMA = 4  # raised when record.json changes in a way that readers must know
 NUMERICS_VERSION = 3  # raised when any number of a trial changes for the same inputs
@@ -207,7 +208,7 @@ class Record:
         return _digest_of(msgspec.json.decode(msgspec.json.encode(self._content())))
 
     def _content(self) -> dict[str, Any]:
-        content = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self)}
+        content = {"schema": SCHEMA, "key": self.key, **msgspec.to_builtins(self, enc_hook=lazy.plain)}
         if not self.spec.one_by_one:
             content["spec"].pop("one_by_one", None)
         return content if self.attacks else {name: part for name, part in content.items() if name != "attacks"}

@@ -131,26 +131,19 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
     for folder, place in [(path, path.parent) for path in found.failures] + [(path, path) for path in found.records]:
-        cure = MEASURED_AGAIN if place == folder else "delete the folder: a failed trial is run again anyway"
-        record = seen = None
-        if index:
-            record, seen = index.get(str(folder), str(place.parent))
-        if record:
-            stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
-            continue
-        try:
-            record = read(folder)
-        except ValueError as error:
-            corrupt.append(Corrupt(folder, str(error).splitlines()[0], cure))
-        except OSError as error:
-            corrupt.append(Corrupt(folder, f"{Path(error.filename or '').name}: {error.strerror or error}", cure))
-        else:
-            if is_in_place(record, place):
-                if index and seen:
-                    index.put(str(folder), str(place.parent), record, seen)
-                stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
-            else:
+        record = index.get(folder, place) if index else None
+        if record is None:
+            try:
+                record = read(folder)
+            except (OSError, ValueError) as error:
+                corrupt.append(_unreadable(folder, place, error))
+                continue
+            if not is_in_place(record, place):
                 corrupt.append(_misplaced(record, folder))
+                continue
+            if index:
+                index.put(folder, place, record)
+        stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
     if index:
         index.save()
     if not stored and not corrupt and not found.hidden:
@@ -162,6 +155,13 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
             f"minute only, `guidebench run --out {out} --protocol smoke --method guide`"
         )
     return sorted(stored.values(), key=lambda item: str(item.path)), [*corrupt, *found.hidden]
+
+
+def _unreadable(folder: Path, place: Path, error: OSError | ValueError) -> Corrupt:
+    cure = MEASURED_AGAIN if place == folder else "delete the folder: a failed trial is run again anyway"
+    if isinstance(error, OSError):
+        return Corrupt(folder, f"{Path(error.filename or '').name}: {error.strerror or error}", cure)
+    return Corrupt(folder, str(error).splitlines()[0], cure)
 
 
 def is_in_place(record: Record, folder: Path) -> bool:

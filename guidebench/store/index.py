@@ -18,10 +18,11 @@ import functools
 import hashlib
 import logging
 import os
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 import numpy as np
@@ -45,11 +46,10 @@ _CHECKED = ("record.json", *NUMBERS)
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """The files of a record as they were before it was read."""
+class Seen(NamedTuple):
+    """The files of a record."""
 
-    state: bytes
+    state: bytes  # sizes and times, as a digest
     is_settled: bool  # False: they may change again and show the same times
 
 
@@ -61,34 +61,37 @@ class Index:
         self._root, self._count = root, count
         self._parts: dict[str, _Part] = {}
         self._folders = [folder for folder in (_beside(root), _in_cache(root)) if folder]
+        self._seen = Seen(b"", False)  # the files of the last record as they were before it was read
         self._done = 0
         self._said = time.monotonic()
 
-    def get(self, folder: str, above: str) -> tuple[Record | None, Seen]:
-        """A record that did not change since it was read, or else None; and the state of its files.
+    def get(self, folder: Path, place: Path) -> Record | None:
+        """A record that did not change since it was read; None: it has to be read.
 
-        above: the folder of the trials of its method.
+        place: where its trial lies, as in `guidebench.store.folders.scan`.
         """
         self._done += 1
-        seen = _seen(folder)
+        path, above = str(folder), os.path.dirname(place)
+        self._seen = _seen(path)
         part = self._parts.get(above) or self._load(above)
-        state, record = part.rows.get(folder[len(above) :], (b"", None))
-        if record and state == seen.state:
-            return record, seen
+        state, record = part.rows.get(path[len(above) :], (b"", None))
+        if record and state == self._seen.state:
+            return record
         if time.monotonic() - self._said > _SAID_EVERY:
             self._said = time.monotonic()
             _log.info(
-                "reading records that are new or changed: %s of %s; the next command finds them in an index",
+                "reading records that are new or changed, %s of %s; the next command finds them in an index",
                 f"{self._done:,}",
                 f"{self._count:,}",
             )
-        return None, seen
+        return None
 
-    def put(self, folder: str, above: str, record: Record, seen: Seen) -> None:
-        """Keeps a record that was read after its files were seen."""
-        if seen.is_settled:
+    def put(self, folder: Path, place: Path, record: Record) -> None:
+        """Keeps the record that `get` did not have, now that it was read."""
+        if self._seen.is_settled:
+            above = os.path.dirname(place)
             part = self._parts[above]
-            part.rows[folder[len(above) :]] = (seen.state, record)
+            part.rows[str(folder)[len(above) :]] = (self._seen.state, record)
             part.changed = True
 
     def save(self) -> None:
@@ -144,17 +147,19 @@ def _file_name(relative: str) -> str:
 
 def _seen(folder: str) -> Seen:
     """Sizes and times of the files that are checked when a record is read."""
-    now, newest, numbers = time.time_ns(), 0, []
-    for name in (*_CHECKED, *_attack_files(folder)):
+    now, newest = time.time_ns(), 0
+    numbers: list[int] = []
+    attacks = _attack_files(folder)
+    for name in (*_CHECKED, *attacks):
         try:
             state = os.stat(f"{folder}/{name}")
         except OSError:
-            numbers.append((name, 0, 0, 0))
+            numbers += (-1, -1, -1)
         else:
-            numbers.append((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+            numbers += (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
             newest = max(newest, state.st_ctime_ns)
-    state_of_all = hashlib.blake2b(repr(numbers).encode(errors="surrogateescape"), digest_size=16).digest()
-    return Seen(state_of_all, newest < now - SETTLED * 1e9)
+    packed = struct.pack(f"<{len(numbers)}q", *numbers) + "/".join(attacks).encode(errors="surrogateescape")
+    return Seen(hashlib.blake2b(packed, digest_size=16).digest(), newest < now - SETTLED * 1e9)
 
 
 def _attack_files(folder: str) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from guidebench import registry, sources
+from guidebench import digest, registry, sources
 from guidebench.errors import BadInput
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.settings import (
@@ -49,6 +51,16 @@ class ChosenMethod:
             "fields": dict(self.fields),
             "source": self.source_digest,
         }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `definition`."""
+        return digest.of_data(self.definition())
+
+    @cached_property
+    def fields_text(self) -> str:
+        """All hyper-parameters as JSON, names sorted."""
+        return json.dumps(dict(self.fields), sort_keys=True)
 
     def build(self) -> Unlearner:
         """The method itself; raises BadInput if it cannot be loaded any more."""

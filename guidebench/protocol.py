@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -143,6 +144,10 @@ class Protocol:
 
     def digest(self) -> str:
         """SHA-256 of `measurement`; rows of different digests never share a column."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest.of_data(self.measurement())
 
     @classmethod

@@ -97,7 +97,9 @@ class _Texts:
             score["value"] = f"@{place}@"
         data["files"] = {**data["files"], **{name: f"a-{name}" for name in PARTS}}
         places = [f'"@{place}@"' for place in range(len(self._values))]
-        self._words = "|".join([*places, _PERSON, str(_SEED), _CREATED, _KEY, _DIGEST, *(f"a-{name}" for name in PARTS)])
+        self._words = "|".join(
+            [*places, _PERSON, str(_SEED), _CREATED, _KEY, _DIGEST, *(f"a-{name}" for name in PARTS)]
+        )
         self._bare = self._split(json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
         self._full = self._split(json.dumps({**data, "digest": _DIGEST}, sort_keys=True, indent=1, ensure_ascii=False))
 

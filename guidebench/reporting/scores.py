@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from guidebench.errors import BadInput, in_one_line
+from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Metric, Score
-from guidebench.store.record import Record
+from guidebench.reporting.across import cross_scores
+from guidebench.reporting.rows import gather
+from guidebench.store.index import FROM, Computed
+from guidebench.store.record import Instrument
 from guidebench.store.unreadable import left_out, nothing_readable
 
 if TYPE_CHECKING:
-    from guidebench.evidence import Afterwards
     from guidebench.store.finding import Corrupt
     from guidebench.store.folders import StoredRecord
 
@@ -32,12 +33,12 @@ class Column:
     summary: str  # what it holds
     of: Callable[[StoredRecord], Any]  # its value for a trial
     kind: str | None = None  # pandas type; None: objects, as they are
-    of_score: Callable[[Record, Score], Any] | None = None  # its value for a score; None: that of its trial
+    of_score: Callable[[Instrument, Score], Any] | None = None  # its value for a score; None: that of its trial
 
 
-def _different_people(name: str) -> Callable[[Record, Score], float | None]:
-    def value(record: Record, score: Score) -> float | None:
-        known = {judge.name: judge.different_people for judge in record.instrument.judges}.get(score.judge or "")
+def _different_people(name: str) -> Callable[[Instrument, Score], float | None]:
+    def value(instrument: Instrument, score: Score) -> float | None:
+        known = {judge.name: judge.different_people for judge in instrument.judges}.get(score.judge or "")
         return getattr(known, name) if known else None
 
     return value
@@ -99,7 +100,7 @@ COLUMNS: Mapping[str, Column] = {
     "identity": Column(
         "whom the score is about: a forgotten person, or the group",
         lambda at: at.record.spec.group,
-        of_score=lambda record, score: score.identity,
+        of_score=lambda _, score: score.identity,
     ),
     "seed": Column("repetition", lambda at: at.record.spec.seed, "int"),
     "salt": Column(
@@ -111,7 +112,7 @@ COLUMNS: Mapping[str, Column] = {
         "the request after which it was measured, counted from 1; 0 for a failed trial",
         lambda at: 0,
         "int",
-        lambda record, score: score.after_request,
+        lambda _, score: score.after_request,
     ),
     "metric": Column("name of the metric; missing for failed trials", _nothing, None, lambda _, score: score.metric),
     "judge": Column(
@@ -198,7 +199,6 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "path": Column("folder of the record", lambda at: str(at.path)),
 }
-_OF_SCORES = {name: column.of_score for name, column in COLUMNS.items() if column.of_score}
 
 
 @dataclass(frozen=True)
@@ -212,10 +212,14 @@ class Loaded:
 def load(directory: str | Path) -> pd.DataFrame:
     """All scores below a directory, one row each, with the columns of `COLUMNS`.
 
-    Values are nullable floats: pandas' `mean` leaves missing ones out. Records that cannot be read, or are not as they
+    Values are nullable floats: pandas' `mean` leaves missing ones out. From `guidebench.store.index.FROM` records on
+    texts are pandas' categories, which take a fraction of the memory. Records that cannot be read, or are not as they
     were written, are left out with a warning. Raises BadInput if there is no readable record.
     """
-    return from_records(read(directory).records)
+    records = read(directory).records
+    if len(records) < FROM:
+        return from_records(records)
+    return from_records(records, categories=True, computed=Computed(Path(directory), len(records)))
 
 
 def read(directory: str | Path) -> Loaded:
@@ -233,103 +237,39 @@ def read(directory: str | Path) -> Loaded:
     return Loaded(records, corrupt)
 
 
-def from_records(records: Iterable[StoredRecord], metrics: Mapping[str, Metric] | None = None) -> pd.DataFrame:
+def from_records(
+    records: Iterable[StoredRecord],
+    metrics: Mapping[str, Metric] | None = None,
+    *,
+    only: Collection[str] | None = None,
+    columns: Collection[str] | None = None,
+    categories: bool = False,
+    computed: Computed | None = None,
+) -> pd.DataFrame:
     """One row per score of these records; a record without scores is one row without a metric.
 
     Scores over several trials (`guidebench.metric.CrossMetric`) are computed here, from the evidence of these records.
-    metrics: those whose scores over several trials are wanted, by name; None: every registered one.
+    metrics: those whose scores over several trials are wanted, by name; None: every registered one. only: rows of
+    these metrics, and of records without scores. columns: their names. categories: texts as pandas' categories, which
+    take a fraction of the memory. computed: scores over several trials from earlier times.
     """
     from guidebench import registry
 
     records = list(records)
     known = registry.known_metrics() if metrics is None else metrics
-    across = cross_scores(records, [metric for metric in known.values() if isinstance(metric, CrossMetric)])
-    rows = [row for stored, scores in zip(records, across, strict=True) for row in _rows(stored, scores)]
-    kinds = {name: column.kind for name, column in COLUMNS.items() if column.kind}
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(kinds)
-
-
-def _rows(stored: StoredRecord, across: Sequence[Score]) -> list[dict[str, Any]]:
-    """A record's rows. across: its scores over several trials."""
-    trial = {name: column.of(stored) for name, column in COLUMNS.items()}
-    scores = [*stored.record.outcome.scores, *across]
-    rows = [trial | {name: of(stored.record, score) for name, of in _OF_SCORES.items()} for score in scores]
-    return rows or [trial]
-
-
-# Scores over several trials --------------------------------------------------------------------------------------
-
-
-def cross_scores(records: Sequence[StoredRecord], metrics: Sequence[CrossMetric]) -> list[list[Score]]:
-    """For each record its scores over all people whom the same method forgot under the same seed.
-
-    A record whose evidence cannot be read gets scores without a value, with the reason, and the others are compared
-    without it: their n is smaller. A metric that raises gives nobody a value, with what it raised as the reason.
-    Where a protocol forgets one person only there is nothing to compare and no score.
-    """
-    found: list[list[Score]] = [[] for _ in records]
-    for company in _companies(records) if metrics else []:  # evidence is read for a metric only
-        everybody, unreadable = _faces_after([records[place] for place in company])
-        trial_of = {person: place for place in company for person in records[place].record.spec.people}
-        for metric in metrics:
-            scores, raised = _compared(metric, everybody)
-            for person, reason in {**raised, **unreadable}.items():
-                scores += _without_value(metric, records[trial_of[person]].record, person, reason)
-            for score in scores:
-                place = trial_of[score.identity]
-                found[place].append(replace(score, after_request=len(records[place].record.spec.requests)))
-    return found
-
-
-def _compared(metric: CrossMetric, everybody: Sequence[Afterwards]) -> tuple[list[Score], dict[str, str]]:
-    """A metric's scores of everybody, or why nobody has one: a metric of the user's may raise, or give other things."""
-    people = {one.identity for one in everybody}
-    try:
-        scores = list(metric.compute(everybody))
-        for score in scores:
-            if not isinstance(score, Score) or score.metric != metric.name or score.identity not in people:
-                raise ValueError(f"{score!r:.80} is not a score of {metric.name} for one of these people")
-    except Exception as error:  # any code may be in somebody's file; what else was measured stays
-        return [], dict.fromkeys(sorted(people), f"the metric raised {in_one_line(error)}")
-    return scores, {}
-
-
-def _faces_after(trials: Sequence[StoredRecord]) -> tuple[list[Afterwards], dict[str, str]]:
-    """What everybody who was forgotten looks like afterwards, and why that is not known of some."""
-    from guidebench.store.evidence_files import UnreadableEvidence, load_faces_after
-
-    everybody: list[Afterwards] = []
-    unreadable: dict[str, str] = {}
-    for stored in trials:
-        try:
-            everybody += load_faces_after(stored.path / "evidence.npz")
-        except UnreadableEvidence as error:
-            reason = f"its evidence cannot be read: {error}"
-            unreadable |= dict.fromkeys(stored.record.spec.people, reason)
-    return everybody, unreadable
-
-
-def _without_value(metric: CrossMetric, record: Record, person: str, reason: str) -> list[Score]:
-    judges = [judge.name for judge in record.instrument.judges] if metric.judged else [None]
-    return [
-        Score(
-            metric=metric.name, judge=judge, identity=person, role="forget", after_request=1, value=None, reason=reason
-        )
-        for judge in judges
-    ]
-
-
-def _companies(records: Sequence[StoredRecord]) -> list[list[int]]:
-    """Places in ``records`` of measured trials that agree in everything but the people, several people together."""
-    companies: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
-    for place, stored in enumerate(records):
-        if stored.record.is_measured:
-            spec = stored.record.spec
-            shared = [spec.protocol.digest(), spec.testbed, spec.manifest, dict(spec.weights), spec.seed, spec.salt]
-            method = [spec.method.label, spec.method.definition(), spec.precision, spec.numerics]  # inputs are personal
-            companies[json.dumps([*shared, *method], sort_keys=True)][spec.people] = place
-    return [
-        list(company.values())
-        for company in companies.values()
-        if len(company) > 1 or any(records[place].record.spec.protocol.identities > 1 for place in company.values())
-    ]
+    wanted = [metric for metric in known.values() if isinstance(metric, CrossMetric)]
+    across = cross_scores(records, wanted, computed)
+    rows = gather([stored.record.outcome.scores for stored in records], across, only)
+    instruments = [stored.record.instrument for stored in records]
+    found: dict[str, Any] = {}
+    for name, column in COLUMNS.items() if columns is None else ((name, COLUMNS[name]) for name in columns):
+        of_trials = [column.of(stored) for stored in records]
+        if name == "value":
+            found[name] = rows.values()
+        elif name == "identity":
+            found[name] = rows.identities(of_trials, categories)
+        elif column.of_score:
+            found[name] = rows.spread_scores(column.of_score, instruments, of_trials, column.kind, categories)
+        else:
+            found[name] = rows.spread(of_trials, column.kind, categories)
+    return pd.DataFrame(found, copy=False)

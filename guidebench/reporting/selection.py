@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,8 +48,7 @@ class Variant:
     def of(cls, record: Record) -> Variant:
         """The row that a record belongs to."""
         method = record.spec.method
-        fields = json.dumps(dict(method.fields), sort_keys=True)
-        return cls(method.label, method.name, method.source_digest, fields, method.training_seen)
+        return cls(method.label, method.name, method.source_digest, method.fields_text, method.training_seen)
 
 
 def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:

@@ -20,7 +20,7 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -41,8 +41,10 @@ INDEX = "index"  # the folder, below a directory of results
 FROM = 1_000  # records from which a directory has an index: fewer are read at once
 SETTLED = 2.0  # seconds after which a file that is changed again has other times, on any file system
 _SAID_EVERY = 15.0  # seconds between lines of progress
+_SAVED_EVERY = 60.0  # seconds after which what is new is saved, so that not all is lost if the process is killed
 _VERSION = 1
 _CHECKED = ("record.json", *NUMBERS)
+EVIDENCE = "evidence.npz"
 _log = logging.getLogger(__name__)
 
 
@@ -58,32 +60,26 @@ class Index:
 
     def __init__(self, root: Path, count: int) -> None:
         """count: how many records there are, for progress."""
-        self._root, self._count = root, count
+        self._root = root
         self._parts: dict[str, _Part] = {}
-        self._folders = [folder for folder in (_beside(root), _in_cache(root)) if folder]
+        self._folders = _folders(root)
         self._seen = Seen(b"", False)  # the files of the last record as they were before it was read
-        self._done = 0
-        self._said = time.monotonic()
+        self._saved = time.monotonic()
+        self._progress = _Progress("reading records that are new or changed", count)
 
     def get(self, folder: Path, place: Path) -> Record | None:
         """A record that did not change since it was read; None: it has to be read.
 
         place: where its trial lies, as in `guidebench.store.folders.scan`.
         """
-        self._done += 1
+        self._progress.done += 1
         path, above = str(folder), os.path.dirname(place)
         self._seen = _seen(path)
         part = self._parts.get(above) or self._load(above)
         state, record = part.rows.get(path[len(above) :], (b"", None))
         if record and state == self._seen.state:
             return record
-        if time.monotonic() - self._said > _SAID_EVERY:
-            self._said = time.monotonic()
-            _log.info(
-                "reading records that are new or changed, %s of %s; the next command finds them in an index",
-                f"{self._done:,}",
-                f"{self._count:,}",
-            )
+        self._progress.say()
         return None
 
     def put(self, folder: Path, place: Path, record: Record) -> None:
@@ -93,31 +89,31 @@ class Index:
             part = self._parts[above]
             part.rows[str(folder)[len(above) :]] = (self._seen.state, record)
             part.changed = True
+        if time.monotonic() - self._saved > _SAVED_EVERY:
+            self.save()
 
     def save(self) -> None:
         """Writes the parts that changed, where that is possible."""
-        changed = {above: part for above, part in self._parts.items() if part.changed}
-        for folder in self._folders if changed else ():
-            try:
-                for above, part in changed.items():
-                    with files.written_aside(folder / _file_name(self._relative(above)), "wb") as stream:
-                        stream.write(_packed(self._relative(above), part.rows))
-                return
-            except (OSError, OverflowError) as error:  # OverflowError: a number that MessagePack does not have
-                _log.debug("the index cannot be written to %s: %s", folder, error)
+        changed = {self._relative(above): part for above, part in self._parts.items() if part.changed}
+        try:
+            packed = {_file_name(above): _packed(above, part.rows) for above, part in changed.items()}
+        except OverflowError as error:  # a number that MessagePack does not have
+            _log.debug("the index cannot be written: %s", error)
+        else:
+            _write(packed, self._folders)
+        for part in changed.values():
+            part.changed = False
+        self._saved = time.monotonic()
 
     def _load(self, above: str) -> _Part:
-        part, relative = _Part({}), self._relative(above)
-        for folder in self._folders:
+        relative = self._relative(above)
+        part = self._parts[above] = _Part({})
+        for data in _contents(_file_name(relative), self._folders):
             try:
-                with files.open_regular(folder / _file_name(relative)) as stream:
-                    part = _Part(_unpacked(stream.read(), relative))
+                part.rows = _unpacked(data, relative)
                 break
-            except FileNotFoundError:
-                continue
             except _UNUSABLE as error:
-                _log.debug("the index in %s is not used: %s", folder, error)
-        self._parts[above] = part
+                _log.debug("a part of the index is not used: %s", error)
         return part
 
     def _relative(self, above: str) -> str:
@@ -132,13 +128,29 @@ class _Part:
     changed: bool = False
 
 
-def _beside(root: Path) -> Path | None:
-    """The index in a run's own directory; one that holds those of several runs may have anything of that name."""
-    return root / INDEX if is_of_a_run(root) else None
+@dataclasses.dataclass
+class _Progress:
+    """A line now and then on what takes long."""
+
+    what: str
+    count: int
+    done: int = 0
+    said: float = dataclasses.field(default_factory=time.monotonic)
+
+    def say(self) -> None:
+        """Says how far it is, unless that was said lately."""
+        if time.monotonic() - self.said > _SAID_EVERY:
+            self.said = time.monotonic()
+            _log.info("%s: %s of %s; the next command finds them in an index", self.what, self.done, self.count)
 
 
-def _in_cache(root: Path) -> Path:
-    return places.cache_folder() / INDEX / hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+def _folders(root: Path) -> list[Path]:
+    """Where an index may be: in a run's own directory, and in the cache for those where nothing can be written.
+
+    A directory that holds those of several runs may have anything else of that name.
+    """
+    own = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+    return [*([root / INDEX] if is_of_a_run(root) else []), places.cache_folder() / INDEX / own]
 
 
 def _file_name(relative: str) -> str:
@@ -172,7 +184,31 @@ def _attack_files(folder: str) -> list[str]:
 # Files -----------------------------------------------------------------------------------------------------------
 
 _SUM = 32  # bytes of the check sum that a file begins with
-_UNUSABLE = (OSError, msgspec.MsgspecError, GuidebenchError, ValueError, TypeError, LookupError)
+_UNUSABLE = (msgspec.MsgspecError, GuidebenchError, ValueError, TypeError, LookupError)
+
+
+def _write(packed: Mapping[str, bytes], folders: Sequence[Path]) -> None:
+    """Writes files, by name, to the first of the folders where that is possible."""
+    for folder in folders if packed else ():
+        try:
+            for name, data in packed.items():
+                with files.written_aside(folder / name, "wb") as stream:
+                    stream.write(hashlib.blake2b(data, digest_size=_SUM).digest() + data)
+            return
+        except OSError as error:
+            _log.debug("the index cannot be written to %s: %s", folder, error)
+
+
+def _contents(name: str, folders: Sequence[Path]) -> Iterator[bytes]:
+    """What whole files of this name hold."""
+    for folder in folders:
+        try:
+            with files.open_regular(folder / name) as stream:
+                data = stream.read()
+        except OSError:
+            continue
+        if hashlib.blake2b(data[_SUM:], digest_size=_SUM).digest() == data[:_SUM]:
+            yield data[_SUM:]
 
 
 class _Column(msgspec.Struct, array_like=True):
@@ -180,6 +216,32 @@ class _Column(msgspec.Struct, array_like=True):
 
     values: msgspec.Raw  # a list
     codes: bytes  # int32
+
+
+class _Scores(msgspec.Struct, array_like=True):
+    """`ScoreColumns`, and where those of each trial end."""
+
+    kinds: list[Score]
+    identities: list[str]
+    kind: bytes
+    identity: bytes
+    value: bytes
+    ends: bytes  # int64
+
+
+def _scores_of(trials: Sequence[Sequence[Score]]) -> _Scores:
+    columns = ScoreColumns.of([score for scores in trials for score in scores])
+    ends = np.cumsum([len(scores) for scores in trials], dtype=np.int64)
+    numbers = (columns.kind.tobytes(), columns.identity.tobytes(), columns.value.tobytes(), ends.tobytes())
+    return _Scores([*columns.kinds], [*columns.identities], *numbers)
+
+
+def _columns_of(stored: _Scores) -> list[Scores]:
+    """The scores of each trial."""
+    kind, identity = (np.frombuffer(codes, dtype=np.int32) for codes in (stored.kind, stored.identity))
+    columns = ScoreColumns(stored.kinds, stored.identities, kind, identity, np.frombuffer(stored.value))
+    ends = np.frombuffer(stored.ends, dtype=np.int64).tolist()
+    return [Scores(columns, start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -191,10 +253,7 @@ class _Stored(msgspec.Struct, array_like=True):
     digests: list[str]
     files: list[bytes]
     columns: dict[str, _Column]  # by place in the record, such as "spec.seed"
-    kinds: msgspec.Raw
-    identities: list[str]
-    scores: tuple[bytes, bytes, bytes]  # of `ScoreColumns`: kind, identity, value
-    ends: bytes  # int64: how many scores there are up to and with each record's
+    scores: _Scores
 
 
 _PARTS: Mapping[str, type] = {"spec": TrialSpec, "environment": Environment, "cost": Cost, "outcome": Outcome}
@@ -215,7 +274,6 @@ def _facts() -> Mapping[str, Any]:
 
 def _packed(above: str, rows: Mapping[str, tuple[bytes, Record]]) -> bytes:
     records = [record for _, record in rows.values()]
-    scores = ScoreColumns.of([score for record in records for score in record.outcome.scores])
     stored = _Stored(
         version=_version(),
         above=above,
@@ -225,13 +283,9 @@ def _packed(above: str, rows: Mapping[str, tuple[bytes, Record]]) -> bytes:
         digests=[record.digest for record in records],
         files=[msgspec.msgpack.encode(dict(record.files)) for record in records],
         columns={name: _column([_fact(record, name) for record in records]) for name in _facts()},
-        kinds=msgspec.Raw(msgspec.msgpack.encode(scores.kinds)),
-        identities=list(scores.identities),
-        scores=(scores.kind.tobytes(), scores.identity.tobytes(), scores.value.tobytes()),
-        ends=np.cumsum([len(record.outcome.scores) for record in records], dtype=np.int64).tobytes(),
+        scores=_scores_of([record.outcome.scores for record in records]),
     )
-    body = msgspec.msgpack.encode(stored)
-    return hashlib.blake2b(body, digest_size=_SUM).digest() + body
+    return msgspec.msgpack.encode(stored)
 
 
 def _fact(record: Record, place: str) -> Any:
@@ -251,42 +305,37 @@ def _column(values: Sequence[Any]) -> _Column:
 
 
 def _unpacked(data: bytes, above: str) -> dict[str, tuple[bytes, Record]]:
-    """The rows of a file; raises one of `_UNUSABLE` if it is damaged, or of another version or folder."""
-    body = memoryview(data)[_SUM:]
-    if hashlib.blake2b(body, digest_size=_SUM).digest() != data[:_SUM]:
-        raise ValueError("it is damaged")
-    stored = msgspec.msgpack.decode(body, type=_Stored)
+    """The rows of a file; raises one of `_UNUSABLE` if it is of another version or folder."""
+    stored = msgspec.msgpack.decode(data, type=_Stored)
     if stored.version != _version() or stored.above != above:
         raise ValueError("it is of another version or folder")
-    columns = ScoreColumns(
-        msgspec.msgpack.decode(stored.kinds, type=list[Score]),
-        stored.identities,
-        *(np.frombuffer(own, dtype=kind) for own, kind in zip(stored.scores, (np.int32, np.int32, np.float64))),
-    )
-    return dict(zip(stored.names, zip(stored.states, _records(stored, columns), strict=True), strict=True))
+    records = _records(stored, _columns_of(stored.scores))
+    return dict(zip(stored.names, zip(stored.states, records, strict=True), strict=True))
 
 
-def _records(stored: _Stored, columns: ScoreColumns) -> Iterator[Record]:
+def _records(stored: _Stored, scores: Sequence[Scores]) -> Iterator[Record]:
     facts = {name: _values(stored.columns[name], kind) for name, kind in _facts().items()}
-    made = {
-        part: list(_made(kind, {name: facts[f"{part}.{name}"] for name in _names(part, kind)}, len(stored.names)))
-        for part, kind in _PARTS.items()
-    }
-    ends = np.frombuffer(stored.ends, dtype=np.int64).tolist()
-    whole = {name: values for name, values in facts.items() if "." not in name and name != "cost"}
-    for number, (record, start, end) in enumerate(
-        zip(_made(Record, whole, len(stored.names)), [0, *ends], ends, strict=False)
+    made = [_made(kind, {name: facts[f"{part}.{name}"] for name in _names(part)}) for part, kind in _PARTS.items()]
+    whole = _made(Record, {name: values for name, values in facts.items() if "." not in name and name != "cost"})
+    per_record = (facts["cost"], scores, stored.keys, stored.digests, stored.files)
+    for record, spec, environment, cost, outcome, has_cost, own, key, digest, packed in zip(
+        whole, *made, *per_record, strict=True
     ):
-        parts = {part: own[number] for part, own in made.items()}
-        parts["outcome"].__dict__["scores"] = Scores(columns, start, end)
-        parts["spec"].__dict__["key"] = stored.keys[number]
-        parts["cost"] = parts["cost"] if facts["cost"][number] else None
-        record.__dict__.update(parts, files=Digests(stored.files[number]), digest=stored.digests[number])
+        spec.__dict__["key"] = key
+        outcome.__dict__["scores"] = own
+        record.__dict__.update(
+            spec=spec,
+            environment=environment,
+            cost=cost if has_cost else None,
+            outcome=outcome,
+            files=Digests(packed),
+            digest=digest,
+        )
         yield record
 
 
-def _names(part: str, kind: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind) if f"{part}.{field.name}" not in _APART]
+def _names(part: str) -> list[str]:
+    return [field.name for field in dataclasses.fields(_PARTS[part]) if f"{part}.{field.name}" not in _APART]
 
 
 def _values(column: _Column, kind: Any) -> list[Any]:
@@ -295,13 +344,67 @@ def _values(column: _Column, kind: Any) -> list[Any]:
     return [different[code] for code in np.frombuffer(column.codes, dtype=np.int32).tolist()]
 
 
-def _made(kind: type, facts: Mapping[str, Sequence[Any]], count: int) -> Iterator[Any]:
+def _made(kind: type, facts: Mapping[str, Sequence[Any]]) -> Iterator[Any]:
     """Objects of a frozen dataclass whose fields were checked when the records were read."""
-    names = list(facts)
-    for values in zip(*facts.values(), strict=True) if names else [()] * count:
+    for values in zip(*facts.values(), strict=True):
         one = kind.__new__(kind)
-        one.__dict__.update(zip(names, values))
+        one.__dict__.update(zip(facts, values, strict=True))
         yield one
+
+
+# Scores over several trials --------------------------------------------------------------------------------------
+
+_ACROSS = "across"  # the name of their file
+
+
+class _Across(msgspec.Struct, array_like=True):
+    version: str
+    companies: list[bytes]  # what they were computed from, as a digest
+    scores: _Scores
+
+
+class Computed:
+    """Scores over several trials that were computed from a directory's evidence before."""
+
+    def __init__(self, root: Path, count: int) -> None:
+        """count: of records, for progress."""
+        self._folders = _folders(root)
+        self._found: dict[bytes, Sequence[Score]] = {}
+        self._changed, self._saved = False, time.monotonic()
+        self._progress = _Progress("comparing the people of several trials, records", count)
+        self._last = b""
+        for data in _contents(_ACROSS, self._folders):
+            try:
+                stored = msgspec.msgpack.decode(data, type=_Across)
+                if stored.version == _version():
+                    self._found = dict(zip(stored.companies, _columns_of(stored.scores), strict=True))
+                    break
+            except _UNUSABLE as error:
+                _log.debug("scores over several trials are computed again: %s", error)
+
+    def get(self, trials: Sequence[tuple[Record, Path]], metrics: Iterable[str]) -> Sequence[Score] | None:
+        """The scores of these metrics over trials, by record and folder; None: they have to be computed."""
+        self._progress.done += len(trials)
+        self._progress.say()
+        state = hashlib.blake2b("/".join(metrics).encode(), digest_size=16)
+        for record, folder in trials:
+            there = os.path.exists(f"{folder}/{EVIDENCE}")
+            state.update(f"{record.key} {record.files.get(EVIDENCE)} {there}\n".encode())
+        self._last = state.digest()
+        return self._found.get(self._last)
+
+    def put(self, scores: Sequence[Score]) -> None:
+        """Keeps the scores that `get` did not have."""
+        self._found[self._last], self._changed = scores, True
+        if time.monotonic() - self._saved > _SAVED_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Writes all, where that is possible."""
+        if self._changed:
+            stored = _Across(_version(), list(self._found), _scores_of(list(self._found.values())))
+            _write({_ACROSS: msgspec.msgpack.encode(stored)}, self._folders)
+            self._changed, self._saved = False, time.monotonic()
 
 
 @functools.cache

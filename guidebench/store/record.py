@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -78,7 +78,12 @@ class TrialSpec:
     @property
     def weights_digest(self) -> str:
         """SHA-256 of the digests of all networks: equal only where every network is."""
-        return digest.of_data(dict(self.weights))
+        return _digest_of_weights(tuple(self.weights.items()))
+
+
+@lru_cache
+def _digest_of_weights(weights: tuple[tuple[str, str], ...]) -> str:
+    return digest.of_data(dict(weights))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,20 +93,26 @@ class Index:
             self.save()
 
     def save(self) -> None:
-        """Writes the parts that changed, where that is possible."""
-        changed = {self._relative(above): part for above, part in self._parts.items() if part.changed}
-        try:
-            packed = {_file_name(above): _packed(above, part.rows) for above, part in changed.items()}
-        except OverflowError as error:  # a number that MessagePack does not have
-            _log.debug("the index cannot be written: %s", error)
-        else:
-            _write(packed, self._folders)
-        for part in changed.values():
+        """Writes the parts that changed, where that is possible; their records then share what is equal in memory."""
+        for above, part in self._parts.items():
+            if not part.changed:
+                continue
+            part.rows = {name: row for name, row in part.rows.items() if os.path.isdir(above + name)}
+            relative = self._relative(above)
+            try:
+                packed = _packed(relative, part.rows)
+            except OverflowError as error:  # a number that MessagePack does not have
+                _log.debug("a part of the index cannot be written: %s", error)
+                continue
+            _write(_file_name(relative), packed, self._folders)
+            for name, (_, record) in _unpacked(packed, relative).items():
+                part.rows[name][1].__dict__.update(record.__dict__)
             part.changed = False
         self._saved = time.monotonic()
 
     def _load(self, above: str) -> _Part:
         relative = self._relative(above)
+        self.save()  # the part that was read before is complete
         part = self._parts[above] = _Part({})
         for data in _contents(_file_name(relative), self._folders):
             try:
@@ -187,13 +193,12 @@ _SUM = 32  # bytes of the check sum that a file begins with
 _UNUSABLE = (msgspec.MsgspecError, GuidebenchError, ValueError, TypeError, LookupError)
 
 
-def _write(packed: Mapping[str, bytes], folders: Sequence[Path]) -> None:
-    """Writes files, by name, to the first of the folders where that is possible."""
-    for folder in folders if packed else ():
+def _write(name: str, data: bytes, folders: Sequence[Path]) -> None:
+    """Writes a file to the first of the folders where that is possible."""
+    for folder in folders:
         try:
-            for name, data in packed.items():
-                with files.written_aside(folder / name, "wb") as stream:
-                    stream.write(hashlib.blake2b(data, digest_size=_SUM).digest() + data)
+            with files.written_aside(folder / name, "wb") as stream:
+                stream.write(hashlib.blake2b(data, digest_size=_SUM).digest() + data)
             return
         except OSError as error:
             _log.debug("the index cannot be written to %s: %s", folder, error)
@@ -403,7 +408,7 @@ class Computed:
         """Writes all, where that is possible."""
         if self._changed:
             stored = _Across(_version(), list(self._found), _scores_of(list(self._found.values())))
-            _write({_ACROSS: msgspec.msgpack.encode(stored)}, self._folders)
+            _write(_ACROSS, msgspec.msgpack.encode(stored), self._folders)
             self._changed, self._saved = False, time.monotonic()
 
 

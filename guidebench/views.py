@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from guidebench import seeds
+from guidebench import room, seeds
 from guidebench.cameras import view_yaws
 from guidebench.noise import Noise
 from guidebench.protocol import Protocol
@@ -44,19 +43,24 @@ def render_views(
 
     batch: views that are decoded at once (None: all); draws do not depend on it.
     """
-    features = generator.synthesize(code[None], noise=noise)
+    (features,) = room.in_parts(room.VIEWS, 1, lambda _: generator.synthesize(code[None], noise=noise))
     if cameras is None:
-        return generator.decode(features, code[None], None, noise=noise)
+        (image,) = room.in_parts(room.VIEWS, 1, lambda _: generator.decode(features, code[None], None, noise=noise))
+        return image
     total = len(cameras)
     of_views = noise.split(total)
+
+    def decoded(rows: range) -> Tensor:
+        count = len(rows)
+        repeated = features.expand(count, *features.shape[1:])
+        own = of_views.rows(rows.start, count)
+        return generator.decode(repeated, code.expand(count, *code.shape), cameras[rows.start : rows.stop], noise=own)
+
     parts = []
     for start in range(0, total, batch or total):
-        some = cameras[start : start + (batch or total)]
-        count = len(some)
-        repeated = features.expand(count, *features.shape[1:])
-        own = of_views.rows(start, count)
-        parts.append(generator.decode(repeated, code.expand(count, *code.shape), some, noise=own))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)  # cat may change the layout, and rounding
+        some = range(start, min(total, start + (batch or total)))
+        parts += room.in_parts(room.VIEWS, len(some), lambda rows, some=some: decoded(some[rows.start : rows.stop]))
+    return room.joined(parts)
 
 
 def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidebench import digest, seeds
+from guidebench import digest, room, seeds
 from guidebench.engine.cast import Cast, group_at, make_cast, request_of, sampled_name
 from guidebench.engine.different_people import measure_different_people
 from guidebench.engine.hosted import Hosted
@@ -25,7 +25,7 @@ from guidebench.evidence import DifferentPeople, Samples, Seen, SeenFaces
 from guidebench.images import from_uint8, quantise, to_uint8
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
-from guidebench.testbed import Faces, Generator, Judges, Players, Testbed
+from guidebench.testbed import Faces, Generator, Inverter, Judges, Players, Recognizer, Testbed
 from guidebench.views import (
     evaluation_noise,
     frontal_camera,
@@ -129,7 +129,7 @@ class Bench:
         inverter, batch = self.players.inverter, self.testbed.batch
         return self._remembered.recall(
             ("codes", digest.of_tensors({"photos": photos})),
-            lambda: torch.cat([inverter.invert(part) for part in photos.split(batch)]),
+            lambda: torch.cat([part for some in photos.split(batch) for part in _inverted(inverter, some)]),
         )
 
     def scene(self, protocol: Protocol, index: int) -> Scene:
@@ -275,9 +275,14 @@ class Bench:
 
     def _render(self, generator: Generator, codes: Tensor, view: Tensor | None, noise: Noise) -> Tensor:
         """Codes (n, num_ws, w_dim) from one camera (1, 25): sound images (n, 3, r, r)."""
-        cameras = None if view is None else view.expand(len(codes), -1)
-        images = generator.render(codes.clone(), cameras, noise=noise)
-        return sound(images, len(codes), self.players.generator.resolution)
+
+        def rendered(rows: range) -> Tensor:
+            some = codes[rows.start : rows.stop].clone()
+            cameras = None if view is None else view.expand(len(some), -1)
+            images = generator.render(some, cameras, noise=noise.rows(rows.start, len(rows)))
+            return sound(images, len(some), self.players.generator.resolution)
+
+        return room.joined(room.in_parts(room.FACES, len(codes), rendered))
 
     def shuffled(self, protocol: Protocol, count: int, *names: str) -> list[int]:
         """The numbers below ``count`` in an order that nobody knows who does not know the salt."""
@@ -338,7 +343,11 @@ class Bench:
         """Features (len(samples), d) float32, kept on the device until all are there."""
         rows, unread = [], []
         for images in self._sampled(protocol, generator, side, samples, public):
-            rows.append(self.judges.features.rows(images))
+            rows += room.in_parts(
+                "images in the feature extractor",
+                len(images),
+                lambda some, images=images: self.judges.features.rows(images[some.start : some.stop]),
+            )
             unread.append(soundness(images))
             if len(unread) == _UNCHECKED:
                 require_sound(unread)
@@ -351,6 +360,13 @@ class Bench:
     ) -> Iterator[Tensor]:
         names = (protocol.name, protocol.version, *(() if public else (self.salt,)))
         device, original = self.testbed.device, self.players.generator
+
+        def rendered(indices: range, z: Tensor, cameras: Tensor | None, rows: range) -> Tensor:
+            own, cut = indices[rows.start : rows.stop], slice(rows.start, rows.stop)
+            noise = evaluation_noise(protocol, side, "fid", own)
+            images = generator.render(generator.map(z[cut]), None if cameras is None else cameras[cut], noise=noise)
+            return check_images(images, len(own), original.resolution)
+
         for start in samples[:: self.testbed.batch]:
             indices = range(start, min(start + self.testbed.batch, samples.stop))
             z = seeds.normals(indices, original.z_dim, *names, "fid/latent", device=device)
@@ -358,9 +374,7 @@ class Bench:
             if original.rig is not None:
                 yaw = seeds.uniforms(indices, -protocol.yaw, protocol.yaw, *names, "fid/yaw", device=device)
                 cameras = original.rig.look_at(yaw, protocol.pitch)
-            noise = evaluation_noise(protocol, side, "fid", indices)
-            images = generator.render(generator.map(z), cameras, noise=noise)
-            yield check_images(images, len(indices), original.resolution)
+            yield room.joined(room.in_parts("samples", len(indices), partial(rendered, indices, z, cameras)))
 
     def frontal(self, protocol: Protocol, codes: Sequence[Tensor]) -> list[Tensor]:
         """The original generator's frontal renders of codes (num_ws, w_dim), each (3, r, r) on the CPU."""
@@ -385,7 +399,7 @@ class Bench:
         return self._remembered.recall(key, lambda: self._seen(quantise(photos)))
 
     def _seen(self, images: Tensor) -> dict[str, SeenFaces]:
-        return {judge: recognizer.embed(images).numpy() for judge, recognizer in self.judges.recognizers.items()}
+        return {judge: _embedded(recognizer, images) for judge, recognizer in self.judges.recognizers.items()}
 
     def _warn_of_no_face(self, cast: Cast, photos: Mapping[str, SeenFaces]) -> None:
         if not photos:
@@ -409,6 +423,19 @@ class Bench:
                 identity,
                 cure,
             )
+
+
+def _inverted(inverter: Inverter, photos: Tensor) -> list[Tensor]:
+    return room.in_parts(
+        "photographs in the inverter", len(photos), lambda rows: inverter.invert(photos[rows.start : rows.stop])
+    )
+
+
+def _embedded(recognizer: Recognizer, images: Tensor) -> SeenFaces:
+    parts = room.in_parts(
+        "images in a judge", len(images), lambda rows: recognizer.embed(images[rows.start : rows.stop]).numpy()
+    )
+    return parts[0] if len(parts) == 1 else Seen.cat(parts)
 
 
 def _nobody(look: Look) -> Look:

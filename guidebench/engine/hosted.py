@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from guidebench import room
 from guidebench.chosen import ChosenAttack, ChosenMethod
 from guidebench.engine.isolation import blame_the_method
 from guidebench.engine.nursery import Child
@@ -73,7 +75,16 @@ class Hosted(RendersOnly):
             raise MethodError(f"its generator took longer than the {self._timeout:g} s that --timeout allows") from None
         if kind == "failed":
             raise MethodError(content["reason"])
+        take_room(content)
         return tensors_from_bytes(content["tensor"])["tensor"].to(self.w_avg.device)
+
+
+def take_room(content: Mapping[str, Any]) -> None:
+    """Remembers what memory did not hold in a process that somebody else's code runs in; anything else is ignored."""
+    for what in (room.FACES, room.VIEWS):
+        at_once = content.get(what)
+        if type(at_once) is int and at_once > 0:
+            room.found(what, at_once)
 
 
 def _cpu(tensor: Tensor | None) -> Tensor | None:
@@ -108,10 +119,19 @@ def _of(generator: Generator, task: tuple[Any, ...], device: torch.device) -> ob
                 options["condition"] = options["condition"].to(device)
             return generator.map(z.to(device), **options)
         case ("render", ws, cameras, noise):
-            return generator.render(ws.to(device), _to(cameras, device), noise=noise)
+            return room.joined(
+                room.in_parts(
+                    room.FACES, len(ws), partial(_rendered, generator, ws.to(device), _to(cameras, device), noise)
+                )
+            )
         case ("views", code, cameras, noise, batch):
             return render_views(generator, code.to(device), _to(cameras, device), noise, batch=batch)
     raise MethodError(f"a generator is not asked for {task[0]!r:.40}")
+
+
+def _rendered(generator: Generator, ws: Tensor, cameras: Tensor | None, noise: Noise, rows: range) -> Tensor:
+    cut = slice(rows.start, rows.stop)
+    return generator.render(ws[cut], None if cameras is None else cameras[cut], noise=noise.rows(rows.start, len(rows)))
 
 
 def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
@@ -124,4 +144,4 @@ def _answer(found: object) -> bytes:
     if found.layout != torch.strided or found.device.type == "meta":
         kind = "meta" if found.device.type == "meta" else str(found.layout).removeprefix("torch.")
         raise MethodError(f"the returned generator gives a {kind} tensor; images are dense tensors of numbers")
-    return told("answer", tensor=tensors_to_bytes({"tensor": found}))
+    return told("answer", tensor=tensors_to_bytes({"tensor": found}), **room.held())

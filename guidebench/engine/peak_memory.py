@@ -29,8 +29,11 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
     peak = Peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        before = _shortages(device)
         yield peak
         peak.bytes, peak.note = torch.cuda.max_memory_allocated(device), CUDA
+        if short := _shortages(device) - before:
+            peak.note += f"; it ran out {short} times, and the method went on with less at once"
         return
     try:
         _CLEAR.write_text(_RESET_PEAK)
@@ -41,6 +44,11 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
     yield peak
     found = resident_peak()
     peak.bytes, peak.note = found, CPU if found is not None else "not known: the system does not report peak memory"
+
+
+def _shortages(device: torch.device) -> int:
+    """How often the device's memory did not hold what was asked for since the process began."""
+    return int(torch.cuda.memory_stats(device).get("num_ooms", 0))
 
 
 def resident_peak() -> int | None:

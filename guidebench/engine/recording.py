@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guidebench import digest, environment, images, registry
+from guidebench import digest, environment, images, registry, room
 from guidebench.engine.attacking import Outcome as AttackOutcome
 from guidebench.engine.bench import Bench
 from guidebench.engine.marks import marks_of
@@ -229,7 +229,9 @@ def _cost(trial: Trial) -> Cost:
         shipped_bytes=answers[-1].change.bytes,
         relative_change=answers[-1].change.relative,
         peak_memory_bytes=max(peaks, default=None),
-        memory=answers[-1].memory.note,
+        memory="; ".join(
+            [answers[-1].memory.note, *([f"memory ran out: {short}"] if (short := room.in_words()) else [])]
+        ),
     )
 
 

@@ -120,7 +120,7 @@ def _value_notes(records: Sequence[Record], report: Report) -> list[str]:
     """What ±, brackets, bold and † mean."""
     unit = unit_of(records)
     detailed = any(table.detailed for table in report.tables)
-    many = any(cell.summary and cell.summary.bca for _, _, cell in _cells(report.tables))
+    many = detailed and any(cell.summary and cell.summary.bca for _, _, cell in _cells(report.tables))
     interval = f"; [95 % Student-t interval of the mean, from three {unit} on" if detailed else ""
     interval += f"; from {BCA_FROM} on also the BCa bootstrap interval" if detailed and many else ""
     together = " people of a group and" if unit == "groups" else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from guidebench.reporting import statistics, ties
@@ -17,11 +18,6 @@ from guidebench.suites import PaperTable
 
 if TYPE_CHECKING:
     from guidebench.store.record import Record
-
-_NEEDED = (
-    *("key", "status", "protocol", "group", "identity", "seed", "metric", "judge", "value", "reason"),
-    *("n", "lost_before", "lost_after", "after_request"),
-)
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,13 @@ COSTS = {
 }
 
 
+NEEDED = (
+    *("key", "status", "protocol", "group", "identity", "seed", "metric", "judge", "value", "reason"),
+    *("n", "lost_before", "lost_after", "after_request"),
+    *COSTS,
+)  # columns of the table of scores
+
+
 class Grid:
     """The rows of a report in their order, with the scores of each in a column."""
 
@@ -55,15 +58,14 @@ class Grid:
         self.variants = sorted(self.records, key=self._order)
         self.labels = unique_labels(self.variants)
         self.reference = reference
-        needed = [name for name in (*_NEEDED, *COSTS) if name in frame.columns]
-        self.frame = frame[needed]  # a fraction of the columns: every cell takes its own part of it
-        self._frames = {
-            (variant, group.protocol): self.frame[
-                frame["key"].isin([record.key for record in own]) & (frame["protocol"] == group.protocol)
-            ]
-            for variant, own in self.records.items()
-            for group in groups_of(own)
-        }
+        self.frame = frame[[name for name in NEEDED if name in frame.columns]]  # every cell takes its own part of it
+        rows = _rows_by_key(frame["key"])
+        self._frames = {}
+        for variant, own in self.records.items():
+            places = np.concatenate([rows.get(key, _NO_ROWS) for key in {record.key for record in own}])
+            of_variant = self.frame.iloc[np.sort(places)]
+            for group in groups_of(own):
+                self._frames[variant, group.protocol] = of_variant[of_variant["protocol"] == group.protocol]
         self._scores = {(*place, 0): statistics.select_each(own) for place, own in self._frames.items()}
 
     def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
@@ -95,7 +97,7 @@ class Grid:
             summary = replace(summary, groups=self._groups_of_curve(variant, column))
         if summary is None or (column.independent and not _is_flat(summary, column)):
             return summary
-        return replace(summary, low=None, high=None, bca=None)
+        return replace(summary, low=None, high=None, is_sample=False)
 
     def tied(self, variant: Variant, column: Column) -> Summary | None:
         """`summary` of the values as methods are compared by them, see `guidebench.reporting.ties`."""
@@ -136,6 +138,16 @@ class Grid:
 def _is_flat(found: Summary | Paired, column: Column) -> bool:
     """Whether all people have the same share, 0 mostly: the interval would have no width and claim to know."""
     return column.counted and found.std == 0
+
+
+_NO_ROWS = np.empty(0, dtype=np.intp)
+
+
+def _rows_by_key(keys: pd.Series) -> dict[str, np.ndarray]:
+    """Where the rows of each trial are."""
+    codes, different = pd.factorize(keys)
+    order = np.argsort(codes, kind="stable")
+    return dict(zip(different, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True)) if len(keys) else {}
 
 
 def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from guidebench.errors import BadInput
 from guidebench.reporting import footnotes, scenarios
 from guidebench.reporting.best import best_rows
 from guidebench.reporting.choice import Choice
-from guidebench.reporting.grid import Grid, unique_labels
+from guidebench.reporting.grid import NEEDED, Grid, unique_labels
 from guidebench.reporting.marks import mark_notes, marks_of
 from guidebench.reporting.model import (
     Cell,
@@ -84,7 +84,12 @@ def build(
         records = _shared(records, reference)
         plain = [stored.record for stored in records]
     shown = choice.table.metrics if choice.table else [*metrics]  # evidence is read for no other
-    frame = from_records(records, {name: metrics[name] for name in shown if name in metrics})
+    frame = from_records(
+        records,
+        {name: metrics[name] for name in shown if name in metrics},
+        only=shown if choice.table else None,
+        columns=NEEDED,
+    )
     grid = Grid(plain, frame, choice.table, reference)
     sketches = _sketches(plain, grid, metrics, choice)
     decided = _decide(grid, sketches, judges_of(plain), wilcoxon=choice.kind == "full")

@@ -15,7 +15,7 @@ from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Metric, Score
 from guidebench.reporting.across import cross_scores
 from guidebench.reporting.rows import gather
-from guidebench.store.index import FROM, Computed
+from guidebench.store import index
 from guidebench.store.record import Instrument
 from guidebench.store.unreadable import left_out, nothing_readable
 
@@ -217,9 +217,9 @@ def load(directory: str | Path) -> pd.DataFrame:
     were written, are left out with a warning. Raises BadInput if there is no readable record.
     """
     records = read(directory).records
-    if len(records) < FROM:
+    if len(records) < index.FROM:
         return from_records(records)
-    return from_records(records, categories=True, computed=Computed(Path(directory), len(records)))
+    return from_records(records, categories=True, computed=index.Computed(Path(directory), len(records)))
 
 
 def read(directory: str | Path) -> Loaded:
@@ -244,7 +244,7 @@ def from_records(
     only: Collection[str] | None = None,
     columns: Collection[str] | None = None,
     categories: bool = False,
-    computed: Computed | None = None,
+    computed: index.Computed | None = None,
 ) -> pd.DataFrame:
     """One row per score of these records; a record without scores is one row without a metric.
 

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,6 @@ class Summary:
     groups: int  # groups with a value or a reason why there is none
     missing: int  # scores without a value
     scores: int  # scores with and without one: in one-person trials, one per trial
-    bca: tuple[float, float] | None = None  # bootstrap 95 % interval of the mean, from `BCA_FROM` groups on
     pairs: int = 0  # pairs or samples behind the values
     hits: int | None = None  # of shares that are counted: how many of the pairs
     lost_before: int = 0  # pairs in which no face was found before unlearning
@@ -46,6 +46,12 @@ class Summary:
     reason: str | None = None  # of the first missing score
     units: frozenset[tuple[str, int]] = frozenset()  # (group, seed) with a value
     values: Mapping[str, float] = field(default_factory=dict)  # group -> its value
+    is_sample: bool = True  # whether the values are independent, so that they may be drawn from
+
+    @cached_property
+    def bca(self) -> tuple[float, float] | None:
+        """Bootstrap 95 % interval of the mean, from `BCA_FROM` groups on; computed where it is looked at."""
+        return bca_interval([*self.values.values()]) if self.is_sample else None
 
     @property
     def coverage(self) -> tuple[int, int]:
@@ -61,11 +67,15 @@ class Paired:
     std: float | None  # ddof 1 over groups
     low: float | None  # Student-t 95 % interval of the mean
     high: float | None
-    bca: tuple[float, float] | None  # bootstrap 95 % interval, from `BCA_FROM` groups on
     n: int  # groups compared
     wins: int  # groups for which the first method is better
     missing: int  # trials of either method without a counterpart or a value
     values: Mapping[str, float] = field(default_factory=dict)  # group -> its difference
+
+    @cached_property
+    def bca(self) -> tuple[float, float] | None:
+        """Bootstrap 95 % interval of the mean, from `BCA_FROM` groups on; computed where it is looked at."""
+        return bca_interval([*self.values.values()])
 
     @property
     def effect(self) -> float | None:
@@ -244,7 +254,6 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         groups=scores["group"].nunique(),
         missing=len(scores) - len(valued),
         scores=len(scores),
-        bca=bca_interval(means),
         pairs=int(valued["n"].sum()),
         lost_before=int(scores["lost_before"].sum()),
         lost_after=int(scores["lost_after"].sum()),
@@ -278,7 +287,6 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
         std=float(np.std(means, ddof=1)) if len(means) > 1 else None,
         low=low,
         high=high,
-        bca=bca_interval(means),
         n=len(means),
         wins=sum(sign * value > 0 for value in means),
         missing=len(every) - len(both),
@@ -292,7 +300,7 @@ def _by_trial(scores: pd.DataFrame) -> dict[tuple[str, int], float]:
     for group, seed, value in zip(scores["group"], scores["seed"], scores["value"], strict=True):
         if not pd.isna(value):
             values[str(group), int(seed)].append(float(value))
-    return {unit: float(np.mean(own)) for unit, own in values.items()}
+    return {unit: own[0] if len(own) == 1 else float(np.mean(own)) for unit, own in values.items()}
 
 
 def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str, float]:

@@ -29,11 +29,11 @@ from pathlib import Path
 
 from guidebench import digest, files
 from guidebench.errors import BadInput, StorageError
+from guidebench.store import index
 from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
-from guidebench.store.index import FROM, Index
 from guidebench.store.possible import check_possible, in_plain_text
 from guidebench.store.processes import alive, clock_of, this_host
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
@@ -127,11 +127,11 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
     found = find(root)
     count = len(found.records) + len(found.failures)
-    index = Index(root, count) if count >= FROM else None
+    known = index.Index(root, count) if count >= index.FROM else None
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
     for folder, place in [(path, path.parent) for path in found.failures] + [(path, path) for path in found.records]:
-        record = index.get(folder, place) if index else None
+        record = known.get(folder, place) if known else None
         if record is None:
             try:
                 record = read(folder)
@@ -141,11 +141,11 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
             if not is_in_place(record, place):
                 corrupt.append(_misplaced(record, folder))
                 continue
-            if index:
-                index.put(folder, place, record)
+            if known:
+                known.put(folder, place, record)
         stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
-    if index:
-        index.save()
+    if known:
+        known.save()
     if not stored and not corrupt and not found.hidden:
         for above in (root.absolute(), *root.absolute().parents):
             if above.name == RECORDS and any(above.glob("*/*/*/record.json")):

@@ -81,7 +81,8 @@ def _cell(cell: Cell) -> dict[str, Any] | None:
         return None
     units = sorted(cell.summary.units)
     data = dataclasses.asdict(dataclasses.replace(cell.summary, units=frozenset(), values={}))
-    del data["values"]
+    del data["values"], data["is_sample"]
+    data = _after("scores", data, bca=cell.summary.bca)
     return {**data, "units": units, "best": cell.best, "contrast": _contrast(cell.contrast)}
 
 
@@ -89,8 +90,15 @@ def _contrast(contrast: Contrast | None) -> dict[str, Any] | None:
     if contrast is None:
         return None
     data = dataclasses.asdict(contrast)
+    data["difference"] = _after("high", data["difference"], bca=contrast.difference.bca)
     data["difference"]["effect"] = contrast.difference.effect
     return {**data, "too_small": contrast.too_small, "separated": contrast.separated}
+
+
+def _after(name: str, data: dict[str, Any], **further: Any) -> dict[str, Any]:
+    """The entries with further ones after the one of a name."""
+    place = list(data).index(name) + 1
+    return {**dict(list(data.items())[:place]), **further, **dict(list(data.items())[place:])}
 
 
 def _claims(claimed: ClaimedTable) -> dict[str, Any]:

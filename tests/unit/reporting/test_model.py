@@ -7,7 +7,7 @@ import pytest
 from guidebench.reporting.model import COMPACT, Column, Contrast, Group, Report, Table
 from guidebench.reporting.statistics import ALPHA, Paired
 
-NO_DIFFERENCE = Paired(mean=0.0, std=None, low=None, high=None, bca=None, n=1, wins=0, missing=0)
+NO_DIFFERENCE = Paired(mean=0.0, std=None, low=None, high=None, n=1, wins=0, missing=0)
 
 
 def column(group: Group, direction: str = "lower") -> Column:

@@ -10,7 +10,7 @@ from guidebench.reporting.model import Cell, Column, Contrast, Group, Row, Table
 from guidebench.reporting.statistics import Paired, Summary
 
 GROUP = Group("ffhq", "FFHQ")
-DIFFERENCE = Paired(mean=-0.1, std=0.1, low=-0.2, high=-0.05, bca=None, n=9, wins=9, missing=0)
+DIFFERENCE = Paired(mean=-0.1, std=0.1, low=-0.2, high=-0.05, n=9, wins=9, missing=0)
 
 
 def column(judge="alpha", **changes):

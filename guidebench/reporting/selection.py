@@ -54,8 +54,12 @@ class Variant:
 def by_variant(records: Iterable[Record]) -> dict[Variant, list[Record]]:
     """The records of each row, in the order given."""
     found: dict[Variant, list[Record]] = {}
+    of_method: dict[int, list[Record]] = {}  # records of a large directory share what is equal
     for record in records:
-        found.setdefault(Variant.of(record), []).append(record)
+        own = of_method.get(id(record.spec.method))
+        if own is None:
+            own = of_method[id(record.spec.method)] = found.setdefault(Variant.of(record), [])
+        own.append(record)
     return found
 
 

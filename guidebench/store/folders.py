@@ -125,6 +125,11 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
         raise BadInput(f"{out} is a file; give the directory that holds records/")
     if not root.is_dir():
         raise BadInput(f"no such directory: {out}; `guidebench run --out {out} …` makes it")
+    with index.no_collection():
+        return _scan(root, out)
+
+
+def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     found = find(root)
     count = len(found.records) + len(found.failures)
     known = index.Index(root, count) if count >= index.FROM else None

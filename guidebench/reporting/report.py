@@ -17,6 +17,7 @@ from guidebench.reporting.formats import FORMATS, WIDTH, render
 from guidebench.reporting.layout import DEFAULT_AGAINST, build
 from guidebench.reporting.model import Report
 from guidebench.reporting.selection import Variant
+from guidebench.store import index
 from guidebench.store.unreadable import left_out
 from guidebench.suites import PaperTable
 
@@ -29,6 +30,7 @@ __all__ = ["FORMATS", "brief", "report"]
 _log = logging.getLogger(__name__)
 
 
+@index.no_collection()
 def report(
     directory: str | Path,
     format: str = "markdown",

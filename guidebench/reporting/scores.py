@@ -209,6 +209,7 @@ class Loaded:
     corrupt: list[Corrupt]  # left out, with a warning
 
 
+@index.no_collection()
 def load(directory: str | Path) -> pd.DataFrame:
     """All scores below a directory, one row each, with the columns of `COLUMNS`.
 

@@ -297,9 +297,10 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, direction: str = "lowe
 def _by_trial(scores: pd.DataFrame) -> dict[tuple[str, int], float]:
     """(group, seed) -> mean over the people of the trial who have a value; trials without any are left out."""
     values: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for group, seed, value in zip(scores["group"], scores["seed"], scores["value"], strict=True):
-        if not pd.isna(value):
-            values[str(group), int(seed)].append(float(value))
+    numbers = scores["value"].to_numpy(dtype=np.float64, na_value=np.nan).tolist()
+    for group, seed, value in zip(scores["group"].tolist(), scores["seed"].tolist(), numbers, strict=True):
+        if not math.isnan(value):
+            values[str(group), int(seed)].append(value)
     return {unit: own[0] if len(own) == 1 else float(np.mean(own)) for unit, own in values.items()}
 
 
@@ -311,9 +312,9 @@ def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str,
     """
     if not by_trial:
         return {}
-    groups = [group for group, _ in by_trial]
-    means = pd.Series(list(by_trial.values()), dtype=kind).groupby(groups).mean()
-    return {str(group): float(value) for group, value in means.items()}
+    groups, numbers = np.unique(np.array([group for group, _ in by_trial], dtype=object), return_inverse=True)
+    means = pd.Series(list(by_trial.values()), dtype=kind).groupby(numbers).mean()
+    return {str(group): float(value) for group, value in zip(groups, means, strict=True)}
 
 
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:

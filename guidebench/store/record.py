@@ -65,12 +65,12 @@ class TrialSpec:
             }
         )
 
-    @property
+    @cached_property
     def people(self) -> tuple[str, ...]:
         """Everybody who is forgotten, in the order of requests."""
         return tuple(identity for people in self.requests for identity in people)
 
-    @property
+    @cached_property
     def group(self) -> str:
         """Everybody who is forgotten, as one name: the unit over which tables average."""
         return group_name(self.people)

@@ -50,12 +50,15 @@ ELSEWHERE = {
     # What testbeds of published networks share is tested with the first of them.
     "testbeds/published.py": "unit/testbeds/test_eg3d.py",
     # Tables before their cells are known are tested with their cells.
+    "reporting/across.py": "unit/reporting/test_scores.py",
     "reporting/sketches.py": "unit/reporting/test_layout.py",
     # What a benchmark consists of is tested as a whole.
     "speed/bench.py": "unit/commands/test_bench.py",
     "speed/plain_eg3d.py": "unit/speed/test_plain.py",
     "speed/plain_mini.py": "unit/speed/test_plain.py",
     "speed/workloads.py": "unit/commands/test_bench.py",
+    # Records of an index are tested where they come from.
+    "store/lazy.py": "unit/store/test_index.py",
     # Constants.
     "repairs.py": "unit/commands/test_doctor.py",
 }

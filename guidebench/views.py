@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -50,7 +51,8 @@ def render_views(
     total = len(cameras)
     of_views = noise.split(total)
 
-    def decoded(rows: range) -> Tensor:
+    def decoded(views: range, some: range) -> Tensor:
+        rows = views[some.start : some.stop]
         count = len(rows)
         repeated = features.expand(count, *features.shape[1:])
         own = of_views.rows(rows.start, count)
@@ -59,7 +61,7 @@ def render_views(
     parts = []
     for start in range(0, total, batch or total):
         some = range(start, min(total, start + (batch or total)))
-        parts += room.in_parts(room.VIEWS, len(some), lambda rows, some=some: decoded(some[rows.start : rows.stop]))
+        parts += room.in_parts(room.VIEWS, len(some), partial(decoded, some))
     return room.joined(parts)
 
 

@@ -343,17 +343,16 @@ class Bench:
         """Features (len(samples), d) float32, kept on the device until all are there."""
         rows, unread = [], []
         for images in self._sampled(protocol, generator, side, samples, public):
-            rows += room.in_parts(
-                "images in the feature extractor",
-                len(images),
-                lambda some, images=images: self.judges.features.rows(images[some.start : some.stop]),
-            )
+            rows += room.in_parts("images in the feature extractor", len(images), partial(self._rows, images))
             unread.append(soundness(images))
             if len(unread) == _UNCHECKED:
                 require_sound(unread)
                 unread = []
         require_sound(unread)
         return torch.cat(rows).to(torch.float32).cpu().numpy()
+
+    def _rows(self, images: Tensor, some: range) -> Tensor:
+        return self.judges.features.rows(images[some.start : some.stop])
 
     def _sampled(
         self, protocol: Protocol, generator: Generator, side: str, samples: range, public: bool

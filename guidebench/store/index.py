@@ -366,7 +366,7 @@ def _values(column: _Column, kind: Any) -> list[Any]:
 def _made(kind: type, facts: Mapping[str, Sequence[Any]]) -> Iterator[Any]:
     """Objects of a frozen dataclass whose fields were checked when the records were read."""
     for values in zip(*facts.values(), strict=True):
-        one = kind.__new__(kind)
+        one: Any = object.__new__(kind)
         one.__dict__.update(zip(facts, values, strict=True))
         yield one
 

@@ -165,27 +165,25 @@ def _files(folder: Path, person: str, number: int) -> dict[str, str]:
 
 # Measuring -------------------------------------------------------------------------------------------------------
 
+_COMMAND = "import sys; from guidebench.commands.main import main; sys.argv[1:] = {}; main()"
 COMMANDS = {
-    "guidebench status": "import sys; from guidebench.commands.main import main; sys.argv[1:] = ['status', DIR]; main()",
-    "guidebench report --layout short": (
-        "import sys; from guidebench.commands.main import main; "
-        "sys.argv[1:] = ['report', DIR, '--layout', 'short']; main()"
-    ),
+    "guidebench status": _COMMAND.format("['status', DIR]"),
+    "guidebench report --layout short": _COMMAND.format("['report', DIR, '--layout', 'short']"),
     "guidebench.records()": "import guidebench; frame = guidebench.records(DIR); print(len(frame), 'scores')",
 }
+_PEAK = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
 
 
 def measure(folder: Path) -> Iterator[str]:
     """A line per command: CPU seconds, seconds on the clock and peak memory of a process of its own."""
     for name, code in COMMANDS.items():
         started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        text = f"DIR = {str(folder)!r}; {code}"
-        program = "import atexit, resource, sys; atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)); "  # noqa: E501
-        found = subprocess.run([sys.executable, "-c", program + text], capture_output=True, text=True)
+        program = f"import atexit, resource, sys; atexit.register(lambda: {_PEAK}); DIR = {str(folder)!r}; {code}"
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        peak = int(found.stderr.split()[-1]) / 2**10
-        yield f"{name:34} {cpu:7.1f} s CPU {time.perf_counter() - started:7.1f} s {peak:7.0f} MiB  exit {found.returncode}"
+        wall, peak = time.perf_counter() - started, int(found.stderr.split()[-1]) / 2**10
+        yield f"{name:34} {cpu:7.1f} s CPU {wall:7.1f} s {peak:7.0f} MiB  exit {found.returncode}"
 
 
 def main() -> None:

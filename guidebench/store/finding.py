@@ -64,7 +64,7 @@ def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
 def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
     """The folders with a record.json at or below a folder; a link to a folder is not followed."""
     entries = _entries(folder, hidden)
-    if any(entry.name == "record.json" for entry in entries):
+    if "record.json" in [entry.name for entry in entries]:
         yield folder
         return
     for entry in entries:

@@ -64,7 +64,7 @@ ELSEWHERE = {
 }
 # Test files of no single module.
 OF_NO_MODULE = {
-    "engine/test_short_memory.py",  # a device of little memory, through all that the engine renders
+    "engine/test_short_memory.py": "of room.py: a device of little memory, and all that the engine renders",
     "baselines/test_floors.py": "of baselines/nothing.py and baselines/scramble.py",
     "baselines/test_ged_loop.py": "of the numbers of baselines/ged.py, step by step",
     "baselines/test_legato_loop.py": "of the numbers of baselines/legato.py, step by step",

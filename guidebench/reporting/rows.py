@@ -6,8 +6,7 @@ trial, or once per kind of score, and then spread over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -23,61 +22,70 @@ NOTHING = -1  # the kind of the row of a trial without scores
 _Fact = TypeVar("_Fact")
 
 
-@dataclass(frozen=True, eq=False)
 class Rows:
     """One row per score, trial by trial; a trial without scores is one row without a kind."""
 
-    trial: np.ndarray  # (n,) int64, places among the trials
-    scores: ScoreColumns  # n scores, with `NOTHING` for what a trial without scores has
+    def __init__(self, trial: np.ndarray, scores: ScoreColumns, instruments: Sequence[Instrument]) -> None:
+        """trial: (n,) places among the trials. scores: n, with `NOTHING` for what a trial without scores has.
 
-    def spread(self, facts: Sequence[Any], kind: str | None, categories: bool) -> Any:
-        """A fact of every trial as a column of pandas: of a type, or None for what pandas finds."""
-        return _column(facts, kind, categories).take(self.trial)
+        instruments: by trial.
+        """
+        self._trial, self._scores = trial, scores
+        numbers, self._instruments = _numbered(instruments)
+        kinds, without = len(scores.kinds), scores.kind == NOTHING
+        self._pairs = len(self._instruments) * kinds  # of an instrument and a kind; then trials without scores
+        pairs = np.where(without, self._pairs + trial, numbers[trial] * kinds + scores.kind)
+        self._facts, self._of_row = _compact(pairs, self._pairs + len(instruments))
+        self.without = trial[without].tolist()  # trials without scores
+
+    def spread(self, facts: Any) -> Any:
+        """A fact of every trial, from `column`, as a column of the table."""
+        return facts.take(self._trial)
 
     def spread_scores(
         self,
         of: Callable[[Instrument, Score], Any],
-        instruments: Sequence[Instrument],
-        otherwise: Sequence[Any],
+        otherwise: Mapping[int, Any],
         kind: str | None,
         categories: bool,
     ) -> Any:
-        """A fact of every score but whom it is about and its value.
-
-        instruments: by trial. otherwise: by trial, for those without scores.
-        """
-        numbers, different = _numbered(instruments)
-        pairs = np.where(
-            self.scores.kind == NOTHING,
-            len(different) * len(self.scores.kinds) + self.trial,
-            numbers[self.trial] * len(self.scores.kinds) + self.scores.kind,
-        )
-        there, places = np.unique(pairs, return_inverse=True)
+        """A fact of every score but whom it is about and its value. otherwise: of trials without scores."""
+        kinds = len(self._scores.kinds)
         facts = [
-            of(different[pair // len(self.scores.kinds)], self.scores.kinds[pair % len(self.scores.kinds)])
-            if pair < len(different) * len(self.scores.kinds)
-            else otherwise[pair - len(different) * len(self.scores.kinds)]
-            for pair in there.tolist()
+            of(self._instruments[pair // kinds], self._scores.kinds[pair % kinds])
+            if pair < self._pairs
+            else otherwise[pair - self._pairs]
+            for pair in self._facts
         ]
-        return _column(facts, kind, categories).take(places)
+        return column(facts, kind, categories).take(self._of_row)
 
-    def identities(self, otherwise: Sequence[str], categories: bool) -> Any:
-        """Whom every score is about. otherwise: by trial, for those without scores."""
-        places = np.where(self.scores.kind == NOTHING, len(self.scores.identities) + self.trial, self.scores.identity)
-        there, places = np.unique(places, return_inverse=True)
-        facts = [*self.scores.identities, *otherwise]
-        return _column([facts[place] for place in there.tolist()], None, categories).take(places)
+    def identities(self, otherwise: Mapping[int, str], categories: bool) -> Any:
+        """Whom every score is about. otherwise: of trials without scores."""
+        known = len(self._scores.identities)
+        places = np.where(self._scores.kind == NOTHING, known + self._trial, self._scores.identity)
+        there, of_row = _compact(places, known + int(self._trial.max(initial=0)) + 1)
+        facts = [self._scores.identities[place] if place < known else otherwise[place - known] for place in there]
+        return column(facts, None, categories).take(of_row)
 
     def values(self) -> Any:
         """The value of every score; missing where there is none."""
-        return pd.arrays.FloatingArray(np.nan_to_num(self.scores.value), np.isnan(self.scores.value))
+        missing = np.isnan(self._scores.value)
+        return pd.arrays.FloatingArray(np.where(missing, 0.0, self._scores.value), missing)
+
+
+def _compact(numbers: np.ndarray, count: int) -> tuple[list[int], np.ndarray]:
+    """The different numbers below ``count`` in their order, and for each number its place among them."""
+    there = np.zeros(count, dtype=bool)
+    there[numbers] = True
+    places = np.cumsum(there, dtype=np.int32) - 1
+    return np.flatnonzero(there).tolist(), places[numbers]
 
 
 def _numbered(facts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
     """Numbers of facts, equal for equal ones, and the different facts by number."""
     numbers: dict[_Fact, int] = {}
     by_object: dict[int, int] = {}
-    found = np.empty(len(facts), dtype=np.int64)
+    found = np.empty(len(facts), dtype=np.int32)
     for place, fact in enumerate(facts):
         number = by_object.get(id(fact))
         if number is None:
@@ -86,14 +94,20 @@ def _numbered(facts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
     return found, list(numbers)
 
 
-def _column(facts: Sequence[Any], kind: str | None, categories: bool) -> Any:
+def column(facts: Sequence[Any], kind: str | None, categories: bool) -> Any:
+    """Facts as a column of pandas: of a type, or None for what pandas finds."""
     if kind is None:
-        column = pd.Series(facts, dtype=None if any(fact is not None for fact in facts) else object).array
-        return pd.Categorical(column) if categories else column
-    return pd.Series(pd.Series(facts, dtype=object), dtype=object).astype(kind).array
+        found = pd.Series(facts, dtype=None if any(fact is not None for fact in facts) else object).array
+        return pd.Categorical(found) if categories else found
+    return pd.Series(facts, dtype=object).astype(kind).array
 
 
-def gather(trials: Sequence[Sequence[Score]], across: Sequence[Sequence[Score]], only: Collection[str] | None) -> Rows:
+def gather(
+    trials: Sequence[Sequence[Score]],
+    across: Sequence[Sequence[Score]],
+    instruments: Sequence[Instrument],
+    only: Collection[str] | None,
+) -> Rows:
     """The rows of trials, each with its own scores and then those over several trials. only: these metrics."""
     empty = [place for place, own in enumerate(trials) if not len(own) and not across[place]]
     parts = [*_own(trials), _listed([(place, score) for place, scores in enumerate(across) for score in scores])]
@@ -111,7 +125,7 @@ def gather(trials: Sequence[Sequence[Score]], across: Sequence[Sequence[Score]],
     scores = ScoreColumns(
         list(kinds), list(identities), kind[order].astype(np.int32), identity[order].astype(np.int32), value[order]
     )
-    return Rows(trial[order].astype(np.int64), scores)
+    return Rows(trial[order].astype(np.int32), scores, instruments)
 
 
 def _own(trials: Sequence[Sequence[Score]]) -> Iterator[tuple[np.ndarray, ScoreColumns]]:

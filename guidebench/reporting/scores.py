@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import pandas as pd
 from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Metric, Score
 from guidebench.reporting.across import cross_scores
+from guidebench.reporting.rows import column as make_column
 from guidebench.reporting.rows import gather
 from guidebench.store import index
 from guidebench.store.record import Instrument
@@ -77,7 +77,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "fields": Column(
         "all hyper-parameters, as JSON text",
-        lambda at: json.dumps(dict(at.record.spec.method.fields), sort_keys=True),
+        lambda at: at.record.spec.method.fields_text,
     ),
     "preset": Column(
         "whether the method's preset for this testbed was used", lambda at: at.record.spec.method.preset, "bool"
@@ -220,7 +220,15 @@ def load(directory: str | Path) -> pd.DataFrame:
     records = read(directory).records
     if len(records) < index.FROM:
         return from_records(records)
-    return from_records(records, categories=True, computed=index.Computed(Path(directory), len(records)))
+    computed = index.Computed(Path(directory), len(records))
+    return from_records(_handed_over(records), categories=True, computed=computed)
+
+
+def _handed_over(records: list[StoredRecord]) -> Iterator[StoredRecord]:
+    """Takes records out of a list one by one, in their order: who gets them decides how long they take memory."""
+    records.reverse()
+    while records:
+        yield records.pop()
 
 
 def read(directory: str | Path) -> Loaded:
@@ -260,17 +268,32 @@ def from_records(
     known = registry.known_metrics() if metrics is None else metrics
     wanted = [metric for metric in known.values() if isinstance(metric, CrossMetric)]
     across = cross_scores(records, wanted, computed)
-    rows = gather([stored.record.outcome.scores for stored in records], across, only)
-    instruments = [stored.record.instrument for stored in records]
+    rows = gather(
+        [stored.record.outcome.scores for stored in records],
+        across,
+        [stored.record.instrument for stored in records],
+        only,
+    )
+    shown = {name: COLUMNS[name] for name in (COLUMNS if columns is None else columns)}
+    of_trials = {
+        name: make_column([fact.of(stored) for stored in records], fact.kind, categories)
+        for name, fact in shown.items()
+        if fact.of_score is None
+    }
+    otherwise = {
+        name: {place: fact.of(records[place]) for place in rows.without}
+        for name, fact in shown.items()
+        if fact.of_score is not None
+    }
+    del records, across  # the rows of very many take the memory
     found: dict[str, Any] = {}
-    for name, column in COLUMNS.items() if columns is None else ((name, COLUMNS[name]) for name in columns):
-        of_trials = [column.of(stored) for stored in records]
-        if name == "value":
+    for name, fact in shown.items():
+        if fact.of_score is None:
+            found[name] = rows.spread(of_trials.pop(name))
+        elif name == "value":
             found[name] = rows.values()
         elif name == "identity":
-            found[name] = rows.identities(of_trials, categories)
-        elif column.of_score:
-            found[name] = rows.spread_scores(column.of_score, instruments, of_trials, column.kind, categories)
+            found[name] = rows.identities(otherwise[name], categories)
         else:
-            found[name] = rows.spread(of_trials, column.kind, categories)
+            found[name] = rows.spread_scores(fact.of_score, otherwise[name], fact.kind, categories)
     return pd.DataFrame(found, copy=False)

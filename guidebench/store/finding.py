@@ -49,7 +49,7 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
-    for entry in _entries(folder, hidden):
+    for entry in sorted(_entries(folder, hidden), key=_by_name):
         if not entry.is_dir():
             continue
         if entry.is_symlink():
@@ -67,7 +67,7 @@ def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
     if "record.json" in [entry.name for entry in entries]:
         yield folder
         return
-    for entry in entries:
+    for entry in sorted(entries, key=_by_name):
         if entry.name.startswith(ASIDE):
             retired = entry.name.partition(RETIRED)[2]
             if retired and not (folder / retired).exists():
@@ -85,10 +85,14 @@ def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
             yield from _folders(Path(entry), hidden)
 
 
+def _by_name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
 def _entries(folder: Path, hidden: list[Corrupt]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return list(entries)
     except OSError as error:
         cure = "give yourself the right to read it, or move it away"
         hidden.append(Corrupt(folder, f"cannot be read: {error.strerror or error}", cure))

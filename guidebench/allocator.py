@@ -62,6 +62,13 @@ def pages_kept() -> Iterator[None]:
         _leave(mallopt)
 
 
+def give_back() -> None:
+    """Gives the system what this process has freed."""
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
 def _enter(mallopt: Callable[[int, int], int]) -> None:
     global _blocks
     with _lock:
@@ -76,9 +83,7 @@ def _leave(mallopt: Callable[[int, int], int]) -> None:
         _blocks -= 1
         if _blocks == 0:
             _apply(mallopt, _USUAL)
-            trim = _function("malloc_trim")
-            if trim is not None:
-                trim(0)
+            give_back()
 
 
 def _apply(mallopt: Callable[[int, int], int], values: Mapping[int, int]) -> None:

@@ -7,6 +7,7 @@ trial, or once per kind of score, and then spread over the rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,17 +31,20 @@ class Rows:
 
         instruments: by trial.
         """
-        self._trial, self._scores = trial, scores
+        self._trial, self._kinds, self._value = trial, scores.kinds, scores.value
         numbers, self._instruments = _numbered(instruments)
         kinds, without = len(scores.kinds), scores.kind == NOTHING
         self._pairs = len(self._instruments) * kinds  # of an instrument and a kind; then trials without scores
         pairs = np.where(without, self._pairs + trial, numbers[trial] * kinds + scores.kind)
-        self._facts, self._of_row = _compact(pairs, self._pairs + len(instruments))
+        self._facts, self._fact = _compact(pairs, self._pairs + len(instruments))
+        self._known = scores.identities  # then trials without scores
+        people = np.where(without, len(self._known) + trial, scores.identity)
+        self._people, self._person = _compact(people, len(self._known) + len(instruments))
         self.without = trial[without].tolist()  # trials without scores
 
     def spread(self, facts: Any) -> Any:
-        """A fact of every trial, from `column`, as a column of the table."""
-        return facts.take(self._trial)
+        """A fact of every trial, from `column` or `Packed`, as a column of the table."""
+        return (facts.unpacked() if isinstance(facts, Packed) else facts).take(self._trial)
 
     def spread_scores(
         self,
@@ -50,27 +54,26 @@ class Rows:
         categories: bool,
     ) -> Any:
         """A fact of every score but whom it is about and its value. otherwise: of trials without scores."""
-        kinds = len(self._scores.kinds)
+        kinds = len(self._kinds)
         facts = [
-            of(self._instruments[pair // kinds], self._scores.kinds[pair % kinds])
+            of(self._instruments[pair // kinds], self._kinds[pair % kinds])
             if pair < self._pairs
             else otherwise[pair - self._pairs]
             for pair in self._facts
         ]
-        return column(facts, kind, categories).take(self._of_row)
+        return column(facts, kind, categories).take(self._fact)
 
     def identities(self, otherwise: Mapping[int, str], categories: bool) -> Any:
         """Whom every score is about. otherwise: of trials without scores."""
-        known = len(self._scores.identities)
-        places = np.where(self._scores.kind == NOTHING, known + self._trial, self._scores.identity)
-        there, of_row = _compact(places, known + int(self._trial.max(initial=0)) + 1)
-        facts = [self._scores.identities[place] if place < known else otherwise[place - known] for place in there]
-        return column(facts, None, categories).take(of_row)
+        known = len(self._known)
+        facts = [self._known[place] if place < known else otherwise[place - known] for place in self._people]
+        return column(facts, None, categories).take(self._person)
 
     def values(self) -> Any:
-        """The value of every score; missing where there is none."""
-        missing = np.isnan(self._scores.value)
-        return pd.arrays.FloatingArray(np.where(missing, 0.0, self._scores.value), missing)
+        """The value of every score, once; missing where there is none."""
+        missing = np.isnan(self._value)
+        self._value[missing] = 0.0
+        return pd.arrays.FloatingArray(self._value, missing)
 
 
 def _compact(numbers: np.ndarray, count: int) -> tuple[list[int], np.ndarray]:
@@ -100,6 +103,24 @@ def column(facts: Sequence[Any], kind: str | None, categories: bool) -> Any:
         found = pd.Series(facts, dtype=None if any(fact is not None for fact in facts) else object).array
         return pd.Categorical(found) if categories else found
     return pd.Series(facts, dtype=object).astype(kind).array
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Categories in one block of memory: texts of their own would lie among records and keep what these leave."""
+
+    codes: np.ndarray
+    texts: str  # between zeros, which no text of a record has
+
+    @classmethod
+    def of(cls, facts: Any) -> Any:
+        """A column of categories as such a block; any other column as it is."""
+        is_text = isinstance(facts, pd.Categorical) and len(facts.categories)
+        return cls(facts.codes, "\0".join(facts.categories)) if is_text else facts
+
+    def unpacked(self) -> pd.Categorical:
+        """The column."""
+        return pd.Categorical.from_codes(self.codes, self.texts.split("\0"))
 
 
 def gather(

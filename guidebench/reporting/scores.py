@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from guidebench import allocator
 from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Metric, Score
 from guidebench.reporting.across import cross_scores
+from guidebench.reporting.rows import Packed, gather
 from guidebench.reporting.rows import column as make_column
-from guidebench.reporting.rows import gather
 from guidebench.store import index
 from guidebench.store.record import Instrument
 from guidebench.store.unreadable import left_out, nothing_readable
@@ -276,7 +277,7 @@ def from_records(
     )
     shown = {name: COLUMNS[name] for name in (COLUMNS if columns is None else columns)}
     of_trials = {
-        name: make_column([fact.of(stored) for stored in records], fact.kind, categories)
+        name: Packed.of(make_column([fact.of(stored) for stored in records], fact.kind, categories))
         for name, fact in shown.items()
         if fact.of_score is None
     }
@@ -285,7 +286,10 @@ def from_records(
         for name, fact in shown.items()
         if fact.of_score is not None
     }
-    del records, across  # the rows of very many take the memory
+    is_large = len(records) >= index.FROM
+    del records, across
+    if is_large:  # the rows need what the records took
+        allocator.give_back()
     found: dict[str, Any] = {}
     for name, fact in shown.items():
         if fact.of_score is None:

@@ -232,6 +232,8 @@ def _last(frame: pd.DataFrame) -> pd.DataFrame:
     """Each person's last scores of trials that came to an end: those of others are not of the last request."""
     if "status" in frame:
         frame = frame[frame["status"] != "failed"]
+    if frame["after_request"].nunique() < 2:
+        return frame
     people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False)
     return frame[frame["after_request"] == people["after_request"].transform("max")]
 

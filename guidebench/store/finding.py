@@ -82,7 +82,7 @@ def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
             if entry.is_dir() or not os.path.exists(entry):
                 hidden.append(_link(entry))
         elif entry.is_dir():
-            yield from _folders(Path(entry), hidden)
+            yield from _folders(folder / entry.name, hidden)
 
 
 def _by_name(entry: os.DirEntry[str]) -> str:

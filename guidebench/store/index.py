@@ -29,7 +29,6 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 import numpy as np
 
-import guidebench
 from guidebench import files, places
 from guidebench.errors import GuidebenchError
 from guidebench.metric import Score
@@ -428,9 +427,9 @@ class Computed:
 
 @functools.cache
 def _version() -> str:
-    """Of the format, the package and the code that decides which records are read, and as what."""
-    package = Path(guidebench.__file__).parent
+    """Of the format, and of the code that decides which records are read and as what, the package's version included."""
+    package = Path(__file__).parents[1]
     state = hashlib.sha256()
     for path in sorted([*package.glob("*.py"), *(package / "store").glob("*.py"), *(package / "metrics").glob("*.py")]):
         state.update(path.read_bytes())
-    return f"{_VERSION} {guidebench.__version__} {state.hexdigest()[:16]}"
+    return f"{_VERSION} {state.hexdigest()}"

@@ -80,3 +80,32 @@ def test_pipes_in_a_directory_are_named_and_not_waited_for(tmp_path, guidebench_
         os.mkfifo(shared)
     rescored = CliRunner().invoke(main, ["rescore", str(whole)])
     assert rescored.exit_code == 2 and "shared" in rescored.stderr
+
+
+LARGE = '''
+import torch
+from dataclasses import dataclass
+from guidebench import Unlearner
+
+@dataclass(frozen=True)
+class Large(Unlearner):
+    """Needs more memory than there is."""
+
+    name = "large"
+
+    def unlearn(self, generator, request, context):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80 GiB")
+'''
+
+
+def test_a_method_that_no_memory_holds_fails_its_trials_and_others_go_on(tmp_path, guidebench_run, records):
+    (tmp_path / "large.py").write_text(LARGE)
+    done = guidebench_run(*SMOKE, *SMALL, "--method", f"{tmp_path}/large.py:Large", out=tmp_path / "out")
+    assert done.exit_code == 1, done.stderr
+    found = [read(folder) for folder in records(tmp_path / "out")]
+    assert [item.spec.method.name for item in found] == ["mean-latent"] * 3
+    failed = [read(path.parent) for path in (tmp_path / "out/failures").rglob("record.json")]
+    assert len(failed) == 3
+    for item in failed:
+        assert "OutOfMemoryError" in item.outcome.reason and "80 GiB" in item.outcome.reason
+        assert "\n" not in item.outcome.reason

@@ -300,3 +300,24 @@ def test_removed_records_leave_the_index_when_it_is_written_again(out, make_reco
     put_record(out, make_record("emma")), put_record(out, make_record("emma", label="other"))
     scan(out)
     assert sum(path.stat().st_size for path in (out / index.INDEX).iterdir()) < size
+
+
+def test_two_versions_in_turn_read_the_same_records_and_lose_none(out, reads, monkeypatch):
+    wanted = scan(out)
+    for version in (99, 1, 99):
+        monkeypatch.setattr(index, "_version", lambda version=version: str(version))
+        reads.clear()
+        assert scan(out) == wanted and len(reads) == 7, "the other version's index counts as absent"
+        reads.clear()
+        assert scan(out) == wanted and not reads
+
+
+def test_a_record_of_a_later_version_is_named_and_its_folder_stays(out, make_record, monkeypatch):
+    found, _ = scan(out)
+    path = found[0].path / "record.json"
+    path.write_bytes(path.read_bytes().replace(b'"schema": 4', b'"schema": 5'))
+    before = path.read_bytes()
+    for _ in range(2):
+        left, (item,) = scan(out)
+        assert len(left) == 6 and item.path == path.parent and "schema 5" in item.reason
+    assert path.read_bytes() == before

@@ -427,7 +427,7 @@ class Computed:
 
 @functools.cache
 def _version() -> str:
-    """Of the format, and of the code that decides which records are read and as what, the package's version included."""
+    """Of the format, and of the code, version included, that decides which records are read and as what."""
     package = Path(__file__).parents[1]
     state = hashlib.sha256()
     for path in sorted([*package.glob("*.py"), *(package / "store").glob("*.py"), *(package / "metrics").glob("*.py")]):

@@ -22,7 +22,7 @@ class MeanColour:
 class Painter(torch.nn.Module):
     """A generator whose pictures have the colour of their code."""
 
-    w_avg = torch.zeros(3)
+    w_avg, rig = torch.zeros(3), None
 
     def map(self, z):
         return z[:, None]

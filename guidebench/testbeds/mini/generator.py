@@ -15,7 +15,7 @@ z -> mapping -> w+ codes -> modulated backbone -> tri-planes and a background fe
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -283,34 +283,22 @@ class SuperResolution(nn.Module):
         return rendered[:, :3] + self.colour(self.second(self.first(rendered, w), w), w) * 0.5
 
 
-class MiniGenerator(Generator):
-    """See the module. Cameras are EG3D's labels on mini's rig; None is the frontal camera."""
+class ScaledGenerator(Generator):
+    """A mapping network whose codes are scaled once, after training, and a backbone of modulated convolutions."""
 
     features_are_deterministic = True
+    backbone: Any  # a module; each subclass has its own
     latent_scale: Tensor
-    frontal: Tensor
 
-    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+    def __init__(self, config: GeneratorConfig, mapping: MappingNetwork, backbone: nn.Module) -> None:
+        """backbone: its convolutions are `first` and, from the second level on, `refine`."""
         super().__init__()
         self.config = config
         self.z_dim, self.num_ws, self.w_dim = LATENT_DIM, config.num_ws, config.w_dim
-        self.resolution, self.rig = config.resolution, RIG
-        self.mapping = MappingNetwork(config)
-        self.backbone = Backbone(config)
-        self.decoder = PointDecoder(config)
-        self.super_resolution = SuperResolution(config)
+        self.resolution = config.resolution
+        self.mapping, self.backbone = mapping, backbone
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
         self.register_buffer("latent_scale", torch.ones(()))
-        self.register_buffer("frontal", RIG.look_at(0.0, 0.0), persistent=False)
-
-    def parts(self) -> Mapping[str, nn.Module]:
-        """The backbone holds the background too; the decoder is shared by all points and faces."""
-        return {
-            "mapping": self.mapping,
-            "backbone": self.backbone,
-            "decoder": self.decoder,
-            "super_resolution": self.super_resolution,
-        }
 
     def blocks(self) -> Mapping[str, tuple[nn.Module, int]]:
         """The last convolution of each resolution, by resolution."""
@@ -329,6 +317,29 @@ class MiniGenerator(Generator):
             rows = slice(0, cutoff)
             ws[:, rows] = self.w_avg + psi * (ws[:, rows] - self.w_avg)
         return ws
+
+
+class MiniGenerator(ScaledGenerator):
+    """See the module. Cameras are EG3D's labels on mini's rig; None is the frontal camera."""
+
+    rig = RIG
+    backbone: Backbone
+    frontal: Tensor
+
+    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+        super().__init__(config, MappingNetwork(config), Backbone(config))
+        self.decoder = PointDecoder(config)
+        self.super_resolution = SuperResolution(config)
+        self.register_buffer("frontal", RIG.look_at(0.0, 0.0), persistent=False)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The backbone holds the background too; the decoder is shared by all points and faces."""
+        return {
+            "mapping": self.mapping,
+            "backbone": self.backbone,
+            "decoder": self.decoder,
+            "super_resolution": self.super_resolution,
+        }
 
     def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
         """(n, num_ws, w_dim) to (n, 64, 48, 48): 48 plane channels, then 16 constant background channels."""

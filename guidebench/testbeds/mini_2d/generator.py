@@ -15,16 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from guidebench.noise import Noise
-from guidebench.testbed import Generator
 from guidebench.testbeds.mini.generator import (
     GeneratorConfig,
     MappingNetwork,
     ModulatedConv,
     ModulatedOutput,
+    ScaledGenerator,
     upsample,
 )
 from guidebench.testbeds.mini.parameters import LATENT_DIM, MIXING, VISIBLE_PARAMETERS
-from guidebench.testbeds.mini.renderer import RESOLUTION
 
 YAW, ELEVATION = VISIBLE_PARAMETERS, VISIBLE_PARAMETERS + 1  # places of the pose among the numbers behind z
 # The pose of a random face, in radians: mean and standard deviation as of the protocols' cameras, whose yaw is uniform;
@@ -101,42 +100,18 @@ class Synthesis(nn.Module):
         return x, upsample(picture) + out(x, ws[:, 2 * level + 1])
 
 
-class Mini2DGenerator(Generator):
+class Mini2DGenerator(ScaledGenerator):
     """See the module."""
 
-    features_are_deterministic = True
     rig = None
-    latent_scale: Tensor
+    backbone: Synthesis
 
     def __init__(self, shape: Shape = Shape()) -> None:
-        super().__init__()
-        self.shape = shape
-        self.z_dim, self.num_ws, self.w_dim, self.resolution = LATENT_DIM, shape.num_ws, shape.w_dim, RESOLUTION
-        self.mapping = PosedMapping(shape)
-        self.backbone = Synthesis(shape)
-        self.register_buffer("w_avg", torch.zeros(shape.w_dim))
-        self.register_buffer("latent_scale", torch.ones(()))
+        super().__init__(shape, PosedMapping(shape), Synthesis(shape))
 
     def parts(self) -> Mapping[str, nn.Module]:
         """The backbone is the whole synthesis network, as on `stylegan2-ffhq`."""
         return {"mapping": self.mapping, "backbone": self.backbone}
-
-    def blocks(self) -> Mapping[str, tuple[nn.Module, int]]:
-        """The last convolution of each resolution, by resolution."""
-        modules = [self.backbone.first, *self.backbone.refine]
-        return {
-            f"b{self.shape.base_resolution * 2**level}": (module, channels)
-            for level, (module, channels) in enumerate(zip(modules, self.shape.channels, strict=True))
-        }
-
-    def map(self, z: Tensor, *, condition: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """(n, 64) to (n, num_ws, w_dim). There are no cameras to condition on; `condition` is ignored."""
-        w = self.mapping(z) * self.latent_scale
-        ws = w[:, None].repeat(1, self.num_ws, 1)
-        if psi != 1.0:
-            rows = slice(0, cutoff)
-            ws[:, rows] = self.w_avg + psi * (ws[:, rows] - self.w_avg)
-        return ws
 
     def synthesize(self, ws: Tensor, *, noise: Noise) -> Tensor:
         """(n, num_ws, w_dim) to (n, 51, 48, 48): 48 maps, then the picture so far."""

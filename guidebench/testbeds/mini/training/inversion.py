@@ -56,13 +56,51 @@ def fit_shared_offset(encoder: Encoder, images: Tensor, wanted: Tensor) -> None:
     encoder.shared.bias.copy_(target.mean(dim=0) - hidden.mean(dim=0) @ weight)
 
 
-class EncoderStage(Stage):
+class InversionStage(Stage):
+    """Latent regression, and reconstruction through a frozen generator. Subclasses say of what, and set `spread`."""
+
+    learning_rate = 1e-3
+    encoder: Encoder
+    recognizer: nn.Module
+    perceptual: nn.Module
+    spread: Tensor  # root mean square of unscaled offsets, ()
+
+    def train_encoder(self, encoder: Encoder) -> None:
+        """Says which encoder is trained."""
+        self.encoder = encoder
+        self.networks = {"network": encoder}
+        optimiser = torch.optim.AdamW(encoder.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+        optimiser.param_groups[0]["base"] = self.learning_rate
+        self.optimisers = {"adamw": optimiser}
+
+    def codes(self, shared: Tensor, by_row: Tensor) -> Tensor:
+        """Unscaled offsets (n, w_dim) and (n, num_ws, w_dim) to codes (n, num_ws, w_dim)."""
+        return self.encoder.w_avg + (shared[:, None] + by_row) * self.encoder.latent_scale
+
+    def learn(
+        self, progress: float, shared: Tensor, wanted: Tensor, by_row: Tensor, rebuilt: Tensor, photos: Tensor
+    ) -> dict[str, float]:
+        """A step down the losses: of all shared offsets, and of what was rebuilt, beside its photographs."""
+        latent = ((shared - wanted) / self.spread).square().mean()
+        pixels = (rebuilt - photos).abs().mean() / 2
+        looks = self.perceptual(rebuilt, photos).mean()
+        person = (1 - (self.recognizer(rebuilt) * self.recognizer(photos)).sum(dim=1)).mean()
+        size = (by_row / self.spread).square().mean()
+        loss = 0.3 * latent + 5 * pixels + 3 * looks + 1.5 * person + 0.02 * size
+        optimiser = self.optimisers["adamw"]
+        self.set_learning_rate(min(1.0, (self.step + 1) / 100) * cosine(progress, flat=0.2, end=0.01))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return {"latent": latent.item(), "pixels": pixels.item(), "looks": looks.item(), "person": person.item()}
+
+
+class EncoderStage(InversionStage):
     """Stage 2: latent regression on photographs and generated images; reconstruction through the frozen generator."""
 
     name = "encoder"
     default_steps = 2_000
     default_batch = 56  # 5 of 7 are photographs, the rest generated; 1 of 7 is rebuilt through the generator
-    learning_rate = 1e-3
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -83,13 +121,8 @@ class EncoderStage(Stage):
         load_finished(settings, EncoderParameters.name, "network", encoder.trunk)
         encoder.w_avg.copy_(self.generator.w_avg)
         encoder.latent_scale.copy_(scale)
-        self.encoder = encoder
         fit_shared_offset(encoder, self.data["images"], self.wanted)
-        encoder.requires_grad_(True).train()
-        self.networks = {"network": encoder}
-        optimiser = torch.optim.AdamW(encoder.parameters(), lr=self.learning_rate, weight_decay=1e-4)
-        optimiser.param_groups[0]["base"] = self.learning_rate
-        self.optimisers = {"adamw": optimiser}
+        self.train_encoder(encoder.requires_grad_(True).train())
 
     def train_step(self, progress: float, rng: torch.Generator) -> dict[str, float]:
         few = slice(0, max(1, self.batch // 7))
@@ -100,22 +133,9 @@ class EncoderStage(Stage):
         generated = from_uint8(self.generated["images"][made]).to(self.device)
         shared, by_row = self.encoder.offsets(torch.cat([photos, generated]))
         wanted = torch.cat([self.wanted[rows], self.wanted_generated[made]])
-        latent = ((shared - wanted) / self.spread).square().mean()
-
-        codes = self.encoder.w_avg + (shared[few, None] + by_row[few]) * self.encoder.latent_scale
         cameras = self.data["cameras"][rows[few]].to(self.device)
-        rebuilt = self.generator.render(codes, cameras, noise=training_noise(rng))
-        pixels = (rebuilt - photos[few]).abs().mean() / 2
-        looks = self.perceptual(rebuilt, photos[few]).mean()
-        person = (1 - (self.recognizer(rebuilt) * self.recognizer(photos[few])).sum(dim=1)).mean()
-        size = (by_row[few] / self.spread).square().mean()
-        loss = 0.3 * latent + 5 * pixels + 3 * looks + 1.5 * person + 0.02 * size
-        optimiser = self.optimisers["adamw"]
-        self.set_learning_rate(min(1.0, (self.step + 1) / 100) * cosine(progress, flat=0.2, end=0.01))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        return {"latent": latent.item(), "pixels": pixels.item(), "looks": looks.item(), "person": person.item()}
+        rebuilt = self.generator.render(self.codes(shared[few], by_row[few]), cameras, noise=training_noise(rng))
+        return self.learn(progress, shared, wanted, by_row[few], rebuilt, photos[few])
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

@@ -54,7 +54,7 @@ def test_a_camera_is_refused(generator, z):
 
 def test_codes_reach_the_convolutions_without_their_scale(generator, z):
     """A scale that multiplies codes and is divided out again changes no picture."""
-    other = Mini2DGenerator(generator.shape)
+    other = Mini2DGenerator(generator.config)
     other.load_state_dict(generator.state_dict())
     other.latent_scale.fill_(0.5)
     pictures = [one.render(one.map(z), noise=Noise.constant()) for one in (generator, other)]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from guidebench.errors import in_one_line
 from guidebench.metric import CrossMetric, Score
 from guidebench.metrics import CROSS_METRICS
+from guidebench.reporting.rows import Part
 from guidebench.store.index import Computed
+from guidebench.store.lazy import ScoreColumns, Scores
 from guidebench.store.record import Record
 
 if TYPE_CHECKING:
@@ -20,8 +25,8 @@ if TYPE_CHECKING:
 
 def cross_scores(
     records: Sequence[StoredRecord], metrics: Sequence[CrossMetric], computed: Computed | None = None
-) -> list[list[Score]]:
-    """For each record its scores over all people whom the same method forgot under the same seed.
+) -> list[Part]:
+    """The scores of records over all people whom the same method forgot under the same seed.
 
     computed: scores of the metrics that ship, from earlier times; new ones are added.
 
@@ -29,7 +34,7 @@ def cross_scores(
     without it: their n is smaller. A metric that raises gives nobody a value, with what it raised as the reason.
     Where a protocol forgets one person only there is nothing to compare and no score.
     """
-    found: list[list[Score]] = [[] for _ in records]
+    found: list[Part] = []
     ships = all(CROSS_METRICS.get(metric.name) is metric for metric in metrics)
     kept, names = computed if ships else None, [metric.name for metric in metrics]
     for company in _companies(records) if metrics else []:  # evidence is read for a metric only
@@ -37,14 +42,25 @@ def cross_scores(
         scores = kept.get([(item.record, item.path) for item in together], sorted(names)) if kept else None
         if scores is None:
             scores, is_whole = _of_company(together, metrics)
+            gc.collect(0)  # NumPy leaves cycles of what it reads, and large directories are read without collection
             if kept and is_whole:
                 kept.put(scores)
         trial_of = {person: place for place in company for person in records[place].record.spec.people}
-        for score in scores:
-            found[trial_of[score.identity]].append(score)
+        found.append(_placed(scores, trial_of))
     if kept:
         kept.save()
     return found
+
+
+def _placed(scores: Sequence[Score], trial_of: Mapping[str, int]) -> Part:
+    """Scores with the places of their trials. trial_of: the place of everybody's."""
+    if isinstance(scores, Scores):
+        columns = scores.columns.take(slice(scores.start, scores.stop))
+    else:
+        columns = ScoreColumns.of(scores)
+    people, person = np.unique(columns.identity, return_inverse=True)
+    places = np.array([trial_of[columns.identities[one]] for one in people.tolist()], dtype=np.int64)
+    return places[person], columns
 
 
 def _of_company(trials: Sequence[StoredRecord], metrics: Sequence[CrossMetric]) -> tuple[Sequence[Score], bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from guidebench.store.lazy import ScoreColumns, Scores
 if TYPE_CHECKING:
     from guidebench.store.record import Instrument
 
+Part: TypeAlias = tuple[np.ndarray, ScoreColumns]  # n scores, and the place of the trial of each: (n,)
 NOTHING = -1  # the kind of the row of a trial without scores
 _Fact = TypeVar("_Fact")
 
@@ -125,32 +126,59 @@ class Packed:
 
 def gather(
     trials: Sequence[Sequence[Score]],
-    across: Sequence[Sequence[Score]],
+    across: Sequence[Part],
     instruments: Sequence[Instrument],
     only: Collection[str] | None,
 ) -> Rows:
     """The rows of trials, each with its own scores and then those over several trials. only: these metrics."""
-    empty = [place for place, own in enumerate(trials) if not len(own) and not across[place]]
-    parts = [*_own(trials), _listed([(place, score) for place, scores in enumerate(across) for score in scores])]
-    kinds: dict[Score, int] = {}
-    identities: dict[str, int] = {}
+    parts = [*_own(trials), *across]
+    is_empty = np.ones(len(trials), dtype=bool)
+    for trial, _ in parts:
+        is_empty[trial] = False
+    empty = np.flatnonzero(is_empty)
+    kinds, identities = _Together[Score](), _Together[str]()
     columns: list[tuple[np.ndarray, ...]] = []
     for trial, part in parts:
-        kind = np.array([kinds.setdefault(one, len(kinds)) for one in part.kinds], dtype=np.int32)
-        identity = np.array([identities.setdefault(one, len(identities)) for one in part.identities], dtype=np.int32)
+        kind, identity = kinds.numbers(part.kinds), identities.numbers(part.identities)
         kept = np.array([only is None or one.metric in only for one in part.kinds], dtype=bool)[part.kind]
-        columns.append((trial[kept], kind[part.kind[kept]], identity[part.identity[kept]], part.value[kept]))
-    columns.append((np.array(empty), *np.full((2, len(empty)), NOTHING), np.full(len(empty), np.nan)))
+        chosen = part.take(kept)
+        columns.append((trial[kept], kind[chosen.kind], identity[chosen.identity], chosen.value))
+    columns.append((empty, *np.full((2, len(empty)), NOTHING), np.full(len(empty), np.nan)))
     trial, kind, identity, value = (np.concatenate(own) for own in zip(*columns, strict=True))
     order = np.argsort(trial, kind="stable")
     scores = ScoreColumns(
-        list(kinds), list(identities), kind[order].astype(np.int32), identity[order].astype(np.int32), value[order]
+        kinds.different,
+        identities.different,
+        kind[order].astype(np.int32),
+        identity[order].astype(np.int32),
+        value[order],
     )
     return Rows(trial[order].astype(np.int32), scores, instruments)
 
 
-def _own(trials: Sequence[Sequence[Score]]) -> Iterator[tuple[np.ndarray, ScoreColumns]]:
-    """The trials' own scores in parts, with the trial of each score."""
+class _Together(Generic[_Fact]):
+    """The different facts of several lists."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[_Fact, int] = {}
+        self._seen: dict[int, tuple[Sequence[_Fact], np.ndarray]] = {}
+
+    @property
+    def different(self) -> list[_Fact]:
+        """By number."""
+        return list(self._numbers)
+
+    def numbers(self, facts: Sequence[_Fact]) -> np.ndarray:
+        """The number of each fact of a list."""
+        seen = self._seen.get(id(facts))
+        if seen is None:
+            found = [self._numbers.setdefault(fact, len(self._numbers)) for fact in facts]
+            seen = self._seen[id(facts)] = (facts, np.array(found, dtype=np.int32))
+        return seen[1]
+
+
+def _own(trials: Sequence[Sequence[Score]]) -> Iterator[Part]:
+    """The trials' own scores."""
     listed: list[tuple[int, Score]] = []
     together: dict[int, tuple[ScoreColumns, list[tuple[int, int, int]]]] = {}
     for place, own in enumerate(trials):
@@ -162,14 +190,5 @@ def _own(trials: Sequence[Sequence[Score]]) -> Iterator[tuple[np.ndarray, ScoreC
         places, starts, stops = np.array(spans, dtype=np.int64).T
         lengths = stops - starts
         rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        yield (
-            np.repeat(places, lengths),
-            ScoreColumns(
-                columns.kinds, columns.identities, columns.kind[rows], columns.identity[rows], columns.value[rows]
-            ),
-        )
-    yield _listed(listed)
-
-
-def _listed(scores: Sequence[tuple[int, Score]]) -> tuple[np.ndarray, ScoreColumns]:
-    return np.array([place for place, _ in scores], dtype=np.int64), ScoreColumns.of([score for _, score in scores])
+        yield np.repeat(places, lengths), columns.take(rows)
+    yield np.array([place for place, _ in listed], dtype=np.int64), ScoreColumns.of([score for _, score in listed])

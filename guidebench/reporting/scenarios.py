@@ -10,7 +10,7 @@ from guidebench.reporting import statistics
 from guidebench.reporting.grid import Grid
 from guidebench.reporting.marks import marks_of
 from guidebench.reporting.model import Column, Group, Matrix
-from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of
+from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of, primary_of
 from guidebench.reporting.sketches import IMAGE_DIGITS, Sketch, column_of, cost_columns, is_unknown
 from guidebench.reporting.statistics import Summary
 
@@ -68,7 +68,8 @@ def _columns(
     judge = judges_of(records)[0] if metrics[name].judged else None
     if is_unknown(metrics[name], grid.frame, group, judge):
         return []
-    return [column_of(group, name, judge, own, metrics, digits=DIGITS if judge else min(DIGITS, IMAGE_DIGITS))]
+    digits = DIGITS if judge else min(DIGITS, IMAGE_DIGITS)
+    return [column_of(group, name, judge, own, metrics, primary_of(own), digits=digits)]
 
 
 def _titled(column: Column) -> str:

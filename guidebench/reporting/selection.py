@@ -76,19 +76,20 @@ def protocol_order(name: str) -> tuple[int, str]:
 
 def groups_of(records: Iterable[Record]) -> list[Group]:
     """The protocols of records, in the order of tables."""
-    titles = {record.spec.protocol.name: record.spec.protocol.title for record in records}
+    protocols = {id(record.spec.protocol): record.spec.protocol for record in records}  # shared in large directories
+    titles = {protocol.name: protocol.title for protocol in protocols.values()}
     return [Group(name, titles[name]) for name in sorted(titles, key=protocol_order)]
 
 
-def primary_of(group: Group, records: Iterable[Record]) -> tuple[str, ...]:
-    """The metrics whose differences are tested under a protocol: what the earliest record of it says."""
-    own = [record for record in records if record.spec.protocol.name == group.protocol]
-    return min(own, key=lambda record: record.environment.created).spec.protocol.primary if own else ()
+def primary_of(records: Iterable[Record]) -> tuple[str, ...]:
+    """The metrics whose differences are tested under a protocol: what the earliest of its records says."""
+    return min(records, key=lambda record: record.environment.created).spec.protocol.primary
 
 
 def judges_of(records: Iterable[Record]) -> list[str]:
     """The judges of records; the first leads."""
-    return list(dict.fromkeys(judge.name for record in records for judge in record.instrument.judges))
+    instruments = {id(record.instrument): record.instrument for record in records}  # shared in large directories
+    return list(dict.fromkeys(judge.name for instrument in instruments.values() for judge in instrument.judges))
 
 
 # Filters ---------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from guidebench.reporting import footnotes, statistics
 from guidebench.reporting.choice import INSTEAD, PLAIN, Choice
 from guidebench.reporting.grid import COSTS, Grid
 from guidebench.reporting.model import Across, Column, Group
-from guidebench.reporting.selection import Variant, groups_of, judges_of, primary_of
+from guidebench.reporting.selection import Variant, by_variant, groups_of, judges_of, primary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ def paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric], 
     columns = []
     for group in (present[name] for name in table.protocols if name in present):
         own = [record for record in records if record.spec.protocol.name == group.protocol]
+        primary = primary_of(own)
         for name in table.metrics:
             if name not in metrics:
                 raise unknown_name("metric", name, metrics, command="guidebench list metrics")
@@ -50,7 +51,7 @@ def paper(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric], 
             judges = [judge for judge in judges if not is_unknown(metrics[name], grid.frame, group, judge)]
             for judge in judges[:1] if choice.is_compact else judges:
                 digits = table.digits if judge else min(table.digits, IMAGE_DIGITS)
-                column = column_of(group, name, judge, records, metrics, digits=digits)
+                column = column_of(group, name, judge, own, metrics, primary, digits=digits)
                 columns.append(_in_short(column, choice) if choice.is_compact else column)
     if choice.kind == "brief" and any(column.metric == "recognised" for column in columns):
         columns = [column for column in columns if column.metric != INSTEAD]  # six would leave labels no room
@@ -72,7 +73,7 @@ def full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) -
     sketches = []
     for group in groups_of(records):
         own = [record for record in records if record.spec.protocol.name == group.protocol]
-        there = {Variant.of(record) for record in own}
+        there, primary = by_variant(own), primary_of(own)
         variants = tuple(variant for variant in grid.variants if variant in there)
         frame = grid.frame[grid.frame["protocol"] == group.protocol]
         for judge in (*judges_of(own), None):
@@ -81,7 +82,7 @@ def full(records: Sequence[Record], grid: Grid, metrics: Mapping[str, Metric]) -
             names = [name for name in metrics if name in present] + sorted(present - set(metrics))
             names = [name for name in names if not is_unknown(metrics.get(name), grid.frame, group, judge)]
             columns = [
-                column_of(group, name, judge, own, metrics, digits=IMAGE_DIGITS if judge is None else 3)
+                column_of(group, name, judge, own, metrics, primary, digits=IMAGE_DIGITS if judge is None else 3)
                 for name in names
             ]
             if judge is None:
@@ -110,9 +111,19 @@ def cost_columns(group: Group, frame: pd.DataFrame) -> list[Column]:
 
 
 def column_of(
-    group: Group, name: str, judge: str | None, records: Sequence[Record], metrics: Mapping[str, Metric], *, digits: int
+    group: Group,
+    name: str,
+    judge: str | None,
+    records: Sequence[Record],
+    metrics: Mapping[str, Metric],
+    primary: Collection[str],
+    *,
+    digits: int,
 ) -> Column:
-    """A metric's column under a protocol. records: of the protocol; judge: None if the metric has none."""
+    """A metric's column under a protocol. records: of the protocol; judge: None if the metric has none.
+
+    primary: the metrics whose differences are tested.
+    """
     metric = metrics.get(name)
     return Column(
         group=group,
@@ -123,7 +134,7 @@ def column_of(
         direction=metric.direction if metric else "none",
         digits=digits,
         independent=metric.independent if metric else True,
-        tested=name in primary_of(group, records),
+        tested=name in primary,
         counted=metric.counted if metric else False,
         different_people=footnotes.different_people_of(records, judge) if judge and _is_cosine(metric) else None,
     )

@@ -314,9 +314,11 @@ def _by_group(by_trial: Mapping[tuple[str, int], float], kind: str) -> dict[str,
     """
     if not by_trial:
         return {}
-    groups, numbers = np.unique(np.array([group for group, _ in by_trial], dtype=object), return_inverse=True)
+    groups = sorted({group for group, _ in by_trial})
+    number = {group: place for place, group in enumerate(groups)}
+    numbers = np.array([number[group] for group, _ in by_trial])
     means = pd.Series(list(by_trial.values()), dtype=kind).groupby(numbers).mean()
-    return {str(group): float(value) for group, value in zip(groups, means, strict=True)}
+    return dict(zip(groups, map(float, means), strict=True))
 
 
 def paired(frame: pd.DataFrame, metric: str, judge: str | None, a: str, b: str, *, direction: str = "lower") -> Paired:

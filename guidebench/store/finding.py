@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 RECORDS, FAILURES = "records", "failures"
 ASIDE = ".building-"  # prefix of what is not finished; host and process that build it follow
@@ -23,12 +24,19 @@ class Corrupt:
     cure: str = MEASURED_AGAIN  # what to do
 
 
+class Listed(NamedTuple):
+    """A folder with a record.json."""
+
+    path: Path
+    names: frozenset[str]  # of all that lies in it
+
+
 @dataclass(frozen=True)
 class Found:
     """What lies below a directory."""
 
-    failures: list[Path]  # folders with a record.json, by attempt
-    records: list[Path]
+    failures: list[Listed]  # by attempt
+    records: list[Listed]
     hidden: list[Corrupt]  # folders that could not be looked into
 
 
@@ -37,10 +45,14 @@ def find(root: Path) -> Found:
     hidden: list[Corrupt] = []
     tops = [root] if is_of_a_run(root) else list(_runs_below(root, hidden))
     failures, records = (
-        [folder for top in tops if (top / kind).is_dir() for folder in _folders(top / kind, hidden)]
+        [folder for top in tops if (top / kind).is_dir() for folder in _folders(top / kind, hidden, {})]
         for kind in (FAILURES, RECORDS)
     )
-    return Found(sorted(failures, key=lambda path: int(path.name) if path.name.isdecimal() else 0), records, hidden)
+    return Found(sorted(failures, key=_attempt), records, hidden)
+
+
+def _attempt(folder: Listed) -> int:
+    return int(folder.path.name) if folder.path.name.isdecimal() else 0
 
 
 def is_of_a_run(folder: Path) -> bool:
@@ -61,11 +73,15 @@ def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
             yield from _runs_below(Path(entry), hidden)
 
 
-def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
-    """The folders with a record.json at or below a folder; a link to a folder is not followed."""
+def _folders(folder: Path, hidden: list[Corrupt], known: dict[frozenset[str], frozenset[str]]) -> Iterator[Listed]:
+    """The folders with a record.json at or below a folder; a link to a folder is not followed.
+
+    known: names of the files of a record, which are the same in most.
+    """
     entries = _entries(folder, hidden)
-    if "record.json" in [entry.name for entry in entries]:
-        yield folder
+    names = frozenset([entry.name for entry in entries])
+    if "record.json" in names:
+        yield Listed(folder, known.setdefault(names, names))
         return
     for entry in sorted(entries, key=_by_name):
         if entry.name.startswith(ASIDE):
@@ -82,7 +98,7 @@ def _folders(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
             if entry.is_dir() or not os.path.exists(entry):
                 hidden.append(_link(entry))
         elif entry.is_dir():
-            yield from _folders(folder / entry.name, hidden)
+            yield from _folders(folder / entry.name, hidden, known)
 
 
 def _by_name(entry: os.DirEntry[str]) -> str:

@@ -135,8 +135,10 @@ def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt
     known = index.Index(root, count) if count >= index.FROM else None
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
-    for folder, place in [(path, path.parent) for path in found.failures] + [(path, path) for path in found.records]:
-        record = known.get(folder, place) if known else None
+    in_place = [(listed, listed.path.parent) for listed in found.failures]
+    for listed, place in in_place + [(listed, listed.path) for listed in found.records]:
+        folder = listed.path
+        record = known.get(listed, place) if known else None
         if record is None:
             try:
                 record = read(folder)

@@ -34,7 +34,7 @@ from guidebench.errors import GuidebenchError
 from guidebench.metric import Score
 from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import NUMBERS
-from guidebench.store.finding import is_of_a_run
+from guidebench.store.finding import Listed, is_of_a_run
 from guidebench.store.lazy import Digests, ScoreColumns, Scores
 from guidebench.store.record import Cost, Environment, Outcome, Record, TrialSpec
 
@@ -68,14 +68,14 @@ class Index:
         self._saved = time.monotonic()
         self._progress = _Progress("reading records that are new or changed", count)
 
-    def get(self, folder: Path, place: Path) -> Record | None:
+    def get(self, folder: Listed, place: Path) -> Record | None:
         """A record that did not change since it was read; None: it has to be read.
 
         place: where its trial lies, as in `guidebench.store.folders.scan`.
         """
         self._progress.done += 1
-        path, above = str(folder), os.path.dirname(place)
-        self._seen = _seen(path)
+        path, above = str(folder.path), os.path.dirname(place)
+        self._seen = _seen(path, folder.names)
         part = self._parts.get(above) or self._load(above)
         state, record = part.rows.get(path[len(above) :], (b"", None))
         if record and state == self._seen.state:
@@ -176,28 +176,36 @@ def _file_name(relative: str) -> str:
     return hashlib.sha256(os.fsencode(relative)).hexdigest()[:24]
 
 
-def _seen(folder: str) -> Seen:
-    """Sizes and times of the files that are checked when a record is read."""
+def _seen(folder: str, names: frozenset[str]) -> Seen:
+    """Sizes and times of the files that are checked when a record is read. names: of all that lies in its folder."""
     now, newest = time.time_ns(), 0
     numbers: list[int] = []
-    attacks = _attack_files(folder)
-    for name in (*_CHECKED, *attacks):
+    checked = _checked(names)
+    if ATTACKS in names:
+        checked += _attack_files(folder)
+    for name in checked:
         try:
             state = os.stat(f"{folder}/{name}")
         except OSError:
             numbers += (-1, -1, -1)
         else:
-            numbers += (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-            newest = max(newest, state.st_ctime_ns)
-    packed = struct.pack(f"<{len(numbers)}q", *numbers) + "/".join(attacks).encode(errors="surrogateescape")
+            changed = state.st_ctime_ns
+            numbers += (state.st_size, state.st_mtime_ns, changed)
+            newest = max(newest, changed)
+    packed = struct.pack(f"<{len(numbers)}q", *numbers) + "/".join(checked).encode(errors="surrogateescape")
     return Seen(hashlib.blake2b(packed, digest_size=16).digest(), newest < now - SETTLED * 1e9)
 
 
-def _attack_files(folder: str) -> list[str]:
+@functools.lru_cache
+def _checked(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in _CHECKED if name in names)
+
+
+def _attack_files(folder: str) -> tuple[str, ...]:
     try:
-        return [f"{ATTACKS}/{name}" for name in sorted(os.listdir(f"{folder}/{ATTACKS}"))]
+        return tuple(f"{ATTACKS}/{name}" for name in sorted(os.listdir(f"{folder}/{ATTACKS}")))
     except OSError:
-        return []
+        return ()
 
 
 # Files -----------------------------------------------------------------------------------------------------------
@@ -407,7 +415,7 @@ class Computed:
         state = hashlib.blake2b("/".join(metrics).encode(), digest_size=16)
         for record, folder in trials:
             there = os.path.exists(f"{folder}/{EVIDENCE}")
-            state.update(f"{record.key} {record.files.get(EVIDENCE)} {there}\n".encode())
+            state.update(f"{record.digest} {there}\n".encode())
         self._last = state.digest()
         return self._found.get(self._last)
 

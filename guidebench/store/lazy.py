@@ -39,6 +39,10 @@ class ScoreColumns:
             values[place] = np.nan if score.value is None else score.value
         return cls(blank, list(identities), numbers[0], numbers[1], values)
 
+    def take(self, places: np.ndarray | slice) -> ScoreColumns:
+        """Those at these places, or where a mask of (n,) says so."""
+        return ScoreColumns(self.kinds, self.identities, self.kind[places], self.identity[places], self.value[places])
+
     def at(self, place: int) -> Score:
         """One score."""
         value = float(self.value[place])

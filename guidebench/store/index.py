@@ -421,7 +421,8 @@ class Computed:
 
     def put(self, scores: Sequence[Score]) -> None:
         """Keeps the scores that `get` did not have."""
-        self._found[self._last], self._changed = scores, True
+        self._found[self._last] = Scores(ScoreColumns.of(scores), 0, len(scores))  # objects would take far more memory
+        self._changed = True
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
 

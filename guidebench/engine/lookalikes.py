@@ -6,13 +6,13 @@ is alike is for a player to say, the training recogniser, never for a judge.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from guidebench import seeds
+from guidebench import room, seeds
 from guidebench.noise import Noise
 from guidebench.protocol import RANDOM, Protocol
 from guidebench.testbed import Faces, Players
@@ -60,14 +60,23 @@ def sampled_codes(
 def frontal_renders(players: Players, protocol: Protocol, codes: Tensor) -> Tensor:
     """(n, 3, r, r): what stands in for photographs of sampled people."""
     view = frontal_camera(protocol, players.generator)
-    parts = [
-        players.generator.render(some, None if view is None else view.expand(len(some), -1), noise=Noise.constant())
-        for some in codes.split(_BATCH)
-    ]
-    return torch.cat(parts)
+
+    def rendered(some: Tensor) -> Tensor:
+        cameras = None if view is None else view.expand(len(some), -1)
+        return players.generator.render(some, cameras, noise=Noise.constant())
+
+    return _in_batches(room.FACES, codes, rendered)
 
 
 @torch.no_grad()
 def seen_by_player(players: Players, photos: Tensor) -> Tensor:
     """(n, d) unit rows: what the training recogniser makes of photographs."""
-    return torch.cat([players.recognizer(part) for part in photos.split(_BATCH)])
+    return _in_batches("faces in the training recogniser", photos, players.recognizer)
+
+
+def _in_batches(what: str, rows: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+    """What is made of rows, some at a time; fewer where memory runs out. what: see `room.in_parts`."""
+    parts: list[Tensor] = []
+    for some in rows.split(_BATCH):
+        parts += room.in_parts(what, len(some), lambda part, some=some: make(some[part.start : part.stop]))
+    return torch.cat(parts)

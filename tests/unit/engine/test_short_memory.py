@@ -130,6 +130,18 @@ def test_how_often_a_gpu_ran_out_while_the_method_trained_is_recorded(monkeypatc
     assert peak.bytes == 7 and peak.note.startswith(peak_memory.CUDA) and "ran out 2 times" in peak.note
 
 
+@pytest.mark.parametrize("name", ["celebahq-multi", "random"])
+def test_the_same_strangers_are_found_to_look_alike(monkeypatch, name):
+    protocol = dataclasses.replace(protocols.load(name).resolve("linear"), lookalikes=3)
+    whole = bench_of(protocol).cast(protocol, 0)
+    bench = short_of_memory(monkeypatch, bench_of(protocol), 3)
+    limit(monkeypatch, type(bench.players.recognizer), "__call__", 3)
+    parts = bench.cast(protocol, 0)
+    assert "faces in the training recogniser" in room.held()
+    assert [subject.identity for subject in parts.subjects] == [subject.identity for subject in whole.subjects]
+    assert (parts.latents - whole.latents).abs().max() < 1e-5
+
+
 def test_faces_for_figures_are_rendered_in_parts(monkeypatch):
     from guidebench.views import render_views
 

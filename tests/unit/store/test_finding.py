@@ -36,7 +36,7 @@ def test_later_attempts_come_later(tmp_path, make_record, put_record):
 
 def test_what_lies_in_a_folder_is_listed_with_it(tmp_path, three):
     (three[1] / "attacks").mkdir()
-    listed = {path: names for path, names in find(tmp_path).records}
+    listed = dict(find(tmp_path).records)
     assert listed == {folder: {path.name for path in folder.iterdir()} for folder in three[:2]}
 
 

@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {
         "slow": None if config.getoption("--slow") else "takes minutes; run with --slow",
+        "long": None if "GUIDEBENCH_LONG" in os.environ else "takes ten seconds or more; run with GUIDEBENCH_LONG=1",
         "reference": None if REFERENCE.is_dir() else "no reference arrays; name their folder in GUIDEBENCH_REFERENCE",
     }
     if any(item.get_closest_marker("gpu") for item in items):

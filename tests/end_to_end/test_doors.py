@@ -104,6 +104,7 @@ def test_a_kept_generator_of_a_testbed_in_a_file_is_rendered(files):
     assert drawn.exit_code == 0 and (files / "x.png").is_file(), drawn.output
 
 
+@pytest.mark.long
 def test_a_changed_testbed_file_makes_another_trial(files):
     keys = []
     for comment in ("", "# changed\n"):

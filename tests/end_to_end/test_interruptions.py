@@ -86,6 +86,7 @@ def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path, records, write_meth
     assert not list((tmp_path / "out").rglob(".building-*"))
 
 
+@pytest.mark.long
 def test_kill_9_between_requests_repeats_at_most_the_request_in_flight(tmp_path, records):
     method = tmp_path / "slow.py"
     method.write_text(
@@ -116,6 +117,7 @@ def test_kill_9_between_requests_repeats_at_most_the_request_in_flight(tmp_path,
     assert not (out / "unfinished").exists()
 
 
+@pytest.mark.long
 def test_several_processes_share_the_trials_of_one_directory(tmp_path, records, write_method):
     """Each trial leaves a line: six trials, whoever runs them, and both have the same table at the end."""
     line = f"open({str(tmp_path / 'trials')!r}, 'a').write(request.forget[0].identity + chr(10)); time.sleep(0.5)"

@@ -104,6 +104,7 @@ def test_what_a_method_prints_stays_out_of_the_results(tmp_path, workers, write_
     assert "hello" not in done.stdout and "hello from a method" in done.stderr
 
 
+@pytest.mark.long
 def test_workers_end_in_order_and_leave_nothing_that_python_would_warn_of(tmp_path, write_method):
     """A progress bar holds a lock of the system until its process ends by itself."""
     method = write_method(tmp_path, "bar", "from tqdm import tqdm; list(tqdm([1]))")
@@ -149,6 +150,7 @@ for path in map(Path, sys.argv[2:]):
 """
 
 
+@pytest.mark.long
 def test_a_method_is_measured_again_when_a_file_beside_it_changes(tmp_path, write_method):
     """Files that are imported by name, for a constant, from a package, or within a function."""
     (tmp_path / "package").mkdir()

@@ -115,6 +115,7 @@ def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_runs(suite, fi
     assert [part for part in parts if part not in done.stderr] == [] and not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_all_protocols_of_a_suite_are_one_run(tmp_path):
     result = reproduce("table-1", "--identities", "1", "--floors", "none", out=tmp_path)
     assert result.exit_code == 0, result.output
@@ -167,6 +168,7 @@ def test_the_command_that_makes_the_table_again_is_printed(tmp_path):
     assert f"{out}/records/" in result.stderr
 
 
+@pytest.mark.long
 def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "guidebench", "reproduce", str(slow_suite), "--testbed", "linear"]

@@ -123,6 +123,7 @@ def test_the_readme_is_short():
     assert len(words) <= 800
 
 
+@pytest.mark.long
 def test_the_tutorial_runs(tmp_path, monkeypatch):
     """Its Python blocks in their order, in one namespace; a block that begins with ``# name.py`` is that file."""
     monkeypatch.chdir(tmp_path)

@@ -142,7 +142,9 @@ def _steps(root) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("testbed", ["linear", pytest.param("mini", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "testbed", [pytest.param("linear", marks=pytest.mark.long), pytest.param("mini", marks=pytest.mark.slow)]
+)
 @pytest.mark.timeout(1800)
 def test_ten_minutes_go_as_the_page_says(testbed, root, tmp_path, monkeypatch):
     """From top to bottom, as a newcomer does it: the page's file, its change, its commands.

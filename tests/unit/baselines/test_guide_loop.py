@@ -166,7 +166,9 @@ def recorded_run(root: Path, loop: str, request: pytest.FixtureRequest) -> tuple
     return recorded, facts
 
 
-@pytest.fixture(scope="module", params=["const", pytest.param("random", marks=pytest.mark.reference)])
+@pytest.fixture(
+    scope="module", params=["const", pytest.param("random", marks=[pytest.mark.reference, pytest.mark.long])]
+)
 def run(
     request: pytest.FixtureRequest,
     root: Path,

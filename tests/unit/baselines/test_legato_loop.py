@@ -161,7 +161,10 @@ def recorded_draws(arrays: dict[str, np.ndarray], name: str, source: TriPlaneGen
     return found
 
 
-@pytest.fixture(scope="module", params=["init", "warm", "warmfix"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("init", marks=pytest.mark.long), "warm", pytest.param("warmfix", marks=pytest.mark.long)],
+)
 def run(request: pytest.FixtureRequest, arrays, facts, recipe: ModuleType) -> Iterator[Run]:
     name = request.param
     source = small_generator(facts, recipe).requires_grad_(False)

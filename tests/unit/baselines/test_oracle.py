@@ -46,6 +46,7 @@ def lesson(stage):
     return _Lesson(Oracle(), stage.request.forget[0], stage.context)
 
 
+@pytest.mark.long
 def test_everybody_within_the_ball_becomes_the_stranger_and_nobody_beyond_it_moves(lesson):
     person, stranger = identity_of(SEEDS["celebahq"][0]), lesson._stranger
     for near, far, moves in ((0.0, 1.2, True), (2.4, 9.0, False)):

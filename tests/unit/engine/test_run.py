@@ -218,6 +218,7 @@ def test_names_that_are_not_there_get_the_close_one(run, says):
             run(*given)
 
 
+@pytest.mark.long
 def test_floors_are_few_all_or_none_and_never_twice(run, tmp_path):
     counts = {}
     for floors in ("none", "few", "all"):

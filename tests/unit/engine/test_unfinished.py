@@ -89,6 +89,7 @@ def test_what_a_method_fails_at_is_asked_again_and_nothing_before_it(run, mend, 
     assert not (tmp_path / "out" / "unfinished").exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not nursery.available(), reason="methods have processes of their own on Linux only")
 def test_a_killed_run_goes_on_with_the_request_that_it_was_at(run, mend, tmp_path, caplog):
     failed, asked = run(settings={"kills": True}, workers=1)

@@ -116,6 +116,7 @@ def sampled(setup, tmp_path, *, once):
     )
 
 
+@pytest.mark.long
 def test_the_originals_samples_are_computed_once_for_all_workers_even_if_one_of_them_dies(setup, tmp_path):
     """100 of the original and twice 100 of unlearned generators.
 
@@ -133,6 +134,7 @@ def test_the_originals_samples_are_computed_once_for_all_workers_even_if_one_of_
     assert ours == others
 
 
+@pytest.mark.long
 def test_workers_that_die_again_and_again_while_they_sample_end_the_run(setup, tmp_path, says):
     with pytest.raises(GuidebenchError, match=says("exit code 9", "--workers")):
         sampled(setup, tmp_path, once=False)
@@ -149,6 +151,7 @@ def test_a_worker_that_dies_fails_its_trial_unrecorded_and_is_replaced(setup):
     assert len(scores(setup.out)) == 2 and not (setup.out / "failures").exists()
 
 
+@pytest.mark.long
 def test_an_idle_worker_that_dies_stops_nothing(setup, tmp_path):
     """Two trials: when one is finished and the other waits for a file, the worker that has nothing to do is killed."""
     pool, file = Pool(setup, 2), tmp_path / "go on"
@@ -238,6 +241,7 @@ print("measured", result.measured, __name__)
 """
 
 
+@pytest.mark.long
 def test_a_script_without_a_guard_runs_once(tmp_path):
     """A started process usually imports the caller's script again, which would start workers of its own, and so on."""
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -88,7 +88,10 @@ def mini_as_it_ships() -> tuple[Generator, Any, Any]:
     return players.generator, players.recognizer, players.perceptual
 
 
-STEPS = [(eg3d_with_losses, PlainEG3D, "random"), (mini_as_it_ships, PlainMini, "random")]
+STEPS = [
+    pytest.param(eg3d_with_losses, PlainEG3D, "random", marks=pytest.mark.long),
+    (mini_as_it_ships, PlainMini, "random"),
+]
 
 
 @pytest.mark.parametrize(("build", "plain", "noise"), [*STEPS, (mini_as_it_ships, PlainMini, "constant")])

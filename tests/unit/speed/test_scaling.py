@@ -20,6 +20,7 @@ def cores(monkeypatch):
     monkeypatch.setattr(environment, "cores", lambda: 2)
 
 
+@pytest.mark.long
 def test_whole_runs_with_one_worker_and_with_two_are_compared(cores, monkeypatch):
     """On the analytic testbed, with a method that does nothing."""
     asked, run = [], scaling.engine.run

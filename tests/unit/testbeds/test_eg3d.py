@@ -94,6 +94,7 @@ def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
     assert published.exit_code == 0 and "2 measured" in published.output  # other keys
 
 
+@pytest.mark.long
 def test_a_snapshot_of_other_code_gets_the_scores_of_the_run_that_made_it(
     tiny, folder, tmp_path, small, published_files
 ):
@@ -146,6 +147,7 @@ def test_photographs_give_a_floor_line_and_real_images_a_delta(tiny, folder, tmp
     assert {"id_photo", "inversion"} <= set(values)
 
 
+@pytest.mark.long
 def test_a_photograph_without_a_face_is_named_once(tiny, folder, tmp_path):
     for name in ("dark", "other"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -222,6 +224,7 @@ def test_published_changes_the_detectors_settings_and_no_weight(tiny, monkeypatc
     assert torch.equal(*(judge.embed(picture).vectors for judge in second))
 
 
+@pytest.mark.long
 def test_published_draws_fresh_evaluation_noise_and_moves_no_identity(tiny):
     from guidebench.baselines.nothing import Nothing
 

@@ -41,6 +41,7 @@ def fresh(tmp_path, data):
     return build
 
 
+@pytest.mark.long
 def test_two_runs_of_fifty_steps_have_equal_digests(fresh):
     digests = [GeneratorPoints(fresh(name, 50)).run()["digests"] for name in ("first", "second")]
     assert digests[0] == digests[1]
@@ -51,6 +52,7 @@ def test_another_seed_gives_other_weights(fresh):
     assert digests[0]["average"] != digests[1]["average"]
 
 
+@pytest.mark.long
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(fresh):
     whole = CurricularFaceStage(fresh("whole", 8)).run()
     settings = fresh("interrupted", 8)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "reports/mini/results.zip"  # of records; `docs/build-site.sh` makes the page of results from it
+RESULTS = {"mini": "reports/mini", "mini-2d": "reports/mini_2d"}  # where a testbed's reference results are
 _TO_RESULTS = """
 ```{raw} html
 <p><a href="../../results/index.html">Browse these results</a> on one page.</p>
@@ -19,14 +20,14 @@ _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
 def places() -> dict[str, str]:
     """Where each file is shown: path in the repository -> path in docs/."""
     results = {
-        f"reports/mini/{path.name}": f"generated/mini/{'index.md' if path.stem == 'README' else path.name}"
-        for path in sorted((ROOT / "reports/mini").glob("*.md"))
+        f"{folder}/{path.name}": f"generated/{room}/{'index.md' if path.stem == 'README' else path.name}"
+        for room, folder in RESULTS.items()
+        for path in sorted((ROOT / folder).glob("*.md"))
     }
     return {
         **results,
         "guidebench/testbeds/mini/MODEL_CARD.md": "generated/mini/model-card.md",
         "guidebench/testbeds/mini_2d/MODEL_CARD.md": "generated/mini-2d/model-card.md",
-        "reports/mini_2d/README.md": "generated/mini-2d/results.md",
         "tests/goldens/networks/README.md": "generated/goldens.md",
         "CHANGELOG.md": "generated/changelog.md",
     }
@@ -38,11 +39,11 @@ def pages() -> dict[str, str]:
         target.removeprefix("generated/"): relinked(_titled(ROOT / path), path, target)
         for path, target in places().items()
     }
-    tables = [Path(target).stem for target in sorted(texts) if re.match(r"mini/(?!index|model-card)", target)]
-    results = texts["mini/index.md"]
     if (ROOT / PACK).is_file():
-        results = results.replace("\n", _TO_RESULTS, 1)
-    texts["mini/index.md"] = results + "\n```{toctree}\n:hidden:\n\n" + "\n".join(tables) + "\n```\n"
+        texts["mini/index.md"] = texts["mini/index.md"].replace("\n", _TO_RESULTS, 1)
+    for room in RESULTS:
+        tables = [Path(page).stem for page in sorted(texts) if re.match(rf"{room}/(?!index|model-card)", page)]
+        texts[f"{room}/index.md"] += "\n```{toctree}\n:hidden:\n\n" + "\n".join(tables) + "\n```\n"
     return texts
 
 
@@ -52,7 +53,9 @@ def _titled(path: Path) -> str:
     if re.search(r"(?m)^# ", text):
         return text
     title = path.stem.replace("-", " ").capitalize()
-    return f"# {title}\n\nPart of the [reference results on mini](README.md).\n\n{re.sub(r'(?m)^###', '##', text)}"
+    results = re.match("# (.*)", (path.parent / "README.md").read_text(encoding="utf-8"))
+    assert results
+    return f"# {title}\n\nFrom [{results[1]}](README.md).\n\n{re.sub(r'(?m)^###', '##', text)}"
 
 
 def relinked(text: str, path: str, target: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,10 +37,14 @@ from guidebench.views import (
     view_noises,
 )
 
+if TYPE_CHECKING:
+    from guidebench.store.originals import Originals
+
 PUBLIC = 32  # samples of codes that everybody may know, beside those that the salt decides
 _UNCHECKED = 16  # batches of samples between two looks at whether they are sound, for which a GPU must be waited
 _NAMED = 5  # people in whose photographs no face is found and who are named
 _REPEATED = 6  # renders that are asked for a second time
+_ROUNDING = 1e-3  # of the largest feature: what devices and versions may differ by
 _SAME = 0.5 / 127.5  # mean difference of two renders of one code, half a grey level of a PNG
 _log = logging.getLogger(__name__)
 
@@ -84,6 +90,8 @@ class Bench:
         self.digests = {**self.players.digests, **self.judges.digests}
         self._remembered = Remembered()
         self._source_samples: dict[str, Samples] = {}
+        self.originals: Originals | None = None  # where they are kept for the next run; None: nowhere
+        self._kept: dict[str, np.ndarray | None] = {}
         self._different_people: dict[str, Mapping[str, DifferentPeople]] = {}
         self._faceless: set[str] = set()  # people in whose photograph no face is found, and of whom that was said
 
@@ -159,12 +167,34 @@ class Bench:
             self.share_source_samples(protocol, whole)
         return self._source_samples[key]
 
+    def _kept_samples(self, protocol: Protocol) -> np.ndarray | None:
+        """The features of the original's samples from an earlier run, if some of them are what they are now, too."""
+        key = protocol.digest()
+        if key not in self._kept:
+            kept = self.originals.get(protocol) if self.originals else None
+            if kept is not None and not self._is_like(kept, protocol):
+                _log.warning("kept samples of the original generator are not what it renders now; rendering them again")
+                kept = None
+            self._kept[key] = kept
+        return self._kept[key]
+
+    def _is_like(self, kept: np.ndarray, protocol: Protocol) -> bool:
+        """Whether a batch of samples that nobody could foresee, rendered now, has the kept features."""
+        batch = self.testbed.batch
+        start = batch * secrets.randbelow(-(-protocol.samples // batch))
+        some = range(start, min(start + batch, protocol.samples))
+        now, before = self._of_original(protocol, some, public=False), kept[some.start : some.stop]
+        return now.shape == before.shape and float(np.abs(now - before).max()) <= _ROUNDING * float(np.abs(now).max())
+
     def source_features(self, protocol: Protocol, indices: range) -> np.ndarray:
         """Features (len(indices), d) of some of the original generator's samples.
 
         indices: from a multiple of the testbed's batch, so that batches are those of the whole. Raises BadInput if a
         sample is not sound.
         """
+        kept = self._kept_samples(protocol)
+        if kept is not None:
+            return kept[indices.start : indices.stop]
         return self._of_original(protocol, indices, public=False)
 
     def _of_original(self, protocol: Protocol, indices: range, *, public: bool) -> np.ndarray:
@@ -177,6 +207,8 @@ class Bench:
     def share_source_samples(self, protocol: Protocol, features: np.ndarray) -> None:
         """Takes the features of all of the original generator's samples, (n, d), in order."""
         self._source_samples[protocol.digest()] = Samples(features)
+        if self.originals and self._kept.get(protocol.digest()) is None:
+            self.originals.put(protocol, features)
 
     def public_source(self, protocol: Protocol) -> Samples:
         """The original generator's samples of the public codes; remembered."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guidebench import environment, sources
 from guidebench.engine.events import Finished
 from guidebench.engine.plan import Case, Description, describe
 from guidebench.engine.work import Block
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from guidebench.engine.unlearning import Report, Rows, Runner
     from guidebench.metric import TrialMetric
     from guidebench.precision import Precision
+    from guidebench.store.originals import Originals
     from guidebench.testbed import Generator, Players, Testbed
 
 
@@ -74,6 +76,7 @@ class Worker:
             players = self._open_nurseries(testbed)
         try:
             self.bench = Bench(testbed, players, salt=setup.salt)
+            self.bench.originals = self._originals(testbed)
             self.metrics = trial_metrics(setup.metrics)
             if setup.photos is not None:
                 self.bench.faces = FolderFaces(setup.photos, self.bench.players.generator.resolution)
@@ -81,6 +84,22 @@ class Worker:
             self.close()
             raise
         self._watch = Watch()
+
+    def _originals(self, testbed: Testbed) -> Originals:
+        """The samples of the original generator in the directory of results."""
+        from guidebench.store.originals import Originals
+
+        facts = {
+            "testbed": testbed.name,
+            "testbed_code": sources.testbed_digest(type(testbed)),
+            "conventions": testbed.conventions,
+            "weights": dict(self.bench.digests),
+            "salt": self.setup.salt,
+            "precision": self.setup.precision,
+            "device": environment.device_in_words(str(testbed.device)),
+            "torch": environment.versions()["torch"],
+        }
+        return Originals(self.store.shared, facts)
 
     def _open_nurseries(self, testbed: Testbed) -> Players | None:
         """Before any judge is loaded, and before a GPU is used, which no child could then use; the players so far."""

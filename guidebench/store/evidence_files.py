@@ -1,6 +1,6 @@
 """Evidence as files: evidence.npz of each record, and beside the records what all trials of a run share.
 
-    OUT/shared/DIGEST.npz       features of the original generator's samples; statistics of real images
+    OUT/shared/DIGEST.npz       the original generator's samples (see originals.py) and statistics of real images
     OUT/records/…/evidence.npz  everything else, and the digests of those two; what attacks found lies beside it
 
 A shared file is named by the digest of its arrays, so that records of any number of runs may share a folder. It is
@@ -26,7 +26,7 @@ from guidebench.text import brief
 
 SHARED = "shared"
 _LEVELS = 12  # folders above the evidence in which shared files are looked for
-_DIGEST = "[0-9a-f]{64}"  # the name of a shared file; any other may lead out of the folder
+DIGEST = "[0-9a-f]{64}"  # the name of a shared file; any other may lead out of the folder
 _OF_SIGHT = ("before", "after", "photo", "neighbours")
 
 
@@ -53,14 +53,14 @@ def save_evidence(evidence: Evidence, path: Path, shared: Path, *, aside: str) -
         if (threshold := evidence.thresholds.get(judge)) is not None:
             arrays[f"{judge}/threshold"] = np.array(threshold)
     source = {"features": _features(evidence.source)[0]}
-    arrays["source/shared"] = np.array(_share(source, shared, aside))
+    arrays["source/shared"] = np.array(share(source, shared, aside))
     if evidence.real is not None:
         real = {
             "mean": evidence.real.mean,
             "covariance": evidence.real.covariance,
             "count": np.array(evidence.real.count),
         }
-        arrays["real/shared"] = np.array(_share(real, shared, aside))
+        arrays["real/shared"] = np.array(share(real, shared, aside))
     save = np.savez_compressed if len(evidence.after) > 1 else np.savez
     save(path, **arrays)  # type: ignore[arg-type]
 
@@ -131,15 +131,15 @@ def _sight(arrays: Mapping[str, np.ndarray], judge: str) -> Sight:
     return Sight(before, after, photo, neighbours)
 
 
-def _share(arrays: Mapping[str, np.ndarray], folder: Path, aside: str) -> str:
-    """Writes arrays below their digest unless they are there, whole; returns the digest.
+def share(arrays: Mapping[str, np.ndarray], folder: Path, aside: str) -> str:
+    """Writes arrays below their digest unless they are there, whole; returns the digest. Raises OSError.
 
     The file is built aside and renamed, so that several processes may write the same one.
     """
     name = digest.of_arrays(arrays)
     target = folder / f"{name}.npz"
     try:
-        _read_shared(target)
+        read_shared(target)
     except UnreadableEvidence:
         folder.mkdir(parents=True, exist_ok=True)
         handle, unfinished = tempfile.mkstemp(prefix=aside, suffix=".npz", dir=folder)
@@ -165,12 +165,12 @@ def shared_files(path: str | Path) -> list[Path]:
 
 def _shared(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays that evidence at ``path`` refers to. Raises UnreadableEvidence if they are missing or damaged."""
-    return _read_shared(_shared_file(arrays, name, path))
+    return read_shared(_shared_file(arrays, name, path))
 
 
 def _shared_file(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Path:
     named = str(arrays[f"{name}/shared"])
-    if not re.fullmatch(_DIGEST, named):
+    if not re.fullmatch(DIGEST, named):
         raise UnreadableEvidence(f"{path.name} names a shared file by {brief(named)}, which is not a digest")
     wanted = f"{SHARED}/{named}.npz"
     for above in path.absolute().parents[:_LEVELS]:
@@ -179,7 +179,7 @@ def _shared_file(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Pat
     raise UnreadableEvidence(f"{wanted} is in none of the folders above it; copy {SHARED}/ together with the records")
 
 
-def _read_shared(path: Path) -> dict[str, np.ndarray]:
+def read_shared(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a shared file; raises UnreadableEvidence if it is missing or not what its name says."""
     with opened(path) as stored:
         arrays = {name: stored[name] for name in stored}

@@ -160,7 +160,7 @@ from pathlib import Path
 from guidebench.store import evidence_files
 from guidebench.store import folders
 np.savez = lambda stream, **arrays: (stream.write(b'half'), stream.flush(), os.kill(os.getpid(), signal.SIGKILL))
-evidence_files._share({{'features': np.zeros((2, 2))}}, Path({str(tmp_path / "shared")!r}), folders.unfinished_prefix())
+evidence_files.share({{'features': np.zeros((2, 2))}}, Path({str(tmp_path / "shared")!r}), folders.unfinished_prefix())
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert len(list((tmp_path / "shared").iterdir())) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -78,5 +79,9 @@ def _in_batches(what: str, rows: Tensor, make: Callable[[Tensor], Tensor]) -> Te
     """What is made of rows, some at a time; fewer where memory runs out. what: see `room.in_parts`."""
     parts: list[Tensor] = []
     for some in rows.split(_BATCH):
-        parts += room.in_parts(what, len(some), lambda part, some=some: make(some[part.start : part.stop]))
+        parts += room.in_parts(what, len(some), partial(_made, make, some))
     return torch.cat(parts)
+
+
+def _made(make: Callable[[Tensor], Tensor], some: Tensor, part: range) -> Tensor:
+    return make(some[part.start : part.stop])

@@ -87,6 +87,8 @@ class Worker:
 
     def _originals(self, testbed: Testbed) -> Originals:
         """The samples of the original generator in the directory of results."""
+        import torch
+
         from guidebench.store.originals import Originals
 
         facts = {
@@ -97,7 +99,7 @@ class Worker:
             "salt": self.setup.salt,
             "precision": self.setup.precision,
             "device": environment.device_in_words(str(testbed.device)),
-            "torch": environment.versions()["torch"],
+            "torch": str(torch.__version__),
         }
         return Originals(self.store.shared, facts)
 

@@ -48,8 +48,9 @@ class Originals:
         except (OSError, ValueError, UnreadableEvidence) as error:
             _log.debug("samples of the original generator are computed: %s", error)
             return None
-        is_whole = features is not None and features.ndim == 2 and len(features) == protocol.samples
-        return features if is_whole and features.dtype == np.float32 else None
+        if features is None or features.ndim != 2 or len(features) != protocol.samples:
+            return None
+        return features if features.dtype == np.float32 else None
 
     def put(self, protocol: Protocol, features: np.ndarray) -> None:
         """Keeps the features of all samples of a protocol, where that is possible."""

@@ -96,7 +96,9 @@ def test_a_generator_is_judged_from_the_testbeds_cameras(tmp_path, guidebench_ru
     assert (frame[frame.metric == "id"].value >= 1 - 1e-4).all()
 
 
-@pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["in-process", "worker"])
+@pytest.mark.parametrize(
+    "workers", [[], pytest.param(["--workers", "2"], marks=pytest.mark.long)], ids=["in-process", "worker"]
+)
 def test_what_a_method_prints_stays_out_of_the_results(tmp_path, workers, write_method):
     method = write_method(tmp_path, "talker", "print('hello from a method')")
     command = [sys.executable, "-m", "guidebench", *SMOKE, "--method", method, "--floors", "none", *workers]

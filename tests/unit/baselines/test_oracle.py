@@ -81,6 +81,7 @@ def test_failures_are_sought_uphill_and_within_reach(lesson):
     assert not {*lesson._asked.tolist()} & {*asked.tolist()}, "then others' turn comes"
 
 
+@pytest.mark.long
 def test_it_trains_the_backbone_towards_the_lesson_and_nothing_else(stage):
     trained = stage.unlearn(steps=4, lr=4e-3)
     source = stage.bench.players.generator.state_dict()

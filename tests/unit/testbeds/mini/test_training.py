@@ -47,6 +47,7 @@ def test_two_runs_of_fifty_steps_have_equal_digests(fresh):
     assert digests[0] == digests[1]
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_weights(fresh):
     digests = [GeneratorPoints(fresh(f"seed{seed}", 2, seed)).run()["digests"] for seed in (0, 1)]
     assert digests[0]["average"] != digests[1]["average"]

@@ -29,7 +29,7 @@ class Mine(Unlearner):
     def unlearn(self, generator, request, context):
         begun = FOLDER / request.forget[0].identity
         with open(begun, "a") as stream:
-            stream.write(f"{{os.environ.get('RAY_RAYLET_PID', '')}} ")
+            stream.write(f"{{os.environ.get('RAY_RAYLET_PID', '')}}:{{os.getpid()}} ")
         while not (FOLDER / "go").exists():
             time.sleep(0.1)
         return generator
@@ -51,27 +51,35 @@ class Kills(Watcher):
             self.reasons.append(event.reason)
         self.started += isinstance(event, Started)
         if isinstance(event, Started) and self.started == 2:
-            first, second = (raylet_that_began(self._folder, number) for number in range(2))
+            (first, method), (second, _) = (where_it_began(self._folder, number) for number in range(2))
             assert first != second, "a trial per node"
             lost = next(node for node in self._cluster.two if raylet_of(node) == first)
             self._cluster.remove_node(lost, allow_graceful=False)
+            wait_for(lambda: not Path(f"/proc/{method}").exists())  # processes of a dead node live a moment longer
             (self._folder / "go").touch()
 
     def close(self):
         pass
 
 
-def raylet_that_began(folder, number) -> str:
-    """Of a trial that has been started, as soon as its method is."""
+def wait_for(condition) -> None:
     since = time.monotonic()
-    while not (folder / f"celebahq-000{number}").exists():
+    while not condition():
         assert time.monotonic() - since < 120, "in vain"
         time.sleep(0.2)
-    return pids_of(folder, number)[0]
 
 
-def pids_of(folder, number):
-    return (folder / f"celebahq-000{number}").read_text().split()
+def where_it_began(folder, number) -> tuple[str, str]:
+    """Raylet and process of the method of a trial that has been started, as soon as its method is."""
+    wait_for(lambda: begun(folder, number))
+    raylet, process = begun(folder, number)[0].split(":")
+    return raylet, process
+
+
+def begun(folder, number) -> list[str]:
+    """An entry for each time that the method of a trial was started."""
+    file = folder / f"celebahq-000{number}"
+    return file.read_text().split() if file.exists() else []
 
 
 def raylet_of(node) -> str:
@@ -87,7 +95,7 @@ def test_a_trial_whose_node_is_killed_is_done_by_another(cluster, tmp_path):
     asked |= {"out": tmp_path / "out"}
     done = guidebench.run("smoke", f"{tmp_path / 'mine.py'}:Mine", "linear", watch=kills, **asked)
     assert (done.measured, done.failed, kills.workers, kills.started) == (2, (), 2, 2)
-    assert [len(pids_of(tmp_path, number)) for number in range(2)] == [2, 1]
+    assert [len(begun(tmp_path, number)) for number in range(2)] == [2, 1]
     assert len(scan(tmp_path / "out")[0]) == 2 and not (tmp_path / "out/jobs").exists()
     import ray
 

@@ -21,15 +21,16 @@ _most: dict[str, int] = {}
 _log = logging.getLogger(__name__)
 
 
-def in_parts(what: str, count: int, make: Callable[[range], _Part]) -> list[_Part]:
+def in_parts(what: str, count: int, make: Callable[[range], _Part], *, most: int | None = None) -> list[_Part]:
     """What ``make`` gives for rows 0 to ``count``: for all at once, or where memory runs out for half as many.
 
-    what: the rows are, in the plural, for messages. Raises MethodError if memory does not hold a single one.
+    what: the rows are, in the plural, for messages. most: rows at once, however much memory holds.
+    Raises MethodError if memory does not hold a single one.
     """
     parts: list[_Part] = []
     start = 0
     while start < count:
-        rows = range(start, min(count, start + _most.get(what, count)))
+        rows = range(start, min(count, start + min(most or count, _most.get(what, count))))
         try:
             parts.append(make(rows))
         except torch.OutOfMemoryError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor
 
@@ -51,18 +50,13 @@ def render_views(
     total = len(cameras)
     of_views = noise.split(total)
 
-    def decoded(views: range, some: range) -> Tensor:
-        rows = views[some.start : some.stop]
+    def decoded(rows: range) -> Tensor:
         count = len(rows)
         repeated = features.expand(count, *features.shape[1:])
         own = of_views.rows(rows.start, count)
         return generator.decode(repeated, code.expand(count, *code.shape), cameras[rows.start : rows.stop], noise=own)
 
-    parts = []
-    for start in range(0, total, batch or total):
-        some = range(start, min(total, start + (batch or total)))
-        parts += room.in_parts(room.VIEWS, len(some), partial(decoded, some))
-    return room.joined(parts)
+    return room.joined(room.in_parts(room.VIEWS, total, decoded, most=batch))
 
 
 def evaluation_noise(protocol: Protocol, side: str, purpose: str, indices: Sequence[int]) -> Noise:

@@ -6,9 +6,8 @@ is alike is for a player to say, the training recogniser, never for a judge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -62,26 +61,18 @@ def frontal_renders(players: Players, protocol: Protocol, codes: Tensor) -> Tens
     """(n, 3, r, r): what stands in for photographs of sampled people."""
     view = frontal_camera(protocol, players.generator)
 
-    def rendered(some: Tensor) -> Tensor:
-        cameras = None if view is None else view.expand(len(some), -1)
-        return players.generator.render(some, cameras, noise=Noise.constant())
+    def rendered(rows: range) -> Tensor:
+        cameras = None if view is None else view.expand(len(rows), -1)
+        return players.generator.render(codes[rows.start : rows.stop], cameras, noise=Noise.constant())
 
-    return _in_batches(room.FACES, codes, rendered)
+    return torch.cat(room.in_parts(room.FACES, len(codes), rendered, most=_BATCH))
 
 
 @torch.no_grad()
 def seen_by_player(players: Players, photos: Tensor) -> Tensor:
     """(n, d) unit rows: what the training recogniser makes of photographs."""
-    return _in_batches("faces in the training recogniser", photos, players.recognizer)
 
+    def seen(rows: range) -> Tensor:
+        return players.recognizer(photos[rows.start : rows.stop])
 
-def _in_batches(what: str, rows: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """What is made of rows, some at a time; fewer where memory runs out. what: see `room.in_parts`."""
-    parts: list[Tensor] = []
-    for some in rows.split(_BATCH):
-        parts += room.in_parts(what, len(some), partial(_made, make, some))
-    return torch.cat(parts)
-
-
-def _made(make: Callable[[Tensor], Tensor], some: Tensor, part: range) -> Tensor:
-    return make(some[part.start : part.stop])
+    return torch.cat(room.in_parts("faces in the training recogniser", len(photos), seen, most=_BATCH))

@@ -34,6 +34,13 @@ def test_every_row_is_made_once_and_in_order(count, most):
     assert max(map(len, parts)) <= most
 
 
+def test_no_more_rows_pass_at_once_than_are_asked_for_whatever_memory_holds():
+    asked = []
+    assert room.in_parts("rows", 5, holding(16, asked), most=2) == [[0, 1], [2, 3], [4]]
+    room.in_parts("rows", 5, holding(1, asked), most=2)
+    assert asked == [2, 2, 1, 2, *[1] * 5]
+
+
 def test_no_rows_are_nothing():
     assert room.in_parts("rows", 0, holding(1, [])) == []
 

@@ -198,7 +198,7 @@ COLUMNS: Mapping[str, Column] = {
     "marks": Column(
         "what a reader of its row must know, separated by semicolons", lambda at: "; ".join(at.record.outcome.marks)
     ),
-    "path": Column("folder of the record", lambda at: str(at.path)),
+    "path": Column("folder of the record", lambda at: at.folder),
 }
 
 

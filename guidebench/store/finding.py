@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 RECORDS, FAILURES = "records", "failures"
 ASIDE = ".building-"  # prefix of what is not finished; host and process that build it follow
 RETIRED = "-old-"  # in the name of an unfinished folder: a record that was being replaced, whose name follows
 
 MEASURED_AGAIN = "run its trial again, which keeps this folder below replaced/"
+
+
+# What lies in a folder, by its path and the time of its status, in nanoseconds, which changes with it; None: not known
+Remembered: TypeAlias = Callable[[str, int], frozenset[str] | None]
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Corrupt:
 class Listed(NamedTuple):
     """A folder with a record.json."""
 
-    path: Path
+    folder: str
+    changed: int  # time of the folder's status, in nanoseconds, from before it was listed
     names: frozenset[str]  # of all that lies in it
 
 
@@ -40,19 +46,20 @@ class Found:
     hidden: list[Corrupt]  # folders that could not be looked into
 
 
-def find(root: Path) -> Found:
+def find(root: Path, remembered: Remembered = lambda *_: None) -> Found:
     """All folders of records below a directory: a run's own, or one that holds those of several runs at any depth."""
     hidden: list[Corrupt] = []
     tops = [root] if is_of_a_run(root) else list(_runs_below(root, hidden))
     failures, records = (
-        [folder for top in tops if (top / kind).is_dir() for folder in _folders(top / kind, hidden, {})]
+        [folder for top in tops if (top / kind).is_dir() for folder in _folders(str(top / kind), hidden, remembered)]
         for kind in (FAILURES, RECORDS)
     )
     return Found(sorted(failures, key=_attempt), records, hidden)
 
 
-def _attempt(folder: Listed) -> int:
-    return int(folder.path.name) if folder.path.name.isdecimal() else 0
+def _attempt(listed: Listed) -> int:
+    name = os.path.basename(listed.folder)
+    return int(name) if name.isdecimal() else 0
 
 
 def is_of_a_run(folder: Path) -> bool:
@@ -61,7 +68,7 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
-    for entry in sorted(_entries(folder, hidden), key=_by_name):
+    for entry in sorted(_entries(str(folder), hidden), key=_by_name):
         if not entry.is_dir():
             continue
         if entry.is_symlink():
@@ -73,20 +80,22 @@ def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
             yield from _runs_below(Path(entry), hidden)
 
 
-def _folders(folder: Path, hidden: list[Corrupt], known: dict[frozenset[str], frozenset[str]]) -> Iterator[Listed]:
-    """The folders with a record.json at or below a folder; a link to a folder is not followed.
-
-    known: names of the files of a record, which are the same in most.
-    """
+def _folders(folder: str, hidden: list[Corrupt], remembered: Remembered) -> Iterator[Listed]:
+    """The folders with a record.json at or below a folder; a link to a folder is not followed."""
+    changed = _changed(folder)
+    names = remembered(folder, changed)
+    if names is not None:
+        yield Listed(folder, changed, names)
+        return
     entries = _entries(folder, hidden)
-    names = frozenset([entry.name for entry in entries])
+    names = _shared(frozenset([entry.name for entry in entries]))
     if "record.json" in names:
-        yield Listed(folder, known.setdefault(names, names))
+        yield Listed(folder, changed, names)
         return
     for entry in sorted(entries, key=_by_name):
         if entry.name.startswith(ASIDE):
             retired = entry.name.partition(RETIRED)[2]
-            if retired and not (folder / retired).exists():
+            if retired and not os.path.exists(f"{folder}/{retired}"):
                 hidden.append(
                     Corrupt(
                         Path(entry),
@@ -98,20 +107,33 @@ def _folders(folder: Path, hidden: list[Corrupt], known: dict[frozenset[str], fr
             if entry.is_dir() or not os.path.exists(entry):
                 hidden.append(_link(entry))
         elif entry.is_dir():
-            yield from _folders(folder / entry.name, hidden, known)
+            yield from _folders(entry.path, hidden, remembered)
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_ctime_ns
+    except OSError:  # listing it will say so
+        return 0
+
+
+@functools.lru_cache
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """The same object for the same names, which most records have."""
+    return names
 
 
 def _by_name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def _entries(folder: Path, hidden: list[Corrupt]) -> list[os.DirEntry[str]]:
+def _entries(folder: str, hidden: list[Corrupt]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
         cure = "give yourself the right to read it, or move it away"
-        hidden.append(Corrupt(folder, f"cannot be read: {error.strerror or error}", cure))
+        hidden.append(Corrupt(Path(folder), f"cannot be read: {error.strerror or error}", cure))
         return []
 
 

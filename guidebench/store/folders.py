@@ -49,7 +49,12 @@ class StoredRecord:
     """A record and the folder that it was read from."""
 
     record: Record
-    path: Path
+    folder: str  # a large directory has many
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self.folder)
 
 
 def folder_name(spec: TrialSpec) -> str:
@@ -130,26 +135,27 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
 
 
 def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
-    found = find(root)
-    count = len(found.records) + len(found.failures)
-    known = index.Index(root, count) if count >= index.FROM else None
+    kept = index.Index(root)
+    found = find(root, kept.names)
+    kept.count = len(found.records) + len(found.failures)
+    known = kept if kept.count >= index.FROM else None
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
-    in_place = [(listed, listed.path.parent) for listed in found.failures]
-    for listed, place in in_place + [(listed, listed.path) for listed in found.records]:
-        folder = listed.path
+    in_place = [(listed, os.path.dirname(listed.folder)) for listed in found.failures]
+    for listed, place in in_place + [(listed, listed.folder) for listed in found.records]:
+        folder = listed.folder
         record = known.get(listed, place) if known else None
         if record is None:
             try:
                 record = read(folder)
             except (OSError, ValueError) as error:
-                corrupt.append(_unreadable(folder, place, error))
+                corrupt.append(_unreadable(Path(folder), Path(place), error))
                 continue
-            if not is_in_place(record, place):
-                corrupt.append(_misplaced(record, folder))
+            if not is_in_place(record, Path(place)):
+                corrupt.append(_misplaced(record, Path(folder)))
                 continue
             if known:
-                known.put(folder, place, record)
+                known.put(listed, record)
         stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
     if known:
         known.save()
@@ -161,7 +167,7 @@ def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt
             f"no records in {out}; run something first, such as `guidebench reproduce table-2 --out {out}` or, for a "
             f"minute only, `guidebench run --out {out} --protocol smoke --method guide`"
         )
-    return sorted(stored.values(), key=lambda item: str(item.path)), [*corrupt, *found.hidden]
+    return sorted(stored.values(), key=lambda item: item.folder), [*corrupt, *found.hidden]
 
 
 def _unreadable(folder: Path, place: Path, error: OSError | ValueError) -> Corrupt:

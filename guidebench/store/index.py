@@ -4,9 +4,9 @@
 
 The folders of records stay the truth. A part of the index is taken for a record only if record.json and the files that
 are checked with it have the sizes and times, to the nanosecond and of content and status alike, that they had when they
-were read: what changed is read again. Times of status cannot be set, so an index that came with a copied directory
-counts for nothing. Any part, or all of it, may be deleted at any time. A damaged part, one of another version of
-guidebench, and one that cannot be written count as absent.
+were read: what changed is read again. A folder whose status is of the same time is not listed again. Times of status
+cannot be set, so an index that came with a copied directory counts for nothing. Any part, or all of it, may be deleted
+at any time. A damaged part, one of another version of guidebench, and one that cannot be written count as absent.
 
 A part is written aside and renamed, and never changed: of several processes the last one wins, and each wrote a whole.
 """
@@ -49,46 +49,58 @@ EVIDENCE = "evidence.npz"
 _log = logging.getLogger(__name__)
 
 
-class Seen(NamedTuple):
-    """The files of a record."""
+class Row(NamedTuple):
+    """What is known of a record's folder."""
 
-    state: bytes  # sizes and times, as a digest
-    is_settled: bool  # False: they may change again and show the same times
+    changed: int  # time of its status
+    names: frozenset[str]  # of what lies in it
+    files: bytes  # sizes and times of those that are checked, as a digest
+    record: Record
 
 
 class Index:
     """What is known of the records below one directory."""
 
-    def __init__(self, root: Path, count: int) -> None:
-        """count: how many records there are, for progress."""
+    def __init__(self, root: Path) -> None:
+        self.count = 0  # how many records there are, for progress
         self._root = root
         self._parts: dict[str, _Part] = {}
         self._folders = _folders(root)
-        self._seen = Seen(b"", False)  # the files of the last record as they were before it was read
+        self._above = ""  # of the last record
+        self._files, self._is_settled = b"", False  # of the last record, as they were before it was read
         self._saved = time.monotonic()
-        self._progress = _Progress("reading records that are new or changed", count)
+        self._progress = _Progress("reading records that are new or changed")
 
-    def get(self, folder: Listed, place: Path) -> Record | None:
+    def names(self, folder: str, changed: int) -> frozenset[str] | None:
+        """What lies in a folder of a record whose status is of the same time; None: it has to be listed."""
+        row = self._row(folder, os.path.dirname(folder))
+        return row.names if row and row.changed == changed else None
+
+    def get(self, listed: Listed, place: str) -> Record | None:
         """A record that did not change since it was read; None: it has to be read.
 
         place: where its trial lies, as in `guidebench.store.folders.scan`.
         """
         self._progress.done += 1
-        path, above = str(folder.path), os.path.dirname(place)
-        self._seen = _seen(path, folder.names)
-        part = self._parts.get(above) or self._load(above)
-        state, record = part.rows.get(path[len(above) :], (b"", None))
-        if record and state == self._seen.state:
-            return record
-        self._progress.say()
+        above = os.path.dirname(place)
+        if above != self._above:
+            self.save()  # the part that was read before is complete
+            self._above = above
+        self._files, changed = _state(listed.folder, listed.names)
+        self._is_settled = max(changed, listed.changed) < time.time_ns() - SETTLED * 1e9
+        row = self._row(listed.folder, above)
+        if row and row.files == self._files:
+            if row.changed != listed.changed:  # by something that is not checked
+                self.put(listed, row.record)
+            return row.record
+        self._progress.say(self.count)
         return None
 
-    def put(self, folder: Path, place: Path, record: Record) -> None:
-        """Keeps the record that `get` did not have, now that it was read."""
-        if self._seen.is_settled:
-            above = os.path.dirname(place)
-            part = self._parts[above]
-            part.rows[str(folder)[len(above) :]] = (self._seen.state, record)
+    def put(self, listed: Listed, record: Record) -> None:
+        """Keeps the record of the folder that `get` was asked about, once it was read."""
+        if self._is_settled:
+            part = self._parts[self._above]
+            part.rows[listed.folder[len(self._above) :]] = Row(listed.changed, listed.names, self._files, record)
             part.changed = True
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
@@ -106,14 +118,17 @@ class Index:
                 _log.debug("a part of the index cannot be written: %s", error)
                 continue
             _write(_file_name(relative), packed, self._folders)
-            for name, (_, record) in _unpacked(packed, relative).items():
-                part.rows[name][1].__dict__.update(record.__dict__)
+            for name, row in _unpacked(packed, relative).items():
+                part.rows[name].record.__dict__.update(row.record.__dict__)
             part.changed = False
         self._saved = time.monotonic()
 
+    def _row(self, folder: str, above: str) -> Row | None:
+        part = self._parts.get(above) or self._load(above)
+        return part.rows.get(folder[len(above) :])
+
     def _load(self, above: str) -> _Part:
         relative = self._relative(above)
-        self.save()  # the part that was read before is complete
         part = self._parts[above] = _Part({})
         for data in _contents(_file_name(relative), self._folders):
             try:
@@ -131,7 +146,7 @@ class Index:
 class _Part:
     """The records of one method under one protocol, by the names of their folders."""
 
-    rows: dict[str, tuple[bytes, Record]]  # with the state of their files
+    rows: dict[str, Row]
     changed: bool = False
 
 
@@ -140,15 +155,14 @@ class _Progress:
     """A line now and then on what takes long."""
 
     what: str
-    count: int
     done: int = 0
     said: float = dataclasses.field(default_factory=time.monotonic)
 
-    def say(self) -> None:
-        """Says how far it is, unless that was said lately."""
+    def say(self, count: int) -> None:
+        """Says how far it is on the way to ``count``, unless that was said lately."""
         if time.monotonic() - self.said > _SAID_EVERY:
             self.said = time.monotonic()
-            _log.info("%s: %s of %s; the next command finds them in an index", self.what, self.done, self.count)
+            _log.info("%s: %s of %s; the next command finds them in an index", self.what, self.done, count)
 
 
 @contextmanager
@@ -176,10 +190,13 @@ def _file_name(relative: str) -> str:
     return hashlib.sha256(os.fsencode(relative)).hexdigest()[:24]
 
 
-def _seen(folder: str, names: frozenset[str]) -> Seen:
-    """Sizes and times of the files that are checked when a record is read. names: of all that lies in its folder."""
-    now, newest = time.time_ns(), 0
+def _state(folder: str, names: frozenset[str]) -> tuple[bytes, int]:
+    """Of the files that are checked when a record is read: sizes and times as a digest, and when one last changed.
+
+    names: of all that lies in its folder.
+    """
     numbers: list[int] = []
+    newest = 0
     checked = _checked(names)
     if ATTACKS in names:
         checked += _attack_files(folder)
@@ -193,7 +210,7 @@ def _seen(folder: str, names: frozenset[str]) -> Seen:
             numbers += (state.st_size, state.st_mtime_ns, changed)
             newest = max(newest, changed)
     packed = struct.pack(f"<{len(numbers)}q", *numbers) + "/".join(checked).encode(errors="surrogateescape")
-    return Seen(hashlib.blake2b(packed, digest_size=16).digest(), newest < now - SETTLED * 1e9)
+    return hashlib.blake2b(packed, digest_size=16).digest(), newest
 
 
 @functools.lru_cache
@@ -273,8 +290,10 @@ def _columns_of(stored: _Scores) -> list[Scores]:
 class _Stored(msgspec.Struct, array_like=True):
     version: str
     above: str  # the folder that it is about, relative to the directory
-    names: list[str]  # of folders of records
-    states: list[bytes]
+    folders: list[str]
+    changed: bytes  # int64, the times of their status
+    names: _Column  # of what lies in them
+    states: list[bytes]  # of the files that are checked
     keys: list[str]
     digests: list[str]
     files: list[bytes]
@@ -298,13 +317,15 @@ def _facts() -> Mapping[str, Any]:
     return {name: kind for name, kind in found.items() if name not in _APART}
 
 
-def _packed(above: str, rows: Mapping[str, tuple[bytes, Record]]) -> bytes:
-    records = [record for _, record in rows.values()]
+def _packed(above: str, rows: Mapping[str, Row]) -> bytes:
+    records = [row.record for row in rows.values()]
     stored = _Stored(
         version=_version(),
         above=above,
-        names=list(rows),
-        states=[state for state, _ in rows.values()],
+        folders=list(rows),
+        changed=np.array([row.changed for row in rows.values()], dtype=np.int64).tobytes(),
+        names=_column([sorted(row.names) for row in rows.values()]),
+        states=[row.files for row in rows.values()],
         keys=[record.key for record in records],
         digests=[record.digest for record in records],
         files=[msgspec.msgpack.encode(dict(record.files)) for record in records],
@@ -330,13 +351,16 @@ def _column(values: Sequence[Any]) -> _Column:
     return _Column(msgspec.Raw(together), np.array(codes, dtype=np.int32).tobytes())
 
 
-def _unpacked(data: bytes, above: str) -> dict[str, tuple[bytes, Record]]:
+def _unpacked(data: bytes, above: str) -> dict[str, Row]:
     """The rows of a file; raises one of `_UNUSABLE` if it is of another version or folder."""
     stored = msgspec.msgpack.decode(data, type=_Stored)
     if stored.version != _version() or stored.above != above:
         raise ValueError("it is of another version or folder")
     records = _records(stored, _columns_of(stored.scores))
-    return dict(zip(stored.names, zip(stored.states, records, strict=True), strict=True))
+    changed = np.frombuffer(stored.changed, dtype=np.int64).tolist()
+    names = _values(stored.names, frozenset[str])
+    rows = map(Row, changed, names, stored.states, records)
+    return dict(zip(stored.folders, rows, strict=True))
 
 
 def _records(stored: _Stored, scores: Sequence[Scores]) -> Iterator[Record]:
@@ -397,7 +421,8 @@ class Computed:
         self._folders = _folders(root)
         self._found: dict[bytes, Sequence[Score]] = {}
         self._changed, self._saved = False, time.monotonic()
-        self._progress = _Progress("comparing the people of several trials, records", count)
+        self._count = count
+        self._progress = _Progress("comparing the people of several trials, records")
         self._last = b""
         for data in _contents(_ACROSS, self._folders):
             try:
@@ -408,10 +433,10 @@ class Computed:
             except _UNUSABLE as error:
                 _log.debug("scores over several trials are computed again: %s", error)
 
-    def get(self, trials: Sequence[tuple[Record, Path]], metrics: Iterable[str]) -> Sequence[Score] | None:
+    def get(self, trials: Sequence[tuple[Record, str]], metrics: Iterable[str]) -> Sequence[Score] | None:
         """The scores of these metrics over trials, by record and folder; None: they have to be computed."""
         self._progress.done += len(trials)
-        self._progress.say()
+        self._progress.say(self._count)
         state = hashlib.blake2b("/".join(metrics).encode(), digest_size=16)
         for record, folder in trials:
             there = os.path.exists(f"{folder}/{EVIDENCE}")

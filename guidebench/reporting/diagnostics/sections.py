@@ -256,7 +256,7 @@ def _fid_by_count(runs: Runs, counts: Sequence[int]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for label in runs.methods:
         for stored in runs.trials(label):
-            trial: dict[str, Any] = {"label": label, "path": str(stored.path)}
+            trial: dict[str, Any] = {"label": label, "path": stored.folder}
             try:
                 evidence = load_evidence(stored.path / "evidence.npz")
             except UnreadableEvidence as error:

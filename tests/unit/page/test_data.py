@@ -26,7 +26,7 @@ COMMITTED = Path(__file__).parents[1] / "reporting" / "records"
 
 def board_of(records, name="board"):
     """A board of records without folders."""
-    stored = [StoredRecord(record, Path("out/records/p/m") / f"{place}") for place, record in enumerate(records)]
+    stored = [StoredRecord(record, f"out/records/p/m/{place}") for place, record in enumerate(records)]
     made = report.report_of(Loaded(stored, []), Path("out"), Choice("full"), None, False, None)
     return Board(name, made, MappingProxyType({trial_of(one.record): one for one in stored}), {})
 

@@ -15,7 +15,7 @@ from guidebench.store.folders import StoredRecord, read
 
 
 def faces(folder, person="a"):
-    return pictures.faces_of(StoredRecord(read(folder), folder), person)
+    return pictures.faces_of(StoredRecord(read(folder), str(folder)), person)
 
 
 def far(one, other):
@@ -46,12 +46,12 @@ def test_of_several_people_each_has_the_own_views(tmp_path, make_record):
 def test_a_sheet_of_somebody_else_is_not_cut(tmp_path, make_record):
     """The front pictures on it are not those of the files, so the page shows the front alone."""
     folder = save_with_pictures(tmp_path, make_record("guide", "a"), target=False, probes=0)
-    stored = StoredRecord(read(folder), folder)
+    stored = StoredRecord(read(folder), str(folder))
     (folder / "latents.npz").unlink()
     assert len(pictures.faces_of(stored, "a").before) == 3  # the first person is found without it
     image = np.array(Image.open(folder / "pictures/sheet.png"))
     Image.fromarray(np.ascontiguousarray(image[::-1])).save(folder / "pictures/sheet.png")
-    unchecked = StoredRecord(stored.record, folder)
+    unchecked = StoredRecord(stored.record, str(folder))
     found = pictures._views(unchecked, "a", True, face("a", "before", 1), face("a", stored.record.spec.method, 1))
     assert found is None
 

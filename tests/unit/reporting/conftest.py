@@ -272,7 +272,7 @@ def build(build_stored: Callable[..., Report]) -> Callable[..., Report]:
     """The report of records without folders."""
 
     def build(records: Iterable[Record], *arguments: Any, **options: Any) -> Report:
-        return build_stored([StoredRecord(record, Path("path")) for record in records], *arguments, **options)
+        return build_stored([StoredRecord(record, "path") for record in records], *arguments, **options)
 
     return build
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from guidebench.store.record import AttackRun
 
 
 def test_auto_is_table_2_for_the_multi_image_protocol_alone(make_record, says):
-    multi, single = (StoredRecord(make_record(protocol=name), Path("path")) for name in ("celebahq-multi", "ffhq"))
+    multi, single = (StoredRecord(make_record(protocol=name), "path") for name in ("celebahq-multi", "ffhq"))
     assert choice.resolve("auto", [multi]).name == "table-2"
     assert choice.resolve("paper", [multi, single]).name == "table-1"
     assert choice.resolve("auto", [single]).name == "table-1"
@@ -55,7 +54,7 @@ def attacked(make_record, make_score):
 
 
 def columns(*records):
-    return choice.resolve("attacks", [StoredRecord(record, Path("path")) for record in records]).table.metrics
+    return choice.resolve("attacks", [StoredRecord(record, "path") for record in records]).table.metrics
 
 
 def test_attacks_come_with_the_worst_case_first_those_that_show_anybody_with_their_controls_last(attacked):
@@ -97,7 +96,7 @@ def test_without_any_attack_there_is_one_clear_line(make_record, attacked, runs,
 def test_a_table_of_attacks_has_a_row_for_every_method_and_a_title_for_every_column(attacked):
     runs = [made("perturb"), made("reinvert", shows_anybody=True)]
     stored = [
-        StoredRecord(attacked(runs, ["id_after_perturb", "id_after_reinvert"], method, who), Path("path"))
+        StoredRecord(attacked(runs, ["id_after_perturb", "id_after_reinvert"], method, who), "path")
         for method in ("guide", "mean-latent")
         for who in "ab"
     ]

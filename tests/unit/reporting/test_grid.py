@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from guidebench.metrics import METRICS
@@ -28,7 +26,7 @@ def grid():
     """A grid of records without folders; reference: the label to compare with."""
 
     def make(records, table=None, reference=None):
-        stored = [StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)]
+        stored = [StoredRecord(record, f"path/{place}") for place, record in enumerate(records)]
         variants = {record.spec.method.label: Variant.of(record) for record in records}
         return Grid(records, from_records(stored, METRICS), table, variants.get(reference))
 

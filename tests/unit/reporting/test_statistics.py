@@ -18,7 +18,7 @@ from guidebench.store.folders import StoredRecord
 
 
 def _frame(records):
-    return scores.from_records([StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)])
+    return scores.from_records([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
 
 
 def _record(make_record, make_score, method, identity, value, *, seed=0, metric="id"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +18,7 @@ STRANGERS = 0.10  # under judge alpha
 
 
 def _stored(records):
-    return [StoredRecord(record, Path("path")) for record in records]
+    return [StoredRecord(record, "path") for record in records]
 
 
 def _cell(report, label, metric="id"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -31,12 +32,12 @@ def test_records_and_failures_are_found_in_one_run_and_in_a_folder_of_runs(tmp_p
 def test_later_attempts_come_later(tmp_path, make_record, put_record):
     for number in range(11):
         put_record(tmp_path, make_record(failed=f"attempt {number}"))
-    assert [listed.path.name for listed in find(tmp_path).failures] == [str(number) for number in range(1, 12)]
+    assert [Path(listed.folder).name for listed in find(tmp_path).failures] == [str(number) for number in range(1, 12)]
 
 
 def test_what_lies_in_a_folder_is_listed_with_it(tmp_path, three):
     (three[1] / "attacks").mkdir()
-    listed = dict(find(tmp_path).records)
+    listed = {Path(item.folder): item.names for item in find(tmp_path).records}
     assert listed == {folder: {path.name for path in folder.iterdir()} for folder in three[:2]}
 
 

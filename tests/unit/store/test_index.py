@@ -5,11 +5,12 @@ import os
 import shutil
 import stat
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from guidebench.store import folders, index
+from guidebench.store import finding, folders, index
 from guidebench.store.folders import rewrite_record, scan
 from guidebench.store.lazy import Scores
 from guidebench.store.record import Record
@@ -39,7 +40,7 @@ def reads(monkeypatch):
     """The folders whose records are read."""
     found = []
     read = folders.read
-    monkeypatch.setattr(folders, "read", lambda folder: found.append(folder) or read(folder))
+    monkeypatch.setattr(folders, "read", lambda folder: found.append(Path(folder)) or read(folder))
     return found
 
 
@@ -154,6 +155,20 @@ def test_a_failure_that_is_measured_later_is_gone(out, make_record, put_record):
     scan(out)
     put_record(out, make_record("dora"))
     assert all(item.record.is_measured for item in scan(out)[0])
+
+
+def test_a_folder_is_listed_again_only_after_something_came_or_went(out, reads, monkeypatch):
+    wanted = scan(out)
+    scandir, listed = os.scandir, []
+    monkeypatch.setattr(finding.os, "scandir", lambda folder: listed.append(folder) or scandir(folder))
+    measured = sorted(item.folder for item in wanted[0] if item.record.is_measured)
+    reads.clear()
+    for new in ([], ["notes.txt"], []):
+        listed.clear()
+        for name in new:
+            (Path(measured[0]) / name).write_text("not checked")
+        assert scan(out) == wanted and not reads
+        assert set(measured).intersection(listed) == ({measured[0]} if new else set())
 
 
 def test_what_was_written_a_moment_ago_is_read_again(out, reads, monkeypatch):

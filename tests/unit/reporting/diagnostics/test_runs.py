@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from guidebench.errors import BadInput
@@ -14,7 +12,7 @@ from guidebench.store.folders import StoredRecord
 
 
 def runs(records):
-    return Runs([StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)])
+    return Runs([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
 
 
 def test_methods_are_in_the_order_of_tables_without_floors_and_without_other_settings(make_record):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from guidebench.reporting.diagnostics import sections
@@ -12,7 +10,7 @@ from guidebench.store.folders import StoredRecord
 
 
 def runs(records):
-    return Runs([StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)])
+    return Runs([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
 
 
 @pytest.mark.parametrize(

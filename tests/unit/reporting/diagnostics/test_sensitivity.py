@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from guidebench.reporting.diagnostics.runs import Runs
 from guidebench.reporting.diagnostics.sensitivity import sensitivity_section, sweeps
 from guidebench.reporting.selection import Variant
@@ -38,7 +36,7 @@ def test_a_method_as_it_is_is_set_apart_from_a_sweep_that_it_is_not_part_of(make
 
 
 def runs(records):
-    return Runs([StoredRecord(record, Path(f"path/{place}")) for place, record in enumerate(records)])
+    return Runs([StoredRecord(record, f"path/{place}") for place, record in enumerate(records)])
 
 
 def test_a_sweep_is_a_table_over_the_people_that_all_rows_share(make_record, make_score):

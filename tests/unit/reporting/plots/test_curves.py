@@ -19,7 +19,7 @@ def test_curves_of_other_points_have_gaps():
 
 def test_steps_are_counted_on_over_requests(tmp_path):
     (tmp_path / "progress.csv").write_text("request,step,loss,local\n1,1,4.0,\n1,2,3.0,2.0\n2,1,5.0,1.0\n")
-    found = read_progress(StoredRecord(None, tmp_path))
+    found = read_progress(StoredRecord(None, str(tmp_path)))
     assert found == {"loss": ([1, 2, 3], [4, 3, 5]), "local": ([2, 3], [2, 1])}
 
 
@@ -27,7 +27,7 @@ def test_steps_are_counted_on_over_requests(tmp_path):
 def test_progress_that_is_damaged_is_named(tmp_path, text, says):
     (tmp_path / "progress.csv").write_text(text)
     with pytest.raises(BadInput, match=says("progress.csv", "--fresh")):
-        read_progress(StoredRecord(None, tmp_path))
+        read_progress(StoredRecord(None, str(tmp_path)))
 
 
 def test_every_loss_has_a_panel_and_one_that_is_zero_no_line(loaded):

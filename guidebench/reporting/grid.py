@@ -65,8 +65,9 @@ class Grid:
             places = np.concatenate([rows.get(key, _NO_ROWS) for key in {record.key for record in own}])
             of_variant = self.frame.iloc[np.sort(places)]
             for group in groups_of(own):
-                self._frames[variant, group.protocol] = of_variant[of_variant["protocol"] == group.protocol]
-        self._scores = {(*place, 0): statistics.select_each(own) for place, own in self._frames.items()}
+                is_own = of_variant["protocol"] == group.protocol
+                self._frames[variant, group.protocol] = of_variant if is_own.all() else of_variant[is_own]
+        self._scores = {(*place, 0): _each_of(own) for place, own in self._frames.items()}
 
     def _order(self, variant: Variant) -> tuple[int, int, tuple[int, str, str, str]]:
         place = list(self._titles).index(variant.label) if variant.label in self._titles else 0
@@ -125,7 +126,7 @@ class Grid:
             return _costs(self._frames.get(place, none), column.metric)
         key = (*place, column.request)
         if key not in self._scores:
-            self._scores[key] = statistics.select_each(self._frames.get(place, none), column.request)
+            self._scores[key] = _each_of(self._frames.get(place, none), column.request)
         return self._scores[key].get((column.metric, column.judge), none)
 
     def _groups_of_curve(self, variant: Variant, column: Column) -> int:
@@ -148,6 +149,10 @@ def _rows_by_key(keys: pd.Series) -> dict[str, np.ndarray]:
     codes, different = pd.factorize(keys)
     order = np.argsort(codes, kind="stable")
     return dict(zip(different, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True)) if len(keys) else {}
+
+
+def _each_of(frame: pd.DataFrame, request: int = 0) -> dict[tuple[str, str | None], pd.DataFrame]:
+    return statistics.select_each(frame.drop(columns=[*COSTS], errors="ignore"), request)  # no score needs them
 
 
 def _costs(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -230,8 +230,8 @@ def select_each(frame: pd.DataFrame, request: int = 0) -> dict[tuple[str, str | 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:
     """Each person's last scores of trials that came to an end: those of others are not of the last request."""
-    if "status" in frame:
-        frame = frame[frame["status"] != "failed"]
+    if "status" in frame and (failed := frame["status"] == "failed").any():
+        frame = frame[~failed]
     if frame["after_request"].nunique() < 2:
         return frame
     people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False)
@@ -242,8 +242,9 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
     """Mean over groups of one metric, from what `select` gave for one method; None without any score."""
     if scores.empty:
         return None
-    valued = scores[scores["value"].notna()]
-    by_trial = _by_trial(scores)
+    missing = scores["value"].isna()
+    valued = scores[~missing] if missing.any() else scores
+    by_trial = _by_trial(valued)
     values = _by_group(by_trial, "Float64")
     means = list(values.values())
     low, high = t_interval(means)
@@ -254,12 +255,12 @@ def summarise(scores: pd.DataFrame) -> Summary | None:
         high=high,
         n=len(means),
         groups=scores["group"].nunique(),
-        missing=len(scores) - len(valued),
+        missing=int(missing.sum()),
         scores=len(scores),
         pairs=int(valued["n"].sum()),
         lost_before=int(scores["lost_before"].sum()),
         lost_after=int(scores["lost_after"].sum()),
-        reason=None if len(valued) == len(scores) else str(scores.loc[scores["value"].isna(), "reason"].iloc[0]),
+        reason=str(scores.loc[missing, "reason"].iloc[0]) if missing.any() else None,
         units=frozenset(by_trial),
         values=values,
     )

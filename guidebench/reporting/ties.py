@@ -20,7 +20,9 @@ _FEWEST = 3  # groups from which an interval says more than the mean
 
 def tied(scores: pd.DataFrame, tie: float | None) -> pd.DataFrame:
     """Scores of which each value below ``tie`` is ``tie``, as methods are compared by them; None: as they are."""
-    return scores if tie is None else scores.assign(value=scores["value"].clip(lower=tie))
+    if tie is None or not (scores["value"] < tie).any():
+        return scores
+    return scores.assign(value=scores["value"].clip(lower=tie))
 
 
 def tie_of(scores: pd.DataFrame, metric: Metric | None) -> float | None:

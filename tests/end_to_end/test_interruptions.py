@@ -67,6 +67,7 @@ def wait_for_records(records, out, count, seconds=90):
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_kill_9_loses_at_most_the_trials_in_flight(tmp_path, records, write_method):
     command = slow_run(tmp_path, write_method)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

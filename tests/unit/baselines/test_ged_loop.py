@@ -34,7 +34,7 @@ from guidebench.networks.eg3d import TriPlaneGenerator
 from guidebench.noise import Noise
 from guidebench.unlearner import Context
 
-pytestmark = [pytest.mark.reference, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.reference, pytest.mark.long, pytest.mark.timeout(600)]
 STEPS, NEAR, AWAY, FILTERED = 4, 1, 2, 2
 THRESHOLD = 1e-8
 

@@ -163,7 +163,7 @@ def recorded_draws(arrays: dict[str, np.ndarray], name: str, source: TriPlaneGen
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param("init", marks=pytest.mark.long), "warm", pytest.param("warmfix", marks=pytest.mark.long)],
+    params=[pytest.param(name, marks=pytest.mark.long) for name in ("init", "warm", "warmfix")],
 )
 def run(request: pytest.FixtureRequest, arrays, facts, recipe: ModuleType) -> Iterator[Run]:
     name = request.param

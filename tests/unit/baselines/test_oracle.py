@@ -60,6 +60,7 @@ def test_everybody_within_the_ball_becomes_the_stranger_and_nobody_beyond_it_mov
         assert torch.allclose(same_rest, rest, atol=1e-5), "expression, light and background stay"
 
 
+@pytest.mark.long
 def test_the_stranger_does_not_look_like_the_person(stage, lesson):
     source = stage.context.source
     (item,) = stage.request.forget
@@ -68,6 +69,7 @@ def test_the_stranger_does_not_look_like_the_person(stage, lesson):
     assert float(person @ stranger) < 0.3
 
 
+@pytest.mark.long
 def test_failures_are_sought_uphill_and_within_reach(lesson):
     codes, wanted = lesson.draw(1)
     asked = lesson._asked

@@ -208,6 +208,7 @@ def test_stage_a_begins_with_the_recorded_targets(stage: Stage) -> None:
     np.testing.assert_allclose(targets, stage.arrays["a_w_target_before"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.long
 def test_stage_a_has_the_recorded_losses_gradients_and_targets(stage: Stage, learned) -> None:
     """The first step isolates the method. Later, Adam's signs amplify rounding, so that tolerances are wider."""
     method, _ = learned
@@ -226,6 +227,7 @@ def test_stage_a_has_the_recorded_losses_gradients_and_targets(stage: Stage, lea
     assert len(method.map_steps) == STEPS
 
 
+@pytest.mark.long
 def test_stage_a_ends_with_the_recorded_map(stage: Stage, learned, recipe: ModuleType) -> None:
     method, network = learned
     with torch.no_grad():
@@ -362,6 +364,7 @@ def trained(stage: Stage) -> Trained:
     return Trained(method, watch, generator)
 
 
+@pytest.mark.long
 def test_stage_c_works_on_the_recorded_codes(stage: Stage, trained: Trained) -> None:
     """Forgotten codes, then those near them, person by person, each with the target that φ gives for it."""
     targets, adjacent = trained.method.targets[0].split([PEOPLE, PEOPLE * NEAR])
@@ -374,6 +377,7 @@ def test_stage_c_works_on_the_recorded_codes(stage: Stage, trained: Trained) -> 
         np.testing.assert_allclose(found, stage.arrays[f"c_w_target_adj.{near}_sub"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.long
 def test_stage_c_has_the_recorded_losses(stage: Stage, trained: Trained) -> None:
     arrays, scalars = stage.arrays, trained.watch.scalars
     for ours, theirs in (("loss", "loss"), ("local", "loss_local"), ("adjacency", "loss_adj")):
@@ -389,6 +393,7 @@ def test_stage_c_has_the_recorded_losses(stage: Stage, trained: Trained) -> None
         np.testing.assert_allclose(found, arrays[f"c_{name}"], err_msg=name, **tolerance)
 
 
+@pytest.mark.long
 def test_stage_c_has_the_recorded_gradients(stage: Stage, trained: Trained) -> None:
     whole = stage.arrays["c_grad_total_norm"]
     np.testing.assert_allclose(trained.watch.rows["grad_total_norm"], whole, rtol=2e-3)
@@ -404,6 +409,7 @@ def test_stage_c_has_the_recorded_gradients(stage: Stage, trained: Trained) -> N
             assert np.linalg.norm(ours - recorded) <= allowed, name
 
 
+@pytest.mark.long
 def test_stage_c_changes_the_weights_as_recorded(stage: Stage, trained: Trained, recipe: ModuleType) -> None:
     before, after = stage.source.state_dict(), trained.generator.state_dict()
     recorded = stage.facts["c"]["final"]
@@ -411,6 +417,7 @@ def test_stage_c_changes_the_weights_as_recorded(stage: Stage, trained: Trained,
     assert_changed(after, before, recorded, recipe)
 
 
+@pytest.mark.long
 def test_stage_c_ends_with_the_recorded_picture(stage: Stage, trained: Trained) -> None:
     rig = dataclasses.replace(stage.source.rig, pivot=(0.0, 0.0, 0.0))
     with torch.no_grad():

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
 
 
+@pytest.mark.long
 def test_a_bench_prints_and_stores_both_ways_of_both_works(tmp_path):
     out = tmp_path / "bench.json"
     done = CliRunner().invoke(main, ["bench", "--repeats", "1", "--threads", "1", "--device", "cpu", "--out", str(out)])

@@ -49,7 +49,7 @@ def test_trials_are_alike_if_one_set_of_workers_can_judge_them(out):
         replace(second.record, instrument=replace(instrument, testbed="other")),
     ]
     items = [replace(second, record=record) for record in others]
-    moved = replace(second, path=out.parent / "elsewhere" / second.path.relative_to(out))
+    moved = replace(second, folder=str(out.parent / "elsewhere" / second.path.relative_to(out)))
     assert [len(group) for group in _alike([first, *items, moved, second])] == [2, 1, 1, 1, 1, 1, 1]
     assert _out_of(first) == out and _out_of(moved) == out.parent / "elsewhere"
 

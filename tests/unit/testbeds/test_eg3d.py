@@ -70,6 +70,7 @@ def run(folder: Path, *words: object):
 # Whole runs
 
 
+@pytest.mark.long
 def test_a_whole_run_measures_everything(tiny, folder, tmp_path):
     """Methods train through the generator and the losses; both judges, FID and the floors are there."""
     words = ("--method", "guide", "--set", "steps=1", "--out", tmp_path / "runs")

@@ -39,7 +39,7 @@ def cross_scores(
     kept, names = computed if ships else None, [metric.name for metric in metrics]
     for company in _companies(records) if metrics else []:  # evidence is read for a metric only
         together = [records[place] for place in company]
-        scores = kept.get([(item.record, item.folder) for item in together], sorted(names)) if kept else None
+        scores = kept.get([(item.record, item.has_evidence) for item in together], sorted(names)) if kept else None
         if scores is None:
             scores, is_whole = _of_company(together, metrics)
             gc.collect(0)  # NumPy leaves cycles of what it reads, and large directories are read without collection

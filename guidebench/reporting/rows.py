@@ -85,6 +85,19 @@ def _compact(numbers: np.ndarray, count: int) -> tuple[list[int], np.ndarray]:
     return np.flatnonzero(there).tolist(), places[numbers]
 
 
+def by_object(parts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
+    """Numbers of parts of trials, the same for the same object, and the different ones by number."""
+    numbers: dict[int, int] = {}
+    different: list[_Fact] = []
+    found = np.empty(len(parts), dtype=np.int32)
+    for place, part in enumerate(parts):
+        number = numbers.setdefault(id(part), len(different))
+        if number == len(different):
+            different.append(part)
+        found[place] = number
+    return found, different
+
+
 def _numbered(facts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
     """Numbers of facts, equal for equal ones, and the different facts by number."""
     numbers: dict[_Fact, int] = {}

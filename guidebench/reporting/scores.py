@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from guidebench import allocator
 from guidebench.errors import BadInput
 from guidebench.metric import CrossMetric, Metric, Score
 from guidebench.reporting.across import cross_scores
-from guidebench.reporting.rows import Packed, gather
+from guidebench.reporting.rows import Packed, by_object, gather
 from guidebench.reporting.rows import column as make_column
 from guidebench.store import index
 from guidebench.store.record import Instrument
 from guidebench.store.unreadable import left_out, nothing_readable
 
 if TYPE_CHECKING:
+    from guidebench.protocol import Protocol
     from guidebench.store.finding import Corrupt
     from guidebench.store.folders import StoredRecord
+    from guidebench.store.record import ChosenMethod
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +35,18 @@ class Column:
     """A column of the table of scores: one more recorded fact is one more line of `COLUMNS`."""
 
     summary: str  # what it holds
-    of: Callable[[StoredRecord], Any]  # its value for a trial
+    of: Callable[[Any], Any]  # its value for a trial, a StoredRecord, or for the trial's `part`
     kind: str | None = None  # pandas type; None: objects, as they are
     of_score: Callable[[Instrument, Score], Any] | None = None  # its value for a score; None: that of its trial
+    part: Callable[[StoredRecord], Any] | None = None  # all that it depends on, which trials of a large directory share
+
+
+def _protocol(stored: StoredRecord) -> Protocol:
+    return stored.record.spec.protocol
+
+
+def _method(stored: StoredRecord) -> ChosenMethod:
+    return stored.record.spec.method
 
 
 def _different_people(name: str) -> Callable[[Instrument, Score], float | None]:
@@ -54,13 +66,14 @@ COLUMNS: Mapping[str, Column] = {
     "status": Column(
         '"measured" or "failed"; a failed trial is one row without a metric', lambda at: at.record.outcome.status
     ),
-    "protocol": Column("name of the protocol", lambda at: at.record.spec.protocol.name),
+    "protocol": Column("name of the protocol", lambda protocol: protocol.name, part=_protocol),
     "protocol_digest": Column(
         "SHA-256 of what the protocol measures; rows of different digests never share a table column",
-        lambda at: at.record.spec.protocol.digest(),
+        lambda protocol: protocol.digest(),
+        part=_protocol,
     ),
     "testbed": Column("name of the testbed", lambda at: at.record.spec.testbed),
-    "conventions": Column('"corrected" or "published"', lambda at: at.record.spec.protocol.conventions),
+    "conventions": Column('"corrected" or "published"', lambda protocol: protocol.conventions, part=_protocol),
     "manifest": Column("digest of the photo set", lambda at: at.record.spec.manifest),
     "numerics": Column("version of guidebench's numerics, as text", lambda at: str(at.record.spec.numerics)),
     "weights_version": Column(
@@ -71,27 +84,25 @@ COLUMNS: Mapping[str, Column] = {
         "SHA-256 of the digests of all networks; rows of different weights never share a table column",
         lambda at: at.record.spec.weights_digest,
     ),
-    "method": Column("registered name of the method", lambda at: at.record.spec.method.name),
-    "label": Column("name with overridden fields, as in tables", lambda at: at.record.spec.method.label),
+    "method": Column("registered name of the method", lambda method: method.name, part=_method),
+    "label": Column("name with overridden fields, as in tables", lambda method: method.label, part=_method),
     "source_digest": Column(
-        "SHA-256 of the files that define the method", lambda at: at.record.spec.method.source_digest
+        "SHA-256 of the files that define the method", lambda method: method.source_digest, part=_method
     ),
-    "fields": Column(
-        "all hyper-parameters, as JSON text",
-        lambda at: at.record.spec.method.fields_text,
-    ),
+    "fields": Column("all hyper-parameters, as JSON text", lambda method: method.fields_text, part=_method),
     "preset": Column(
-        "whether the method's preset for this testbed was used", lambda at: at.record.spec.method.preset, "bool"
+        "whether the method's preset for this testbed was used", lambda method: method.preset, "bool", part=_method
     ),
     "fitted_on": Column(
         "metrics by which that preset was chosen, separated by semicolons",
-        lambda at: "; ".join(at.record.spec.method.fitted_on),
+        lambda method: "; ".join(method.fitted_on),
+        part=_method,
     ),
     "floor": Column(
-        "whether this is a floor or ceiling row: nothing, scramble", lambda at: at.record.spec.method.floor, "bool"
+        "whether this is a floor or ceiling row: nothing, scramble", lambda method: method.floor, "bool", part=_method
     ),
     "training_seen": Column(
-        "False for a checkpoint that other code unlearned", lambda at: at.record.spec.method.training_seen, "bool"
+        "False for a checkpoint that other code unlearned", lambda method: method.training_seen, "bool", part=_method
     ),
     "group": Column(
         "everybody whom the trial forgets, as one name: the unit of means, intervals and tests",
@@ -276,8 +287,11 @@ def from_records(
         only,
     )
     shown = {name: COLUMNS[name] for name in (COLUMNS if columns is None else columns)}
+    parts = {
+        part: by_object([part(stored) for stored in records]) for part in {fact.part for fact in shown.values()} if part
+    }
     of_trials = {
-        name: Packed.of(make_column([fact.of(stored) for stored in records], fact.kind, categories))
+        name: Packed.of(_of_trials(fact, records, parts, categories))
         for name, fact in shown.items()
         if fact.of_score is None
     }
@@ -301,3 +315,13 @@ def from_records(
         else:
             found[name] = rows.spread_scores(fact.of_score, otherwise[name], fact.kind, categories)
     return pd.DataFrame(found, copy=False)
+
+
+def _of_trials(
+    fact: Column, records: Sequence[StoredRecord], parts: Mapping[Any, tuple[np.ndarray, list[Any]]], categories: bool
+) -> Any:
+    """A column with a row per trial. parts: of trials, as numbers, and the different ones."""
+    if fact.part is None:
+        return make_column([fact.of(stored) for stored in records], fact.kind, categories)
+    numbers, different = parts[fact.part]
+    return make_column([fact.of(one) for one in different], fact.kind, categories).take(numbers)

@@ -50,6 +50,7 @@ class StoredRecord:
 
     record: Record
     folder: str  # a large directory has many
+    has_evidence: bool = True  # whether evidence.npz was there when the record was found
 
     @property
     def path(self) -> Path:
@@ -156,7 +157,7 @@ def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt
                 continue
             if known:
                 known.put(listed, record)
-        stored[record.key, record.spec.method.label] = StoredRecord(record, folder)
+        stored[record.key, record.spec.method.label] = StoredRecord(record, folder, index.EVIDENCE in listed.names)
     if known:
         known.save()
     if not stored and not corrupt and not found.hidden:

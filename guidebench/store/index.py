@@ -433,14 +433,16 @@ class Computed:
             except _UNUSABLE as error:
                 _log.debug("scores over several trials are computed again: %s", error)
 
-    def get(self, trials: Sequence[tuple[Record, str]], metrics: Iterable[str]) -> Sequence[Score] | None:
-        """The scores of these metrics over trials, by record and folder; None: they have to be computed."""
+    def get(self, trials: Sequence[tuple[Record, bool]], metrics: Iterable[str]) -> Sequence[Score] | None:
+        """The scores of these metrics over trials; None: they have to be computed.
+
+        trials: records, and whether their evidence is there.
+        """
         self._progress.done += len(trials)
         self._progress.say(self._count)
         state = hashlib.blake2b("/".join(metrics).encode(), digest_size=16)
-        for record, folder in trials:
-            there = os.path.exists(f"{folder}/{EVIDENCE}")
-            state.update(f"{record.digest} {there}\n".encode())
+        for record, is_there in trials:
+            state.update(f"{record.digest} {is_there}\n".encode())
         self._last = state.digest()
         return self._found.get(self._last)
 

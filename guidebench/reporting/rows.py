@@ -101,12 +101,12 @@ def by_object(parts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
 def _numbered(facts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
     """Numbers of facts, equal for equal ones, and the different facts by number."""
     numbers: dict[_Fact, int] = {}
-    by_object: dict[int, int] = {}
+    seen: dict[int, int] = {}
     found = np.empty(len(facts), dtype=np.int32)
     for place, fact in enumerate(facts):
-        number = by_object.get(id(fact))
+        number = seen.get(id(fact))
         if number is None:
-            number = by_object[id(fact)] = numbers.setdefault(fact, len(numbers))
+            number = seen[id(fact)] = numbers.setdefault(fact, len(numbers))
         found[place] = number
     return found, list(numbers)
 

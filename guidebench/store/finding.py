@@ -15,8 +15,7 @@ RETIRED = "-old-"  # in the name of an unfinished folder: a record that was bein
 
 MEASURED_AGAIN = "run its trial again, which keeps this folder below replaced/"
 
-
-# What lies in a folder, by its path and the time of its status, in nanoseconds, which changes with it; None: not known
+# What lies in a folder, by its path and its time of status, which changes when something comes or goes; None: not known
 Remembered: TypeAlias = Callable[[str, int], frozenset[str] | None]
 
 
@@ -46,13 +45,20 @@ class Found:
     hidden: list[Corrupt]  # folders that could not be looked into
 
 
-def find(root: Path, remembered: Remembered = lambda *_: None) -> Found:
-    """All folders of records below a directory: a run's own, or one that holds those of several runs at any depth."""
+def _nothing(folder: str, changed: int) -> None:
+    """Remembers no folder."""
+
+
+def find(root: Path, remembered: Remembered = _nothing) -> Found:
+    """All folders of records below a directory: a run's own, or one that holds those of several runs at any depth.
+
+    remembered: of folders of measured trials.
+    """
     hidden: list[Corrupt] = []
     tops = [root] if is_of_a_run(root) else list(_runs_below(root, hidden))
     failures, records = (
-        [folder for top in tops if (top / kind).is_dir() for folder in _folders(str(top / kind), hidden, remembered)]
-        for kind in (FAILURES, RECORDS)
+        [folder for top in tops if (top / kind).is_dir() for folder in _folders(str(top / kind), hidden, known)]
+        for kind, known in ((FAILURES, _nothing), (RECORDS, remembered))
     )
     return Found(sorted(failures, key=_attempt), records, hidden)
 

@@ -49,7 +49,7 @@ class StoredRecord:
     """A record and the folder that it was read from."""
 
     record: Record
-    folder: str  # a large directory has many
+    folder: str  # takes less memory than a path
     has_evidence: bool = True  # whether evidence.npz was there when the record was found
 
     @property

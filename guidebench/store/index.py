@@ -4,7 +4,7 @@
 
 The folders of records stay the truth. A part of the index is taken for a record only if record.json and the files that
 are checked with it have the sizes and times, to the nanosecond and of content and status alike, that they had when they
-were read: what changed is read again. A folder whose status is of the same time is not listed again. Times of status
+were read: what changed is read again. A folder whose time of status is the same is not listed again. Times of status
 cannot be set, so an index that came with a copied directory counts for nothing. Any part, or all of it, may be deleted
 at any time. A damaged part, one of another version of guidebench, and one that cannot be written count as absent.
 
@@ -53,7 +53,7 @@ class Row(NamedTuple):
     """What is known of a record's folder."""
 
     changed: int  # time of its status
-    names: frozenset[str]  # of what lies in it
+    names: frozenset[str]  # of what lies in it and is of interest
     files: bytes  # sizes and times of those that are checked, as a digest
     record: Record
 
@@ -66,14 +66,15 @@ class Index:
         self._root = root
         self._parts: dict[str, _Part] = {}
         self._folders = _folders(root)
+        self._begun = time.time_ns()  # before anything is looked at
         self._above = ""  # of the last record
         self._files, self._is_settled = b"", False  # of the last record, as they were before it was read
         self._saved = time.monotonic()
         self._progress = _Progress("reading records that are new or changed")
 
     def names(self, folder: str, changed: int) -> frozenset[str] | None:
-        """What lies in a folder of a record whose status is of the same time; None: it has to be listed."""
-        row = self._row(folder, os.path.dirname(folder))
+        """What of interest lies in a record's folder that keeps its time of status; None: it has to be listed."""
+        row = self._row(folder, os.path.dirname(folder)) if changed else None
         return row.names if row and row.changed == changed else None
 
     def get(self, listed: Listed, place: str) -> Record | None:
@@ -87,7 +88,7 @@ class Index:
             self.save()  # the part that was read before is complete
             self._above = above
         self._files, changed = _state(listed.folder, listed.names)
-        self._is_settled = max(changed, listed.changed) < time.time_ns() - SETTLED * 1e9
+        self._is_settled = max(changed, listed.changed) < self._begun - SETTLED * 1e9
         row = self._row(listed.folder, above)
         if row and row.files == self._files:
             if row.changed != listed.changed:  # by something that is not checked
@@ -100,7 +101,7 @@ class Index:
         """Keeps the record of the folder that `get` was asked about, once it was read."""
         if self._is_settled:
             part = self._parts[self._above]
-            part.rows[listed.folder[len(self._above) :]] = Row(listed.changed, listed.names, self._files, record)
+            part.rows[listed.folder[len(self._above) :]] = Row(listed.changed, _told(listed.names), self._files, record)
             part.changed = True
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
@@ -114,7 +115,7 @@ class Index:
             relative = self._relative(above)
             try:
                 packed = _packed(relative, part.rows)
-            except OverflowError as error:  # a number that MessagePack does not have
+            except (OverflowError, UnicodeError) as error:  # a number or a name that MessagePack does not have
                 _log.debug("a part of the index cannot be written: %s", error)
                 continue
             _write(_file_name(relative), packed, self._folders)
@@ -139,7 +140,7 @@ class Index:
         return part
 
     def _relative(self, above: str) -> str:
-        return os.path.relpath(above, self._root)
+        return os.path.relpath(above or os.curdir, self._root)
 
 
 @dataclasses.dataclass
@@ -211,6 +212,12 @@ def _state(folder: str, names: frozenset[str]) -> tuple[bytes, int]:
             newest = max(newest, changed)
     packed = struct.pack(f"<{len(numbers)}q", *numbers) + "/".join(checked).encode(errors="surrogateescape")
     return hashlib.blake2b(packed, digest_size=16).digest(), newest
+
+
+@functools.lru_cache
+def _told(names: frozenset[str]) -> frozenset[str]:
+    """Those of interest, as one object for all folders that hold the same."""
+    return names & {*_CHECKED, ATTACKS}
 
 
 @functools.lru_cache

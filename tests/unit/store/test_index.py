@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -169,6 +170,39 @@ def test_a_folder_is_listed_again_only_after_something_came_or_went(out, reads, 
             (Path(measured[0]) / name).write_text("not checked")
         assert scan(out) == wanted and not reads
         assert set(measured).intersection(listed) == ({measured[0]} if new else set())
+
+
+def test_a_folder_that_changed_a_moment_before_it_was_listed_is_listed_again(out, monkeypatch):
+    """On a file system of coarse times something else may come, and the folder shows the same time."""
+    scan(out)
+    folder = next(item.path for item in scan(out)[0] if item.record.is_measured)
+    changed, held = finding._changed, {}
+    monkeypatch.setattr(finding, "_changed", lambda path: held.setdefault(path, changed(path)))
+    monkeypatch.setattr(index, "SETTLED", 0.05)
+    time.sleep(0.1)
+    (folder / "progress.csv").rename(out / "aside.csv")
+    get = index.Index.get
+    monkeypatch.setattr(index.Index, "get", lambda *arguments: time.sleep(0.06) or get(*arguments))
+    scan(out)
+    (out / "aside.csv").rename(folder / "progress.csv")
+    (folder / "progress.csv").write_text("not what the trial wrote")
+    assert [item.path for item in scan(out)[1]] == [folder]
+
+
+def test_a_directory_may_be_the_current_one(out, reads, monkeypatch):
+    monkeypatch.chdir(out)
+    wanted = scan(".")
+    reads.clear()
+    assert scan(".") == wanted and not reads and len(wanted[0]) == 7
+
+
+def test_a_file_whose_name_is_no_text_lies_beside_without_harm(out, reads):
+    folder = next(item.path for item in scan(out)[0] if item.record.is_measured)
+    with open(os.fsencode(folder) + b"/notes-\xe9.txt", "w"):
+        pass
+    scan(out)
+    reads.clear()
+    assert len(scan(out)[0]) == 7 and not reads
 
 
 def test_what_was_written_a_moment_ago_is_read_again(out, reads, monkeypatch):

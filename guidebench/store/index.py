@@ -66,7 +66,7 @@ class Index:
         self._root = root
         self._parts: dict[str, _Part] = {}
         self._folders = _folders(root)
-        self._begun = time.time_ns()  # before anything is looked at
+        self._begun = time.time_ns()  # before any folder is listed
         self._above = ""  # of the last record
         self._files, self._is_settled = b"", False  # of the last record, as they were before it was read
         self._saved = time.monotonic()
@@ -88,7 +88,8 @@ class Index:
             self.save()  # the part that was read before is complete
             self._above = above
         self._files, changed = _state(listed.folder, listed.names)
-        self._is_settled = max(changed, listed.changed) < self._begun - SETTLED * 1e9
+        settled = SETTLED * 1e9
+        self._is_settled = listed.changed < self._begun - settled and changed < time.time_ns() - settled
         row = self._row(listed.folder, above)
         if row and row.files == self._files:
             if row.changed != listed.changed:  # by something that is not checked

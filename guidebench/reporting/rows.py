@@ -100,15 +100,10 @@ def by_object(parts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
 
 def _numbered(facts: Sequence[_Fact]) -> tuple[np.ndarray, list[_Fact]]:
     """Numbers of facts, equal for equal ones, and the different facts by number."""
+    objects, different = by_object(facts)
     numbers: dict[_Fact, int] = {}
-    seen: dict[int, int] = {}
-    found = np.empty(len(facts), dtype=np.int32)
-    for place, fact in enumerate(facts):
-        number = seen.get(id(fact))
-        if number is None:
-            number = seen[id(fact)] = numbers.setdefault(fact, len(numbers))
-        found[place] = number
-    return found, list(numbers)
+    of_object = np.array([numbers.setdefault(fact, len(numbers)) for fact in different], dtype=np.int32)
+    return of_object[objects], list(numbers)
 
 
 def column(facts: Sequence[Any], kind: str | None, categories: bool) -> Any:

@@ -138,8 +138,8 @@ def scan(out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
 def _scan(root: Path, out: str | Path) -> tuple[list[StoredRecord], list[Corrupt]]:
     kept = index.Index(root)
     found = find(root, kept.names)
-    kept.count = len(found.records) + len(found.failures)
-    known = kept if kept.count >= index.FROM else None
+    kept.progress.count = len(found.records) + len(found.failures)
+    known = kept if kept.progress.count >= index.FROM else None
     stored: dict[tuple[str, str], StoredRecord] = {}  # by key and label: one trial may be the row of two labels
     corrupt: list[Corrupt] = []
     in_place = [(listed, os.path.dirname(listed.folder)) for listed in found.failures]

@@ -62,7 +62,6 @@ class Index:
     """What is known of the records below one directory."""
 
     def __init__(self, root: Path) -> None:
-        self.count = 0  # how many records there are, for progress
         self._root = root
         self._parts: dict[str, _Part] = {}
         self._folders = _folders(root)
@@ -70,7 +69,7 @@ class Index:
         self._above = ""  # of the last record
         self._files, self._is_settled = b"", False  # of the last record, as they were before it was read
         self._saved = time.monotonic()
-        self._progress = _Progress("reading records that are new or changed")
+        self.progress = Progress("reading records that are new or changed")
 
     def names(self, folder: str, changed: int) -> frozenset[str] | None:
         """What of interest lies in a record's folder that keeps its time of status; None: it has to be listed."""
@@ -82,7 +81,7 @@ class Index:
 
         place: where its trial lies, as in `guidebench.store.folders.scan`.
         """
-        self._progress.done += 1
+        self.progress.done += 1
         above = os.path.dirname(place)
         if above != self._above:
             self.save()  # the part that was read before is complete
@@ -95,7 +94,7 @@ class Index:
             if row.changed != listed.changed:  # by something that is not checked
                 self.put(listed, row.record)
             return row.record
-        self._progress.say(self.count)
+        self.progress.say()
         return None
 
     def put(self, listed: Listed, record: Record) -> None:
@@ -153,18 +152,19 @@ class _Part:
 
 
 @dataclasses.dataclass
-class _Progress:
+class Progress:
     """A line now and then on what takes long."""
 
     what: str
+    count: int = 0  # of records
     done: int = 0
     said: float = dataclasses.field(default_factory=time.monotonic)
 
-    def say(self, count: int) -> None:
-        """Says how far it is on the way to ``count``, unless that was said lately."""
+    def say(self) -> None:
+        """Says how far it is, unless that was said lately."""
         if time.monotonic() - self.said > _SAID_EVERY:
             self.said = time.monotonic()
-            _log.info("%s: %s of %s; the next command finds them in an index", self.what, self.done, count)
+            _log.info("%s: %s of %s; the next command finds them in an index", self.what, self.done, self.count)
 
 
 @contextmanager
@@ -429,8 +429,7 @@ class Computed:
         self._folders = _folders(root)
         self._found: dict[bytes, Sequence[Score]] = {}
         self._changed, self._saved = False, time.monotonic()
-        self._count = count
-        self._progress = _Progress("comparing the people of several trials, records")
+        self._progress = Progress("comparing the people of several trials, records", count)
         self._last = b""
         for data in _contents(_ACROSS, self._folders):
             try:
@@ -447,7 +446,7 @@ class Computed:
         trials: records, and whether their evidence is there.
         """
         self._progress.done += len(trials)
-        self._progress.say(self._count)
+        self._progress.say()
         state = hashlib.blake2b("/".join(metrics).encode(), digest_size=16)
         for record, is_there in trials:
             state.update(f"{record.digest} {is_there}\n".encode())

@@ -72,9 +72,14 @@ def in_flight(store: Store, spec: TrialSpec) -> bool:
 
 def clean(store: Store) -> None:
     """Removes claims that are void."""
-    for path in sorted((store.root / CLAIMS).glob("*")):
-        if path.name != _LOCK:
-            _take_away(path, _is_void)
+    try:
+        with _gone_if_stale():
+            names = sorted(os.listdir(store.root / CLAIMS))
+    except FileNotFoundError:  # nobody has a claim, or the last one was given up just now
+        return
+    for name in names:
+        if name != _LOCK:
+            _take_away(store.root / CLAIMS / name, _is_void)
 
 
 def _path(store: Store, spec: TrialSpec) -> Path:

@@ -212,7 +212,7 @@ class Store:
         with storage_errors(self.root):
             now = clock_of(self.root)
         for kind in (RECORDS, FAILURES, SHARED, UNFINISHED):
-            for leftover in list((self.root / kind).glob(f"**/{ASIDE}*")):
+            for leftover in _unfinished(self.root / kind):
                 if _is_left_behind(leftover, now):
                     _clear(leftover)
 
@@ -355,6 +355,15 @@ def storage_errors(root: Path) -> Iterator[None]:
 def unfinished_prefix() -> str:
     """How names of what this process has not finished writing begin; `Store.clean` removes those of dead processes."""
     return f"{ASIDE}{this_host()}-{os.getpid()}-"
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    """What is not finished at any depth; os.walk, unlike glob, bears folders that others remove meanwhile."""
+    found = []
+    for above, below, names in os.walk(folder):
+        found += [Path(above, name) for name in (*below, *names) if name.startswith(ASIDE)]
+        below[:] = [name for name in below if not name.startswith(ASIDE)]
+    return found
 
 
 def _is_left_behind(leftover: Path, now: float) -> bool:

@@ -1,12 +1,14 @@
 """What tests of the command line share: the command in this process, the folders of records, a method in a file."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from guidebench.commands.main import main
+from guidebench.store.finding import ASIDE
 from guidebench.store.folders import folder_name, read, rewrite_record
 
 
@@ -36,7 +38,13 @@ def _guidebench_run(*arguments, out, **options):
 
 
 def _records(out, kind="records"):
-    return sorted(path.parent for path in Path(out).glob(f"{kind}/**/record.json") if ".building" not in str(path))
+    """The folders of records; os.walk, unlike glob, bears folders that a run removes meanwhile."""
+    found = []
+    for folder, below, files in os.walk(Path(out) / kind):
+        below[:] = [name for name in below if not name.startswith(ASIDE)]
+        if "record.json" in files:
+            found.append(Path(folder))
+    return sorted(found)
 
 
 def _on_other_weights(folder):

@@ -233,6 +233,10 @@ def test_what_another_host_has_removed_is_gone_also_where_nfs_calls_it_stale(sto
     with claimed(store, make_record().spec) as mine:
         assert mine
     assert len(calls) >= 3 and not written(store)
+    calls.clear()
+    monkeypatch.setattr(claims.os, "listdir", stale(os.listdir))
+    claims.clean(store)
+    assert len(calls) == 1
 
 
 def claimed_together(store, spec, count, run=lambda: None):

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,23 @@ with Store({str(tmp_path)!r}).building(__import__('pathlib').Path({str(tmp_path 
         Store(tmp_path).clean()
         assert aside.is_dir()
     assert [path.parent.name for path in tmp_path.rglob("record.json")] == ["two"]
+
+
+def test_cleaning_bears_folders_that_others_remove_meanwhile(tmp_path, monkeypatch):
+    left = tmp_path / "records/p/m/.building-elsewhere-1-x"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    gone, scandir = tmp_path / "records/p/a", os.scandir
+    gone.mkdir()
+
+    def removed_just_now(folder):
+        if str(folder) == str(gone):
+            shutil.rmtree(gone)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", removed_just_now)
+    Store(tmp_path).clean()
+    assert not gone.exists() and not left.exists()
 
 
 def test_an_unfinished_folder_is_never_read(tmp_path, says):

@@ -59,7 +59,7 @@ def _placed(scores: Sequence[Score], trial_of: Mapping[str, int]) -> Part:
     else:
         columns = ScoreColumns.of(scores)
     people, person = np.unique(columns.identity, return_inverse=True)
-    places = np.array([trial_of[columns.identities[one]] for one in people.tolist()], dtype=np.int64)
+    places = np.array([trial_of[columns.identities[one]] for one in people.tolist()], dtype=np.int32)
     return places[person], columns
 
 

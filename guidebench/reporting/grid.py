@@ -42,8 +42,7 @@ COSTS = {
 NEEDED = (
     *("key", "status", "protocol", "group", "identity", "seed", "metric", "judge", "value", "reason"),
     *("n", "lost_before", "lost_after", "after_request"),
-    *COSTS,
-)  # columns of the table of scores
+)  # columns of the table of scores; tables that show costs need those, too
 
 
 class Grid:
@@ -58,7 +57,8 @@ class Grid:
         self.variants = sorted(self.records, key=self._order)
         self.labels = unique_labels(self.variants)
         self.reference = reference
-        self.frame = frame[[name for name in NEEDED if name in frame.columns]]  # every cell takes its own part of it
+        needed = [name for name in (*NEEDED, *COSTS) if name in frame.columns]
+        self.frame = frame[needed]  # every cell takes its own part of it
         rows = _rows_by_key(frame["key"])
         self._frames = {}
         for variant, own in self.records.items():

@@ -11,7 +11,7 @@ from guidebench.errors import BadInput
 from guidebench.reporting import footnotes, scenarios
 from guidebench.reporting.best import best_rows
 from guidebench.reporting.choice import Choice
-from guidebench.reporting.grid import NEEDED, Grid, unique_labels
+from guidebench.reporting.grid import COSTS, NEEDED, Grid, unique_labels
 from guidebench.reporting.marks import mark_notes, marks_of
 from guidebench.reporting.model import (
     Cell,
@@ -88,7 +88,8 @@ def build(
         records,
         {name: metrics[name] for name in shown if name in metrics},
         only=shown if choice.table else None,
-        columns=NEEDED,
+        columns=NEEDED if choice.table else (*NEEDED, *COSTS),
+        categories=True,
     )
     grid = Grid(plain, frame, choice.table, reference)
     sketches = _sketches(plain, grid, metrics, choice)

@@ -6,6 +6,7 @@ trial, or once per kind of score, and then spread over the rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -139,29 +140,34 @@ def gather(
     only: Collection[str] | None,
 ) -> Rows:
     """The rows of trials, each with its own scores and then those over several trials. only: these metrics."""
-    parts = [*_own(trials), *across]
     is_empty = np.ones(len(trials), dtype=bool)
-    for trial, _ in parts:
-        is_empty[trial] = False
-    empty = np.flatnonzero(is_empty)
     kinds, identities = _Together[Score](), _Together[str]()
-    columns: list[tuple[np.ndarray, ...]] = []
-    for trial, part in parts:
-        kind, identity = kinds.numbers(part.kinds), identities.numbers(part.identities)
-        kept = np.array([only is None or one.metric in only for one in part.kinds], dtype=bool)[part.kind]
-        chosen = part.take(kept)
-        columns.append((trial[kept], kind[chosen.kind], identity[chosen.identity], chosen.value))
-    columns.append((empty, *np.full((2, len(empty)), NOTHING), np.full(len(empty), np.nan)))
-    trial, kind, identity, value = (np.concatenate(own) for own in zip(*columns, strict=True))
+    columns: list[list[np.ndarray]] = [[], [], [], []]
+    for trial, part in itertools.chain(_own(trials), across):
+        is_empty[trial] = False
+        wanted = np.array([only is None or one.metric in only for one in part.kinds], dtype=bool)
+        if not wanted.all():
+            kept = wanted[part.kind]
+            trial, part = trial[kept], part.take(kept)
+        numbers = kinds.numbers(part.kinds)[part.kind], identities.numbers(part.identities)[part.identity]
+        for column, own in zip(columns, (trial, *numbers, part.value), strict=True):
+            column.append(own)
+    empty = np.flatnonzero(is_empty).astype(np.int32)
+    nothing = np.full(len(empty), NOTHING, dtype=np.int32)
+    for column, own in zip(columns, (empty, nothing, nothing, np.full(len(empty), np.nan)), strict=True):
+        column.append(own)
+    trial = _joined(columns[0])
     order = np.argsort(trial, kind="stable")
-    scores = ScoreColumns(
-        kinds.different,
-        identities.different,
-        kind[order].astype(np.int32),
-        identity[order].astype(np.int32),
-        value[order],
-    )
-    return Rows(trial[order].astype(np.int32), scores, instruments)
+    kind, identity, value = (_joined(column)[order] for column in columns[1:])
+    scores = ScoreColumns(kinds.different, identities.different, kind, identity, value)
+    return Rows(trial[order], scores, instruments)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts as one, which takes their place: there are many of them."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 class _Together(Generic[_Fact]):
@@ -195,8 +201,8 @@ def _own(trials: Sequence[Sequence[Score]]) -> Iterator[Part]:
         else:
             listed += [(place, score) for score in own]
     for columns, spans in together.values():
-        places, starts, stops = np.array(spans, dtype=np.int64).T
+        places, starts, stops = np.array(spans, dtype=np.int32).T
         lengths = stops - starts
         rows = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
         yield np.repeat(places, lengths), columns.take(rows)
-    yield np.array([place for place, _ in listed], dtype=np.int64), ScoreColumns.of([score for _, score in listed])
+    yield np.array([place for place, _ in listed], dtype=np.int32), ScoreColumns.of([score for _, score in listed])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -232,8 +233,7 @@ def load(directory: str | Path) -> pd.DataFrame:
     records = read(directory).records
     if len(records) < index.FROM:
         return from_records(records)
-    computed = index.Computed(Path(directory), len(records))
-    return from_records(_handed_over(records), categories=True, computed=computed)
+    return from_records(_handed_over(records), categories=True, computed=index.Computed(Path(directory), len(records)))
 
 
 def _handed_over(records: list[StoredRecord]) -> Iterator[StoredRecord]:
@@ -272,10 +272,12 @@ def from_records(
     Scores over several trials (`guidebench.metric.CrossMetric`) are computed here, from the evidence of these records.
     metrics: those whose scores over several trials are wanted, by name; None: every registered one. only: rows of
     these metrics, and of records without scores. columns: their names. categories: texts as pandas' categories, which
-    take a fraction of the memory. computed: scores over several trials from earlier times.
+    take a fraction of the memory. computed: scores over several trials from earlier times. An iterator hands its
+    records over: what they took in memory is given back before the rows are made.
     """
     from guidebench import registry
 
+    is_handed_over = isinstance(records, Iterator)
     records = list(records)
     known = registry.known_metrics() if metrics is None else metrics
     wanted = [metric for metric in known.values() if isinstance(metric, CrossMetric)]
@@ -300,9 +302,9 @@ def from_records(
         for name, fact in shown.items()
         if fact.of_score is not None
     }
-    is_large = len(records) >= index.FROM
-    del records, across
-    if is_large:  # the rows need what the records took
+    del records, across, parts, computed
+    if is_handed_over:
+        gc.collect()
         allocator.give_back()
     found: dict[str, Any] = {}
     for name, fact in shown.items():

@@ -224,7 +224,7 @@ def select_each(frame: pd.DataFrame, request: int = 0) -> dict[tuple[str, str | 
     request: take the scores after this one instead, from 1, also of trials that failed at a later one.
     """
     chosen = frame[frame["after_request"] == request] if request else _last(frame)
-    columns = chosen.groupby(["metric", "judge"], sort=False, dropna=False)
+    columns = chosen.groupby(["metric", "judge"], sort=False, dropna=False, observed=True)
     return {(metric, None if pd.isna(judge) else judge): scores for (metric, judge), scores in columns}
 
 
@@ -234,7 +234,7 @@ def _last(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame[~failed]
     if frame["after_request"].nunique() < 2:
         return frame
-    people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False)
+    people = frame.groupby(["key", "identity", "metric", "judge"], dropna=False, observed=True)
     return frame[frame["after_request"] == people["after_request"].transform("max")]
 
 

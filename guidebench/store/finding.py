@@ -94,9 +94,8 @@ def _folders(folder: str, hidden: list[Corrupt], remembered: Remembered) -> Iter
         yield Listed(folder, changed, names)
         return
     entries = _entries(folder, hidden)
-    names = _shared(frozenset([entry.name for entry in entries]))
-    if "record.json" in names:
-        yield Listed(folder, changed, names)
+    if any(entry.name == "record.json" for entry in entries):
+        yield Listed(folder, changed, _shared(frozenset([entry.name for entry in entries])))
         return
     for entry in sorted(entries, key=_by_name):
         if entry.name.startswith(ASIDE):

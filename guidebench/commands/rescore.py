@@ -17,8 +17,9 @@ from guidebench.evidence import Evidence
 from guidebench.metric import Score, TrialMetric, check_scores
 from guidebench.metrics import METRICS, score_all
 from guidebench.metrics.attacks import of_attack
+from guidebench.store import folders
 from guidebench.store.evidence_files import UnreadableEvidence, load_evidence
-from guidebench.store.folders import StoredRecord, rewrite_record
+from guidebench.store.folders import StoredRecord
 
 _log = logging.getLogger(__name__)
 
@@ -35,21 +36,36 @@ def rescore_all(directory: str | Path, metrics: Sequence[TrialMetric] = ()) -> t
     changed = scored = 0
     measured = [item for item in read(directory).records if item.record.is_measured or item.record.outcome.scores]
     for item in measured:
-        scores = _scores(item, metrics)
-        if scores is None:
-            continue
-        scored += 1
-        scores = _kept_where_equal(scores, item.record.outcome.scores)
-        outcome = dataclasses.replace(item.record.outcome, scores=tuple(scores))
-        if outcome != item.record.outcome:
-            changed += 1
-            rewrite_record(dataclasses.replace(item.record, outcome=outcome), item.path)
+        has_changed = _rescore(item, metrics)
+        if has_changed is not None:
+            scored += 1
+            changed += has_changed
     if not scored:
         raise BadInput(
             f"none of the {len(measured)} measured trials in {directory} can be scored; `guidebench run --fresh` with "
             "the same options measures them again"
         )
     return changed, scored
+
+
+def _rescore(item: StoredRecord, metrics: Sequence[TrialMetric]) -> bool | None:
+    """Whether the scores of a record changed; None: none can be recomputed. Again if it is replaced meanwhile."""
+    scores = _scores(item, metrics)
+    if scores is None:
+        return None
+    recorded = item.record.outcome
+    outcome = dataclasses.replace(recorded, scores=tuple(_kept_where_equal(scores, recorded.scores)))
+    if outcome == recorded:
+        return False
+    try:
+        now = folders.read(item.path)
+    except (OSError, ValueError) as error:
+        _log.warning("%s cannot be read any more: %s", item.path, error)
+        return None
+    if now.digest != item.record.digest:  # by a run that attacked it, say
+        return _rescore(dataclasses.replace(item, record=now), metrics)
+    folders.rewrite_record(dataclasses.replace(now, outcome=outcome), item.path)
+    return True
 
 
 def _kept_where_equal(scores: Sequence[Score], recorded: Sequence[Score]) -> list[Score]:

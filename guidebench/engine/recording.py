@@ -28,15 +28,8 @@ from guidebench.store.attack_files import ATTACKS, save_attack
 from guidebench.store.contents import NO_GENERATOR
 from guidebench.store.curve_files import Curve, save_curve
 from guidebench.store.evidence_files import load_evidence, save_evidence
-from guidebench.store.folders import (
-    FAILURES,
-    Store,
-    person_folder,
-    rewrite_record,
-    storage_errors,
-    unfinished_prefix,
-    write_record,
-)
+from guidebench.store.folders import FAILURES, Store, person_folder, rewrite_record, storage_errors, write_record
+from guidebench.store.processes import unfinished_prefix
 from guidebench.store.record import AttackRun, Cost, Environment, Instrument, Judge, Outcome, Record, TrialSpec
 
 SHOWN = 5  # requests at most after which a sheet shows somebody

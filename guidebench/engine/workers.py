@@ -12,12 +12,14 @@ import dataclasses
 import logging
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
 from guidebench import environment, errors
@@ -266,6 +268,7 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
     ignore_interrupts()
     end_with_parent()
+    _tidy_up_when_terminated()
     os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
     _forward_logs(pipe)
     try:
@@ -285,6 +288,9 @@ def _serve(pipe: Connection, setup: Setup) -> None:
                     pipe.send(("finished", finished))
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
     except GuidebenchError as error:
         pipe.send(("fatal", type(error).__name__, str(error)))
     except Exception as error:  # a defect of guidebench itself: say where, once
@@ -292,6 +298,22 @@ def _serve(pipe: Connection, setup: Setup) -> None:
             logging.getLogger(__name__).error("%s", traceback.format_exc())
         hint = "please report it with the traceback that GUIDEBENCH_DEBUG=1 shows"
         pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; {hint}"))
+
+
+class _Terminated(KeyboardInterrupt):
+    """Somebody ends this process, which is not to be blamed on whatever code runs in it."""
+
+
+def _tidy_up_when_terminated() -> None:
+    """Lets a trial give up its claim, for which other hosts would wait. A scheduler's warnings are not for workers."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    if hasattr(signal, "SIGUSR2"):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class _Forwarded(logging.Handler):

@@ -10,7 +10,6 @@ reads these files and asks the scheduler which jobs have ended. If RUN is not th
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -19,8 +18,8 @@ import shutil
 import signal
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,14 +30,15 @@ from guidebench.engine.plan import Case, Description
 from guidebench.engine.worker import Setup
 from guidebench.engine.workers import Executor, Pool
 from guidebench.errors import BadInput, GuidebenchError, StorageError
-from guidebench.store.folders import storage_errors
+from guidebench.store import claims
+from guidebench.store.folders import Store, storage_errors, within
 from guidebench.store.processes import this_host
 
 JOBS = "jobs"
 _POLLED = 1.0  # seconds between two looks at what jobs have said
 _TOLD = 2.0  # seconds between two reports of a trial's progress
 _PATIENCE = 30.0  # seconds in which a file server shows a new folder
-_VISIBLE = 60.0  # seconds after which a file server has shown everybody a record, as by default on NFS
+_VISIBLE = 60.0  # seconds after which a file server has shown everybody a new file, as by default on NFS
 _ENDING = (signal.SIGTERM, signal.SIGUSR2)  # by which schedulers announce the end of a job
 
 
@@ -58,18 +58,41 @@ class Job:
 def run_cases(job: Job) -> None:
     """Runs a job's cases, records them and says so: all that an executor sends elsewhere.
 
-    Once more on another machine if the first was lost; what is recorded or in flight by then is passed over. An error
-    that concerns the whole run is said, not raised.
+    Once more, perhaps on another machine, if an attempt was lost: what is recorded by then is passed over, and what was
+    begun goes on from what it kept. An error that concerns the whole run is said, not raised.
     """
     _refuse_unshared(job)
     os.environ.update(job.environment)
     os.chdir(job.directory)
+    begun = _begun(job)
+    cases = (replace(case, fresh=case.fresh and place not in begun) for place, case in enumerate(job.cases))
+    job = replace(job, cases=tuple(cases))
     telling = _Telling(job)
     with _silent_when_told_to_end(telling), telling.of_logs():
         try:
+            _outwait(job, begun)
             _run(job, telling)
         except GuidebenchError as error:
             telling.write(kind="fatal", name=type(error).__name__, text=f"{error} (on {this_host()})")
+
+
+def _begun(job: Job) -> set[int]:
+    """The cases that earlier attempts at a job have begun."""
+    return {said["case"] for _, said in _Heard(job.folder).news({job.number}) if said["kind"] == "started"}
+
+
+def _outwait(job: Job, begun: set[int]) -> None:
+    """Returns when the claims of an attempt that was lost on another machine are void, which only their age shows.
+
+    A process that renews its claim lives: it is waited for no longer.
+    """
+    if not begun:
+        return
+    store, since = Store(job.setup.out), time.monotonic()
+    while any(claims.in_flight(store, job.cases[place].spec) for place in begun):
+        if time.monotonic() - since > claims.VOID + claims.RENEWED:
+            break
+        time.sleep(_POLLED)
 
 
 def _run(job: Job, telling: _Telling) -> None:
@@ -218,6 +241,11 @@ class _Followed:
                 _await(folder)
             yield Finished(case, folder, said["seconds"], said["reason"], said["warning"])
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether all cases have ended."""
+        return len(self.ended) == len(self.job.cases)
+
     def lose(self, reason: str) -> Iterator[Event]:
         """Ends the cases of which nothing more will be heard."""
         seconds = time.perf_counter() - self.since
@@ -240,7 +268,7 @@ class Jobs(Executor):
         """workers: most jobs at a time."""
         self.workers = workers
         self._cases_per_job = cases_per_job
-        self._setup = dataclasses.replace(setup, out=setup.out.absolute())
+        self._setup = replace(setup, out=setup.out.absolute())
         self._described: Description | None = None
         self._folder: Path | None = None  # of jobs that go on, and is removed if they are cancelled
 
@@ -258,7 +286,7 @@ class Jobs(Executor):
 
     def description(self) -> Description:
         """See `Executor.description`; of a process of this machine, on its CPU, which then gives its memory back."""
-        with contextlib.closing(Pool(dataclasses.replace(self._setup, device="cpu"), 1)) as pool:
+        with contextlib.closing(Pool(replace(self._setup, device="cpu"), 1)) as pool:
             self._described = pool.description()
         return self._described
 
@@ -268,7 +296,7 @@ class Jobs(Executor):
             return
         folder = self._setup.out / JOBS / f"{this_host()}-{os.getpid()}-{secrets.token_hex(4)}"
         with storage_errors(self._setup.out):
-            folder.mkdir(parents=True)
+            within(folder.parent, folder.mkdir)
         self._folder = folder
         jobs = list(self._jobs(cases, folder))
         self.submit(jobs, folder)
@@ -291,8 +319,9 @@ class Jobs(Executor):
     def _follow(self, waiting: dict[int, _Followed], folder: Path) -> Iterator[Event]:
         heard = _Heard(folder)
         any_began = False
+        gone: dict[int, tuple[str | None, float]] = {}  # jobs that have ended: how, and when that was seen
         while waiting:
-            ended = self.ended()  # before the last words are read
+            gone |= {number: (how, time.monotonic()) for number, how in self.ended().items()}  # before their last words
             for number, said in heard.news(waiting):
                 if said["kind"] == "log":
                     logging.getLogger(said["name"]).log(said["level"], said["text"])
@@ -305,8 +334,10 @@ class Jobs(Executor):
                 else:
                     any_began = True
                     yield from waiting[number].hear(said)
-            for number, reason in ended.items():
-                yield from waiting.pop(number).lose(reason or "its job ended without a word of it")
+            for number, (how, since) in list(gone.items()):
+                if waiting[number].is_heard or time.monotonic() - since >= _VISIBLE:
+                    del gone[number]
+                    yield from waiting.pop(number).lose(how or "its job ended without a word of it")
             if waiting:
                 time.sleep(_POLLED)
 
@@ -324,18 +355,30 @@ class _Heard:
         self._folder = folder
         self._read: dict[Path, int] = {}  # how many bytes of a file
 
-    def news(self, waiting: Mapping[int, object]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What jobs have said since the last call: number and line."""
+    def news(self, numbers: Container[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What jobs of these numbers have said since the last call: number and line."""
         for path in sorted(self._folder.glob("*.jsonl")):
             number = int(path.name.partition(".")[0])
-            if number not in waiting:
+            if number not in numbers:
                 continue
             with open(path, "rb") as stream:  # opened each time, because a file server shows only then what is new
                 stream.seek(self._read.get(path, 0))
                 whole = stream.read().rpartition(b"\n")[0]
             if whole:
                 self._read[path] = self._read.get(path, 0) + len(whole) + 1
-                yield from ((number, json.loads(line)) for line in whole.split(b"\n"))
+                for line in whole.split(b"\n"):
+                    said = _read(line)
+                    if said is not None:
+                        yield number, said
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None of one that a full disk cut off."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _remove(folder: Path) -> None:

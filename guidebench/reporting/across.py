@@ -48,7 +48,7 @@ def cross_scores(
         trial_of = {person: place for place in company for person in records[place].record.spec.people}
         found.append(_placed(scores, trial_of))
     if kept:
-        kept.save()
+        kept.save(whole=True)
     return found
 
 

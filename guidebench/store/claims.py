@@ -79,7 +79,8 @@ def clean(store: Store) -> None:
         return
     for name in names:
         if name != _LOCK:
-            _take_away(store.root / CLAIMS / name, _is_void)
+            with suppress(OSError):  # another user's
+                _take_away(store.root / CLAIMS / name, _is_void)
 
 
 def _path(store: Store, spec: TrialSpec) -> Path:
@@ -104,8 +105,13 @@ def _make(path: Path) -> str | None:
             if not _is_void(path) or not _take_away(path, _is_void):
                 break
             continue
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
+        try:
+            with os.fdopen(handle, "w") as stream:
+                stream.write(text)
+        except OSError:  # the disk is full: whoever comes next need not wait until the claim is void
+            _HELD.discard(text)
+            path.unlink(missing_ok=True)
+            raise
         return text
     _HELD.discard(text)
     return None

@@ -57,7 +57,7 @@ def find(root: Path, remembered: Remembered = _nothing) -> Found:
     hidden: list[Corrupt] = []
     tops = [root] if is_of_a_run(root) else list(_runs_below(root, hidden))
     failures, records = (
-        [folder for top in tops if (top / kind).is_dir() for folder in _folders(str(top / kind), hidden, known)]
+        [folder for top in tops if os.path.isdir(top / kind) for folder in _folders(str(top / kind), hidden, known)]
         for kind, known in ((FAILURES, _nothing), (RECORDS, remembered))
     )
     return Found(sorted(failures, key=_attempt), records, hidden)
@@ -70,7 +70,7 @@ def _attempt(listed: Listed) -> int:
 
 def is_of_a_run(folder: Path) -> bool:
     """Whether a folder is the results directory of a run."""
-    return (folder / RECORDS).is_dir() or (folder / FAILURES).is_dir()
+    return os.path.isdir(folder / RECORDS) or os.path.isdir(folder / FAILURES)
 
 
 def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
@@ -109,7 +109,7 @@ def _folders(folder: str, hidden: list[Corrupt], remembered: Remembered) -> Iter
                     )
                 )
         elif entry.is_symlink():
-            if entry.is_dir() or not os.path.exists(entry):
+            if os.path.isdir(entry) or not os.path.exists(entry):
                 hidden.append(_link(entry))
         elif entry.is_dir():
             yield from _folders(entry.path, hidden, remembered)
@@ -136,6 +136,8 @@ def _entries(folder: str, hidden: list[Corrupt]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
+    except FileNotFoundError:  # it was removed, or put aside for another, just now
+        return []
     except OSError as error:
         cure = "give yourself the right to read it, or move it away"
         hidden.append(Corrupt(Path(folder), f"cannot be read: {error.strerror or error}", cure))

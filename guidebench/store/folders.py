@@ -22,10 +22,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from guidebench import digest, files
 from guidebench.errors import BadInput, StorageError
@@ -35,13 +36,14 @@ from guidebench.store.contents import check_contents, digests_of
 from guidebench.store.evidence_files import SHARED
 from guidebench.store.finding import ASIDE, FAILURES, MEASURED_AGAIN, RECORDS, RETIRED, Corrupt, find
 from guidebench.store.possible import check_possible, in_plain_text
-from guidebench.store.processes import alive, clock_of, this_host
+from guidebench.store.processes import alive, clock_of, this_host, unfinished_prefix
 from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
 REPLACED, UNFINISHED = "replaced", "unfinished"
 _ABANDONED = 24 * 3600.0  # seconds without a write after which nobody, on whatever host, still builds a folder
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder meets where something lies already
-_RACES = 20  # times that a place is cleared for a record, and somebody else is faster
+_RACES = 20  # times that a place is cleared for a record, or made, and somebody else is faster
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -211,10 +213,12 @@ class Store:
         """
         with storage_errors(self.root):
             now = clock_of(self.root)
-        for kind in (RECORDS, FAILURES, SHARED, UNFINISHED):
-            for leftover in _unfinished(self.root / kind):
-                if _is_left_behind(leftover, now):
-                    _clear(leftover)
+        found = [path for path in self.root.iterdir() if path.name.startswith(ASIDE)]
+        for kind in (RECORDS, FAILURES, SHARED, UNFINISHED, index.INDEX):
+            found += _unfinished(self.root / kind)
+        for leftover in found:
+            if _is_left_behind(leftover, now):
+                _clear(leftover)
 
     @property
     def shared(self) -> Path:
@@ -274,8 +278,7 @@ class Store:
         """
         self.refuse_absent()
         with storage_errors(self.root):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
+            aside = _made_beside(target)
             try:
                 yield aside
                 _sync(aside)
@@ -290,8 +293,7 @@ class Store:
         """A folder beside ``target`` for what its trial needs while it runs; removed as the block ends."""
         self.refuse_absent()
         with storage_errors(self.root):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent))
+            folder = _made_beside(target)
         try:
             yield folder
         finally:
@@ -352,9 +354,21 @@ def storage_errors(root: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {root}: {error.strerror or error}; choose another place") from None
 
 
-def unfinished_prefix() -> str:
-    """How names of what this process has not finished writing begin; `Store.clean` removes those of dead processes."""
-    return f"{ASIDE}{this_host()}-{os.getpid()}-"
+def within(folder: Path, make: Callable[[], _Made]) -> _Made:
+    """What ``make`` puts into a folder, which is made if need be, and again if others remove it while it is empty."""
+    for _ in range(_RACES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return make()
+        except (FileNotFoundError, FileExistsError):
+            continue
+    folder.mkdir(parents=True, exist_ok=True)
+    return make()
+
+
+def _made_beside(target: Path) -> Path:
+    """A new folder for what is not finished."""
+    return within(target.parent, lambda: Path(tempfile.mkdtemp(prefix=unfinished_prefix(), dir=target.parent)))
 
 
 def _unfinished(folder: Path) -> list[Path]:
@@ -382,12 +396,17 @@ def _clear(leftover: Path) -> None:
     """Removes something unfinished; a record that was to be replaced goes back to its place if that is empty."""
     retired = leftover.name.partition(RETIRED)[2]
     if retired and not os.path.lexists(leftover.with_name(retired)):
-        with suppress(OSError):
+        try:
             os.rename(leftover, leftover.with_name(retired))
-    elif leftover.is_dir() and not leftover.is_symlink():
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN:  # a record is in its place by now
+                return
+    if leftover.is_dir() and not leftover.is_symlink():
         shutil.rmtree(leftover, ignore_errors=True)
     else:
-        leftover.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's, or it is gone
+            leftover.unlink()
 
 
 def _is_newer(folder: Path) -> bool:

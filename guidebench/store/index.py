@@ -36,6 +36,7 @@ from guidebench.store.attack_files import ATTACKS
 from guidebench.store.contents import NUMBERS
 from guidebench.store.finding import Listed, is_of_a_run
 from guidebench.store.lazy import Digests, ScoreColumns, Scores
+from guidebench.store.processes import unfinished_prefix
 from guidebench.store.record import Cost, Environment, Outcome, Record, TrialSpec
 
 INDEX = "index"  # the folder, below a directory of results
@@ -243,7 +244,7 @@ def _write(name: str, data: bytes, folders: Sequence[Path]) -> None:
     """Writes a file to the first of the folders where that is possible."""
     for folder in folders:
         try:
-            with files.written_aside(folder / name, "wb") as stream:
+            with files.written_aside(folder / name, "wb", prefix=unfinished_prefix()) as stream:
                 stream.write(hashlib.blake2b(data, digest_size=_SUM).digest() + data)
             return
         except OSError as error:
@@ -430,7 +431,7 @@ class Computed:
         self._found: dict[bytes, Sequence[Score]] = {}
         self._changed, self._saved = False, time.monotonic()
         self._progress = Progress("comparing the people of several trials, records", count)
-        self._last = b""
+        self._last, self._asked = b"", set[bytes]()
         for data in _contents(_ACROSS, self._folders):
             try:
                 stored = msgspec.msgpack.decode(data, type=_Across)
@@ -451,6 +452,7 @@ class Computed:
         for record, is_there in trials:
             state.update(f"{record.digest} {is_there}\n".encode())
         self._last = state.digest()
+        self._asked.add(self._last)
         return self._found.get(self._last)
 
     def put(self, scores: Sequence[Score]) -> None:
@@ -460,9 +462,11 @@ class Computed:
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
 
-    def save(self) -> None:
-        """Writes all, where that is possible."""
+    def save(self, *, whole: bool = False) -> None:
+        """Writes what is new, where that is possible. whole: all was asked for; anything else is of the past."""
         if self._changed:
+            if whole:
+                self._found = {key: scores for key, scores in self._found.items() if key in self._asked}
             stored = _Across(_version(), list(self._found), _scores_of(list(self._found.values())))
             _write(_ACROSS, msgspec.msgpack.encode(stored), self._folders)
             self._changed, self._saved = False, time.monotonic()

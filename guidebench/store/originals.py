@@ -21,7 +21,7 @@ from guidebench import digest, files
 from guidebench.protocol import Protocol
 from guidebench.store.arrays import UnreadableEvidence
 from guidebench.store.evidence_files import DIGEST, read_shared, share
-from guidebench.store.folders import unfinished_prefix
+from guidebench.store.processes import unfinished_prefix
 from guidebench.store.record import NUMERICS_VERSION
 
 _FOLDER = "original"

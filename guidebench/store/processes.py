@@ -8,25 +8,40 @@ import re
 import tempfile
 from pathlib import Path
 
+from guidebench.store.finding import ASIDE
+
 
 def this_host() -> str:
-    """A name of what process numbers count in: this machine, or the container, as two may have their host's name."""
+    """A name of what process numbers count in: this machine since it was started, or a container on it.
+
+    Machines that were copied have the same name, and all of them the same number for what is no container.
+    """
     try:
-        namespace = f".{os.stat('/proc/self/ns/pid').st_ino}"
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        namespace = f".{started}.{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         namespace = ""
-    return (re.sub(r"[^A-Za-z0-9._-]+", "_", platform.node())[:40] or "_") + namespace
+    return (re.sub(r"[^A-Za-z0-9._-]+", "_", platform.node())[:32] or "_") + namespace
+
+
+def unfinished_prefix() -> str:
+    """How names of what this process has not finished writing begin; `Store.clean` removes those of dead processes."""
+    return f"{ASIDE}{this_host()}-{os.getpid()}-"
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this host runs."""
+    """Whether a process of this host runs; one that has ended and for which nobody has asked yet does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # there is no /proc
+        return True
+    return state not in ("Z", "X")
 
 
 def clock_of(folder: Path) -> float:

@@ -14,6 +14,7 @@ from typing import Literal
 from guidebench import files
 from guidebench.errors import BadInput
 from guidebench.store.folders import storage_errors
+from guidebench.store.processes import unfinished_prefix
 
 FILE = "salt"
 _BITS = 32
@@ -67,7 +68,7 @@ def current(out: Path) -> int | None:
 def _keep(out: Path, salt: int, *, replace: bool) -> None:
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        aside = out / f".{FILE}-{os.getpid()}-{secrets.token_hex(4)}"
+        aside = out / f"{unfinished_prefix()}{secrets.token_hex(4)}"
         aside.write_text(f"{salt}\n", encoding="ascii")
         try:
             if replace:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from importlib import resources
-from pathlib import Path
 
 import pandas
 import pytest
@@ -39,12 +38,10 @@ def reproduce(suite, *arguments, out, testbed="linear"):
     return CliRunner().invoke(main, ["reproduce", suite, "--testbed", testbed, *arguments, "--out", str(out)])
 
 
-def records(out):
-    try:
-        files = sorted(path for path in Path(out).glob("records/**/record.json") if ".building" not in str(path))
-    except FileNotFoundError:  # a folder was put into place while it was looked at
-        return records(out)
-    return [read(path.parent) for path in files]
+@pytest.fixture
+def records(records):
+    """What is recorded below a directory."""
+    return lambda out: [read(folder) for folder in records(out)]
 
 
 @pytest.fixture
@@ -64,7 +61,7 @@ def slow_suite(tmp_path, own):
     return path
 
 
-def test_trials_that_tables_share_are_measured_once(tmp_path):
+def test_trials_that_tables_share_are_measured_once(tmp_path, records):
     """Table 3's α_max = 0 is Table 2's baseline."""
     few = ("--identities", "1", "--floors", "none")
     second = reproduce("table-2", *few, out=tmp_path)
@@ -124,7 +121,7 @@ def test_all_protocols_of_a_suite_are_one_run(tmp_path):
     assert [len(list((tmp_path / "records" / name).iterdir())) for name in ("random", "ffhq", "celebahq")] == [4, 4, 4]
 
 
-def test_rows_are_under_their_titles_with_the_values_of_their_records(tmp_path):
+def test_rows_are_under_their_titles_with_the_values_of_their_records(tmp_path, records):
     result = reproduce("table-4", "--identities", "1", "--format", "markdown", out=tmp_path)
     assert result.exit_code == 0, result.output
     by_label = {
@@ -169,7 +166,7 @@ def test_the_command_that_makes_the_table_again_is_printed(tmp_path):
 
 
 @pytest.mark.long
-def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite):
+def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite, records):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "guidebench", "reproduce", str(slow_suite), "--testbed", "linear"]
     command += ["--floors", "none", "--workers", "1", "--out", str(out)]
@@ -195,7 +192,7 @@ def test_an_interrupted_suite_goes_on_where_it_was(tmp_path, slow_suite):
     assert re.search(rf"\b{4 - kept} measured.*\b{kept}\b.*recorded", again.stderr)
 
 
-def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path):
+def test_a_forecast_counts_what_is_left_and_writes_nothing(tmp_path, records):
     """Two workers halve the time that the median of a row's measured trials gives for the rest of them."""
     reproduce("table-4", "--identities", "2", "--floors", "none", out=tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -15,6 +15,7 @@ import guidebench
 from guidebench.engine.events import Finished, Started
 from guidebench.engine.watching import Watcher
 from guidebench.errors import BadInput
+from guidebench.executors import jobs
 from guidebench.executors import slurm as adapter
 from guidebench.store.folders import scan
 
@@ -82,8 +83,8 @@ class Nuisance(Watcher):
         person = event.case.spec.group
         until((self._folder / person).exists)
         number = next(place for place, case in enumerate(self.todo) if case == event.case)
-        job = next(name for name in queue() if name.endswith(f"_{number}"))
         if person == "celebahq-0001":
+            job = next(name for name in queue() if name.endswith(f"_{number}"))
             subprocess.run(["scancel", "--signal=USR2", job], check=True)
         if person == "celebahq-0002":
             (said,) = self._folder.glob(f"out/jobs/*/{number}.*.jsonl")
@@ -96,6 +97,7 @@ class Nuisance(Watcher):
 def test_a_preempted_trial_is_done_again_and_a_lost_one_by_the_next_run(slurm, tmp_path, monkeypatch):
     """Three trials, two at a time: one as it should be, one preempted by SLURM's signal, one killed."""
     monkeypatch.setattr(adapter, "_ASKED", 2.0)
+    monkeypatch.setattr(jobs, "_VISIBLE", 5.0)
     method = write_method(tmp_path, "celebahq-0001", "celebahq-0002")
     asked = {**ASKED, "identities": 3, "out": tmp_path / "out", "slurm": {"time": 30, "comment": "ours"}}
 
@@ -119,7 +121,11 @@ def test_ctrl_c_cancels_the_jobs(slurm, tmp_path):
     words += ["--floors", "none", "--samples", "20", "--executor", "slurm", "--device", "cpu", "--workers", "1"]
     words += ["--slurm", "time=30", "--out", "out"]
     with subprocess.Popen(
-        [sys.executable, "-m", "guidebench", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "guidebench", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
     ) as run:
         until((tmp_path / "celebahq-0000").exists)
         assert sorted(queue().values()) == ["PENDING", "RUNNING"], "one at a time"

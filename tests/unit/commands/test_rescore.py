@@ -50,6 +50,35 @@ def test_a_metric_that_raises_keeps_its_recorded_values_and_is_named(runs, caplo
     assert "'own'" in message and "evidence" not in message
 
 
+def test_what_a_run_adds_while_a_record_is_scored_stays(runs):
+    """Somebody else replaces the record in the middle of the first computation."""
+    (stored,), _ = folders.scan(runs)
+    looked_at = []
+
+    def computed(_):
+        if not looked_at:
+            outcome = replace(stored.record.outcome, marks=("somebody's",))
+            folders.rewrite_record(replace(stored.record, outcome=outcome), stored.path)
+        looked_at.append(True)
+        return [score(0.5)]
+
+    assert rescore.rescore_all(runs, [metric(computed)]) == (1, 1)
+    (found,), _ = folders.scan(runs)
+    assert found.record.outcome.marks == ("somebody's",) and scores_of(runs) == [score(0.5)] and len(looked_at) == 2
+
+
+def test_a_record_that_vanishes_while_it_is_scored_is_named(runs, caplog):
+    (folder,) = runs.glob("records/smoke/nothing/*")
+
+    def computed(_):
+        shutil.rmtree(folder)
+        return [score(0.5)]
+
+    with pytest.raises(BadInput, match="1 measured"):
+        rescore.rescore_all(runs, [metric(computed)])
+    assert str(folder) in caplog.text and "any more" in caplog.text
+
+
 def test_a_defect_of_a_metric_that_ships_is_not_put_down_to_the_evidence(runs, caplog, monkeypatch):
     monkeypatch.setattr(rescore, "score_all", raising)
     with pytest.raises(BadInput, match="1 measured"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 from guidebench import chosen
 from guidebench import protocol as protocols
 from guidebench.engine import workers
-from guidebench.engine.events import Finished, Sampled, Stepped
+from guidebench.engine.events import Finished, Sampled, Started, Stepped
 from guidebench.engine.plan import Case, cases
 from guidebench.engine.work import Block, Work
 from guidebench.engine.worker import Setup
@@ -149,6 +150,23 @@ def test_a_worker_that_dies_fails_its_trial_unrecorded_and_is_replaced(setup):
     assert dead.folder is None and "signal 9" in dead.reason
     assert [found[name].reason for name in ("celebahq-0000", "celebahq-0002")] == [None, None]
     assert len(scores(setup.out)) == 2 and not (setup.out / "failures").exists()
+
+
+def test_a_trial_that_is_stopped_gives_up_its_claim_and_leaves_nothing(setup, tmp_path):
+    """Another host could not see that its process is dead, and would wait for it."""
+    pool = Pool(setup, 1)
+    waits = chosen.choose(f"{METHODS}:Waits", "linear", {"file": str(tmp_path / "never")}, name="waits")
+    events = pool.run(cases([SMOKE], [waits], pool.description()))
+    assert isinstance(next(event for event in events if not isinstance(event, Sampled)), Started)
+    deadline = time.monotonic() + 60
+    while not (setup.out / "claims").is_dir():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (process,) = [member.process for member in pool._members]
+    pool.close()
+    assert process.exitcode == -signal.SIGTERM, "not killed for being slow"
+    assert not (setup.out / "claims").exists() and not list(setup.out.rglob(".building-*"))
+    assert not (setup.out / "failures").exists()
 
 
 @pytest.mark.long

@@ -100,7 +100,8 @@ def test_what_several_attempts_say_is_heard_once(tmp_path, make_case):
     ]
 
 
-def test_a_lost_job_fails_what_it_has_not_finished_and_its_output_stays(tmp_path, make_case):
+def test_a_lost_job_fails_what_it_has_not_finished_and_its_output_stays(tmp_path, make_case, monkeypatch):
+    monkeypatch.setattr(jobs, "_VISIBLE", 0.0)
     todo = [make_case(number) for number in range(3)]
     one = lines(said("started"), said("finished"), said("started", 1))
     scheduler = Scheduler(tmp_path, {0: (one,)}, {0: "its node burnt down", 1: None}, cases_per_job=2)
@@ -109,6 +110,29 @@ def test_a_lost_job_fails_what_it_has_not_finished_and_its_output_stays(tmp_path
     reasons = [event.reason for event in found if isinstance(event, Finished)]
     assert reasons[0] is None and "its node burnt down; the next run tries it again" in reasons[1]
     assert "without a word" in reasons[2] and scheduler.folder.is_dir()
+
+
+def test_what_a_job_said_may_be_seen_after_its_end(tmp_path, make_case):
+    """As on NFS, whose clients know a folder by heart for a while; here that takes two looks."""
+
+    class Late(Scheduler):
+        def ended(self):
+            if self.says:
+                self.late, self.says = self.says, {}
+                return super().ended()
+            (self.folder / "0.host-0.jsonl").write_text(self.late.pop(0, ""))
+            return {}
+
+        def submit(self, jobs, folder):
+            self.folder, self._left = folder, {0: None}
+
+    found = list(Late(tmp_path, {0: lines(said("started"), said("finished"))}).run([make_case(0)]))
+    assert [type(event) for event in found] == [Started, Finished] and found[1].reason is None
+
+
+def test_half_a_line_that_a_full_disk_left_is_passed_over(tmp_path, make_case):
+    torn = '{"kind": "log", "na' + lines(said("started")) + "3\n" + lines(said("finished"))
+    assert [type(event) for event in Scheduler(tmp_path, {0: (torn,)}).run([make_case(0)])] == [Started, Finished]
 
 
 def test_an_error_before_anything_ran_ends_the_run(tmp_path, make_case):
@@ -165,6 +189,46 @@ def test_a_record_that_a_file_server_shows_late_is_waited_for(tmp_path, make_cas
 @pytest.fixture
 def job(tmp_path, make_case):
     return Job(0, Setup("linear", "cpu", tmp_path, (SMOKE,)), (make_case(0),), DESCRIBED, tmp_path, tmp_path, {})
+
+
+def attempted(job, *events):
+    """As if an attempt at a job had said this on another machine, which was lost then."""
+    (job.folder / f"{job.number}.elsewhere-1.jsonl").write_text(lines(*events))
+
+
+def test_what_a_lost_attempt_has_begun_goes_on_from_what_it_kept(job, make_case, monkeypatch):
+    """Though all is to be measured anew: what the attempt kept is new."""
+    fresh = tuple(dataclasses.replace(make_case(number), fresh=True) for number in range(3))
+    attempted(job, said("started"), said("finished"), said("started", 1))
+    ran = []
+    monkeypatch.setattr(jobs, "_run", lambda job, telling: ran.extend(job.cases))
+    run_cases(dataclasses.replace(job, cases=fresh))
+    assert [case.fresh for case in ran] == [False, False, True]
+    assert [dataclasses.replace(case, fresh=True) for case in ran] == [*fresh]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_claim_of_a_lost_attempt_is_waited_for_and_no_other(job, monkeypatch, begun):
+    if begun:
+        attempted(job, said("started"))
+    monkeypatch.setattr(jobs, "_POLLED", 0.01)
+    looks, ran = [True, True, False], []
+    monkeypatch.setattr(jobs.claims, "in_flight", lambda store, spec: looks.pop(0))
+    monkeypatch.setattr(jobs, "_run", lambda *_: ran.append(list(looks)))
+    run_cases(job)
+    assert ran == [[] if begun else [True, True, False]]
+
+
+def test_a_claim_that_somebody_renews_is_not_waited_for_any_longer(job, monkeypatch):
+    attempted(job, said("started"))
+    monkeypatch.setattr(jobs, "_POLLED", 0.01)
+    for name in ("VOID", "RENEWED"):
+        monkeypatch.setattr(jobs.claims, name, 0.05)
+    ran = []
+    monkeypatch.setattr(jobs.claims, "in_flight", lambda store, spec: True)
+    monkeypatch.setattr(jobs, "_run", lambda *_: ran.append(True))
+    run_cases(job)
+    assert ran == [True]
 
 
 @pytest.mark.parametrize("lacking", ["folder", "directory"])

@@ -1,5 +1,7 @@
 """The table of scores, built column by column: the same with an index and without, row by row."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -63,6 +65,18 @@ def test_scores_over_several_trials_are_computed_once_and_again_when_evidence_go
     found = guidebench.records(runs)
     gone = found[(found["metric"] == "target_similarity") & found["value"].isna()]
     assert len(loaded) == 1 and gone["reason"].astype(str).str.contains("evidence cannot be read").any()
+
+
+def test_scores_of_trials_that_are_not_there_any_more_are_not_kept(runs, indexed):
+    """Each trial that goes changes what the rest are compared with."""
+    indexed(True)
+    sizes = []
+    for folder in [None, *sorted(runs.glob("records/*/guide/*"))[:3]]:
+        if folder is not None:
+            shutil.rmtree(folder)
+        guidebench.records(runs)
+        sizes.append(len(index.Computed(runs, 0)._found))
+    assert len(set(sizes)) == 1 and sizes[0] > 0
 
 
 def test_only_some_metrics_and_columns(runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -237,6 +238,37 @@ def test_what_another_host_has_removed_is_gone_also_where_nfs_calls_it_stale(sto
     monkeypatch.setattr(claims.os, "listdir", stale(os.listdir))
     claims.clean(store)
     assert len(calls) == 1
+
+
+def test_a_claim_that_does_not_fit_on_the_disk_is_none(store, make_record, monkeypatch):
+    """The same command goes on at once when there is room, and does not wait until the claim is void."""
+    spec = make_record().spec
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(claims.os, "fdopen", lambda handle, mode: os.close(handle) or Full())
+        with pytest.raises(StorageError, match="no space left"), claimed(store, spec):
+            pass
+    assert not in_flight(store, spec)
+    with claimed(store, spec) as mine:
+        assert mine
+
+
+def test_cleaning_passes_over_claims_that_are_not_ours_to_take(store, make_record, monkeypatch):
+    path = claims._path(store, make_record().spec)
+    path.parent.mkdir()
+    path.write_text(json.dumps({"host": "another", "pid": 1, "token": "x"}))
+    age(path, claims.VOID + 60)
+
+    def denied(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(claims, "_alone", denied)
+    claims.clean(store)
+    assert path.exists()
 
 
 def claimed_together(store, spec, count, run=lambda: None):

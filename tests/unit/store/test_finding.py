@@ -87,6 +87,40 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, three, monkeypatch):
     assert len(stored) == 2 and item.path == three[0] and item.reason == "cannot be read: Permission denied"
 
 
+def test_an_unreadable_folder_beside_runs_is_named(tmp_path, three, monkeypatch):
+    """Such as lost+found, which every mounted disk has."""
+    lost = tmp_path / "lost+found"
+    lost.mkdir()
+
+    def denied(real):
+        def call(path, *more, **named):
+            is_inside = isinstance(path, str | os.PathLike) and lost in Path(path).parents
+            if is_inside or (real is scandir and path == str(lost)):
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return real(path, *more, **named)
+
+        return call
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "stat", denied(os.stat))
+    monkeypatch.setattr(os, "scandir", denied(scandir))
+    stored, (item,) = folders.scan(tmp_path)
+    assert len(stored) == 3 and item.path == lost and item.reason == "cannot be read: Permission denied"
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_none(tmp_path, three, monkeypatch):
+    scandir = os.scandir
+
+    def removed_just_now(path):
+        if str(path) == str(three[0]):
+            shutil.rmtree(three[0])
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", removed_just_now)
+    stored, corrupt = folders.scan(tmp_path / "runs")
+    assert len(stored) == 2 and not corrupt
+
+
 def test_a_record_whose_replacement_was_killed_is_named(tmp_path, three):
     three[0].rename(three[0].with_name(f"{folders.unfinished_prefix()}x-0{finding.RETIRED}{three[0].name}"))
     stored, (item,) = folders.scan(tmp_path / "runs")

@@ -106,6 +106,52 @@ def test_cleaning_bears_folders_that_others_remove_meanwhile(tmp_path, monkeypat
     assert not gone.exists() and not left.exists()
 
 
+def test_what_was_left_in_the_index_and_beside_the_salt_is_removed(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    name = folders.unfinished_prefix().replace(f"-{os.getpid()}-", f"-{int(ended.stdout)}-") + "x"
+    (tmp_path / "index").mkdir()
+    for folder in (tmp_path, tmp_path / "index"):
+        (folder / name).write_text("half")
+        (folder / "whole").write_text("whole")
+    Store(tmp_path).clean()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index", "whole", "whole"]
+
+
+def test_cleaning_passes_over_what_another_user_left(tmp_path, monkeypatch):
+    left = tmp_path / "records/p/m/one/.building-elsewhere-1-x"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    os.utime(left, (0, 0))
+
+    def denied(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as theirs:
+        theirs.setattr(folders.Path, "unlink", denied)
+        Store(tmp_path).clean()
+    assert left.exists()
+    Store(tmp_path).clean()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("gone", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_others_remove_while_it_is_empty_is_made_again(tmp_path, gone):
+    """Whoever ends a trial removes the folders above it that are empty then."""
+    left, made = [gone, gone], []
+
+    def make():
+        if left:
+            shutil.rmtree(tmp_path / "a")
+            raise left.pop()
+        made.append(True)
+        return "made"
+
+    assert folders.within(tmp_path / "a/b", make) == "made" and made and (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        folders.within(tmp_path / "file", make)
+
+
 def test_an_unfinished_folder_is_never_read(tmp_path, says):
     aside = tmp_path / "records/p/m/.building-1-x"
     aside.mkdir(parents=True)

@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -178,12 +179,19 @@ def test_a_folder_that_changed_a_moment_before_it_was_listed_is_listed_again(out
     folder = next(item.path for item in scan(out)[0] if item.record.is_measured)
     changed, held = finding._changed, {}
     monkeypatch.setattr(finding, "_changed", lambda path: held.setdefault(path, changed(path)))
-    monkeypatch.setattr(index, "SETTLED", 0.05)
-    time.sleep(0.1)
+    monkeypatch.setattr(index, "SETTLED", 5.0)
     (folder / "progress.csv").rename(out / "aside.csv")
+    clock = SimpleNamespace(time_ns=time.time_ns, monotonic=time.monotonic)
+    monkeypatch.setattr(index, "time", clock)
     get = index.Index.get
-    monkeypatch.setattr(index.Index, "get", lambda *arguments: time.sleep(0.06) or get(*arguments))
+
+    def later(*arguments):  # its files are looked at a good while after its folder
+        clock.time_ns = lambda: time.time_ns() + 10**10
+        return get(*arguments)
+
+    monkeypatch.setattr(index.Index, "get", later)
     scan(out)
+    clock.time_ns = time.time_ns
     (out / "aside.csv").rename(folder / "progress.csv")
     (folder / "progress.csv").write_text("not what the trial wrote")
     assert [item.path for item in scan(out)[1]] == [folder]
@@ -288,7 +296,7 @@ def test_a_directory_that_cannot_be_written_has_its_index_in_the_cache(out, read
 
 
 def test_nowhere_to_write_is_no_trouble(out, reads, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(index.files, "written_aside", full)

@@ -170,6 +170,17 @@ def test_a_record_goes_back_if_what_was_to_replace_it_cannot_be_put_there(
     assert value_of(folder) == 0.25 and [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_record_that_makes_room_while_another_comes_leaves_nothing(tmp_path, make_record, put_record, monkeypatch):
+    """Its place was empty when it was looked at, and is not when it would go back there."""
+    folder = put_record(tmp_path, make_record())
+    old = folder.with_name(f"{ASIDE}another-host-1-x-0{RETIRED}{folder.name}")
+    shutil.copytree(folder, old)
+    with monkeypatch.context() as before:
+        before.setattr(folders.os.path, "lexists", lambda path: False)
+        folders._clear(old)
+    assert not old.exists() and len(folders.scan(tmp_path)[0]) == 1
+
+
 def test_the_loser_of_a_race_for_one_place_does_not_fail(tmp_path, make_record, put_record):
     """Renames are slow on a file server: both see that nothing is there, and rename one after the other."""
     record = make_record()

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import guidebench
 from guidebench.commands.main import main
 from guidebench.store.folders import read
+from guidebench.store.processes import alive
 
 KILLS = 40
 SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
@@ -145,9 +146,14 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_me
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
     )
     wait_for_records(records, tmp_path / "out", 1)
+    started = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
+    deadline = time.monotonic() + 10
+    while any(map(alive, started)):
+        assert time.monotonic() < deadline, "something goes on"
+        time.sleep(0.05)
     assert re.match(r"guidebench: .*interrupt", error.strip().splitlines()[-1])
     assert "Traceback" not in error
     assert records(tmp_path / "out")
@@ -171,7 +177,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path, guideb
 
 
 def children_of(pid):
-    """Processes that a process started, and those that they started."""
+    """Processes that a process started, and those that they started; none where there is no /proc."""
     try:
         own = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:  # it has ended

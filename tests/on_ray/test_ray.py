@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import guidebench
 from guidebench.engine.events import Finished, Started
 from guidebench.engine.watching import Watcher
 from guidebench.store.folders import scan
+from guidebench.store.processes import alive
 
 pytestmark = pytest.mark.timeout(540)
 METHOD = """
@@ -55,7 +59,7 @@ class Kills(Watcher):
             assert first != second, "a trial per node"
             lost = next(node for node in self._cluster.two if raylet_of(node) == first)
             self._cluster.remove_node(lost, allow_graceful=False)
-            wait_for(lambda: not Path(f"/proc/{method}").exists())  # processes of a dead node live a moment longer
+            wait_for(lambda: not alive(int(method)))  # processes of a dead node live a moment longer
             (self._folder / "go").touch()
 
     def close(self):
@@ -101,3 +105,24 @@ def test_a_trial_whose_node_is_killed_is_done_by_another(cluster, tmp_path):
 
     assert not ray.is_initialized(), "the connection was the run's own"
     assert os.environ["RAY_ADDRESS"] == cluster.address
+
+
+def test_ctrl_c_cancels_the_tasks(cluster, tmp_path):
+    (tmp_path / "mine.py").write_text(METHOD.format(folder=str(tmp_path)))
+    words = ["run", "--protocol", "smoke", "--testbed", "linear", "--method", f"{tmp_path / 'mine.py'}:Mine"]
+    words += ["--identities", "3", "--floors", "none", "--samples", "20", "--executor", "ray", "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "guidebench", *words, "--out", "out"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored below nohup
+    ) as run:
+        methods = [int(where_it_began(tmp_path, number)[1]) for number in range(2)]
+        os.kill(run.pid, signal.SIGINT)
+        assert run.wait(60) == 130 and run.stderr is not None and "interrupted" in run.stderr.read()
+    wait_for(lambda: not any(map(alive, methods)))
+    (tmp_path / "go").touch()
+    time.sleep(2)
+    assert not begun(tmp_path, 2), "the third trial does not begin"
+    assert not (tmp_path / "out/jobs").exists()

@@ -11,8 +11,11 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import click
@@ -133,6 +136,24 @@ def _one_clear_line() -> Iterator[None]:
         sys.exit(EXIT_BAD_INPUT)
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that trials give up what others would wait for; again, at once."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class Commands(click.Group):
     """Imports a command when it is typed, answers errors in one line, suggests a close match for an unknown name."""
 
@@ -167,7 +188,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click's, and every error is one clear line."""
-        with _one_clear_line():
+        with _one_clear_line(), _terminated_as_interrupted():
             return super().invoke(ctx)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:

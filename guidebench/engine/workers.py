@@ -268,7 +268,7 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     """The life of a worker process."""
     ignore_interrupts()
     end_with_parent()
-    _tidy_up_when_terminated()
+    _give_up_when_terminated()
     os.dup2(2, 1)  # results alone go to stdout, and the parent prints them
     _forward_logs(pipe)
     try:
@@ -288,9 +288,6 @@ def _serve(pipe: Connection, setup: Setup) -> None:
                     pipe.send(("finished", finished))
     except (EOFError, BrokenPipeError):
         return  # the parent is gone
-    except _Terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
     except GuidebenchError as error:
         pipe.send(("fatal", type(error).__name__, str(error)))
     except Exception as error:  # a defect of guidebench itself: say where, once
@@ -300,16 +297,14 @@ def _serve(pipe: Connection, setup: Setup) -> None:
         pipe.send(("fatal", "GuidebenchError", f"internal error: {type(error).__name__}: {error}; {hint}"))
 
 
-class _Terminated(KeyboardInterrupt):
-    """Somebody ends this process, which is not to be blamed on whatever code runs in it."""
-
-
-def _tidy_up_when_terminated() -> None:
-    """Lets a trial give up its claim, for which other hosts would wait. A scheduler's warnings are not for workers."""
+def _give_up_when_terminated() -> None:
+    """Gives up claims, for which other hosts would wait, and ends. A scheduler's warnings are not for workers."""
+    from guidebench.store import claims
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        raise _Terminated
+        claims.give_up_all()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
     if hasattr(signal, "SIGUSR2"):

@@ -84,7 +84,7 @@ def _begun(job: Job) -> set[int]:
 def _outwait(job: Job, begun: set[int]) -> None:
     """Returns when the claims of an attempt that was lost on another machine are void, which only their age shows.
 
-    A process that renews its claim lives: it is waited for no longer.
+    If a claim is still renewed by then, its process lives, and is waited for no longer.
     """
     if not begun:
         return
@@ -160,6 +160,7 @@ class _Telling:
         self._job, self._path = job, job.folder / f"{job.number}.{this_host()}-{os.getpid()}.jsonl"
         self._steps: list[tuple[int, dict[str, float]]] = []
         self._last = 0.0
+        self._is_torn = False  # whether the last word was cut off
         self.silenced = ""  # by which signal
 
     @contextlib.contextmanager
@@ -176,8 +177,10 @@ class _Telling:
         """One line, unless the job was silenced. Raises StorageError if it cannot be written."""
         if self.silenced:
             return
+        start, self._is_torn = "\n" if self._is_torn else "", True
         with storage_errors(self._path), open(self._path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(said) + "\n")
+            stream.write(f"{start}{json.dumps(said)}\n")
+        self._is_torn = False
 
     def tell(self, event: Event) -> None:
         """An event; several steps at once, as they come fast."""

@@ -237,7 +237,7 @@ def load(directory: str | Path) -> pd.DataFrame:
 
 
 def _handed_over(records: list[StoredRecord]) -> Iterator[StoredRecord]:
-    """Takes records out of a list one by one, in their order: who gets them decides how long they take memory."""
+    """Takes records out of a list one by one, in their order, so that whoever gets them can free them."""
     records.reverse()
     while records:
         yield records.pop()

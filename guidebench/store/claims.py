@@ -33,7 +33,7 @@ _LOCK = ".lock"  # among them, while one is taken away
 RENEWED = 15.0  # seconds after which a claim's time is renewed
 VOID = 300.0  # seconds after which a claim that was not renewed is void: file servers show times late
 _TRIES = 20  # times that a claim is made again because others come and go
-_HELD: set[str] = set()  # tokens of this process's own claims
+_HELD: dict[str, Path] = {}  # this process's own claims, by what is written in them
 
 
 @contextmanager
@@ -45,13 +45,13 @@ def claimed(store: Store, spec: TrialSpec, *, replaces: str = "") -> Iterator[bo
     """
     path = _path(store, spec)
     store.refuse_absent()
+    done = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(path, done), daemon=True)
     with storage_errors(store.root):
         token = _make(path)
     if token is None:
         yield False
         return
-    done = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(path, done), daemon=True)
     try:
         record = store.measured(store.path(spec))
         if record is not None and record.digest != replaces:
@@ -62,6 +62,15 @@ def claimed(store: Store, spec: TrialSpec, *, replaces: str = "") -> Iterator[bo
     finally:
         done.set()
         _give_up(path, token)
+
+
+def give_up_all() -> None:
+    """Gives up every claim of this process, which ends at once: whatever it is doing, it waits for no lock."""
+    for token, path in list(_HELD.items()):
+        with suppress(OSError):
+            if path.read_text() == token:
+                path.unlink()
+            path.parent.rmdir()
 
 
 def in_flight(store: Store, spec: TrialSpec) -> bool:
@@ -75,7 +84,7 @@ def clean(store: Store) -> None:
     try:
         with _gone_if_stale():
             names = sorted(os.listdir(store.root / CLAIMS))
-    except FileNotFoundError:  # nobody has a claim, or the last one was given up just now
+    except OSError:  # there are none, or they are another user's
         return
     for name in names:
         if name != _LOCK:
@@ -92,7 +101,7 @@ def _make(path: Path) -> str | None:
     """Makes a claim and returns what is written in it; None if somebody else has it."""
     owner = {"host": this_host(), "pid": os.getpid(), "token": secrets.token_hex(8)}
     text = json.dumps(owner)
-    _HELD.add(text)  # before others can read it
+    _HELD[text] = path  # before others can read it
     for _ in range(_TRIES):
         with suppress(FileExistsError):
             path.parent.mkdir()
@@ -109,11 +118,11 @@ def _make(path: Path) -> str | None:
             with os.fdopen(handle, "w") as stream:
                 stream.write(text)
         except OSError:  # the disk is full: whoever comes next need not wait until the claim is void
-            _HELD.discard(text)
+            del _HELD[text]
             path.unlink(missing_ok=True)
             raise
         return text
-    _HELD.discard(text)
+    del _HELD[text]
     return None
 
 
@@ -202,4 +211,4 @@ def _renew(path: Path, done: threading.Event) -> None:
 def _give_up(path: Path, token: str) -> None:
     with suppress(OSError):
         _take_away(path, lambda path: path.read_text() == token)
-    _HELD.discard(token)
+    _HELD.pop(token, None)

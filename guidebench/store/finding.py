@@ -75,7 +75,7 @@ def is_of_a_run(folder: Path) -> bool:
 
 def _runs_below(folder: Path, hidden: list[Corrupt]) -> Iterator[Path]:
     for entry in sorted(_entries(str(folder), hidden), key=_by_name):
-        if not entry.is_dir():
+        if not os.path.isdir(entry):
             continue
         if entry.is_symlink():
             if is_of_a_run(Path(entry)):

@@ -41,6 +41,7 @@ from guidebench.store.record import SCHEMA, Attempt, Record, TrialSpec
 
 REPLACED, UNFINISHED = "replaced", "unfinished"
 _ABANDONED = 24 * 3600.0  # seconds without a write after which nobody, on whatever host, still builds a folder
+_HALFWAY = 60.0  # seconds after which nobody is still between the two renames that replace a record
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder meets where something lies already
 _RACES = 20  # times that a place is cleared for a record, or made, and somebody else is faster
 _Made = TypeVar("_Made")
@@ -382,6 +383,12 @@ def _unfinished(folder: Path) -> list[Path]:
 
 def _is_left_behind(leftover: Path, now: float) -> bool:
     mine = f"{ASIDE}{this_host()}-"
+    retired = leftover.name.partition(RETIRED)[2]
+    try:
+        if retired and now - leftover.lstat().st_ctime > _HALFWAY and not os.path.lexists(leftover.with_name(retired)):
+            return True
+    except OSError:  # it is gone, or back in its place
+        return False
     builder = leftover.name.removeprefix(mine).partition("-")[0]
     if leftover.name.startswith(mine) and not (builder.isdigit() and alive(int(builder))):
         return True

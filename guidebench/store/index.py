@@ -464,9 +464,10 @@ class Computed:
 
     def save(self, *, whole: bool = False) -> None:
         """Writes what is new, where that is possible. whole: all was asked for; anything else is of the past."""
+        if whole and (past := self._found.keys() - self._asked):
+            self._found = {key: scores for key, scores in self._found.items() if key not in past}
+            self._changed = True
         if self._changed:
-            if whole:
-                self._found = {key: scores for key, scores in self._found.items() if key in self._asked}
             stored = _Across(_version(), list(self._found), _scores_of(list(self._found.values())))
             _write(_ACROSS, msgspec.msgpack.encode(stored), self._folders)
             self._changed, self._saved = False, time.monotonic()

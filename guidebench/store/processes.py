@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from guidebench.store.finding import ASIDE
@@ -14,14 +15,14 @@ from guidebench.store.finding import ASIDE
 def this_host() -> str:
     """A name of what process numbers count in: this machine since it was started, or a container on it.
 
-    Machines that were copied have the same name, and all of them the same number for what is no container.
+    Copies of a machine have the same name, and outside containers the namespace has the same number everywhere.
     """
-    try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
-        namespace = f".{started}.{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        namespace = ""
-    return (re.sub(r"[^A-Za-z0-9._-]+", "_", platform.node())[:32] or "_") + namespace
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", platform.node())[:32] or "_"]
+    with suppress(OSError):  # some containers hide it
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8])
+    with suppress(OSError):
+        parts.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    return ".".join(parts)
 
 
 def unfinished_prefix() -> str:
@@ -30,7 +31,7 @@ def unfinished_prefix() -> str:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this host runs; one that has ended and for which nobody has asked yet does not."""
+    """Whether a process of this host runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

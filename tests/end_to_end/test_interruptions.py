@@ -136,7 +136,15 @@ def test_several_processes_share_the_trials_of_one_directory(tmp_path, records, 
     assert sum(int(re.search(r"\b(\d) measured", said)[1]) for _, said in outputs) == 6
 
 
-def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_method):
+@pytest.mark.parametrize(
+    ("number", "tell"),
+    [
+        pytest.param(signal.SIGINT, os.killpg, id="Ctrl-C"),  # the whole group hears it, as of a terminal
+        pytest.param(signal.SIGTERM, os.killpg, id="SIGTERM to all", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, os.kill, id="SIGTERM to the command", marks=pytest.mark.long),
+    ],
+)
+def test_an_interrupted_run_keeps_what_is_measured_and_exits_130(tmp_path, records, write_method, number, tell):
     process = subprocess.Popen(
         slow_run(tmp_path, write_method),
         stdout=subprocess.PIPE,
@@ -147,7 +155,7 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_me
     )
     wait_for_records(records, tmp_path / "out", 1)
     started = children_of(process.pid)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group hears it
+    tell(process.pid, number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     deadline = time.monotonic() + 10
@@ -156,7 +164,8 @@ def test_ctrl_c_keeps_what_is_measured_and_exits_130(tmp_path, records, write_me
         time.sleep(0.05)
     assert re.match(r"guidebench: .*interrupt", error.strip().splitlines()[-1])
     assert "Traceback" not in error
-    assert records(tmp_path / "out")
+    assert records(tmp_path / "out") and not records(tmp_path / "out", "failures")
+    assert not (tmp_path / "out/claims").exists(), "nobody needs to wait for what was in flight"
 
 
 def test_a_worker_that_dies_fails_its_trial_and_the_run_goes_on(tmp_path, guidebench_run, records, write_method):

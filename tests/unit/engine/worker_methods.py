@@ -53,6 +53,7 @@ class Waits(Unlearner):
     file: str = ""
 
     def unlearn(self, generator, request, context):
+        open(f"{self.file}.begun", "a").close()
         while request.forget[0].identity == "celebahq-0001" and not os.path.exists(self.file):
             time.sleep(0.02)
         return generator

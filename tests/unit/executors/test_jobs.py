@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import json
 import logging
 import os
@@ -130,9 +132,27 @@ def test_what_a_job_said_may_be_seen_after_its_end(tmp_path, make_case):
     assert [type(event) for event in found] == [Started, Finished] and found[1].reason is None
 
 
-def test_half_a_line_that_a_full_disk_left_is_passed_over(tmp_path, make_case):
-    torn = '{"kind": "log", "na' + lines(said("started")) + "3\n" + lines(said("finished"))
-    assert [type(event) for event in Scheduler(tmp_path, {0: (torn,)}).run([make_case(0)])] == [Started, Finished]
+def test_half_a_line_that_a_full_disk_left_is_passed_over(job, tmp_path, make_case, monkeypatch):
+    """And what is said when there is room again begins a line of its own."""
+    telling = jobs._Telling(job)
+    telling.write(**said("started"))
+
+    class Full(io.FileIO):
+        def write(self, text):
+            super().write(text[:9].encode())
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "open", lambda path, *_, **__: Full(path, "a"), raising=False)
+        with pytest.raises(StorageError, match="no space left"):
+            telling.write(kind="log")
+    telling.write(**said("finished", warning="hot"))
+    (file,) = tmp_path.glob("*.jsonl")
+    text = file.read_text()
+    assert len(text.splitlines()) == 3 and '{"kind": \n' in text
+    file.unlink()
+    *_, last = Scheduler(tmp_path, {0: (text + "3\n",)}).run([make_case(0)])
+    assert last.warning == "hot"
 
 
 def test_an_error_before_anything_ran_ends_the_run(tmp_path, make_case):

@@ -170,6 +170,18 @@ def test_a_record_goes_back_if_what_was_to_replace_it_cannot_be_put_there(
     assert value_of(folder) == 0.25 and [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_record_that_was_being_replaced_at_a_power_cut_goes_back(tmp_path, make_record, put_record, monkeypatch):
+    """The machine has another name since it was started again; a moment after the first rename nobody takes it away."""
+    folder = put_record(tmp_path, make_record())
+    folder.rename(folder.with_name(f"{ASIDE}another-host-1-x-0{RETIRED}{folder.name}"))
+    Store(tmp_path).clean()
+    assert not folder.exists()
+    now = folders.clock_of(tmp_path)
+    monkeypatch.setattr(folders, "clock_of", lambda root: now + 120)
+    Store(tmp_path).clean()
+    assert len(folders.scan(tmp_path)[0]) == 1 and folder.is_dir()
+
+
 def test_a_record_that_makes_room_while_another_comes_leaves_nothing(tmp_path, make_record, put_record, monkeypatch):
     """Its place was empty when it was looked at, and is not when it would go back there."""
     folder = put_record(tmp_path, make_record())

@@ -40,6 +40,12 @@ def test_hosts_of_one_name_are_told_apart_by_what_their_process_numbers_count_in
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(Path, "read_text", lambda path, **_: "01234567-of-another-start\n")
         assert processes.this_host() != own, "a copy of this machine"
+
+        def hidden(*_, **__):
+            raise OSError
+
+        elsewhere.setattr(Path, "read_text", hidden)
+        assert processes.this_host().endswith(str(os.stat("/proc/self/ns/pid").st_ino)), "without /proc/sys"
     monkeypatch.setattr(platform, "node", lambda: "an odd/name" * 20)
     assert len(processes.this_host()) < 60 and "/" not in processes.this_host()
 

@@ -80,7 +80,8 @@ def records(directory: str | _Path) -> pandas.DataFrame:
 
     The columns are those of `guidebench.reporting.scores.COLUMNS`: what was measured (metric, judge, value or None with
     a reason, n) and for whom and how (protocol, method, testbed, identity, seed, conventions, record path).
-    Raises `guidebench.errors.BadInput` if the directory holds no record.
+    Records that cannot be read, or were changed, are left out; the warning that names them is shown once a program
+    configures logging, as with ``logging.basicConfig()``. Raises `guidebench.errors.BadInput` if none is left.
     """
     from guidebench.reporting.scores import load
 

@@ -10,8 +10,19 @@ from typing import Any
 
 import click
 
-PATH = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+
+class _Path(click.Path):
+    """Refuses "", which a shell makes of a variable that is not set and pathlib of the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's."""
+        if value == "":
+            self.fail("the path is empty; give one, or . for the current directory", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+FOLDER = _Path(path_type=Path, file_okay=False)
 FORMATS = click.Choice(["markdown", "latex", "csv", "json", "terminal"])
 PAGE_FORMATS = click.Choice([*FORMATS.choices, "html"])
 

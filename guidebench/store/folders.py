@@ -331,7 +331,7 @@ class Store:
             raise StorageError(
                 f"{target} was written by a later version of guidebench and is left as it is; give another --out"
             )
-        if os.path.lexists(target / "record.json") and self.measured(target) is None:
+        if _may_be_a_record(target) and self.measured(target) is None:
             old = self.next_attempt(Path(self.root, REPLACED, *target.relative_to(self.root).parts[1:]))
             old.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # somebody else made room
@@ -414,6 +414,16 @@ def _clear(leftover: Path) -> None:
     else:
         with suppress(OSError):  # somebody else's, or it is gone
             leftover.unlink()
+
+
+def _may_be_a_record(folder: Path) -> bool:
+    """Whether record.json lies in a folder, or nobody can see whether it does."""
+    try:
+        return "record.json" in os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _is_newer(folder: Path) -> bool:

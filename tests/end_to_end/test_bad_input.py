@@ -20,6 +20,8 @@ SMOKE = ("run", "--protocol", "smoke", "--testbed", "linear")
         ["list", "foo"],
         ["new", "mthod"],
         ["status"],
+        ["status", ""],
+        ["run", "--protocol", "smoke", "--method", "guide", "--out", ""],
         ["status", "runs", "extra"],
     ],
     ids=" ".join,

@@ -170,6 +170,27 @@ def test_a_record_goes_back_if_what_was_to_replace_it_cannot_be_put_there(
     assert value_of(folder) == 0.25 and [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_folder_that_cannot_be_looked_into_is_kept_when_its_trial_is_measured_again(
+    tmp_path, make_record, put_record, monkeypatch
+):
+    """Whatever lies in it: it may be a record that somebody else may read."""
+    folder = put_record(tmp_path, make_record())
+    (folder / "notes.txt").write_text("mine")
+    listdir = os.listdir
+
+    def denied(path):
+        if str(path) == str(folder):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    with monkeypatch.context() as closed:
+        closed.setattr(os, "listdir", denied)
+        closed.setattr(Store, "measured", lambda store, folder: None)
+        put_record(tmp_path, make_record())
+    (kept,) = tmp_path.glob("replaced/*/*/*/1/notes.txt")
+    assert kept.read_text() == "mine" and not (folder / "notes.txt").exists()
+
+
 def test_a_record_that_was_being_replaced_at_a_power_cut_goes_back(tmp_path, make_record, put_record, monkeypatch):
     """The machine has another name since it was started again; a moment after the first rename nobody takes it away."""
     folder = put_record(tmp_path, make_record())

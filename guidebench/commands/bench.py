@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from guidebench.commands import common
 from guidebench.errors import BadInput
 
 
@@ -30,9 +31,7 @@ from guidebench.errors import BadInput
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, …")
 @click.option("--threads", type=click.IntRange(1), help="Of torch on a CPU (default: one per core).")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Timed runs each way.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("bench.json"), show_default=True, help="JSON file."
-)
+@click.option("--out", type=common.PATH, default="bench.json", show_default=True, help="JSON file.")
 @click.option("--profile", is_flag=True, help="Show where our time goes instead.")
 def bench(
     testbed: str,

@@ -23,6 +23,7 @@ class _Path(click.Path):
 
 PATH = _Path(path_type=Path)
 FOLDER = _Path(path_type=Path, file_okay=False)
+FILE = _Path(path_type=Path, dir_okay=False)
 FORMATS = click.Choice(["markdown", "latex", "csv", "json", "terminal"])
 PAGE_FORMATS = click.Choice([*FORMATS.choices, "html"])
 

@@ -103,9 +103,7 @@ def _show(source: str, files: bool, as_json: bool) -> None:
 @click.option("--count", type=click.IntRange(2), help="How many photos (default: all).")
 @click.option("--features", type=common.PATH, help="Read features instead of photos: FILE.npy, (n, 2048).")
 @click.option("--title", help="The name of these photos in footnotes (default: that of the folder or file).")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write this file instead of installing it."
-)
+@click.option("--out", type=common.FILE, help="Write this file instead of installing it.")
 @click.option(
     "--testbed",
     type=click.Choice(["eg3d-ffhq", "stylegan2-ffhq", "eg3d-afhq"]),

@@ -214,7 +214,7 @@ class Store:
         """
         with storage_errors(self.root):
             now = clock_of(self.root)
-        found = [path for path in self.root.iterdir() if path.name.startswith(ASIDE)]
+            found = [path for path in self.root.iterdir() if path.name.startswith(ASIDE)]
         for kind in (RECORDS, FAILURES, SHARED, UNFINISHED, index.INDEX):
             found += _unfinished(self.root / kind)
         for leftover in found:
@@ -357,14 +357,15 @@ def storage_errors(root: Path) -> Iterator[None]:
 
 def within(folder: Path, make: Callable[[], _Made]) -> _Made:
     """What ``make`` puts into a folder, which is made if need be, and again if others remove it while it is empty."""
-    for _ in range(_RACES):
+    tries = 0
+    while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return make()
         except (FileNotFoundError, FileExistsError):
-            continue
-    folder.mkdir(parents=True, exist_ok=True)
-    return make()
+            tries += 1
+            if tries > _RACES:
+                raise
 
 
 def _made_beside(target: Path) -> Path:
@@ -382,13 +383,12 @@ def _unfinished(folder: Path) -> list[Path]:
 
 
 def _is_left_behind(leftover: Path, now: float) -> bool:
-    mine = f"{ASIDE}{this_host()}-"
-    retired = leftover.name.partition(RETIRED)[2]
     try:
-        if retired and now - leftover.lstat().st_ctime > _HALFWAY and not os.path.lexists(leftover.with_name(retired)):
+        if _empty_place(leftover) and now - leftover.lstat().st_ctime > _HALFWAY:
             return True
     except OSError:  # it is gone, or back in its place
         return False
+    mine = f"{ASIDE}{this_host()}-"
     builder = leftover.name.removeprefix(mine).partition("-")[0]
     if leftover.name.startswith(mine) and not (builder.isdigit() and alive(int(builder))):
         return True
@@ -399,12 +399,17 @@ def _is_left_behind(leftover: Path, now: float) -> bool:
     return now - written > _ABANDONED
 
 
+def _empty_place(leftover: Path) -> Path | None:
+    """Where a record that was to be replaced goes back to; None: it is no such record, or another is in its place."""
+    retired = leftover.name.partition(RETIRED)[2]
+    return leftover.with_name(retired) if retired and not os.path.lexists(leftover.with_name(retired)) else None
+
+
 def _clear(leftover: Path) -> None:
     """Removes something unfinished; a record that was to be replaced goes back to its place if that is empty."""
-    retired = leftover.name.partition(RETIRED)[2]
-    if retired and not os.path.lexists(leftover.with_name(retired)):
+    if place := _empty_place(leftover):
         try:
-            os.rename(leftover, leftover.with_name(retired))
+            os.rename(leftover, place)
             return
         except OSError as error:
             if error.errno not in _TAKEN:  # a record is in its place by now

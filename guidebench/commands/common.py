@@ -17,7 +17,7 @@ class _Path(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click's."""
         if value == "":
-            self.fail("the path is empty; give one, or . for the current directory", param, ctx)
+            self.fail("the path is empty; give one", param, ctx)
         return super().convert(value, param, ctx)
 
 
